@@ -1,2 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The one schema of Stowaway's settings.
+//! The one schema of Stowaway's settings, shared by the preload library and the `stowaway` command.
+//!
+//! A setting has one meaning and three spellings: an environment variable (`STOWAWAY_MEM`), an option of
+//! `stowaway run` (`--mem`) and a key of a settings file (`mem`). [`RawConfig`] holds what was written and
+//! where; [`RawConfig::over`] lays one source over another; [`RawConfig::validate`] makes a [`Config`] of it
+//! or says which key is wrong, why, and what is allowed.
+//!
+//! Rules of the place: this runs in the constructor of every process under the preload. No I/O (the text of a
+//! settings file is handed in), no global state, no dependency in the default build.
+
+mod config;
+mod error;
+#[cfg(feature = "file")]
+mod file;
+mod flags;
+mod mount;
+mod names;
+mod raw;
+mod size;
+mod text;
+mod values;
+
+pub use config::Config;
+pub use error::ConfigError;
+pub use flags::{mount_flags, MountFlags};
+pub use mount::{split_list, Mount, DISK_TYPES, PSEUDO_TYPES};
+pub use names::{Key, Origin, ENV_PREFIX, RESERVED_PREFIXES};
+pub use raw::{RawConfig, RawValue};
+pub use size::{format_size, parse_size};
+pub use values::{KernelLog, Level, Net, MEM_DEFAULT, MEM_MAX, MEM_MIN};

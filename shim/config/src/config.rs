@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The settings, checked.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Component, Path, PathBuf};
+
+use crate::error::ConfigError;
+use crate::mount::Mount;
+use crate::names::Key;
+use crate::raw::RawConfig;
+use crate::size::format_size;
+use crate::text::show;
+use crate::values::{KernelLog, Level, Net, MEM_DEFAULT};
+
+/// Every setting, with a value that can be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// What is mounted where; no path is inside another.
+    pub mounts: Vec<Mount>,
+    /// The kernel's memory in bytes, whole pages.
+    pub mem: u64,
+    /// Whose sockets are the kernel's.
+    pub net: Net,
+    /// Our own messages.
+    pub log: Level,
+    /// The kernel's messages.
+    pub kernel_log: KernelLog,
+    /// The current directory inside a mount that an exec handed over; absolute.
+    pub cwd: Option<PathBuf>,
+    /// Whether `stowaway run` started the program: an error ends it then.
+    pub under_run: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            mounts: Vec::new(),
+            mem: MEM_DEFAULT,
+            net: Net::default(),
+            log: Level::default(),
+            kernel_log: KernelLog::default(),
+            cwd: None,
+            under_run: false,
+        }
+    }
+}
+
+impl Config {
+    /// What an environment says. A settings file that it names (`STOWAWAY_CONFIG`) is not read: see
+    /// [`Config::from_env_and_file`].
+    pub fn from_env<N, V>(vars: impl IntoIterator<Item = (N, V)>) -> Result<Config, ConfigError>
+    where
+        N: AsRef<OsStr>,
+        V: AsRef<OsStr>,
+    {
+        RawConfig::from_env(vars)?.validate()
+    }
+
+    /// What an environment says, over the settings file that it names, if any. `read` gives the text of that
+    /// file, or says why not.
+    #[cfg(feature = "file")]
+    pub fn from_env_and_file<N, V>(
+        vars: impl IntoIterator<Item = (N, V)>,
+        read: impl FnOnce(&Path) -> Result<Vec<u8>, String>,
+    ) -> Result<Config, ConfigError>
+    where
+        N: AsRef<OsStr>,
+        V: AsRef<OsStr>,
+    {
+        RawConfig::from_env(vars)?.with_file(read)?.validate()
+    }
+
+    /// Makes every relative path absolute against `cwd`, for the program may change its directory before the
+    /// path is used. Then two names for one image show as one.
+    pub fn absolutize(&mut self, cwd: &Path) -> Result<(), ConfigError> {
+        for mount in &mut self.mounts {
+            mount.absolutize(cwd);
+        }
+        if let KernelLog::File(path) = &mut self.kernel_log {
+            *path = cwd.join(&path);
+        }
+        self.check_mounts(Key::Mount.env())
+    }
+
+    /// The environment that says the same. Variables of ours that are not in it must be unset.
+    pub fn to_env(&self) -> Vec<(String, OsString)> {
+        let mut mounts = Vec::new();
+        for mount in &self.mounts {
+            if !mounts.is_empty() {
+                mounts.push(b';');
+            }
+            mounts.extend_from_slice(mount.format().as_bytes());
+        }
+        let kernel_log = match &self.kernel_log {
+            KernelLog::Off => "off".into(),
+            KernelLog::Stderr => "stderr".into(),
+            KernelLog::File(path) => file_word(path),
+        };
+        let mut vars = vec![
+            (Key::Mount, OsString::from_vec(mounts)),
+            (Key::Mem, format_size(self.mem).into()),
+            (Key::Net, self.net.to_string().into()),
+            (Key::Log, self.log.to_string().into()),
+            (Key::KernelLog, kernel_log),
+        ];
+        vars.extend(self.cwd.iter().map(|cwd| (Key::Cwd, cwd.clone().into())));
+        vars.extend(self.under_run.then(|| (Key::Run, "1".into())));
+        vars.into_iter().map(|(key, value)| (key.env().to_string(), value)).collect()
+    }
+
+    /// No path inside another, and no image that is written twice.
+    pub(crate) fn check_mounts(&self, key: &str) -> Result<(), ConfigError> {
+        for (index, later) in self.mounts.iter().enumerate() {
+            for earlier in &self.mounts[..index] {
+                if earlier.contains(&later.path) || later.contains(&earlier.path) {
+                    let (a, b) = (show(&earlier.path), show(&later.path));
+                    return Err(ConfigError::new(key, format!("the paths {a} and {b} overlap"))
+                        .advise("mount them side by side"));
+                }
+                if same_image(earlier, later) && !(earlier.read_only && later.read_only) {
+                    let image = later.image.as_deref().unwrap_or(Path::new("none"));
+                    let image = show(image.as_os_str().as_bytes());
+                    return Err(ConfigError::new(
+                        key,
+                        format!("the image {image} is mounted twice, and written"),
+                    )
+                    .advise("an image mounted more than once is :ro everywhere"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The path of a kernel log, written so that it is not taken for a word.
+fn file_word(path: &Path) -> OsString {
+    let bytes = path.as_os_str().as_bytes();
+    if bytes.contains(&b'/') || bytes.contains(&b'.') {
+        return path.into();
+    }
+    Path::new(".").join(path).into()
+}
+
+/// Whether two mounts name one image. Links are not followed here: the lock on the image finds those.
+fn same_image(a: &Mount, b: &Mount) -> bool {
+    fn plain(image: &Path) -> Vec<Component<'_>> {
+        image.components().filter(|part| *part != Component::CurDir).collect()
+    }
+    match (&a.image, &b.image) {
+        (Some(a), Some(b)) => plain(a) == plain(b),
+        _ => false,
+    }
+}

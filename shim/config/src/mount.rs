@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! One mount: `IMAGE:PATH[:ro][,type=T][,opts=A+B]`, read and written.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use crate::error::ConfigError;
+use crate::text::{escape_into, find, nearest, show, split, unescape};
+
+/// File systems that live on an image.
+pub const DISK_TYPES: [&str; 9] =
+    ["ext2", "ext3", "ext4", "xfs", "btrfs", "squashfs", "erofs", "vfat", "iso9660"];
+/// File systems without an image: IMAGE is `none`.
+pub const PSEUDO_TYPES: [&str; 4] = ["tmpfs", "proc", "sysfs", "devtmpfs"];
+/// File systems that nobody can write to.
+const READ_ONLY_TYPES: [&str; 3] = ["squashfs", "erofs", "iso9660"];
+/// What stands for "no image".
+const NO_IMAGE: &[u8] = b"none";
+/// The kernel's PATH_MAX counts the final NUL.
+const PATH_MAX: usize = 4095;
+
+const FORM: &str =
+    "the form is IMAGE:PATH[:ro][,type=T][,opts=A+B], with \\ before a : , ; or \\ that is meant";
+
+/// A file system and the path under which the program sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// The image's path; `None` for a pseudo file system.
+    pub image: Option<PathBuf>,
+    /// Where it is mounted: absolute, without `.`, `..`, doubled or final slashes.
+    pub path: Vec<u8>,
+    /// Whether writing fails with EROFS.
+    pub read_only: bool,
+    /// The file system's type; `None`: found by looking at the image.
+    pub fstype: Option<String>,
+    /// Mount options, as after `mount -o`.
+    pub opts: Vec<String>,
+}
+
+impl Mount {
+    /// Reads one mount.
+    pub fn parse(text: &[u8]) -> Result<Mount, ConfigError> {
+        Mount::parse_as(text, "mount")
+    }
+
+    /// Reads one mount; errors speak of `key`.
+    pub(crate) fn parse_as(text: &[u8], key: &str) -> Result<Mount, ConfigError> {
+        let reader = Reader { key, text };
+        if text.contains(&0) {
+            return Err(reader.error("holds a NUL byte"));
+        }
+        let (place, options) = reader.cut(text);
+        let fields = split(place, b":");
+        let (image, path, mode) = match fields[..] {
+            [image, path] => (image, path, None),
+            [image, path, mode] => (image, path, Some(mode)),
+            [_] => return Err(reader.error("has no PATH").advise(FORM)),
+            _ => return Err(reader.error("has too many fields").advise(FORM)),
+        };
+        let mut words = Words::default();
+        for word in mode.into_iter().filter(|word| !matches!(*word, b"ro" | b"rw")) {
+            return Err(reader.error(&format!("{} after PATH is not ro or rw", show(word))).advise(FORM));
+        }
+        for option in mode.into_iter().chain(options) {
+            reader.option(option, &mut words)?;
+        }
+        let image = reader.meant(image)?;
+        let path = reader.path(&reader.meant(path)?)?;
+        reader.mount(image, path, words)
+    }
+
+    /// The image's path made absolute against `cwd`.
+    pub(crate) fn absolutize(&mut self, cwd: &Path) {
+        if let Some(image) = &mut self.image {
+            *image = cwd.join(&image);
+        }
+    }
+
+    /// The mount as [`Mount::parse`] reads it.
+    pub fn format(&self) -> OsString {
+        let mut out = Vec::new();
+        match &self.image {
+            None => out.extend_from_slice(NO_IMAGE),
+            Some(image) => {
+                let image = image.as_os_str().as_bytes();
+                // A file of that name is not the word.
+                if image == NO_IMAGE {
+                    out.extend_from_slice(b"./");
+                }
+                escape_into(&mut out, image);
+            }
+        }
+        out.push(b':');
+        escape_into(&mut out, &self.path);
+        if self.read_only {
+            out.extend_from_slice(b":ro");
+        }
+        if let Some(fstype) = &self.fstype {
+            out.extend_from_slice(b",type=");
+            escape_into(&mut out, fstype.as_bytes());
+        }
+        for (index, opt) in self.opts.iter().enumerate() {
+            out.extend_from_slice(if index == 0 { b",opts=" } else { b"+" });
+            escape_into(&mut out, opt.as_bytes());
+        }
+        OsString::from_vec(out)
+    }
+
+    /// Whether `path` is the mount's path or below it.
+    pub fn contains(&self, path: &[u8]) -> bool {
+        match path.strip_prefix(&self.path[..]) {
+            Some(rest) => rest.is_empty() || rest[0] == b'/',
+            None => false,
+        }
+    }
+}
+
+/// The pieces of a list of mounts: separated by `;` or newline, blank ones left out.
+pub fn split_list(text: &[u8]) -> Vec<&[u8]> {
+    split(text, b";\n").into_iter().filter(|piece| !piece.trim_ascii().is_empty()).collect()
+}
+
+/// The words after the path, each given at most once.
+#[derive(Default)]
+struct Words {
+    read_only: Option<bool>,
+    fstype: Option<String>,
+    opts: Option<Vec<String>>,
+}
+
+struct Reader<'a> {
+    key: &'a str,
+    text: &'a [u8],
+}
+
+impl Reader<'_> {
+    fn error(&self, why: &str) -> ConfigError {
+        ConfigError::new(self.key, format!("{} {why}", show(self.text)))
+    }
+
+    /// `IMAGE:PATH[:ro]` and the options after the first comma.
+    fn cut<'t>(&self, text: &'t [u8]) -> (&'t [u8], Vec<&'t [u8]>) {
+        match find(text, b",") {
+            Some(comma) => (&text[..comma], split(&text[comma + 1..], b",")),
+            None => (text, Vec::new()),
+        }
+    }
+
+    fn meant(&self, piece: &[u8]) -> Result<Vec<u8>, ConfigError> {
+        unescape(piece).map_err(|next| {
+            let what = next.map_or("nothing".to_string(), |byte| show(&[byte]));
+            self.error(&format!("has {what} after a backslash")).advise("\\ escapes only : , ; + and \\")
+        })
+    }
+
+    fn option(&self, option: &[u8], words: &mut Words) -> Result<(), ConfigError> {
+        let (name, value) = match option.iter().position(|&byte| byte == b'=') {
+            Some(at) => (&option[..at], Some(&option[at + 1..])),
+            None => (option, None),
+        };
+        let twice = match (name, value) {
+            (b"ro", None) => words.read_only.replace(true).is_some(),
+            (b"rw", None) => words.read_only.replace(false).is_some(),
+            (b"type", Some(value)) => words.fstype.replace(self.fstype(value)?).is_some(),
+            (b"opts", Some(value)) => words.opts.replace(self.opts(value)?).is_some(),
+            (b"type" | b"opts", None) => {
+                return Err(self.error(&format!("has {} without a value", show(name))).advise(FORM))
+            }
+            (b"ro" | b"rw", Some(_)) => {
+                return Err(self.error(&format!("has a value for {}", show(name))).advise(FORM))
+            }
+            _ => return Err(self.unknown(option, name)),
+        };
+        if twice {
+            let which = if value.is_some() { show(name) } else { "ro or rw".to_string() };
+            return Err(self.error(&format!("says {which} twice")));
+        }
+        Ok(())
+    }
+
+    fn unknown(&self, option: &[u8], name: &[u8]) -> ConfigError {
+        if name.is_empty() {
+            return self.error("has an empty option").advise(FORM);
+        }
+        self.error(&format!("has the unknown option {}", show(option)))
+            .advise("known are ro, rw, type=T and opts=A+B (a file system's own options go into opts=)")
+    }
+
+    fn fstype(&self, value: &[u8]) -> Result<String, ConfigError> {
+        let value = self.meant(value)?;
+        let known = || ["auto"].into_iter().chain(DISK_TYPES).chain(PSEUDO_TYPES);
+        if let Some(fstype) = known().find(|name| name.as_bytes() == value) {
+            return Ok(fstype.to_string());
+        }
+        let near = nearest(&String::from_utf8_lossy(&value), known());
+        let guess = near.map(|near| format!(", did you mean {near}?")).unwrap_or_default();
+        Err(self
+            .error(&format!("has the unknown type={}{guess}", String::from_utf8_lossy(&value)))
+            .advise(format!("known are {}", known().collect::<Vec<_>>().join(", "))))
+    }
+
+    fn opts(&self, value: &[u8]) -> Result<Vec<String>, ConfigError> {
+        let mut opts = Vec::new();
+        for piece in split(value, b"+") {
+            let opt =
+                String::from_utf8(self.meant(piece)?).map_err(|_| self.error("has opts= not in UTF-8"))?;
+            match opt.as_str() {
+                "" => {
+                    return Err(self
+                        .error("has an empty option in opts=")
+                        .advise("opts=A+B, such as opts=noatime"))
+                }
+                "ro" | "rw" => {
+                    return Err(self
+                        .error(&format!("has {opt} in opts="))
+                        .advise("write IMAGE:PATH:ro instead"))
+                }
+                _ if opt.contains([',', '\n']) => {
+                    return Err(self.error("has a comma in opts=").advise("write + between the options"))
+                }
+                _ => opts.push(opt),
+            }
+        }
+        Ok(opts)
+    }
+
+    /// The mount path, checked and normalised.
+    fn path(&self, path: &[u8]) -> Result<Vec<u8>, ConfigError> {
+        if path.first() != Some(&b'/') {
+            let why = if path.is_empty() { "has an empty PATH" } else { "has a relative PATH" };
+            return Err(self.error(why).advise("PATH begins with /, such as /mnt/data"));
+        }
+        let mut clean = Vec::with_capacity(path.len());
+        for name in path.split(|&byte| byte == b'/').filter(|name| !matches!(*name, b"" | b".")) {
+            if name == b".." {
+                return Err(self.error("has .. in PATH").advise("write the path that is meant"));
+            }
+            clean.push(b'/');
+            clean.extend_from_slice(name);
+        }
+        match clean.len() {
+            0 => Err(self.error("would cover the whole tree").advise("mount below /, such as on /mnt/data")),
+            len if len > PATH_MAX => Err(self.error("has a PATH longer than 4095 bytes")),
+            _ => Ok(clean),
+        }
+    }
+
+    /// Puts the parts together: which of them go together?
+    fn mount(&self, image: Vec<u8>, path: Vec<u8>, words: Words) -> Result<Mount, ConfigError> {
+        let fstype = words.fstype.filter(|fstype| fstype != "auto");
+        let pseudo = fstype.as_deref().is_some_and(|fstype| PSEUDO_TYPES.contains(&fstype));
+        let image = match (&image[..], &fstype) {
+            (b"", _) => return Err(self.error("has an empty IMAGE").advise(FORM)),
+            (NO_IMAGE, _) if pseudo => None,
+            (NO_IMAGE, _) => {
+                return Err(self.error("has no image").advise(format!(
+                    "none goes with type={}; a file of that name is ./none",
+                    PSEUDO_TYPES.join(", type=")
+                )))
+            }
+            (_, Some(fstype)) if pseudo => {
+                return Err(self.error(&format!("has an image for {fstype}")).advise("its IMAGE is none"))
+            }
+            _ => Some(PathBuf::from(OsStr::from_bytes(&image))),
+        };
+        let never_written = fstype.as_deref().is_some_and(|fstype| READ_ONLY_TYPES.contains(&fstype));
+        if never_written && words.read_only == Some(false) {
+            return Err(self.error("says rw for a file system that is always read-only"));
+        }
+        let read_only = never_written || words.read_only.unwrap_or(false);
+        Ok(Mount { image, path, read_only, fstype, opts: words.opts.unwrap_or_default() })
+    }
+}

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Mounts: what is read, what is refused, and that what is written reads back the same.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+use stowaway_config::{Config, KernelLog, Level, Mount, Net, DISK_TYPES, PSEUDO_TYPES};
+
+fn mount(text: &str) -> Mount {
+    Mount::parse(text.as_bytes()).unwrap()
+}
+
+fn env(value: &[u8]) -> Result<Config, String> {
+    Config::from_env([("STOWAWAY_MOUNT", OsStr::from_bytes(value))]).map_err(|error| error.to_string())
+}
+
+#[test]
+fn plain_and_full_forms() {
+    let plain = mount("disk.img:/mnt/data");
+    assert_eq!(plain.image, Some("disk.img".into()));
+    assert_eq!(plain.path, b"/mnt/data");
+    assert!(!plain.read_only && plain.fstype.is_none() && plain.opts.is_empty());
+
+    let full = mount("/a/disk.img://mnt/./data/:ro,type=ext4,opts=noatime+data=journal");
+    assert_eq!(full.path, b"/mnt/data");
+    assert!(full.read_only);
+    assert_eq!(full.fstype.as_deref(), Some("ext4"));
+    assert_eq!(full.opts, ["noatime", "data=journal"]);
+
+    assert!(mount("a:/b,ro").read_only);
+    assert!(!mount("a:/b:rw").read_only);
+    assert_eq!(mount("a:/b,type=auto").fstype, None);
+    assert!(mount("a:/b,type=squashfs").read_only);
+    assert_eq!(mount("none:/t,type=tmpfs,opts=size=1M").image, None);
+    assert_eq!(mount("./none:/t").image, Some("./none".into()));
+    assert_eq!(mount(r"a\:b\,c\;d\\e:/m\:n").image, Some(r"a:b,c;d\e".into()));
+    assert_eq!(mount("a:/b,opts=x=1:2").opts, ["x=1:2"]);
+}
+
+#[test]
+fn names_need_not_be_utf8() {
+    let config = env(b"\xff\xfe.img:/mnt/\x80").unwrap();
+    assert_eq!(config.mounts[0].image.as_deref(), Some(Path::new(OsStr::from_bytes(b"\xff\xfe.img"))));
+    assert_eq!(config.mounts[0].path, b"/mnt/\x80");
+}
+
+#[test]
+fn refusals_name_the_key_and_say_why() {
+    let lines: [(&[u8], &str); 26] = [
+        (b"disk.img", "has no PATH"),
+        (b":/mnt", "empty IMAGE"),
+        (b"a:", "empty PATH"),
+        (b"a:mnt", "relative PATH"),
+        (b"a:/", "whole tree"),
+        (b"a://.//", "whole tree"),
+        (b"a:/b/../c", "has .."),
+        (b"a:/b:rx", "not ro or rw"),
+        (b"a:/b:ro:x", "too many fields"),
+        (b"a:/b,size=3", "unknown option \"size=3\""),
+        (b"a:/b,", "empty option"),
+        (b"a:/b,type", "without a value"),
+        (b"a:/b,ro=1", "has a value"),
+        (b"a:/b,type=ext5", "unknown type=ext5, did you mean ext"),
+        (b"a:/b,type=", "unknown type="),
+        (b"a:/b,type=tmpfs", "has an image for tmpfs"),
+        (b"none:/b", "has no image"),
+        (b"none:/b,type=ext4", "has no image"),
+        (b"a:/b:ro,ro", "twice"),
+        (b"a:/b,type=ext4,type=xfs", "twice"),
+        (b"a:/b,opts=", "empty option in opts="),
+        (b"a:/b,opts=ro", "has ro in opts="),
+        (b"a:/b,opts=x\\,y", "comma in opts="),
+        (b"a:/b,opts=\xff", "not in UTF-8"),
+        (b"a:/b,type=erofs,rw", "always read-only"),
+        (b"a\\b:/c", "after a backslash"),
+    ];
+    for (text, why) in lines {
+        let line = env(text).unwrap_err();
+        assert!(line.starts_with("STOWAWAY_MOUNT: ") && line.contains(why), "{line} should say {why}");
+        assert!(!line.contains('\n'));
+    }
+    assert!(Mount::parse(b"a\0:/b").is_err());
+    assert!(env(&[b"a:/", &[b'x'; 5000][..]].concat()).unwrap_err().contains("longer than"));
+}
+
+#[test]
+fn lists() {
+    assert_eq!(env(b"").unwrap().mounts, []);
+    assert_eq!(env(b"\na:/a\n b:/b;\n  \n").unwrap().mounts.len(), 2);
+    for overlapping in ["a:/m;b:/m", "a:/m;b:/m/n", "a:/m/n;b:/m", "a:/m;b:/m/"] {
+        assert!(env(overlapping.as_bytes()).unwrap_err().contains("overlap"), "{overlapping}");
+    }
+    assert!(env(b"a:/m;b:/mn").is_ok());
+    assert!(env(b"a:/m;./a:/n").unwrap_err().contains("mounted twice"));
+    assert!(env(b"a:/m:ro;a:/n").unwrap_err().contains("mounted twice"));
+    assert!(env(b"a:/m:ro;a:/n:ro").is_ok());
+    assert!(env(b"none:/m,type=tmpfs;none:/n,type=tmpfs").is_ok());
+}
+
+#[test]
+fn relative_names_become_absolute() {
+    let mut config = env(b"a:/m;none:/t,type=tmpfs").unwrap();
+    config.kernel_log = KernelLog::File("k.log".into());
+    config.absolutize(Path::new("/home/u")).unwrap();
+    assert_eq!(config.mounts[0].image, Some("/home/u/a".into()));
+    assert_eq!(config.mounts[1].image, None);
+    assert_eq!(config.kernel_log, KernelLog::File("/home/u/k.log".into()));
+    let twice = env(b"a:/m;/home/u/a:/n").unwrap().absolutize(Path::new("/home/u")).unwrap_err();
+    assert!(twice.to_string().contains("mounted twice"));
+}
+
+#[test]
+fn the_rest_of_the_environment() {
+    let config =
+        Config::from_env([("HOME", "/x"), ("STOWAWAY_LOG", "off"), ("STOWAWAY_LOG", "bad")]).unwrap();
+    assert_eq!(config, Config { log: Level::Off, ..Config::default() });
+    for (name, value) in [
+        ("STOWAWAY_MEM", "1M"),
+        ("STOWAWAY_NET", "eth0"),
+        ("STOWAWAY_LOG", ""),
+        ("STOWAWAY_KERNEL_LOG", "on"),
+        ("STOWAWAY_CWD", "mnt"),
+        ("STOWAWAY_RUN", "yes"),
+        ("STOWAWAY_MOUNTT", "a:/b"),
+        ("STOWAWAY_", "1"),
+    ] {
+        let line = Config::from_env([(name, value)]).unwrap_err().to_string();
+        assert!(line.starts_with(&format!("{name}: ")), "{line}");
+    }
+}
+
+fn name_bytes() -> impl Strategy<Value = Vec<u8>> {
+    let byte = prop_oneof![4 => 1u8..=255, 1 => prop::sample::select(b":,;+\\\n= \x80".to_vec())];
+    prop::collection::vec(byte.prop_filter("not a slash", |byte| *byte != b'/'), 1..12)
+        .prop_filter("no dots", |name| name != b"." && name != b"..")
+}
+
+fn path_bytes() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(name_bytes(), 1..4)
+        .prop_map(|names| names.iter().flat_map(|name| [b"/", &name[..]].concat()).collect())
+}
+
+fn opts() -> impl Strategy<Value = Vec<String>> {
+    let opt = "[a-z=:;+\\\\ ]{1,10}".prop_filter("not ro or rw", |opt| opt != "ro" && opt != "rw");
+    prop::collection::vec(opt, 0..4)
+}
+
+fn any_mount() -> impl Strategy<Value = Mount> {
+    let disk =
+        (path_bytes(), prop::option::of(prop::sample::select(DISK_TYPES[..5].to_vec())), any::<bool>());
+    let disk = disk.prop_map(|(image, fstype, read_only)| (Some(image), fstype, read_only));
+    let pseudo = (prop::sample::select(PSEUDO_TYPES.to_vec()), any::<bool>());
+    let pseudo = pseudo.prop_map(|(fstype, read_only)| (None, Some(fstype), read_only));
+    (prop_oneof![3 => disk, 1 => pseudo], path_bytes(), opts()).prop_map(
+        |((image, fstype, read_only), path, opts)| {
+            let image = image.map(|image| PathBuf::from(OsStr::from_bytes(&image)));
+            let fstype = fstype.map(str::to_string);
+            // squashfs is read-only whatever is said.
+            let read_only = read_only || fstype.as_deref() == Some("squashfs");
+            Mount { image, path, read_only, fstype, opts }
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn a_mount_reads_back(mount in any_mount()) {
+        prop_assert_eq!(Mount::parse(mount.format().as_bytes()).unwrap(), mount);
+    }
+
+    #[test]
+    fn an_environment_reads_back(
+        mounts in prop::collection::vec(any_mount(), 0..3),
+        pages in (16u64 << 8)..=(16 << 18),
+        lo: bool,
+        under_run: bool,
+        file in prop::option::of(path_bytes()),
+    ) {
+        let config = Config {
+            mounts,
+            mem: pages << 12,
+            net: if lo { Net::Lo } else { Net::None },
+            kernel_log: file.map_or(KernelLog::Stderr, |f| KernelLog::File(OsStr::from_bytes(&f).into())),
+            under_run,
+            ..Config::default()
+        };
+        let vars: Vec<(String, OsString)> = config.to_env();
+        match Config::from_env(vars) {
+            Ok(back) => prop_assert_eq!(back, config),
+            // Two random mounts may well overlap.
+            Err(error) => prop_assert!(error.to_string().contains("overlap") || error.to_string().contains("twice")),
+        }
+    }
+
+    #[test]
+    fn no_text_panics(text in prop::collection::vec(any::<u8>(), 0..40)) {
+        if let Ok(mount) = Mount::parse(&text) {
+            prop_assert_eq!(mount.path[0], b'/');
+            prop_assert_eq!(Mount::parse(mount.format().as_bytes()).unwrap(), mount);
+        }
+    }
+}
