@@ -8,6 +8,15 @@
 //!
 //! Rules of the place: this runs in the constructor of every process under the preload. No I/O (the text of a
 //! settings file is handed in), no global state, no dependency in the default build.
+//!
+//! ```
+//! use stowaway_config::Config;
+//! let mut config = Config::from_env([("STOWAWAY_MOUNT", "disk.img:/mnt/data:ro")]).unwrap();
+//! config.absolutize(std::path::Path::new("/home/me")).unwrap();
+//! assert_eq!(config.mounts[0].format(), "/home/me/disk.img:/mnt/data:ro");
+//! let error = Config::from_env([("STOWAWAY_MEM", "1M")]).unwrap_err();
+//! assert_eq!(error.to_string(), "STOWAWAY_MEM: \"1M\" is too little; allowed is 16M to 16G, such as 64M");
+//! ```
 
 mod config;
 mod error;

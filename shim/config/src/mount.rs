@@ -59,7 +59,7 @@ impl Mount {
             _ => return Err(reader.error("has too many fields").advise(FORM)),
         };
         let mut words = Words::default();
-        for word in mode.into_iter().filter(|word| !matches!(*word, b"ro" | b"rw")) {
+        if let Some(word) = mode.filter(|word| !matches!(*word, b"ro" | b"rw")) {
             return Err(reader.error(&format!("{} after PATH is not ro or rw", show(word))).advise(FORM));
         }
         for option in mode.into_iter().chain(options) {
