@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Makes the sides of each row take turns, and turns their samples into a report.
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use anyhow::{bail, Context, Result};
+
+use crate::environment::Environment;
+use crate::fixture::{Fixtures, Scale};
+use crate::interrupt;
+use crate::memory::MemoryRunner;
+use crate::process::ProgramRunner;
+use crate::report::{Outcome, Report, RowReport, SideReport};
+use crate::rows::{self, Kind, Row};
+use crate::side::{Place, Side};
+use crate::workdir::{self, WorkDir};
+use crate::worker_client::LoopRunner;
+use crate::RunOptions;
+
+/// One side of one row, ready to be measured.
+pub trait Runner {
+    /// One sample, in the row's unit.
+    fn sample(&mut self) -> Result<f64>;
+    /// Take everything down, and make sure that what was measured was sound.
+    fn finish(self: Box<Self>) -> Result<()>;
+}
+
+struct Bench<'a> {
+    options: &'a RunOptions,
+    work: &'a Path,
+    shim: Option<PathBuf>,
+    fixtures: Rc<Fixtures>,
+}
+
+/// A side that takes part in the row, until it fails.
+struct Player {
+    runner: Option<Box<dyn Runner>>,
+    report: SideReport,
+}
+
+/// All the rows asked for.
+pub fn run(options: &RunOptions) -> Result<Report> {
+    let rows = rows::matching(&options.rows);
+    if rows.is_empty() {
+        bail!("--rows {}: no such row; `bench list` names them", options.rows.join(","));
+    }
+    let shim = find_shim(options.shim.as_deref())?;
+    workdir::own_mount_table();
+    let work = WorkDir::create(options.dir.as_deref())?;
+    let scale = if options.smoke { Scale::SMOKE } else { Scale::FULL };
+    let mut environment = Environment::observe(work.path(), shim.as_deref());
+    let fixtures = Rc::new(Fixtures::new(work.path(), scale));
+    let bench = Bench { options, work: work.path(), shim, fixtures };
+    let mut reports = Vec::new();
+    for (i, row) in rows.iter().enumerate() {
+        eprintln!("bench: [{}/{}] {}: {}", i + 1, rows.len(), row.id, row.what);
+        reports.push(bench.row(row)?);
+    }
+    environment.close();
+    Ok(Report { smoke: options.smoke, environment, rows: reports })
+}
+
+impl Bench<'_> {
+    fn row(&self, row: &'static Row) -> Result<RowReport> {
+        let rounds = self.options.reps.unwrap_or(row.rounds);
+        let chosen = |side: &Side| self.options.sides.is_empty() || self.options.sides.contains(side);
+        let mut players = Vec::new();
+        for side in Side::ALL.into_iter().filter(chosen) {
+            players.push(self.player(side, row)?);
+        }
+        for round in 0..rounds as usize {
+            // Each round begins with another side, so that none always follows the same one.
+            for turn in 0..players.len() {
+                let at = (round + turn) % players.len();
+                players[at].play()?;
+            }
+        }
+        let mut sides = Vec::new();
+        for player in players {
+            sides.push(player.leave()?);
+        }
+        Ok(RowReport::new(row, rounds, sides))
+    }
+
+    fn player(&self, side: Side, row: &'static Row) -> Result<Player> {
+        let mut report = SideReport::new(side, row);
+        let reason = row.excludes(side).map(str::to_string);
+        if let Some(reason) = reason.or_else(|| side.missing(self.shim.as_deref())) {
+            report.outcome = Outcome::NotRun { why: reason };
+            return Ok(Player { runner: None, report });
+        }
+        let started = self.start(side, row);
+        interrupt::check()?;
+        let runner = started.map_err(|error| report.fail(&error)).ok();
+        Ok(Player { runner, report })
+    }
+
+    fn start(&self, side: Side, row: &'static Row) -> Result<Box<dyn Runner>> {
+        let native = self.fixtures.directory(row.template)?;
+        let image = if side.has_image() {
+            Some(self.fixtures.image(row.template, side, row.writes())?)
+        } else {
+            None
+        };
+        let place = Place::new(side, row, self.work, &native, image, self.shim.as_deref())?;
+        Ok(match row.kind {
+            Kind::Program { .. } => Box::new(ProgramRunner::start(place, row, self.fixtures.clone())?),
+            Kind::Loop { op, cache } => Box::new(LoopRunner::start(place, op, cache, self.options.batch_ms)?),
+            Kind::Memory => Box::new(MemoryRunner::start(place)?),
+        })
+    }
+}
+
+impl Player {
+    fn play(&mut self) -> Result<()> {
+        let Some(runner) = &mut self.runner else { return Ok(()) };
+        let sample = runner.sample();
+        interrupt::check()?;
+        match sample {
+            Ok(value) => self.report.samples.push(value),
+            Err(error) => {
+                self.report.fail(&error);
+                self.runner = None;
+            }
+        }
+        Ok(())
+    }
+
+    fn leave(mut self) -> Result<SideReport> {
+        let finished = self.runner.take().map(Runner::finish);
+        interrupt::check()?;
+        if let Some(Err(error)) = finished {
+            self.report.fail(&error);
+        }
+        Ok(self.report)
+    }
+}
+
+/// The library named, or the one built beside this program, or in the workspace's target directory.
+fn find_shim(named: Option<&Path>) -> Result<Option<PathBuf>> {
+    const NAME: &str = "libstowaway.so";
+    if let Some(path) = named {
+        let path = path.canonicalize().with_context(|| format!("--shim {}", path.display()))?;
+        return Ok(Some(path));
+    }
+    let beside = std::env::current_exe()?.with_file_name(NAME);
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release").join(NAME);
+    Ok([beside, built].into_iter().find_map(|path| path.canonicalize().ok()))
+}

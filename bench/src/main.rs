@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Measures what a program pays for a disk image: on the host's own file system, on a loop mount,
+//! through the shim, and through fuse2fs. All sides of a row take turns in one run, so that a noisy
+//! machine is noisy for all of them, and ratios are taken pair by pair.
+
+mod driver;
+mod environment;
+mod fixture;
+mod interrupt;
+mod memory;
+mod process;
+mod report;
+mod rows;
+mod side;
+mod stats;
+mod timed;
+mod workdir;
+mod worker;
+mod worker_client;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+
+use crate::side::Side;
+
+#[derive(Parser)]
+#[command(version, about = "Bench rows: native, loop mount, stowaway and fuse2fs, interleaved")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Name the rows, their goals, and what each side does
+    List,
+    /// Measure
+    Run(RunOptions),
+}
+
+/// How a run is done.
+#[derive(Args)]
+pub struct RunOptions {
+    /// Only rows whose id contains one of these (comma separated)
+    #[arg(long, value_delimiter = ',')]
+    rows: Vec<String>,
+    /// Only these sides (comma separated)
+    #[arg(long, value_delimiter = ',')]
+    sides: Vec<Side>,
+    /// Rounds per row, in place of each row's own number
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    reps: Option<u32>,
+    /// Length of one batch of an in-process row, in milliseconds
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    batch_ms: u32,
+    /// Write everything measured to this file, as JSON
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Print the table for the README in place of the long form
+    #[arg(long)]
+    markdown: bool,
+    /// libstowaway.so to measure (default: beside this program, then target/release)
+    #[arg(long)]
+    shim: Option<PathBuf>,
+    /// Where the work directory is made (default: the temporary directory, /var/tmp if that is in RAM)
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// Tiny files and counts: proves that the harness works, measures nothing
+    #[arg(long)]
+    smoke: bool,
+}
+
+fn main() -> ExitCode {
+    // The worker half comes before clap: it runs under the shim and should do little before its loop.
+    let mut args = std::env::args_os().skip(1);
+    if args.next().is_some_and(|first| first == worker::VERB) {
+        return worker::main(args);
+    }
+    let outcome = match Cli::parse().command {
+        Command::List => {
+            print!("{}", report::list());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Run(options) => run(&options),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("bench: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(options: &RunOptions) -> Result<ExitCode> {
+    interrupt::catch();
+    let report = driver::run(options)?;
+    if let Some(path) = &options.json {
+        let text = serde_json::to_string_pretty(&report)?;
+        std::fs::write(path, text + "\n").with_context(|| format!("{}", path.display()))?;
+    }
+    if options.markdown {
+        print!("{}", report::markdown(&report));
+    } else {
+        print!("{}", report::text(&report));
+    }
+    Ok(if report.any_failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The worker half of this program: one process that repeats one libc call on one directory. The
+//! driver starts it with the environment of a side, and tells it by lines on stdin what to do:
+//!   `run N` (repeat N times; answers the nanoseconds), `calibrate MS` (answers an N),
+//!   `forget` (drop the file's cached pages), `length` (answers the file's),
+//!   `rss` (answers the high-water mark of the resident set in KiB).
+//! It makes the calls through libc's names, where a preloaded library finds them.
+
+use std::ffi::{CStr, CString, OsString};
+use std::io::{BufRead, Write};
+use std::os::unix::ffi::OsStringExt;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{bail, Context, Result};
+
+use crate::environment::kib;
+
+/// First argument of a worker process.
+pub const VERB: &str = "worker";
+
+const SMALL_BYTES: usize = 1 << 20;
+
+/// `TASK DIR`, see [`Task::parse`].
+pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.collect();
+    match serve(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench worker: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Task {
+    Pread,
+    Pwrite,
+    OpenClose,
+    Stat,
+    Fstat,
+    /// Block size.
+    Pass(usize),
+    /// List and read once: what the memory row calls use.
+    Use,
+}
+
+impl Task {
+    fn parse(word: &str) -> Result<Task> {
+        Ok(match word.split_once(':') {
+            Some(("pass", block)) => Task::Pass(block.parse()?),
+            _ => match word {
+                "pread" => Task::Pread,
+                "pwrite" => Task::Pwrite,
+                "open-close" => Task::OpenClose,
+                "stat" => Task::Stat,
+                "fstat" => Task::Fstat,
+                "use" => Task::Use,
+                _ => bail!("{word}: no such task"),
+            },
+        })
+    }
+}
+
+/// What the loops work on.
+struct Bench {
+    task: Task,
+    dir: CString,
+    path: CString,
+    fd: libc::c_int,
+    length: u64,
+    buffer: Vec<u8>,
+}
+
+fn serve(args: &[OsString]) -> Result<()> {
+    let [task, dir] = args else { bail!("usage: {VERB} TASK DIR") };
+    let mut bench = Bench::open(Task::parse(&task.to_string_lossy())?, dir.clone())?;
+    answer("ready")?;
+    for line in std::io::stdin().lock().lines() {
+        let line = line?;
+        let (word, number) = line.split_once(' ').unwrap_or((&line, "0"));
+        let number: u64 = number.parse()?;
+        match word {
+            "run" => answer(bench.timed(number)?)?,
+            "calibrate" => answer(bench.calibrate(number)?)?,
+            "forget" => answer(bench.forget()?)?,
+            "length" => answer(bench.length)?,
+            "rss" => answer(kib("/proc/self/status", "VmHWM").context("no VmHWM")?)?,
+            _ => bail!("{word}: no such command"),
+        }
+    }
+    Ok(())
+}
+
+fn answer(what: impl std::fmt::Display) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{what}")?;
+    Ok(out.flush()?)
+}
+
+/// The error of a call that returned something else than it should.
+fn failed(call: &str, returned: isize) -> anyhow::Error {
+    match returned {
+        -1 => anyhow::anyhow!("{call}: {}", std::io::Error::last_os_error()),
+        other => anyhow::anyhow!("{call}: returned {other}"),
+    }
+}
+
+impl Bench {
+    fn open(task: Task, dir: OsString) -> Result<Bench> {
+        let file: &[u8] = if matches!(task, Task::Pass(_)) { b"/big" } else { b"/f1m" };
+        let dir = dir.into_vec();
+        let path = CString::new([&dir, file].concat())?;
+        let flags = if matches!(task, Task::Pwrite) { libc::O_RDWR } else { libc::O_RDONLY };
+        // SAFETY: `path` is a C string.
+        let fd = unsafe { libc::open(path.as_ptr(), flags) };
+        if fd < 0 {
+            return Err(failed("open", -1)).context(path.to_string_lossy().into_owned());
+        }
+        let block = if let Task::Pass(block) = task { block } else { 4096 };
+        let mut bench = Bench { task, dir: CString::new(dir)?, path, fd, length: 0, buffer: vec![0; block] };
+        bench.length = bench.fstat()?.st_size as u64;
+        // Warm: what the loop will find cached is cached now.
+        if !matches!(task, Task::Pass(_)) {
+            bench.pread_small(SMALL_BYTES as u64 / 4096)?;
+        }
+        Ok(bench)
+    }
+
+    fn timed(&mut self, times: u64) -> Result<u128> {
+        let start = Instant::now();
+        self.repeat(times)?;
+        Ok(start.elapsed().as_nanos())
+    }
+
+    /// How many times fill about `ms` milliseconds.
+    fn calibrate(&mut self, ms: u64) -> Result<u64> {
+        let (target, mut times) = (u128::from(ms) * 1_000_000, 1u64);
+        loop {
+            let took = self.timed(times)?.max(1);
+            if took * 4 >= target || times >= 1 << 40 {
+                return Ok((u128::from(times) * target / took).max(1) as u64);
+            }
+            times *= 4;
+        }
+    }
+
+    fn repeat(&mut self, times: u64) -> Result<()> {
+        match self.task {
+            Task::Pread => self.pread_small(times),
+            Task::Pwrite => self.pwrite_small(times),
+            Task::OpenClose => self.open_close(times),
+            Task::Stat => self.stat(times),
+            Task::Fstat => (0..times).try_for_each(|_| self.fstat().map(drop)),
+            Task::Pass(_) => (0..times).try_for_each(|_| self.pass()),
+            Task::Use => (0..times).try_for_each(|_| self.list_and_read()),
+        }
+    }
+
+    fn pread_small(&mut self, times: u64) -> Result<()> {
+        for i in 0..times as usize {
+            let offset = (i * 4096) & (SMALL_BYTES - 1);
+            // SAFETY: the buffer holds at least 4096 bytes.
+            let got = unsafe { libc::pread(self.fd, self.buffer.as_mut_ptr().cast(), 4096, offset as i64) };
+            if got != 4096 {
+                return Err(failed("pread", got));
+            }
+        }
+        Ok(())
+    }
+
+    fn pwrite_small(&mut self, times: u64) -> Result<()> {
+        for i in 0..times as usize {
+            let offset = (i * 4096) & (SMALL_BYTES - 1);
+            // SAFETY: the buffer holds at least 4096 bytes.
+            let put = unsafe { libc::pwrite(self.fd, self.buffer.as_ptr().cast(), 4096, offset as i64) };
+            if put != 4096 {
+                return Err(failed("pwrite", put));
+            }
+        }
+        Ok(())
+    }
+
+    fn open_close(&mut self, times: u64) -> Result<()> {
+        for _ in 0..times {
+            // SAFETY: `path` is a C string; the descriptor is ours alone.
+            let closed = unsafe {
+                let fd = libc::open(self.path.as_ptr(), libc::O_RDONLY);
+                if fd < 0 {
+                    return Err(failed("open", -1));
+                }
+                libc::close(fd)
+            };
+            if closed != 0 {
+                return Err(failed("close", closed as isize));
+            }
+        }
+        Ok(())
+    }
+
+    fn stat(&mut self, times: u64) -> Result<()> {
+        for _ in 0..times {
+            // SAFETY: all-zero is a valid stat buffer, and `path` is a C string.
+            let returned = unsafe { libc::stat(self.path.as_ptr(), &mut std::mem::zeroed()) };
+            if returned != 0 {
+                return Err(failed("stat", returned as isize));
+            }
+        }
+        Ok(())
+    }
+
+    fn fstat(&mut self) -> Result<libc::stat> {
+        // SAFETY: all-zero is a valid stat buffer; the kernel fills it.
+        let mut found: libc::stat = unsafe { std::mem::zeroed() };
+        // SAFETY: a valid buffer.
+        let returned = unsafe { libc::fstat(self.fd, &mut found) };
+        if returned != 0 {
+            return Err(failed("fstat", returned as isize));
+        }
+        Ok(found)
+    }
+
+    /// All of the file once, in blocks.
+    fn pass(&mut self) -> Result<()> {
+        let mut total = 0;
+        // SAFETY: no pointers.
+        if unsafe { libc::lseek(self.fd, 0, libc::SEEK_SET) } != 0 {
+            return Err(failed("lseek", -1));
+        }
+        while total < self.length {
+            // SAFETY: the buffer is as long as we say.
+            let got = unsafe { libc::read(self.fd, self.buffer.as_mut_ptr().cast(), self.buffer.len()) };
+            if got <= 0 {
+                return Err(failed("read", got));
+            }
+            total += got as u64;
+        }
+        Ok(())
+    }
+
+    /// Drop the file's pages from the page cache.
+    fn forget(&mut self) -> Result<u64> {
+        // SAFETY: no pointers.
+        let returned = unsafe { libc::posix_fadvise(self.fd, 0, 0, libc::POSIX_FADV_DONTNEED) };
+        if returned != 0 {
+            bail!("posix_fadvise: error {returned}");
+        }
+        Ok(self.length)
+    }
+
+    fn list_and_read(&mut self) -> Result<()> {
+        let path = CString::new([self.dir.as_bytes(), b"/d1000"].concat())?;
+        let names = count_names(&path)?;
+        if names == 0 {
+            bail!("{}: empty", path.to_string_lossy());
+        }
+        self.pread_small(SMALL_BYTES as u64 / 4096)
+    }
+}
+
+fn count_names(path: &CStr) -> Result<usize> {
+    // SAFETY: a C string in, a directory stream out that is closed below and used by nobody else.
+    unsafe {
+        let stream = libc::opendir(path.as_ptr());
+        if stream.is_null() {
+            return Err(failed("opendir", -1));
+        }
+        let mut names = 0;
+        while !libc::readdir(stream).is_null() {
+            names += 1;
+        }
+        libc::closedir(stream);
+        Ok(names)
+    }
+}

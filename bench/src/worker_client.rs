@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The driver's end of a worker process, and the rows made with one.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::time::Duration;
+
+use anyhow::{bail, Context, Result};
+
+use crate::driver::Runner;
+use crate::fixture::{check_image, evict};
+use crate::rows::{Cache, Op};
+use crate::side::{Held, Place, Side};
+use crate::{timed, worker};
+
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// A worker that waits for commands.
+pub struct Worker {
+    child: Child,
+    // None once the worker was told to end.
+    input: Option<ChildStdin>,
+    output: ChildStdout,
+}
+
+impl Worker {
+    pub fn start(place: &Place, task: &str) -> Result<Worker> {
+        let mut command = place.command(std::env::current_exe()?)?;
+        command.arg(worker::VERB).arg(task).arg(&place.dir);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let (input, output) = (child.stdin.take(), child.stdout.take().context("no stdout")?);
+        let mut worker = Worker { child, input, output };
+        let greeting = worker.line()?;
+        if greeting != "ready" {
+            bail!("the worker said {greeting:?}");
+        }
+        Ok(worker)
+    }
+
+    /// Send a command, wait for the number it answers.
+    pub fn ask(&mut self, command: &str) -> Result<u64> {
+        let input = self.input.as_mut().context("the worker has ended")?;
+        input.write_all(format!("{command}\n").as_bytes()).context("worker")?;
+        self.line()?.parse().context("worker")
+    }
+
+    /// End it in good order: its exit is where a mount is undone.
+    pub fn finish(mut self) -> Result<()> {
+        self.input = None;
+        timed::wait(&mut self.child, LIMIT).context("worker")
+    }
+
+    fn line(&mut self) -> Result<String> {
+        let (mut line, mut byte) = (String::new(), [0u8]);
+        loop {
+            timed::await_readable(&self.output, LIMIT).context("worker")?;
+            match self.output.read(&mut byte)? {
+                0 => bail!("the worker ended: {}", self.child.wait()?),
+                _ if byte[0] == b'\n' => return Ok(line),
+                _ => line.push(char::from(byte[0])),
+            }
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // Both do nothing to a worker that was waited for.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A row in which one process repeats one thing.
+pub struct LoopRunner {
+    // The worker goes before the mount it stands on.
+    worker: Option<Worker>,
+    held: Option<Held>,
+    place: Place,
+    op: Op,
+    cache: Cache,
+    native: PathBuf,
+    length: u64,
+    times: u64,
+}
+
+impl LoopRunner {
+    pub fn start(place: Place, op: Op, cache: Cache, batch_ms: u32) -> Result<LoopRunner> {
+        let held = Some(place.hold()?);
+        let worker = Worker::start(&place, &task(op)).map_err(|error| place.explain(error))?;
+        let native = place.dir.join("big");
+        let mut runner =
+            LoopRunner { worker: Some(worker), held, place, op, cache, native, length: 0, times: 1 };
+        runner.length = runner.ask("length")?;
+        if cache == Cache::Warm {
+            // The second calibration finds everything warm.
+            runner.ask("calibrate 1")?;
+            runner.times = runner.ask(&format!("calibrate {batch_ms}"))?;
+        }
+        Ok(runner)
+    }
+
+    fn ask(&mut self, command: &str) -> Result<u64> {
+        let worker = self.worker.as_mut().context("the worker has ended")?;
+        worker.ask(command).map_err(|error| self.place.explain(error))
+    }
+
+    fn cool(&mut self) -> Result<()> {
+        self.ask("forget")?;
+        match (&self.place.image, self.cache) {
+            (_, Cache::Warm) => Ok(()),
+            (Some(image), Cache::Cold) => evict(image),
+            (Some(image), Cache::ImageWarm) => warm(image),
+            (None, _) => evict(&self.native),
+        }
+    }
+}
+
+impl Runner for LoopRunner {
+    fn sample(&mut self) -> Result<f64> {
+        if self.cache != Cache::Warm {
+            self.cool()?;
+        }
+        let ns = self.ask(&format!("run {}", self.times))? as f64 / self.times as f64;
+        Ok(match self.op {
+            // Bytes per ns, times 1000, are MB/s.
+            Op::ReadPass(_) => self.length as f64 * 1e3 / ns,
+            _ => ns,
+        })
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<()> {
+        if let Some(worker) = self.worker.take() {
+            worker.finish().map_err(|error| self.place.explain(error))?;
+        }
+        self.held = None;
+        match (&self.place.image, self.place.side) {
+            (Some(image), Side::Stowaway) => check_image(image),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Read all of a file, so that the host has it cached.
+fn warm(path: &std::path::Path) -> Result<()> {
+    std::io::copy(&mut File::open(path)?, &mut std::io::sink())?;
+    Ok(())
+}
+
+fn task(op: Op) -> String {
+    match op {
+        Op::Pread4k => "pread".into(),
+        Op::Pwrite4k => "pwrite".into(),
+        Op::OpenClose => "open-close".into(),
+        Op::Stat => "stat".into(),
+        Op::Fstat => "fstat".into(),
+        Op::ReadPass(block) => format!("pass:{block}"),
+    }
+}
