@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Where the built products are. The tests use what a user would use: the release build.
+
+use std::path::{Path, PathBuf};
+
+/// The library and the command.
+#[derive(Debug, Clone)]
+pub struct Artifacts {
+    /// libstowaway.so
+    pub library: PathBuf,
+    /// The `stowaway` command.
+    pub command: PathBuf,
+}
+
+/// Finds the products in `STOWAWAY_BIN_DIR` or in the workspace's target/release.
+pub fn find() -> Result<Artifacts, String> {
+    let directory = match std::env::var_os("STOWAWAY_BIN_DIR") {
+        Some(directory) => PathBuf::from(directory),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release"),
+    };
+    let found = Artifacts { library: directory.join("libstowaway.so"), command: directory.join("stowaway") };
+    for file in [&found.library, &found.command] {
+        if !file.is_file() {
+            return Err(format!(
+                "{} is missing: run `cargo build --release` first, or set STOWAWAY_BIN_DIR to where the build is",
+                file.display()
+            ));
+        }
+    }
+    let canonical = |path: &Path| path.canonicalize().map_err(|error| format!("{}: {error}", path.display()));
+    Ok(Artifacts { library: canonical(&found.library)?, command: canonical(&found.command)? })
+}
+
+/// The products, or a test failure that says what to do.
+pub fn get() -> Artifacts {
+    find().unwrap_or_else(|why| panic!("{why}"))
+}

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Runs one command with a deadline: everything it leaves (children too) is killed when time is up, and a command
+//! that hangs is a result, not a hung suite.
+
+use std::ffi::OsString;
+use std::io::{Read, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// No command of the suite may take longer.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A command to run. The environment starts empty but for the few names every program wants.
+#[derive(Debug, Clone, Default)]
+pub struct Run {
+    /// Program and arguments.
+    pub words: Vec<OsString>,
+    /// Names added to the environment.
+    pub env: Vec<(OsString, OsString)>,
+    /// Bytes for standard input; none means /dev/null.
+    pub stdin: Option<Vec<u8>>,
+    /// Current directory on the host.
+    pub cwd: Option<PathBuf>,
+    /// File mode mask; the suite's default is 022.
+    pub umask: Option<u32>,
+    /// Deadline, where the usual one does not fit.
+    pub deadline: Option<Duration>,
+}
+
+/// What became of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// Bytes written to standard output.
+    pub stdout: Vec<u8>,
+    /// Bytes written to standard error.
+    pub stderr: Vec<u8>,
+    /// `exit 0`, `signal 15`, or `hang`.
+    pub status: String,
+}
+
+impl Outcome {
+    /// Standard error as text.
+    pub fn err(&self) -> String {
+        String::from_utf8_lossy(&self.stderr).into_owned()
+    }
+
+    /// Standard output as text.
+    pub fn out(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+
+    /// Panics with everything known unless the command ended with this exit status.
+    #[track_caller]
+    pub fn expect_exit(&self, code: i32) -> &Outcome {
+        assert_eq!(self.status, format!("exit {code}"), "stdout: {}\nstderr: {}", self.out(), self.err());
+        self
+    }
+}
+
+impl Run {
+    /// A command from its words.
+    pub fn new<S: Into<OsString>>(words: impl IntoIterator<Item = S>) -> Run {
+        Run { words: words.into_iter().map(Into::into).collect(), ..Run::default() }
+    }
+
+    /// Adds a name to the environment.
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Run {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Gives standard input.
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Run {
+        self.stdin = Some(bytes.into());
+        self
+    }
+
+    /// The command as std knows it, its own process group leader, input and output not yet set.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.words[0]);
+        command.args(&self.words[1..]).env_clear();
+        command.env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin").env("LC_ALL", "C").env("TZ", "UTC");
+        if let Some(level) = std::env::var_os("STOWAWAY_TEST_LOG") {
+            command.env("STOWAWAY_LOG", level);
+        }
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        if let Some(cwd) = &self.cwd {
+            command.current_dir(cwd);
+        }
+        let umask = self.umask.unwrap_or(0o022);
+        command.process_group(0);
+        // SAFETY: umask is async-signal-safe and touches nothing of the parent.
+        unsafe {
+            command.pre_exec(move || {
+                libc::umask(umask as libc::mode_t);
+                Ok(())
+            });
+        }
+        command
+    }
+
+    /// Starts it with pipes on all three and leaves it running.
+    pub fn spawn(&self) -> Child {
+        let stdin = if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() };
+        let mut command = self.command();
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap_or_else(|error| panic!("cannot start {:?}: {error}", self.words[0]))
+    }
+
+    /// Runs it to its end, or to the deadline.
+    pub fn output(&self) -> Outcome {
+        let mut child = self.spawn();
+        let stdin = child.stdin.take();
+        let bytes = self.stdin.clone().unwrap_or_default();
+        let feeder = std::thread::spawn(move || {
+            if let Some(mut pipe) = stdin {
+                // A program may well end before it has read everything.
+                let _ = pipe.write_all(&bytes);
+            }
+        });
+        let outcome = finish(child, self.deadline.unwrap_or(DEADLINE));
+        let _ = feeder.join();
+        outcome
+    }
+}
+
+fn drain(pipe: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut pipe) = pipe {
+            let _ = pipe.read_to_end(&mut bytes);
+        }
+        bytes
+    })
+}
+
+/// Collects the output of a started command and waits for its end; kills its whole group at the deadline.
+pub fn finish(mut child: Child, deadline: Duration) -> Outcome {
+    let (stdout, stderr) = (drain(child.stdout.take()), drain(child.stderr.take()));
+    let end = Instant::now() + deadline;
+    let status = wait_until(&mut child, end);
+    // What it left running must not hold the pipes open for ever.
+    let quiet = Instant::now() + Duration::from_secs(5);
+    while status.is_some() && !(stdout.is_finished() && stderr.is_finished()) && Instant::now() < quiet {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    kill_group(&child);
+    let _ = child.wait();
+    Outcome {
+        stdout: stdout.join().unwrap_or_default(),
+        stderr: stderr.join().unwrap_or_default(),
+        status: status.map_or_else(|| "hang".to_string(), describe),
+    }
+}
+
+fn describe(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit {code}"),
+        (None, Some(signal)) => format!("signal {signal}"),
+        (None, None) => "gone".to_string(),
+    }
+}
+
+/// Waits for the end of a child without polling; `None` at the deadline.
+pub fn wait_until(child: &mut Child, end: Instant) -> Option<ExitStatus> {
+    // SAFETY: pidfd_open takes two numbers and returns a new descriptor.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, child.id(), 0) } as i32;
+    assert!(fd >= 0, "pidfd_open: {}", std::io::Error::last_os_error());
+    // SAFETY: the descriptor is new and ours.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one pollfd, valid for the call.
+        let ready = unsafe { libc::poll(&mut poll, 1, left.as_millis() as i32) };
+        if ready > 0 {
+            return child.wait().ok();
+        }
+        if left.is_zero() {
+            return None;
+        }
+    }
+}
+
+/// Kills what is left of the child's process group.
+pub fn kill_group(child: &Child) {
+    // SAFETY: kill takes two numbers; the group is the child's own (see `command`). An empty group is ESRCH.
+    unsafe { libc::kill(-(child.id() as i32), libc::SIGKILL) };
+}
