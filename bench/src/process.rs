@@ -135,13 +135,14 @@ impl<'a> Mounted<'a> {
         Ok(mounted)
     }
 
-    /// Unmount; the time since `start` when that has returned. A FUSE daemon that goes on writing
-    /// in the background is waited for after the clock has stopped: that favours fuse2fs.
+    /// Unmount; the time since `start` when the image is complete and free again. A FUSE daemon
+    /// still writes it when umount has returned, so its end counts, as the kernel's work does
+    /// inside the umount of a loop mount.
     fn undo(self, start: Instant) -> Result<Duration> {
         let mut umount = self.place.host_command("umount")?;
         timed::run(umount.arg(&self.place.dir)).map_err(|error| self.place.explain(error))?;
-        let took = start.elapsed();
         timed::await_readable(&self.background, Duration::from_secs(60)).context("the daemon did not end")?;
+        let took = start.elapsed();
         std::mem::forget(self);
         Ok(took)
     }

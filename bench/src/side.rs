@@ -69,7 +69,7 @@ impl Side {
             (Side::Stowaway, true) => format!("{work} with the library preloaded: boot, mount, use, unmount"),
             (Side::Stowaway, false) => format!("{work} with the library preloaded"),
             (Side::Loop, true) => format!("mount -o loop; {work}; umount"),
-            (Side::Fuse2fs, true) => format!("fuse2fs; {work}; umount"),
+            (Side::Fuse2fs, true) => format!("fuse2fs; {work}; umount, until its daemon has ended"),
             (Side::Loop, false) => format!("{work} on a loop mount that stands"),
             (Side::Fuse2fs, false) => format!("{work} on a fuse2fs mount that stands"),
         }
