@@ -62,6 +62,9 @@ pub struct Case {
     /// Who runs it.
     #[serde(default)]
     pub users: Users,
+    /// Programs beyond coreutils that the case needs; without them it is not run, and that is said.
+    #[serde(default)]
+    pub needs: Vec<String>,
     /// Do not compare the trees (the command leaves random names or bytes).
     #[serde(default)]
     pub ignore_tree: bool,

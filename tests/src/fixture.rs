@@ -82,6 +82,16 @@ impl Fixture {
         self.room(side).join("h")
     }
 
+    /// Makes the two rooms look alike from inside: the mount point on the host where one is wanted, else another
+    /// directory in its place (`..` shows the link count), and the same times.
+    pub fn settle_rooms(&self, mountpoint: bool) {
+        let image = self.room(Side::Image);
+        fs::create_dir(image.join(if mountpoint { "d" } else { "elsewhere" })).expect("a new directory");
+        for side in [Side::Native, Side::Image] {
+            set_times(&self.room(side), ATIME, FIRST_MTIME).expect("times of a directory of ours");
+        }
+    }
+
     /// The setting that mounts the image of this fixture.
     pub fn mount(&self, options: &str) -> String {
         format!("{}:{}{options}", self.image.display(), self.dir(Side::Image).display())
@@ -148,9 +158,9 @@ fn make_template(directory: &Path, kind: Kind) -> Template {
     fs::create_dir(&tree).expect("a new directory");
     let (mebibytes, inodes) = match kind {
         Kind::Basic => (32, 2048),
-        Kind::Empty => (24, 1024),
+        Kind::Empty => (32, 12_288),
         Kind::Many => (64, 12_288),
-        Kind::Small => (8, 256),
+        Kind::Small => (10, 256),
     };
     match kind {
         Kind::Basic => content::basic(&tree),

@@ -89,8 +89,9 @@ impl Sum {
     }
 }
 
-/// Reads a tree of the host.
-pub fn from_host(root: &Path) -> io::Result<Tree> {
+/// Reads a tree of the host. `settled` first writes each file out and forgets its cached pages: an allocated but
+/// unwritten block with a cached page passes for data in `SEEK_DATA`.
+pub fn from_host(root: &Path, settled: bool) -> io::Result<Tree> {
     let mut tree = Tree::new();
     let mut inodes = HashMap::new();
     for entry in walkdir::WalkDir::new(root).sort_by_file_name() {
@@ -99,7 +100,7 @@ pub fn from_host(root: &Path) -> io::Result<Tree> {
         let path = relative.as_os_str().as_bytes().to_vec();
         let meta = entry.path().symlink_metadata()?;
         let first = inodes.entry(meta.ino()).or_insert_with(|| path.clone()).clone();
-        tree.insert(path, host_node(entry.path(), &meta, first)?);
+        tree.insert(path, host_node(entry.path(), &meta, first, settled)?);
     }
     Ok(settle(tree))
 }
@@ -116,7 +117,7 @@ fn settle(mut tree: Tree) -> Tree {
     tree
 }
 
-fn host_node(path: &Path, meta: &std::fs::Metadata, same_as: Vec<u8>) -> io::Result<Node> {
+fn host_node(path: &Path, meta: &std::fs::Metadata, same_as: Vec<u8>, settled: bool) -> io::Result<Node> {
     let kind = meta.mode() & libc::S_IFMT;
     let mut node = Node {
         mode: meta.mode(),
@@ -141,7 +142,7 @@ fn host_node(path: &Path, meta: &std::fs::Metadata, same_as: Vec<u8>) -> io::Res
     node.xattrs.sort();
     match kind {
         libc::S_IFLNK => node.text = std::fs::read_link(path)?.as_os_str().as_bytes().to_vec(),
-        libc::S_IFREG => fill(&mut node, host_content(path, meta)?),
+        libc::S_IFREG => fill(&mut node, host_content(path, meta, settled)?),
         _ => {}
     }
     Ok(node)
@@ -164,7 +165,7 @@ fn seek(file: &File, at: u64, whence: libc::c_int) -> io::Result<Option<u64>> {
     }
 }
 
-fn host_content(path: &Path, meta: &std::fs::Metadata) -> io::Result<Sum> {
+fn host_content(path: &Path, meta: &std::fs::Metadata, settled: bool) -> io::Result<Sum> {
     let size = meta.size();
     let mut sum = Sum::new(size);
     // A file nobody may read is read all the same by root; for its owner the mode is lent for the moment.
@@ -178,6 +179,12 @@ fn host_content(path: &Path, meta: &std::fs::Metadata) -> io::Result<Sum> {
         }
         other => other?,
     };
+    if settled {
+        use std::os::fd::AsRawFd;
+        file.sync_all()?;
+        // SAFETY: posix_fadvise takes no pointers.
+        unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
+    }
     let mut at = 0;
     while let Some(start) = seek(&file, at, libc::SEEK_DATA)? {
         let end = seek(&file, start, libc::SEEK_HOLE)?.unwrap_or(size);
