@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The command line and its help.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+#[derive(Parser)]
+#[command(
+    name = "stowaway",
+    version,
+    about = "A Linux kernel as a library, inside an unmodified program",
+    after_help = "Examples:
+  stowaway mkimage disk.img some-directory
+  stowaway run --mount disk.img:/mnt/data -- ls -l /mnt/data
+  stowaway doctor
+
+Exit status: that of the program (run), 0 or 1 (doctor, mkimage), 2 for a wrong command line;
+`stowaway run --help` has the rest.",
+    subcommand_required = true
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Run a program with its own kernel: files under the mounted paths are the image's
+    Run(RunOptions),
+    /// Examine this machine, the library, and (if given) whether a program can be run
+    Doctor(DoctorOptions),
+    /// Make an image and fill it from a directory
+    Mkimage(MkimageOptions),
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  stowaway run --mount disk.img:/mnt/data -- ls -l /mnt/data
+  stowaway run --mount disk.img:/mnt/data:ro,type=ext4 -- cp -a /mnt/data/src ./out
+  stowaway run --mount disk.img:/mnt,opts=noatime+data=journal -- python3 script.py
+  stowaway run --mount none:/mnt/tmp,type=tmpfs -- python3 script.py
+  stowaway run --net lo -- python3 program-with-server-and-clients.py
+
+PATH need not exist. Every option can be a variable too (--mount is STOWAWAY_MOUNT, --kernel-log
+is STOWAWAY_KERNEL_LOG; several mounts are separated by ; or newline), or a line of the file that
+--config or STOWAWAY_CONFIG names:
+  mount = [\"disk.img:/mnt/data\", \"other.img:/mnt/other:ro\"]
+  mem = \"64M\"
+  net = \"none\"
+  log = \"warn\"
+  kernel_log = \"off\"
+An option counts more than a variable, a variable more than the file.
+
+Exit status: the program's; 125 if a setting is wrong or the program cannot take the library;
+126 if the program cannot be executed; 127 if it is not found.")]
+pub struct RunOptions {
+    /// Mount IMAGE on PATH: IMAGE:PATH[:ro][,type=T][,opts=A+B]
+    ///
+    /// May be given more than once. PATH is absolute and need not exist. type: ext2 ext3 ext4 xfs btrfs squashfs
+    /// erofs vfat iso9660 (found by itself), or with IMAGE `none`: tmpfs proc sysfs devtmpfs. opts are those of
+    /// mount(8), with + between them. A backslash goes before a : , ; + or \ that is part of a name.
+    #[arg(long, value_name = "IMAGE:PATH[:ro][,type=T][,opts=A+B]")]
+    pub mount: Vec<OsString>,
+
+    /// The kernel's memory, 16M to 16G [default: 64M]
+    #[arg(long, value_name = "SIZE")]
+    pub mem: Option<OsString>,
+
+    /// Whose sockets the kernel serves: none, or lo (internet sockets, over its own loopback) [default: none]
+    #[arg(long, value_name = "none|lo")]
+    pub net: Option<OsString>,
+
+    /// Our own messages on stderr: off, error, warn, info, debug, trace [default: warn]
+    #[arg(long, value_name = "LEVEL")]
+    pub log: Option<OsString>,
+
+    /// The kernel's messages: off, stderr, or a file to append to [default: off]
+    #[arg(long, value_name = "off|stderr|FILE")]
+    pub kernel_log: Option<OsString>,
+
+    /// A file of settings (TOML; see below)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<OsString>,
+
+    /// The program and its arguments
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "PROGRAM [ARGS]"
+    )]
+    pub program: Vec<OsString>,
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  stowaway doctor
+  stowaway doctor /usr/bin/python3
+
+Exit status: 0 if everything needed to run is fine (and PROGRAM can be run); 1 if not.
+What is missing only for building, testing or making images is a warning.")]
+pub struct DoctorOptions {
+    /// A program to examine: its path, or its name in PATH
+    pub program: Option<OsString>,
+
+    /// Write JSON: {\"ok\": BOOL, \"checks\": [{\"group\", \"name\", \"state\", \"detail\", \"advice\"}]}
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  stowaway mkimage disk.img                      an empty ext4 image that you may write to
+  stowaway mkimage disk.img my-directory         filled: owners, modes, times, links as they are
+  stowaway mkimage --size 2G disk.img            (the file is sparse: it takes what it holds)
+  stowaway mkimage --type squashfs docs.img docs read-only and compressed
+
+xfs and vfat images are made empty; fill one with:
+  stowaway run --mount disk.img:/mnt/data -- cp -a DIR/. /mnt/data/
+
+Exit status: 0 if the image was made; 1 if not (then nothing is left of it); 2 for a wrong command line.")]
+pub struct MkimageOptions {
+    /// The file system
+    #[arg(long = "type", value_enum, default_value = "ext4", value_name = "TYPE")]
+    pub fstype: FsType,
+
+    /// Its size (64M, 2G), or auto: room for DIR and half as much again [default: auto]
+    #[arg(long, value_name = "SIZE")]
+    pub size: Option<String>,
+
+    /// Its label
+    #[arg(long)]
+    pub label: Option<String>,
+
+    /// Replace IMAGE if it exists
+    #[arg(long)]
+    pub force: bool,
+
+    /// The image to make
+    pub image: PathBuf,
+
+    /// What to fill it from
+    pub dir: Option<PathBuf>,
+}
+
+/// A file system that `mkimage` makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FsType {
+    Ext4,
+    Ext3,
+    Ext2,
+    Xfs,
+    Btrfs,
+    Squashfs,
+    Erofs,
+    Vfat,
+    Iso9660,
+}
+
+impl FsType {
+    /// The kernel's name of it.
+    pub fn name(self) -> &'static str {
+        match self {
+            FsType::Ext4 => "ext4",
+            FsType::Ext3 => "ext3",
+            FsType::Ext2 => "ext2",
+            FsType::Xfs => "xfs",
+            FsType::Btrfs => "btrfs",
+            FsType::Squashfs => "squashfs",
+            FsType::Erofs => "erofs",
+            FsType::Vfat => "vfat",
+            FsType::Iso9660 => "iso9660",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_program_keeps_its_own_options() {
+        for line in
+            [&["stowaway", "run", "--", "ls", "-l", "--mem"][..], &["stowaway", "run", "ls", "-l", "--mem"]]
+        {
+            let Command::Run(options) = Cli::try_parse_from(line).unwrap().command else { panic!() };
+            assert_eq!(options.program, ["ls", "-l", "--mem"]);
+            assert!(options.mem.is_none());
+        }
+    }
+
+    #[test]
+    fn types_are_those_of_the_schema() {
+        for fstype in FsType::value_variants() {
+            assert!(stowaway_config::DISK_TYPES.contains(&fstype.name()));
+        }
+        assert_eq!(FsType::value_variants().len(), stowaway_config::DISK_TYPES.len());
+    }
+}

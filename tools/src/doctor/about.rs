@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What a given program allows.
+
+use std::ffi::OsStr;
+
+use goblin::elf::header::ET_DYN;
+
+use super::report::{Report, State};
+use crate::elf::Elf;
+use crate::program::{self, Binary};
+
+const GROUP: &str = "Program";
+
+pub fn check(report: &mut Report, name: &OsStr) {
+    let path = match program::resolve(name, std::env::var_os("PATH").as_deref()) {
+        Ok(path) => path,
+        Err(failure) => {
+            report.add(GROUP, "file", State::Fail, failure.text());
+            return;
+        }
+    };
+    report.add(GROUP, "file", State::Ok, path.display().to_string());
+    match program::examine(&path) {
+        Err(failure) => {
+            report.add(GROUP, "verdict", State::Fail, failure.text());
+        }
+        Ok(None) => {
+            report.add(GROUP, "verdict", State::Warn, "cannot be read, so nothing can be said");
+        }
+        Ok(Some(program)) => {
+            for interpreter in &program.interpreters {
+                report.add(GROUP, "interpreter", State::Ok, interpreter.display().to_string());
+            }
+            facts(report, &program.binary);
+            match program.binary.obstacle() {
+                None => report.add(GROUP, "verdict", State::Ok, "can be run with a kernel inside"),
+                Some(why) => report.add(GROUP, "verdict", State::Fail, why),
+            };
+        }
+    }
+}
+
+fn facts(report: &mut Report, binary: &Binary) {
+    let Elf::X86_64 { interp, kind, .. } = &binary.elf else { return };
+    let layout = if *kind == ET_DYN { "position-independent" } else { "at a fixed address" };
+    report.add(GROUP, "binary", State::Ok, format!("64-bit x86, {layout}"));
+    match interp {
+        Some(loader) => {
+            let libc = program::libc_of(loader);
+            report.add(GROUP, "dynamic loader", State::Ok, format!("{loader} ({libc})"));
+        }
+        None => {
+            report.add(GROUP, "dynamic loader", State::Fail, "none: statically linked");
+        }
+    }
+    let setid = match (binary.setid, binary.setid_takes_effect) {
+        (None, _) => "none".to_string(),
+        (Some(which), true) => which.to_string(),
+        (Some(which), false) => format!("{which}, without effect for you"),
+    };
+    let caps = if binary.capabilities { "some" } else { "none" };
+    report.add(GROUP, "setuid, setgid", State::Info, setid);
+    report.add(GROUP, "file capabilities", State::Info, caps);
+}

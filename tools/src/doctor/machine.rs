@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The host kernel and the processor.
+
+use std::fs::read_to_string;
+
+use super::report::{Report, State};
+use crate::{fail, host};
+
+const GROUP: &str = "Machine";
+/// CPUID.(7,0):EDX bit 5.
+const UINTR_BIT: u32 = 1 << 5;
+
+pub fn check(report: &mut Report) {
+    report.add(GROUP, "host kernel", State::Ok, host::kernel_release());
+    user_dispatch(report);
+    mmap_min_addr(report);
+    processor(report);
+    uintr(report);
+}
+
+fn user_dispatch(report: &mut Report) {
+    let name = "syscall user dispatch";
+    match host::has_user_dispatch() {
+        Ok(true) => {
+            report.add(GROUP, name, State::Ok, "available: no system call of the program is missed");
+        }
+        Ok(false) => report
+            .add(
+                GROUP,
+                name,
+                State::Warn,
+                "not available: only calls made through libc's functions are served",
+            )
+            .advise(
+                "needs Linux 5.11 on x86, and a sandbox that permits prctl(PR_SET_SYSCALL_USER_DISPATCH)",
+            ),
+        Err(error) => {
+            report.add(GROUP, name, State::Warn, format!("cannot be tried: {}", fail::reason(&error)));
+        }
+    }
+}
+
+fn mmap_min_addr(report: &mut Report) {
+    let name = "vm.mmap_min_addr";
+    let value = read_to_string("/proc/sys/vm/mmap_min_addr").unwrap_or_default();
+    match value.trim().parse::<u64>() {
+        Ok(0) => report.add(GROUP, name, State::Warn, "0: page 0 can be mapped").advise(
+            "nothing here needs that; a higher value lets calls through null pointers fault: sysctl vm.mmap_min_addr=65536",
+        ),
+        Ok(value) => {
+            report.add(GROUP, name, State::Ok, format!("{value} (page 0 stays unmapped; nothing here needs it)"));
+        }
+        Err(_) => {
+            report.add(GROUP, name, State::Info, "cannot be read");
+        }
+    }
+}
+
+/// Which parts of the processor's state a signal frame holds: stacks of ours are made for that size.
+fn processor(report: &mut Report) {
+    let flags = read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let flags = flags.lines().find(|line| line.starts_with("flags")).unwrap_or_default();
+    let has = |flag: &str| flags.split_whitespace().any(|word| word == flag);
+    let found: Vec<_> = ["fsgsbase", "xsave", "avx", "avx2", "avx512f", "amx_tile"]
+        .into_iter()
+        .filter(|flag| has(flag))
+        .collect();
+    report.add(GROUP, "processor", State::Ok, format!("x86-64 {}", found.join(" ")));
+    let frame = match host::signal_frame_bytes() {
+        0 => "size not told by the kernel".to_string(),
+        bytes => format!("{bytes} bytes at least"),
+    };
+    report.add(GROUP, "signal frame", State::Info, frame);
+}
+
+/// The bit says that the processor could. Mainline kernels do not switch it on, so it is never promised.
+fn uintr(report: &mut Report) {
+    let detail = match host::cpuid_7_edx() & UINTR_BIT {
+        0 => "absent (not needed)",
+        _ => "announced by the processor; not used: mainline kernels do not switch it on",
+    };
+    report.add(GROUP, "user interrupts", State::Info, detail);
+}
