@@ -15,6 +15,12 @@ use crate::{host, library, program};
 
 /// Runs the program in our place; returns only to say why it could not be started.
 pub fn run(options: RunOptions) -> Result<i32, Failure> {
+    let name = &options.program[0];
+    if name.as_bytes().starts_with(b"-") {
+        // The parser takes an unknown option for the program's name.
+        let why = format!("{}: no such option; see stowaway run --help", name.to_string_lossy());
+        return Err(Failure::new(EXIT_RUN, why));
+    }
     let raw = RawConfig::from_env(std::env::vars_os()).map_err(bad_setting)?;
     let library = library::find(raw.lib());
     let config = settings(&options, raw)?;
@@ -22,7 +28,6 @@ pub fn run(options: RunOptions) -> Result<i32, Failure> {
     for mount in &config.mounts {
         check_image(mount)?;
     }
-    let name = &options.program[0];
     refuse_inside_mount(&config, name)?;
     let program = program::resolve(name, std::env::var_os("PATH").as_deref())?;
     program::require_preloadable(&program)?;
