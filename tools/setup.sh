@@ -1,0 +1,73 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Installs what is missing of tools/packages.txt, and looks whether Rust is there.
+#   tools/setup.sh [PURPOSE...]     build, image, test (default: all)
+# Does nothing, and needs no root, where all is there.
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+purposes=" ${*:-build image test} "
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin:${HOME:-/root}/.cargo/bin
+
+say() { echo "setup: $*" >&2; }
+
+# A proof is a file by its path, or a command.
+is_there() {
+    case $1 in
+        /*) [ -e "$1" ] ;;
+        *) command -v "$1" >/dev/null ;;
+    esac
+}
+
+missing=()
+while read -r package proof purpose; do
+    case $package in '' | '#'*) continue ;; esac
+    if [[ $purposes == *" $purpose "* ]] && ! is_there "$proof"; then
+        missing+=("$package")
+    fi
+done <"$here/packages.txt"
+
+install_missing() {
+    local install="apt-get install --no-install-recommends -y ${missing[*]}"
+    local -a root=()
+    if ! command -v apt-get >/dev/null; then
+        say "missing: ${missing[*]} (Debian's names); there is no apt-get here: install them by hand"
+        exit 1
+    fi
+    if [ "$(id -u)" != 0 ]; then
+        if ! command -v sudo >/dev/null; then
+            say "missing: ${missing[*]}"
+            say "neither root nor sudo: as root, run: apt-get update && $install"
+            exit 1
+        fi
+        root=(sudo)
+    fi
+    say "installing: ${missing[*]}"
+    "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -q
+    # shellcheck disable=SC2086 # a command and its words
+    if ! "${root[@]}" env DEBIAN_FRONTEND=noninteractive $install; then
+        say "apt-get failed; what is needed: ${missing[*]}"
+        say "where there is no linux-source-6.1, give the build another 6.1.y tree: see README.md"
+        exit 1
+    fi
+}
+
+if [ ${#missing[@]} -gt 0 ]; then
+    install_missing
+else
+    say "all packages are there"
+fi
+
+if ! command -v cargo >/dev/null; then
+    say "cargo: not found in PATH or ~/.cargo/bin; install Rust with rustup (https://rustup.rs), then start again"
+    exit 1
+fi
+if [[ $purposes == *" test "* ]]; then
+    for component in fmt:rustfmt clippy:clippy; do
+        if ! cargo "${component%:*}" --version >/dev/null 2>&1; then
+            say "cargo ${component%:*}: not found; install it with: rustup component add ${component#*:}"
+            exit 1
+        fi
+    done
+fi
+say "$(cargo --version), $(command -v cargo)"
