@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Calls with two names: rename, link, symlink.
+
+use crate::calls::Call;
+use crate::errno::{EBUSY, EXDEV};
+use crate::host::{self, Ret};
+use crate::path::{with_path, with_two_paths, AT_FDCWD};
+use crate::section::section;
+
+const CWD: usize = AT_FDCWD as usize;
+
+/// `nr(dirfd, path, dirfd, path, flags)`; both names have to lie in one world.
+fn two(nr: i64, args: [usize; 5], follow_first: bool, roots_stay: bool) -> Ret {
+    with_two_paths((args[0], args[1], follow_first), (args[2], args[3], false), |from, to| {
+        match (from.is_host(), to.is_host()) {
+            (true, true) => host::forward(
+                nr as usize,
+                &[from.dirfd as usize, from.path, to.dirfd as usize, to.path, args[4], 0],
+            ),
+            (false, false) => {
+                if roots_stay && (from.is_mount_root() || to.is_mount_root()) {
+                    return EBUSY;
+                }
+                section(|door| {
+                    let places = from.kernel_at(door).and_then(|f| Ok((f, to.kernel_at(door)?)));
+                    match places {
+                        Ok((f, t)) => door.call(nr, &[f.0, f.1, t.0, t.1, args[4], 0]),
+                        Err(e) => e,
+                    }
+                })
+            }
+            // As between any two mounts. A name that does not exist is reported by what follows: mv copies.
+            _ => EXDEV,
+        }
+    })
+}
+
+/// rename(2)
+pub fn rename(c: &Call<'_>) -> Ret {
+    two(libc::SYS_renameat2, [CWD, c.args[0], CWD, c.args[1], 0], false, true)
+}
+
+/// renameat(2)
+pub fn renameat(c: &Call<'_>) -> Ret {
+    two(libc::SYS_renameat2, [c.args[0], c.args[1], c.args[2], c.args[3], 0], false, true)
+}
+
+/// renameat2(2)
+pub fn renameat2(c: &Call<'_>) -> Ret {
+    two(libc::SYS_renameat2, [c.args[0], c.args[1], c.args[2], c.args[3], c.args[4]], false, true)
+}
+
+/// link(2)
+pub fn link(c: &Call<'_>) -> Ret {
+    two(libc::SYS_linkat, [CWD, c.args[0], CWD, c.args[1], 0], false, false)
+}
+
+/// linkat(2)
+pub fn linkat(c: &Call<'_>) -> Ret {
+    let follow = c.args[4] & libc::AT_SYMLINK_FOLLOW as usize != 0;
+    two(libc::SYS_linkat, [c.args[0], c.args[1], c.args[2], c.args[3], c.args[4]], follow, false)
+}
+
+fn make_symlink(target: usize, dirfd: usize, path: usize) -> Ret {
+    with_path(dirfd, path, false, |spot| {
+        if spot.is_host() {
+            return host::call(libc::SYS_symlinkat, &[target, spot.dirfd as usize, spot.path]);
+        }
+        section(|door| match spot.kernel_at(door) {
+            Ok((dirfd, path)) => door.call(libc::SYS_symlinkat, &[target, dirfd, path, 0, 0, 0]),
+            Err(e) => e,
+        })
+    })
+}
+
+/// symlink(2)
+pub fn symlink(c: &Call<'_>) -> Ret {
+    make_symlink(c.args[0], CWD, c.args[1])
+}
+
+/// symlinkat(2)
+pub fn symlinkat(c: &Call<'_>) -> Ret {
+    make_symlink(c.args[0], c.args[1], c.args[2])
+}

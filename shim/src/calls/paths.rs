@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Calls with one path: the *at forms, and the older ones, which are special cases of them.
+
+use crate::calls::Call;
+use crate::errno::{EBUSY, ENOSYS};
+use crate::host::{self, Args, Ret};
+use crate::path::{self, with_path, AT_FDCWD};
+use crate::report::say_once;
+use crate::section::section;
+use crate::{fd, magic, user};
+
+const CWD: usize = AT_FDCWD as usize;
+const NOFOLLOW: usize = libc::AT_SYMLINK_NOFOLLOW as usize;
+
+/// Makes an *at call (directory in argument 0, path in 1) in the world of its path.
+pub fn at(nr: i64, args: Args, follow: bool) -> Ret {
+    with_path(args[0], args[1], follow, |spot| {
+        let mut args = args;
+        if spot.is_host() {
+            (args[0], args[1]) = (spot.dirfd as usize, spot.path);
+            return host::forward(nr as usize, &args);
+        }
+        section(|door| match spot.kernel_at(door) {
+            Ok((dirfd, path)) => {
+                (args[0], args[1]) = (dirfd, path);
+                door.call(nr, &args)
+            }
+            Err(e) => e,
+        })
+    })
+}
+
+/// The same for a call that takes a name out of its directory: a mount's root stays.
+fn removing(nr: i64, args: Args) -> Ret {
+    with_path(args[0], args[1], false, |spot| {
+        let mut args = args;
+        if spot.is_host() {
+            (args[0], args[1]) = (spot.dirfd as usize, spot.path);
+            return host::forward(nr as usize, &args);
+        }
+        if spot.is_mount_root() {
+            return EBUSY;
+        }
+        section(|door| match spot.kernel_at(door) {
+            Ok((dirfd, path)) => {
+                (args[0], args[1]) = (dirfd, path);
+                door.call(nr, &args)
+            }
+            Err(e) => e,
+        })
+    })
+}
+
+/// A call that exists without a directory only: `host_nr(path, ...)` there, `kernel_nr(dirfd, path, ...)`
+/// (a private call) in the kernel. `rest` are the arguments behind the path.
+fn private(host_nr: usize, kernel_nr: i64, path: usize, follow: bool, rest: [usize; 4]) -> Ret {
+    with_path(CWD, path, follow, |spot| {
+        if spot.is_host() {
+            return host::forward(host_nr, &[spot.path, rest[0], rest[1], rest[2], rest[3], 0]);
+        }
+        section(|door| match spot.kernel_at(door) {
+            Ok((dirfd, path)) => door.call(kernel_nr, &[dirfd, path, rest[0], rest[1], rest[2], rest[3]]),
+            Err(e) => e,
+        })
+    })
+}
+
+macro_rules! at_forms {
+    ($($(#[$doc:meta])* $name:ident($c:ident) = $nr:ident [$($arg:expr),*] follow $follow:expr;)*) => { $(
+        $(#[$doc])*
+        pub fn $name($c: &Call<'_>) -> Ret {
+            let given = [$($arg),*];
+            let mut args = [0; 6];
+            args[..given.len()].copy_from_slice(&given);
+            at(libc::$nr, args, $follow)
+        }
+    )* };
+}
+
+at_forms! {
+    /// stat(2)
+    stat(c) = SYS_newfstatat [CWD, c.args[0], c.args[1], 0] follow true;
+    /// lstat(2)
+    lstat(c) = SYS_newfstatat [CWD, c.args[0], c.args[1], NOFOLLOW] follow false;
+    /// newfstatat(2)
+    newfstatat(c) = SYS_newfstatat [c.args[0], c.args[1], c.args[2], c.args[3]] follow c.args[3] & NOFOLLOW == 0;
+    /// statx(2)
+    statx(c) = SYS_statx [c.args[0], c.args[1], c.args[2], c.args[3], c.args[4]] follow c.args[2] & NOFOLLOW == 0;
+    /// access(2)
+    access(c) = SYS_faccessat [CWD, c.args[0], c.args[1]] follow true;
+    /// faccessat(2)
+    faccessat(c) = SYS_faccessat [c.args[0], c.args[1], c.args[2]] follow true;
+    /// faccessat2(2)
+    faccessat2(c) = SYS_faccessat2 [c.args[0], c.args[1], c.args[2], c.args[3]] follow c.args[3] & NOFOLLOW == 0;
+    /// mkdir(2)
+    mkdir(c) = SYS_mkdirat [CWD, c.args[0], c.args[1]] follow false;
+    /// mkdirat(2)
+    mkdirat(c) = SYS_mkdirat [c.args[0], c.args[1], c.args[2]] follow false;
+    /// mknod(2)
+    mknod(c) = SYS_mknodat [CWD, c.args[0], c.args[1], c.args[2]] follow false;
+    /// mknodat(2)
+    mknodat(c) = SYS_mknodat [c.args[0], c.args[1], c.args[2], c.args[3]] follow false;
+    /// chmod(2)
+    chmod(c) = SYS_fchmodat [CWD, c.args[0], c.args[1]] follow true;
+    /// fchmodat(2)
+    fchmodat(c) = SYS_fchmodat [c.args[0], c.args[1], c.args[2]] follow true;
+    /// fchmodat2(2): not in Linux 6.1, which says ENOSYS for itself
+    fchmodat2(c) = SYS_fchmodat2 [c.args[0], c.args[1], c.args[2], c.args[3]] follow c.args[3] & NOFOLLOW == 0;
+    /// chown(2)
+    chown(c) = SYS_fchownat [CWD, c.args[0], c.args[1], c.args[2], 0] follow true;
+    /// lchown(2)
+    lchown(c) = SYS_fchownat [CWD, c.args[0], c.args[1], c.args[2], NOFOLLOW] follow false;
+    /// fchownat(2)
+    fchownat(c) = SYS_fchownat [c.args[0], c.args[1], c.args[2], c.args[3], c.args[4]] follow c.args[4] & NOFOLLOW == 0;
+    /// utimes(2)
+    utimes(c) = SYS_futimesat [CWD, c.args[0], c.args[1]] follow true;
+    /// futimesat(2)
+    futimesat(c) = SYS_futimesat [c.args[0], c.args[1], c.args[2]] follow true;
+    /// utimensat(2)
+    utimensat(c) = SYS_utimensat [c.args[0], c.args[1], c.args[2], c.args[3]] follow c.args[3] & NOFOLLOW == 0;
+    /// name_to_handle_at(2)
+    name_to_handle_at(c) = SYS_name_to_handle_at [c.args[0], c.args[1], c.args[2], c.args[3], c.args[4]]
+        follow c.args[4] & libc::AT_SYMLINK_FOLLOW as usize != 0;
+}
+
+/// unlink(2)
+pub fn unlink(c: &Call<'_>) -> Ret {
+    removing(libc::SYS_unlinkat, [CWD, c.args[0], 0, 0, 0, 0])
+}
+
+/// rmdir(2)
+pub fn rmdir(c: &Call<'_>) -> Ret {
+    removing(libc::SYS_unlinkat, [CWD, c.args[0], libc::AT_REMOVEDIR as usize, 0, 0, 0])
+}
+
+/// unlinkat(2)
+pub fn unlinkat(c: &Call<'_>) -> Ret {
+    removing(libc::SYS_unlinkat, c.args)
+}
+
+fn read_link(dirfd: usize, path: usize, to: usize, size: usize) -> Ret {
+    if let Some(r) = magic::read_link(path, to, size) {
+        return r;
+    }
+    at(libc::SYS_readlinkat, [dirfd, path, to, size, 0, 0], false)
+}
+
+/// readlink(2)
+pub fn readlink(c: &Call<'_>) -> Ret {
+    read_link(CWD, c.args[0], c.args[1], c.args[2])
+}
+
+/// readlinkat(2)
+pub fn readlinkat(c: &Call<'_>) -> Ret {
+    read_link(c.args[0], c.args[1], c.args[2], c.args[3])
+}
+
+/// utime(2): whole seconds, as a pair of timespecs.
+pub fn utime(c: &Call<'_>) -> Ret {
+    if c.args[1] == 0 {
+        return at(libc::SYS_utimensat, [CWD, c.args[0], 0, 0, 0, 0], true);
+    }
+    let seconds: [i64; 2] = match user::read(c.args[1]) {
+        Ok(seconds) => seconds,
+        Err(e) => return e,
+    };
+    let times = [seconds[0], 0, seconds[1], 0];
+    at(libc::SYS_utimensat, [CWD, c.args[0], times.as_ptr() as usize, 0, 0, 0], true)
+}
+
+/// truncate(2)
+pub fn truncate(c: &Call<'_>) -> Ret {
+    private(c.nr, lkl::nr::TRUNCATEAT, c.args[0], true, [c.args[1], 0, 0, 0])
+}
+
+/// statfs(2)
+pub fn statfs(c: &Call<'_>) -> Ret {
+    private(c.nr, lkl::nr::STATFSAT, c.args[0], true, [c.args[1], 0, 0, 0])
+}
+
+/// chdir(2): where relative paths lead from now on.
+pub fn chdir(c: &Call<'_>) -> Ret {
+    let mut world = fd::HOST;
+    let r = with_path(CWD, c.args[0], true, |spot| {
+        if spot.is_host() {
+            world = fd::HOST;
+            return host::forward(c.nr, &[spot.path, 0, 0, 0, 0, 0]);
+        }
+        world = fd::KERNEL;
+        section(|door| match spot.kernel_at(door) {
+            Ok((dirfd, path)) => door.call(lkl::nr::CHDIRAT, &[dirfd, path, 0, 0, 0, 0]),
+            Err(e) => e,
+        })
+    });
+    if r == 0 {
+        path::set_cwd(world);
+    }
+    r
+}
+
+/// fchdir(2)
+pub fn fchdir(c: &Call<'_>) -> Ret {
+    let class = fd::class(c.args[0]);
+    let r = match class {
+        fd::HOST | fd::EPOLL_EMPTY => c.to_host(),
+        fd::KERNEL => c.to_kernel(),
+        other => fd::refuse(other),
+    };
+    if r == 0 {
+        path::set_cwd(if class == fd::KERNEL { fd::KERNEL } else { fd::HOST });
+    }
+    r
+}
+
+/// getcwd(2)
+pub fn getcwd(c: &Call<'_>) -> Ret {
+    match path::cwd() {
+        fd::KERNEL => c.to_kernel(),
+        fd::LOST => fd::refuse(fd::LOST),
+        _ => c.to_host(),
+    }
+}
+
+/// Calls on a path that only the host has: inotify_add_watch(2).
+pub fn inotify_add_watch(c: &Call<'_>) -> Ret {
+    let follow = c.args[2] & libc::IN_DONT_FOLLOW as usize == 0;
+    with_path(CWD, c.args[1], follow, |spot| {
+        if spot.is_host() {
+            return host::forward(c.nr, &[c.args[0], spot.path, c.args[2], 0, 0, 0]);
+        }
+        say_once!("inotify_add_watch: not supported on a path in a mount (ENOSYS)");
+        ENOSYS
+    })
+}
+
+/// chroot(2): the host's only.
+pub fn chroot(c: &Call<'_>) -> Ret {
+    with_path(CWD, c.args[0], true, |spot| {
+        if spot.is_host() {
+            return host::forward(c.nr, &[spot.path, 0, 0, 0, 0, 0]);
+        }
+        say_once!("chroot: not supported on a path in a mount (ENOSYS)");
+        ENOSYS
+    })
+}

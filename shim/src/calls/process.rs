@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Calls about the process that the host answers and the kernel has to know of: credentials, the file mode
+//! mask, and calls that concern both worlds.
+
+use crate::calls::Call;
+use crate::host::Ret;
+use crate::section::section;
+use crate::{life, signal, world};
+
+/// setuid(2) and its family, umask(2): the host decides, the kernel follows.
+pub fn both(c: &Call<'_>) -> Ret {
+    let r = c.to_host();
+    if r >= 0 && world::is_up() {
+        let kernel = section(|door| door.call(c.nr as i64, &c.args));
+        if kernel < 0 {
+            log::warn!("{}: the kernel does not follow: {}", c.nr, kernel);
+        }
+    }
+    r
+}
+
+/// sync(2)
+pub fn sync(c: &Call<'_>) -> Ret {
+    if world::is_up() {
+        section(|door| door.call(c.nr as i64, &c.args));
+    }
+    c.to_host()
+}
+
+/// exit_group(2)
+pub fn exit_group(c: &Call<'_>) -> Ret {
+    life::exit_group(c.nr, &c.args)
+}
+
+/// exit(2)
+pub fn exit(c: &Call<'_>) -> Ret {
+    life::exit_thread(c.nr, &c.args)
+}
+
+/// fork(2)
+pub fn fork(_: &Call<'_>) -> Ret {
+    life::fork(false)
+}
+
+/// vfork(2)
+pub fn vfork(_: &Call<'_>) -> Ret {
+    life::fork(true)
+}
+
+/// clone(2)
+pub fn clone(c: &Call<'_>) -> Ret {
+    life::clone(&c.args, c.frame)
+}
+
+/// clone3(2)
+pub fn clone3(c: &Call<'_>) -> Ret {
+    life::clone3(&c.args, c.frame)
+}
+
+/// rt_sigaction(2)
+pub fn sigaction(c: &Call<'_>) -> Ret {
+    signal::sigaction(&c.args)
+}
+
+/// rt_sigprocmask(2)
+pub fn sigprocmask(c: &Call<'_>) -> Ret {
+    signal::sigprocmask(c.nr, &c.args)
+}
+
+/// rt_sigsuspend(2): the mask must let our signals through.
+pub fn sigsuspend(c: &Call<'_>) -> Ret {
+    signal::with_mask(&c.args, 0, |args| crate::host::forward(c.nr, args))
+}

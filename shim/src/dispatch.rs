@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The ONE dispatch: every call of the application, whichever door it came through, is answered here.
+//! Kernel ABI in and out; errno is made in `hooks.rs` only.
+
+use trampoline::Frame;
+
+use crate::calls::Call;
+use crate::errno::ENOSYS;
+use crate::fd::{self, EPOLL_EMPTY, HOST, KERNEL};
+use crate::host::{self, Args, Ret};
+use crate::report::say;
+use crate::section;
+use crate::table::{self, Serve};
+
+/// Serves call `nr`. `frame`: the caller's registers, where it came through the trampoline.
+pub fn dispatch(nr: usize, args: &Args, frame: Option<&Frame>) -> Ret {
+    match table::serve(nr) {
+        Serve::Host => host::forward(nr, args),
+        Serve::Fd(i) => by_fd(nr, args, i),
+        Serve::HostFdOnly(i) if fd::class(args[i]) == KERNEL => {
+            say!("{}: not supported on a file in a mount (ENOSYS)", table::name(nr));
+            ENOSYS
+        }
+        Serve::HostFdOnly(_) => host::forward(nr, args),
+        Serve::Own(serve) => serve(&Call { nr, args: *args, frame }),
+    }
+}
+
+#[inline]
+fn by_fd(nr: usize, args: &Args, i: usize) -> Ret {
+    match fd::class(args[i]) {
+        HOST | EPOLL_EMPTY => host::forward(nr, args),
+        KERNEL => section::forward(nr, args),
+        other => fd::refuse(other),
+    }
+}

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! libstowaway.so: preloaded into an unmodified program, it serves the program's calls under chosen paths,
+//! and its sockets, from a Linux kernel inside the process.
+//!
+//! Rules of the place. This code runs inside somebody else's program, at any of its system calls, in any
+//! thread, in signal handlers, between fork and exec. On the way of a call: no libc name that makes a system
+//! call (they are our own hooks), no allocation, no std lock, no panic, nothing on stdout. The constructor
+//! and the boot may allocate; they run once.
+#![allow(missing_docs)]
+
+mod calls;
+mod dispatch;
+mod errno;
+mod fd;
+mod hooks;
+mod host;
+mod life;
+mod lock;
+mod magic;
+mod path;
+mod procfs;
+mod report;
+mod scratch;
+mod section;
+mod settings;
+mod signal;
+mod start;
+mod table;
+mod thread;
+mod user;
+mod walk;
+mod world;

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Life and death of threads and processes: what has to happen around fork, exec and exit.
+#![allow(unsafe_code)]
+
+use core::ffi::c_int;
+use core::sync::atomic::Ordering;
+
+use trampoline::frame::CHILD_WORDS;
+use trampoline::Frame;
+
+use crate::errno::{EFAULT, EINVAL};
+use crate::host::{self, Args, Ret};
+use crate::report::{self, say};
+use crate::section::last_section;
+use crate::{path, signal, thread, user, world};
+
+const CLONE_VM: usize = libc::CLONE_VM as usize;
+const CLONE_THREAD: usize = libc::CLONE_THREAD as usize;
+const CLONE_VFORK: usize = libc::CLONE_VFORK as usize;
+
+/// exit_group(2): the images are unmounted first.
+pub fn exit_group(nr: usize, args: &Args) -> Ret {
+    unmount_all();
+    host::forward(nr, args)
+}
+
+/// exit(2) of one thread: its task goes with it.
+pub fn exit_thread(nr: usize, args: &Args) -> Ret {
+    last_section(|thread| {
+        if let (Some(kernel), false) = (world::running(), thread.task.is_null()) {
+            let task = core::mem::replace(&mut thread.task, core::ptr::null_mut());
+            // SAFETY: the task is this thread's, which makes no call after this.
+            unsafe { kernel.release(task) };
+        }
+    });
+    // From here on no handler of the application may run: its state is gone.
+    host::set_sigmask(!0);
+    thread::discard();
+    host::forward(nr, args)
+}
+
+/// Ends the kernel if one runs. The calling thread makes no kernel call after this.
+pub fn unmount_all() {
+    if world::is_up() {
+        last_section(world::shut_down);
+    }
+}
+
+/// The same before an exec, which may fail: then the thread goes on, without a kernel.
+pub fn unmount_for_exec() {
+    if !world::is_up() {
+        return;
+    }
+    last_section(world::shut_down);
+    if let Some(thread) = thread::current() {
+        thread.inside.store(0, Ordering::Relaxed);
+        signal::deliver_noted(thread);
+    }
+}
+
+/// A signal whose default action ends the process: unmount, then let it.
+pub fn die_of(sig: c_int, info: *mut libc::siginfo_t) {
+    unmount_all();
+    signal::reset_to_default(sig);
+    let (pid, tid) = host::ids();
+    host::call(libc::SYS_rt_tgsigqueueinfo, &[pid, tid, sig as usize, info as usize]);
+    let only_it: u64 = 1 << (sig - 1);
+    host::call(
+        libc::SYS_rt_sigprocmask,
+        &[libc::SIG_UNBLOCK as usize, &raw const only_it as usize, 0, 8],
+    );
+    // Not reached for a fatal signal; a debugger may swallow it.
+    host::call(libc::SYS_exit_group, &[128 + sig as usize]);
+}
+
+/// A fault inside the kernel library that no exception table covers: a bug of ours. Nothing may be written
+/// to the images any more; their journals hold.
+pub fn kernel_fault(kernel: &lkl::Kernel, sig: c_int, ip: usize, uc: &libc::ucontext_t) -> ! {
+    let sp = uc.uc_mcontext.gregs[libc::REG_RSP as usize];
+    say!("the kernel library crashed (signal {sig} at {ip:#x}, stack {sp:#x}); its log follows; the images \
+          are as after a power cut");
+    kernel.dump_log(report::stderr_fd());
+    signal::reset_to_default(libc::SIGABRT);
+    signal::raise(libc::SIGABRT);
+    host::call(libc::SYS_exit_group, &[134]);
+    unreachable!()
+}
+
+/// fork(2) and vfork(2). A vfork's child gets a copy of the memory: it would otherwise change the parent's
+/// descriptor table here while it shares it. The parent waits as it should.
+pub fn fork(vfork: bool) -> Ret {
+    let flags = libc::SIGCHLD as usize | if vfork { CLONE_VFORK } else { 0 };
+    let r = host::call(libc::SYS_clone, &[flags, 0, 0, 0, 0]);
+    if r == 0 {
+        after_fork();
+    }
+    r
+}
+
+/// clone(2).
+pub fn clone(args: &Args, frame: Option<&Frame>) -> Ret {
+    let mut args = *args;
+    args[0] = private_memory(args[0]);
+    let stack = args[1];
+    if stack == 0 {
+        let r = host::forward(libc::SYS_clone as usize, &args);
+        if r == 0 {
+            after_clone(args[0]);
+        }
+        return r;
+    }
+    let Some(frame) = frame else { return EINVAL };
+    args[1] = stack - CHILD_WORDS * 8;
+    // SAFETY: the application hands `stack` to its child; nothing else uses it.
+    unsafe { frame.clone_onto(libc::SYS_clone, &args, stack) }
+}
+
+/// `struct clone_args` (include/uapi/linux/sched.h), up to its current size.
+const CLONE_ARGS_WORDS: usize = 11;
+const CLONE_ARGS_MIN: usize = 64;
+
+/// clone3(2).
+pub fn clone3(args: &Args, frame: Option<&Frame>) -> Ret {
+    let (address, size) = (args[0], args[1]);
+    let mut words = [0u64; CLONE_ARGS_WORDS];
+    if !(CLONE_ARGS_MIN..=size_of_val(&words)).contains(&size) || size % 8 != 0 {
+        return host::forward(libc::SYS_clone3 as usize, args);
+    }
+    for (i, word) in words[..size / 8].iter_mut().enumerate() {
+        match user::read(address + i * 8) {
+            Ok(value) => *word = value,
+            Err(_) => return EFAULT,
+        }
+    }
+    let flags = private_memory(words[0] as usize);
+    words[0] = flags as u64;
+    let mut own = *args;
+    own[0] = words.as_ptr() as usize;
+    let (stack, stack_size) = (words[5] as usize, words[6] as usize);
+    if stack == 0 {
+        let r = host::forward(libc::SYS_clone3 as usize, &own);
+        if r == 0 {
+            after_clone(flags);
+        }
+        return r;
+    }
+    let (Some(frame), true) = (frame, stack_size >= CHILD_WORDS * 8) else { return EINVAL };
+    words[6] = (stack_size - CHILD_WORDS * 8) as u64;
+    own[0] = words.as_ptr() as usize;
+    // SAFETY: as in `clone`.
+    unsafe { frame.clone_onto(libc::SYS_clone3, &own, stack + stack_size) }
+}
+
+/// A process that shares memory without being a thread (posix_spawn, vfork) gets a copy instead: see `fork`.
+fn private_memory(flags: usize) -> usize {
+    if flags & (CLONE_VM | CLONE_THREAD) == CLONE_VM {
+        flags & !CLONE_VM
+    } else {
+        flags
+    }
+}
+
+/// In a child made without a new stack.
+fn after_clone(flags: usize) {
+    if flags & CLONE_THREAD == 0 {
+        after_fork();
+    }
+}
+
+/// First thing in a child made on a new stack, thread or process: the trampoline calls it.
+pub extern "C" fn child_started() {
+    if let Some(thread) = thread::current() {
+        // A copy of the parent's memory: the page is another thread's. A real thread has fresh TLS.
+        if thread.tid != host::ids().1 {
+            after_fork();
+        }
+    } else if world::is_up() && !world::owns_process() {
+        after_fork();
+    }
+}
+
+/// In the child of a fork, its only thread.
+pub fn after_fork() {
+    let _ = trampoline::arm_thread();
+    if let Some(thread) = thread::current() {
+        let mask = thread.noted.mask;
+        let noted = thread.noted.sig.load(Ordering::Relaxed) != 0;
+        thread::discard();
+        if noted {
+            host::set_sigmask(mask);
+        }
+    }
+    world::after_fork();
+    path::after_fork();
+}

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Where a path leads: to the host or into a mount.
+//!
+//! The quick answer is lexical: an absolute path at or below a mount's path goes to the kernel, relative to
+//! the mount's root; a relative one goes where its directory is; everything else goes to the host. It is
+//! wrong only for a path that changes worlds on the way (a symlink, or `..` above a mount's root), and then
+//! the world asked says so: the kernel with EXDEV (hubfs: nothing above a mount's root can be walked), the
+//! host with ENOENT, because the mount's path does not exist there. Then [`careful`] walks the
+//! path name by name, reading every symlink in the world it stands in, and the call is made again.
+//! If a mount's path does exist on the host, ENOENT proves nothing and host paths are always walked.
+
+use core::sync::atomic::{AtomicU8, Ordering};
+
+use crate::errno::{ENOENT, EXDEV};
+use crate::host::{self, Ret};
+use crate::scratch::{Scratch, PATH_MAX};
+use crate::section::section;
+use crate::settings::settings;
+use crate::{fd, magic, user, walk, world};
+
+pub const AT_FDCWD: i32 = libc::AT_FDCWD;
+
+/// Whose the current directory is.
+static CWD: AtomicU8 = AtomicU8::new(fd::HOST);
+
+/// The class (as of a descriptor) of the current directory.
+pub fn cwd() -> u8 {
+    CWD.load(Ordering::Relaxed)
+}
+
+/// Says where the current directory is now.
+pub fn set_cwd(class: u8) {
+    CWD.store(class, Ordering::Relaxed);
+}
+
+/// In the child of a fork: a directory in the parent's kernel is lost.
+pub fn after_fork() {
+    if cwd() == fd::KERNEL && !world::is_up() {
+        set_cwd(fd::LOST);
+    }
+}
+
+/// A directory descriptor and a path, to be handed to one of the two kernels.
+#[derive(Clone, Copy)]
+pub struct Spot {
+    pub world: World,
+    pub dirfd: i32,
+    /// Address of the path.
+    pub path: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum World {
+    Host,
+    /// Relative to a kernel descriptor (or the kernel's current directory).
+    Kernel,
+    /// Relative to the root of this mount, whose descriptor is found inside the section.
+    Mount(usize),
+}
+
+impl Spot {
+    /// The directory descriptor and path for a kernel call, from inside a section.
+    pub fn kernel_at(&self, door: &mut crate::section::Door<'_>) -> Result<(usize, usize), Ret> {
+        match self.world {
+            World::Mount(index) => Ok((door.mount_root(index)? as usize, self.path)),
+            _ => Ok((self.dirfd as usize, self.path)),
+        }
+    }
+
+    pub fn is_host(&self) -> bool {
+        self.world == World::Host
+    }
+
+    /// Whether the path is the root of a mount itself.
+    pub fn is_mount_root(&self) -> bool {
+        matches!(self.world, World::Mount(_)) && self.path == c".".as_ptr() as usize
+    }
+}
+
+/// A path argument on its way: where it seems to lead, and what is needed to look again.
+pub struct Walk {
+    pub spot: Spot,
+    dirfd: i32,
+    path: usize,
+    follow: bool,
+    scratch: Option<Scratch>,
+    careful: bool,
+}
+
+/// Routes a path argument. `follow`: whether the call follows a symlink in the last place.
+pub fn route(dirfd: usize, path: usize, follow: bool) -> Result<Walk, Ret> {
+    let dirfd = dirfd as i32;
+    let host = Spot { world: World::Host, dirfd, path };
+    let mut walk = Walk { spot: host, dirfd, path, follow, scratch: None, careful: false };
+    if !settings().is_active() {
+        return Ok(walk);
+    }
+    let base = if dirfd == AT_FDCWD { cwd() } else { fd::class(dirfd as usize) };
+    if path == 0 {
+        // utimensat(fd, NULL): the descriptor itself.
+        walk.spot = by_base(base, host)?;
+        return Ok(walk);
+    }
+    let mut scratch = Scratch::take()?;
+    let len = match user::read_string(scratch.path(), path) {
+        Ok(len) => len,
+        // The world that the base lies in says what is wrong with the path.
+        Err(_) => {
+            walk.spot = by_base(base, host)?;
+            return Ok(walk);
+        }
+    };
+    let text = &scratch.path()[..len];
+    if text.first() == Some(&b'/') {
+        if follow && fd::any_kernel() {
+            if let Some(spot) = magic::through(&mut scratch, len)? {
+                walk.spot = spot;
+                walk.scratch = Some(scratch);
+                return Ok(walk);
+            }
+        }
+        let text = &scratch.path()[..len];
+        if let Some((index, rest)) = world::find_mount(text) {
+            let path = if rest == len { c".".as_ptr() as usize } else { text[rest..].as_ptr() as usize };
+            walk.spot = Spot { world: World::Mount(index), dirfd: -1, path };
+            walk.scratch = Some(scratch);
+            return Ok(walk);
+        }
+        if settings().host_paths_shadowed {
+            walk.scratch = Some(scratch);
+            walk.again_carefully()?;
+        }
+        return Ok(walk);
+    }
+    walk.spot = by_base(base, host)?;
+    if walk.spot.is_host() && len != 0 && settings().host_paths_shadowed {
+        walk.scratch = Some(scratch);
+        walk.again_carefully()?;
+    }
+    Ok(walk)
+}
+
+fn by_base(base: u8, host: Spot) -> Result<Spot, Ret> {
+    match base {
+        fd::HOST | fd::EPOLL_EMPTY => Ok(host),
+        fd::KERNEL => Ok(Spot { world: World::Kernel, ..host }),
+        other => Err(fd::refuse(other)),
+    }
+}
+
+impl Walk {
+    /// Whether `result` may come from a path that changes worlds on the way.
+    pub fn doubtful(&self, result: Ret) -> bool {
+        !self.careful
+            && match self.spot.world {
+                World::Host => result == ENOENT && settings().is_active(),
+                _ => result == EXDEV,
+            }
+    }
+
+    /// Walks the path name by name. Returns whether it leads elsewhere than was thought.
+    pub fn again_carefully(&mut self) -> Result<bool, Ret> {
+        self.careful = true;
+        if self.path == 0 {
+            return Ok(false);
+        }
+        let mut scratch = match self.scratch.take() {
+            Some(scratch) => scratch,
+            None => Scratch::take()?,
+        };
+        let len = user::read_string(scratch.path(), self.path)?;
+        if len == 0 {
+            return Ok(false);
+        }
+        let before = self.spot.world;
+        let found = walk::resolve(&mut scratch, len, self.dirfd, self.follow);
+        self.scratch = Some(scratch);
+        match found? {
+            Some(spot) => self.spot = spot,
+            None => return Ok(false),
+        }
+        Ok(before != World::Host || !self.spot.is_host())
+    }
+}
+
+/// Makes a call with one path: in the world it seems to lead to, and again where it really leads.
+pub fn with_path(
+    dirfd: usize,
+    path: usize,
+    follow: bool,
+    mut call: impl FnMut(&Spot) -> Ret,
+) -> Ret {
+    let mut walk = match route(dirfd, path, follow) {
+        Ok(walk) => walk,
+        Err(e) => return e,
+    };
+    let result = call(&walk.spot);
+    if !walk.doubtful(result) {
+        return result;
+    }
+    match walk.again_carefully() {
+        Ok(true) => call(&walk.spot),
+        Ok(false) => result,
+        Err(e) => e,
+    }
+}
+
+/// Makes a call with two paths.
+pub fn with_two_paths(
+    first: (usize, usize, bool),
+    second: (usize, usize, bool),
+    mut call: impl FnMut(&Spot, &Spot) -> Ret,
+) -> Ret {
+    let (mut a, mut b) = match (route(first.0, first.1, first.2), route(second.0, second.1, second.2)) {
+        (Ok(a), Ok(b)) => (a, b),
+        (Err(e), _) | (_, Err(e)) => return e,
+    };
+    let result = call(&a.spot, &b.spot);
+    if !(a.doubtful(result) || b.doubtful(result)) {
+        return result;
+    }
+    match (a.again_carefully(), b.again_carefully()) {
+        (Ok(false), Ok(false)) => result,
+        (Ok(_), Ok(_)) => call(&a.spot, &b.spot),
+        (Err(e), _) | (_, Err(e)) => e,
+    }
+}
+
+/// Writes the absolute path of a directory (a descriptor or the current one) into `into`; its length.
+pub fn directory(dirfd: i32, into: &mut [u8; PATH_MAX]) -> Result<usize, Ret> {
+    let class = if dirfd == AT_FDCWD { cwd() } else { fd::class(dirfd as usize) };
+    let (address, size) = (into.as_mut_ptr() as usize, into.len());
+    let n = match (class, dirfd == AT_FDCWD) {
+        (fd::HOST | fd::EPOLL_EMPTY, true) => host::call(libc::SYS_getcwd, &[address, size]) - 1,
+        (fd::HOST | fd::EPOLL_EMPTY, false) => {
+            let mut link = *b"/proc/self/fd/\0\0\0\0\0\0\0\0\0\0\0\0";
+            fd::put_number(&mut link[14..], dirfd as usize);
+            let args = [AT_FDCWD as usize, link.as_ptr() as usize, address, size];
+            host::call(libc::SYS_readlinkat, &args)
+        }
+        (fd::KERNEL, _) => {
+            section(|door| door.call(lkl::nr::FD_PATH, &[dirfd as usize, address, size, 0, 0, 0])) - 1
+        }
+        (other, _) => return Err(fd::refuse(other)),
+    };
+    if n < 0 {
+        return Err(n.min(-2));
+    }
+    if into[0] != b'/' {
+        return Err(ENOENT); // deleted, or out of reach
+    }
+    Ok(n as usize)
+}
+
+/// Symlinks followed in one walk (include/linux/namei.h).
+pub const MAX_SYMLINKS: u32 = 40;

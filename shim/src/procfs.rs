@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What the host says of this process in /proc, read without libc.
+
+use crate::host;
+
+/// Credentials of the calling thread.
+pub struct Credentials {
+    /// Real, effective, saved user id.
+    pub uid: [u32; 3],
+    /// Real, effective, saved group id.
+    pub gid: [u32; 3],
+    /// File mode creation mask.
+    pub umask: u32,
+    groups: [u32; 256],
+    group_count: usize,
+}
+
+impl Credentials {
+    /// Supplementary groups (the first 256).
+    pub fn groups(&self) -> &[u32] {
+        &self.groups[..self.group_count]
+    }
+}
+
+/// Reads the calling thread's credentials from the host; None if it does not tell.
+pub fn credentials() -> Option<Credentials> {
+    let mut who = Credentials { uid: [0; 3], gid: [0; 3], umask: 0o022, groups: [0; 256], group_count: 0 };
+    let at = |array: &mut [u32; 3], i: usize| array.as_mut_ptr().wrapping_add(i) as usize;
+    let (uid, gid) = (&mut who.uid, &mut who.gid);
+    let ok = host::call(libc::SYS_getresuid, &[at(uid, 0), at(uid, 1), at(uid, 2)]) == 0
+        && host::call(libc::SYS_getresgid, &[at(gid, 0), at(gid, 1), at(gid, 2)]) == 0;
+    let n = host::call(libc::SYS_getgroups, &[who.groups.len(), who.groups.as_mut_ptr() as usize]);
+    who.group_count = n.max(0) as usize;
+    if let Some(mask) = umask() {
+        who.umask = mask;
+    }
+    ok.then_some(who)
+}
+
+/// The process's umask as /proc shows it: umask(2) could only tell by changing it.
+fn umask() -> Option<u32> {
+    let mut text = [0u8; 512];
+    let n = read_file(c"/proc/thread-self/status", &mut text)?;
+    let text = &text[..n];
+    let at = text.windows(7).position(|w| w == b"\nUmask:")? + 7;
+    let digits = text[at..].iter().copied().skip_while(|b| b.is_ascii_whitespace());
+    Some(digits.take_while(u8::is_ascii_digit).fold(0, |v, d| v * 8 + u32::from(d - b'0')))
+}
+
+/// Reads the start of a host file.
+pub fn read_file(path: &core::ffi::CStr, into: &mut [u8]) -> Option<usize> {
+    let flags = (libc::O_RDONLY | libc::O_CLOEXEC) as usize;
+    let fd = host::call(
+        libc::SYS_openat,
+        &[libc::AT_FDCWD as usize, path.as_ptr() as usize, flags, 0],
+    );
+    if fd < 0 {
+        return None;
+    }
+    let n = host::call(libc::SYS_read, &[fd as usize, into.as_mut_ptr() as usize, into.len()]);
+    host::close(fd as i32);
+    (n >= 0).then_some(n as usize)
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The settings of this process, read once by the constructor.
+#![allow(unsafe_code)]
+
+use std::ffi::{CStr, CString, OsStr, OsString};
+use std::ops::Deref;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use once_cell::sync::OnceCell;
+use stowaway_config::{Config, ConfigError, KernelLog, Level, Net};
+
+use crate::{host, procfs};
+
+/// The settings, and what follows from them and the host.
+pub struct Settings {
+    config: Config,
+    /// A mount's path exists on the host as well: ENOENT does not tell a path that changes worlds.
+    pub host_paths_shadowed: bool,
+    active: bool,
+}
+
+impl Deref for Settings {
+    type Target = Config;
+    fn deref(&self) -> &Config {
+        &self.config
+    }
+}
+
+impl Settings {
+    /// Whether there is anything for a kernel to serve.
+    pub fn is_active(&self) -> bool {
+        self.active
+    }
+}
+
+static SETTINGS: OnceCell<Settings> = OnceCell::new();
+/// Before the constructor ran, and where there are no settings.
+static INACTIVE: Settings = Settings {
+    config: Config {
+        mounts: Vec::new(),
+        mem: 0,
+        net: Net::None,
+        log: Level::Warn,
+        kernel_log: KernelLog::Off,
+        cwd: None,
+        under_run: false,
+    },
+    host_paths_shadowed: false,
+    active: false,
+};
+
+/// The settings in force.
+#[inline]
+pub fn settings() -> &'static Settings {
+    SETTINGS.get().unwrap_or(&INACTIVE)
+}
+
+/// Reads the environment; false: it asks for nothing.
+pub fn read() -> Result<bool, ConfigError> {
+    let vars = environment();
+    if vars.is_empty() {
+        return Ok(false);
+    }
+    let mut config = Config::from_env_and_file(vars, read_file)?;
+    let active = !config.mounts.is_empty() || config.net != Net::None;
+    if active {
+        if let Some(cwd) = current_directory() {
+            config.absolutize(&cwd)?;
+        }
+    }
+    let shadowed = config.mounts.iter().any(|m| exists_on_host(&m.path));
+    let _ = SETTINGS.set(Settings { config, host_paths_shadowed: shadowed, active });
+    Ok(active)
+}
+
+/// Our variables, straight from `environ`: std's accessors lock and copy everything.
+fn environment() -> Vec<(OsString, OsString)> {
+    extern "C" {
+        static environ: *const *const libc::c_char;
+    }
+    let mut found = Vec::new();
+    // SAFETY: the constructor runs alone; environ is a NULL-terminated array of strings.
+    unsafe {
+        let mut entry = environ;
+        while !entry.is_null() && !(*entry).is_null() {
+            let bytes = CStr::from_ptr(*entry).to_bytes();
+            entry = entry.add(1);
+            if !bytes.starts_with(b"STOWAWAY_") {
+                continue;
+            }
+            if let Some(at) = bytes.iter().position(|&b| b == b'=') {
+                let (name, value) = (&bytes[..at], &bytes[at + 1..]);
+                found.push((OsStr::from_bytes(name).to_owned(), OsString::from_vec(value.to_vec())));
+            }
+        }
+    }
+    found
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, String> {
+    let name = CString::new(path.as_os_str().as_bytes()).map_err(|e| e.to_string())?;
+    let mut text = vec![0; 1 << 16];
+    let n = procfs::read_file(&name, &mut text).ok_or("cannot be read")?;
+    if n == text.len() {
+        return Err("longer than 64 KiB".to_string());
+    }
+    text.truncate(n);
+    Ok(text)
+}
+
+fn current_directory() -> Option<PathBuf> {
+    let mut path = vec![0u8; 4096];
+    let n = host::call(libc::SYS_getcwd, &[path.as_mut_ptr() as usize, path.len()]);
+    if n <= 1 {
+        return None;
+    }
+    path.truncate(n as usize - 1);
+    Some(PathBuf::from(OsString::from_vec(path)))
+}
+
+fn exists_on_host(path: &[u8]) -> bool {
+    let Ok(path) = CString::new(path) else { return false };
+    host::call(
+        libc::SYS_faccessat,
+        &[libc::AT_FDCWD as usize, path.as_ptr() as usize, libc::F_OK as usize],
+    ) == 0
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The constructor: settings, then interception. A program that asks for nothing pays for a look at its
+//! environment.
+#![allow(unsafe_code)]
+
+use stowaway_config::Level;
+use trampoline::Frame;
+
+use crate::report::{say, Logger};
+use crate::settings::{self, settings};
+use crate::{dispatch, fd, host, life, path, signal};
+
+/// Runs before main, after libc's own constructors (ld.so orders by dependency).
+#[used]
+#[link_section = ".init_array"]
+static CONSTRUCTOR: extern "C" fn() = construct;
+
+extern "C" fn construct() {
+    match settings::read() {
+        Ok(false) => return,
+        Ok(true) => {}
+        Err(error) => {
+            say!("{error}");
+            if is_under_run() {
+                host::call(libc::SYS_exit_group, &[125]);
+            }
+            return;
+        }
+    }
+    let _ = log::set_logger(&Logger);
+    log::set_max_level(match settings().log {
+        Level::Off => log::LevelFilter::Off,
+        Level::Error => log::LevelFilter::Error,
+        Level::Warn => log::LevelFilter::Warn,
+        Level::Info => log::LevelFilter::Info,
+        Level::Debug => log::LevelFilter::Debug,
+        Level::Trace => log::LevelFilter::Trace,
+    });
+    signal::install();
+    if settings().cwd.is_some() {
+        path::set_cwd(fd::KERNEL);
+    }
+    if let Err(why) = trampoline::install(on_call, signal::foreign_sigsys, life::child_started) {
+        say!(
+            "Syscall User Dispatch is not available here (errno {}): only calls through libc's names are \
+             caught; stdio, opendir and whatever else libc does inside itself will miss the mounts",
+            why.0
+        );
+    }
+}
+
+/// A bad setting ends a program that `stowaway run` started.
+fn is_under_run() -> bool {
+    std::env::var_os("STOWAWAY_RUN").is_some()
+}
+
+/// A call that the trampoline caught.
+unsafe extern "C" fn on_call(frame: &mut Frame) {
+    let args = frame.args();
+    frame.rax = dispatch::dispatch(frame.nr, &args, Some(frame)) as usize;
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The careful resolution of a path that changes worlds: name by name, as fs/namei.c walks, but in strings.
+//!
+//! The place reached is always a canonical absolute path, so which world it lies in is a question of its
+//! prefix, and `..` is cutting off a name. Only symlinks are asked for (readlinkat, in the world of the
+//! place); permissions and missing names are left for the final call to report.
+
+use crate::errno::{EINVAL, ELOOP, ENAMETOOLONG};
+use crate::host::{self, Ret};
+use crate::path::{self, Spot, World, AT_FDCWD, MAX_SYMLINKS};
+use crate::scratch::{Buffers, Scratch, PATH_MAX};
+use crate::section::section;
+use crate::world;
+
+/// Resolves the path of `len` bytes in `scratch.path` against `dirfd`. The spot's path lies in
+/// `scratch.place`. `None`: the walk came to an end where neither world can say more than it did.
+pub fn resolve(scratch: &mut Scratch, len: usize, dirfd: i32, follow: bool) -> Result<Option<Spot>, Ret> {
+    let buffers = scratch.buffers();
+    let place_len = if buffers.path[0] == b'/' { 0 } else { path::directory(dirfd, &mut buffers.place)? };
+    // The root is the empty string here: every place is a row of "/name".
+    let place_len = if place_len == 1 { 0 } else { place_len };
+    let mut walk = Walker { buffers, at: 0, end: len, place: place_len, links: 0 };
+    if !walk.run(follow)? {
+        return Ok(None);
+    }
+    walk.spot().map(Some)
+}
+
+struct Walker<'a> {
+    buffers: &'a mut Buffers,
+    /// What is left of the path: `path[at..end]`.
+    at: usize,
+    end: usize,
+    /// Length of the place reached.
+    place: usize,
+    links: u32,
+}
+
+impl Walker<'_> {
+    /// False: a name on the way does not exist.
+    fn run(&mut self, follow: bool) -> Result<bool, Ret> {
+        loop {
+            while self.at < self.end && self.buffers.path[self.at] == b'/' {
+                self.at += 1;
+            }
+            if self.at == self.end {
+                return Ok(true);
+            }
+            let name_end = self.name_end();
+            let (from, to) = (self.at, name_end);
+            match &self.buffers.path[from..to] {
+                b"." => self.at = to,
+                b".." => {
+                    self.cut_name();
+                    self.at = to;
+                }
+                _ => {
+                    self.append(from, to)?;
+                    self.at = to;
+                    // A slash behind the last name makes it followed.
+                    let last = self.at == self.end;
+                    let found = if last && !follow { true } else { self.follow_link()? };
+                    // A last name that is not there may be about to be made.
+                    if !found && !last {
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+    }
+
+    fn name_end(&self) -> usize {
+        let rest = &self.buffers.path[self.at..self.end];
+        self.at + rest.iter().position(|&b| b == b'/').unwrap_or(rest.len())
+    }
+
+    fn cut_name(&mut self) {
+        let place = &self.buffers.place[..self.place];
+        self.place = place.iter().rposition(|&b| b == b'/').unwrap_or(0);
+    }
+
+    fn append(&mut self, from: usize, to: usize) -> Result<(), Ret> {
+        let len = to - from;
+        // Room for the slash, a final slash and the NUL.
+        if self.place + len + 3 > PATH_MAX {
+            return Err(ENAMETOOLONG);
+        }
+        self.buffers.place[self.place] = b'/';
+        let (place, path) = (&mut self.buffers.place, &self.buffers.path);
+        place[self.place + 1..self.place + 1 + len].copy_from_slice(&path[from..to]);
+        self.place += 1 + len;
+        Ok(())
+    }
+
+    /// If the place is a symlink: puts its target before what is left of the path. False: nothing is there.
+    fn follow_link(&mut self) -> Result<bool, Ret> {
+        let n = self.read_link();
+        if n <= 0 {
+            // The directories above a mount's path need not exist on the host.
+            return Ok(n == EINVAL || world::is_above_mount(&self.buffers.place[..self.place]));
+        }
+        let n = n as usize;
+        self.links += 1;
+        if self.links > MAX_SYMLINKS {
+            return Err(ELOOP);
+        }
+        let rest = self.end - self.at;
+        if n + rest + 1 > PATH_MAX {
+            return Err(ENAMETOOLONG);
+        }
+        // The rest begins with its slash or is empty.
+        self.buffers.path.copy_within(self.at..self.end, n);
+        let Buffers { path, link, .. } = &mut *self.buffers;
+        path[..n].copy_from_slice(&link[..n]);
+        self.at = 0;
+        self.end = n + rest;
+        if self.buffers.path[0] == b'/' {
+            self.place = 0;
+        } else {
+            self.cut_name();
+        }
+        Ok(true)
+    }
+
+    fn read_link(&mut self) -> Ret {
+        let Ok(spot) = self.spot() else { return 0 };
+        let target = self.buffers.link.as_mut_ptr() as usize;
+        if spot.is_host() {
+            return host::call(
+                libc::SYS_readlinkat,
+                &[AT_FDCWD as usize, spot.path, target, PATH_MAX],
+            );
+        }
+        section(|door| match spot.kernel_at(door) {
+            Ok((dirfd, path)) => door.call(libc::SYS_readlinkat, &[dirfd, path, target, PATH_MAX, 0, 0]),
+            Err(e) => e,
+        })
+    }
+
+    /// The place as a spot. A final slash of the path is kept: it demands a directory.
+    fn spot(&mut self) -> Result<Spot, Ret> {
+        let mut len = self.place;
+        if len == 0 {
+            self.buffers.place[0] = b'/';
+            len = 1;
+        } else if self.at == self.end && self.at > 0 && self.buffers.path[self.at - 1] == b'/' {
+            self.buffers.place[len] = b'/';
+            len += 1;
+        }
+        self.buffers.place[len] = 0;
+        let place = &self.buffers.place[..len];
+        let start = place.as_ptr() as usize;
+        Ok(match world::find_mount(place) {
+            Some((index, rest)) if rest == len => {
+                Spot { world: World::Mount(index), dirfd: -1, path: c".".as_ptr() as usize }
+            }
+            Some((index, rest)) => Spot { world: World::Mount(index), dirfd: -1, path: start + rest },
+            None => Spot { world: World::Host, dirfd: AT_FDCWD, path: start },
+        })
+    }
+}

@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The kernel of this process: booted on the first call that needs it, its mounts, its end.
+//!
+//! States: NONE -> BOOTING -> UP -> DOWN, or LOST in a child of fork. Only UP lets a call through.
+#![allow(unsafe_code)]
+
+use core::ffi::CStr;
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+
+use lkl::{Disk, DiskError, Kernel, Source};
+use once_cell::sync::OnceCell;
+use stowaway_config::{mount_flags, KernelLog, Mount, Net};
+
+use crate::errno::{self, EBUSY, EINVAL, EIO, ENOMEM};
+use crate::host::Ret;
+use crate::lock::Lock;
+use crate::report::{say, say_once, Line};
+use crate::settings::settings;
+use crate::thread::Thread;
+use crate::{fd, host, procfs, report};
+
+const NONE: u32 = 0;
+const UP: u32 = 1;
+const DOWN: u32 = 2;
+const LOST: u32 = 3;
+const FAILED: u32 = 4;
+
+static STATE: AtomicU32 = AtomicU32::new(NONE);
+static KERNEL: OnceCell<&'static Kernel> = OnceCell::new();
+/// The process that the kernel was started in.
+static OWNER: AtomicU32 = AtomicU32::new(0);
+/// Boot, mounting and shutdown, one at a time.
+static CHANGE: Lock = Lock::new();
+/// What became of each mount, in the order of the settings.
+static MOUNTED: OnceCell<Vec<MountState>> = OnceCell::new();
+
+struct MountState {
+    /// Kernel descriptor of the mount's root, at a number reserved on the host; -1: not mounted.
+    root: AtomicI32,
+    /// The errno last reported for it: each reason is said once.
+    reported: AtomicI32,
+    /// A failure that will not pass: a missing image may appear, a broken one does not heal.
+    complained: AtomicBool,
+}
+
+/// The kernel if it runs.
+#[inline]
+pub fn running() -> Option<&'static Kernel> {
+    if STATE.load(Ordering::Acquire) == UP {
+        return KERNEL.get().copied();
+    }
+    None
+}
+
+/// The kernel, booted if it is not yet. Called inside a kernel section.
+pub fn kernel(thread: &mut Thread) -> Result<&'static Kernel, Ret> {
+    match STATE.load(Ordering::Acquire) {
+        UP => KERNEL.get().copied().ok_or(EIO),
+        NONE => boot(thread),
+        LOST => {
+            say_once!(
+                "after fork, the parent process's kernel is not reachable: calls into its mounts and \
+                 sockets fail with EIO; exec a program to give it a kernel of its own"
+            );
+            Err(EIO)
+        }
+        _ => Err(EIO),
+    }
+}
+
+fn boot(thread: &mut Thread) -> Result<&'static Kernel, Ret> {
+    let _change = CHANGE.hold();
+    if STATE.load(Ordering::Acquire) != NONE {
+        return running().ok_or(EIO);
+    }
+    report::keep_stderr();
+    let settings = settings();
+    let log_fd = match &settings.kernel_log {
+        KernelLog::Off => None,
+        KernelLog::Stderr => Some(report::stderr_fd()),
+        KernelLog::File(path) => open_log(path.as_os_str().as_bytes()),
+    };
+    fd::make_master()?;
+    let config = lkl::BootConfig {
+        mem_bytes: settings.mem as usize,
+        kernel_log_fd: log_fd,
+        syscall: trampoline::gate::RAW,
+        cmdline: c"",
+    };
+    let kernel = match lkl::boot(&config) {
+        Ok(kernel) => kernel,
+        Err(error) => {
+            say!("the kernel does not start: {error}; try `stowaway doctor`");
+            STATE.store(FAILED, Ordering::Release);
+            return Err(EIO);
+        }
+    };
+    let mut mounted = Vec::new();
+    mounted.resize_with(settings.mounts.len(), || MountState {
+        root: AtomicI32::new(-1),
+        reported: AtomicI32::new(0),
+        complained: AtomicBool::new(false),
+    });
+    let _ = MOUNTED.set(mounted);
+    let _ = KERNEL.set(kernel);
+    adopt(kernel, thread)?;
+    if settings.net == Net::Lo {
+        // SAFETY: adopt() gave this thread its task; it belongs to this kernel and thread.
+        let up = unsafe { kernel.loopback_up(thread.task) };
+        if let Err(e) = up {
+            say!("net=lo: the loopback device does not come up: {}", errno::name(-(e.0 as isize)));
+        }
+    }
+    crate::signal::kernel_started();
+    OWNER.store(host::ids().0 as u32, Ordering::Relaxed);
+    STATE.store(UP, Ordering::Release);
+    enter_handed_over_cwd(kernel, thread);
+    Ok(kernel)
+}
+
+/// The current directory that the program before the exec left us in.
+fn enter_handed_over_cwd(kernel: &'static Kernel, thread: &mut Thread) {
+    let Some(cwd) = &settings().cwd else { return };
+    let bytes = cwd.as_os_str().as_bytes();
+    let Some((index, rest)) = find_mount(bytes) else { return };
+    let Ok(name) = CString::new(if rest == bytes.len() { b"." } else { &bytes[rest..] }) else { return };
+    let r = mount_root_locked(kernel, thread, index).map_or_else(
+        |e| e,
+        |root| {
+            let args = [root as usize, name.as_ptr() as usize, 0, 0, 0, 0];
+            // SAFETY: the task is this thread's; the path is a live string.
+            unsafe { kernel.call(thread.task, lkl::nr::CHDIRAT, &args, -1) }
+        },
+    );
+    if r < 0 {
+        Line::new().text(format_args!("cannot enter the current directory ")).bytes(bytes).print();
+    }
+}
+
+fn open_log(path: &[u8]) -> Option<i32> {
+    let path = CString::new(path).ok()?;
+    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_APPEND | libc::O_CLOEXEC;
+    let r = host::call(
+        libc::SYS_openat,
+        &[libc::AT_FDCWD as usize, path.as_ptr() as usize, flags as usize, 0o644],
+    );
+    if r < 0 {
+        Line::new().text(format_args!("kernel_log: cannot open ")).bytes(path.as_bytes()).print();
+        return None;
+    }
+    let kept = fd::reserve_copy(r as i32);
+    host::close(r as i32);
+    (kept >= 0).then_some(kept)
+}
+
+/// Gives the thread a task of the kernel, with the credentials of the process.
+pub fn adopt(kernel: &'static Kernel, thread: &mut Thread) -> Result<(), Ret> {
+    if !thread.task.is_null() {
+        return Ok(());
+    }
+    let task = lkl::Task::new(kernel).map_err(|e| {
+        say_once!("no memory for the kernel stack of a thread");
+        -(e.0 as isize)
+    })?;
+    thread.task = task.as_ptr();
+    let who = procfs::credentials().ok_or(ENOMEM)?;
+    // SAFETY: the task was just made for this thread; umask takes an integer.
+    unsafe {
+        kernel.call(thread.task, libc::SYS_umask, &[who.umask as usize, 0, 0, 0, 0, 0], -1);
+        kernel
+            .set_credentials(thread.task, who.uid, who.gid, who.groups())
+            .map_err(|e| -(e.0 as isize))
+    }
+}
+
+/// Index of the mount that holds `path` (absolute, no `..`), and where the rest of the path begins.
+/// Doubled slashes and `.` are skipped as the kernel skips them.
+pub fn find_mount(path: &[u8]) -> Option<(usize, usize)> {
+    settings().mounts.iter().enumerate().find_map(|(i, m)| strip_prefix(path, &m.path).map(|at| (i, at)))
+}
+
+/// Whether the canonical `path` is a directory on the way to a mount's path.
+pub fn is_above_mount(path: &[u8]) -> bool {
+    settings().mounts.iter().any(|m| m.path.strip_prefix(path).is_some_and(|rest| rest.first() == Some(&b'/')))
+}
+
+/// Where the rest of `path` begins behind `prefix`, if it lies at or below it.
+fn strip_prefix(path: &[u8], prefix: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    for name in prefix[1..].split(|&b| b == b'/') {
+        at = skip_separators(path, at)?;
+        if !path[at..].starts_with(name) {
+            return None;
+        }
+        at += name.len();
+        if at < path.len() && path[at] != b'/' {
+            return None;
+        }
+    }
+    while at < path.len() && path[at] == b'/' {
+        at += 1;
+    }
+    Some(at)
+}
+
+/// Behind the slashes and `.` components at `at`; None if there is no slash.
+fn skip_separators(path: &[u8], mut at: usize) -> Option<usize> {
+    if path.get(at) != Some(&b'/') {
+        return None;
+    }
+    loop {
+        match (path.get(at), path.get(at + 1)) {
+            (Some(b'/'), _) => at += 1,
+            (Some(b'.'), Some(b'/')) => at += 2,
+            _ => return Some(at),
+        }
+    }
+}
+
+/// The kernel descriptor of mount `index`'s root; mounts it if that was not done yet. Inside a section.
+pub fn mount_root(kernel: &'static Kernel, thread: &mut Thread, index: usize) -> Result<i32, Ret> {
+    let state = &MOUNTED.get().ok_or(EIO)?[index];
+    let root = state.root.load(Ordering::Acquire);
+    if root >= 0 {
+        return Ok(root);
+    }
+    let _change = CHANGE.hold();
+    mount_root_locked(kernel, thread, index)
+}
+
+/// The same with CHANGE held.
+fn mount_root_locked(kernel: &'static Kernel, thread: &mut Thread, index: usize) -> Result<i32, Ret> {
+    let state = &MOUNTED.get().ok_or(EIO)?[index];
+    let root = state.root.load(Ordering::Acquire);
+    if root >= 0 {
+        return Ok(root);
+    }
+    let mount = &settings().mounts[index];
+    mount_now(kernel, thread, mount, state).inspect(|&root| state.root.store(root, Ordering::Release))
+}
+
+fn mount_now(
+    kernel: &'static Kernel,
+    thread: &mut Thread,
+    mount: &Mount,
+    state: &MountState,
+) -> Result<i32, Ret> {
+    let path = CString::new(&mount.path[..]).map_err(|_| EINVAL)?;
+    let (source, fstype) = match &mount.image {
+        None => (Source::None, mount.fstype.clone()),
+        Some(image) => {
+            let image = CString::new(image.as_os_str().as_bytes()).map_err(|_| EINVAL)?;
+            let disk = Disk::open(trampoline::gate::RAW, &image, mount.read_only, fd::reserved_range_start())
+                .map_err(|e| complain_open(&image, e, state))?;
+            fd::set(disk.fd() as usize, fd::RESERVED);
+            let found = lkl::probe_fs(&disk).map(|t| t.to_str().unwrap_or("").to_owned());
+            let fstype = mount.fstype.clone().or(found);
+            if fstype.is_none() {
+                drop_disk(disk);
+                return Err(complain(&image, EINVAL, state, "not a file system that is known here"));
+            }
+            // SAFETY: the task is this thread's.
+            let number = unsafe { kernel.attach_disk(thread.task, &disk) };
+            match number {
+                Ok(number) => (Source::Disk(number), fstype),
+                Err(e) => {
+                    drop_disk(disk);
+                    return Err(complain(&image, -(e.0 as isize), state, "the disk cannot be attached"));
+                }
+            }
+        }
+    };
+    let fstype = CString::new(fstype.unwrap_or_default()).map_err(|_| EINVAL)?;
+    let root = fd::placeholder(fd::reserved_range_start() as usize, true);
+    if root < 0 {
+        return Err(root);
+    }
+    fd::set(root as usize, fd::RESERVED);
+    let stowaway_config::MountFlags { flags, data } = mount_flags(mount);
+    let data = CString::new(data).map_err(|_| EINVAL)?;
+    // SAFETY: the task is this thread's.
+    let done = unsafe {
+        kernel.mount(thread.task, source, &path, &fstype, flags, &data, root as i32)
+    };
+    match done {
+        Ok(()) => {
+            log::debug!("mounted {:?} as {:?}", path, fstype);
+            Ok(root as i32)
+        }
+        Err(e) => {
+            fd::set(root as usize, fd::HOST);
+            host::close(root as i32);
+            let name = match &mount.image {
+                Some(image) => CString::new(image.as_os_str().as_bytes()).map_err(|_| EINVAL)?,
+                None => fstype.clone(),
+            };
+            Err(complain_mount(kernel, &name, &fstype, -(e.0 as isize), state))
+        }
+    }
+}
+
+/// Closes an image that was opened in vain.
+fn drop_disk(disk: Disk) {
+    fd::set(disk.fd() as usize, fd::HOST);
+    host::close(disk.fd());
+}
+
+fn complain_open(image: &CStr, error: DiskError, state: &MountState) -> Ret {
+    match error {
+        DiskError::Busy { pid } => {
+            if state.reported.swap(libc::EBUSY, Ordering::Relaxed) != libc::EBUSY {
+                let mut line = Line::new();
+                line.bytes(image.to_bytes());
+                match pid {
+                    Some(pid) => line.text(format_args!(": in use by pid {pid}")),
+                    None => line.text(format_args!(": in use by another process")),
+                }
+                .print();
+            }
+            EBUSY
+        }
+        DiskError::Io(e) => complain(image, -(e as isize), state, "cannot open the image"),
+        other => {
+            let errno = other.errno();
+            if state.reported.swap(errno, Ordering::Relaxed) != errno {
+                Line::new().bytes(image.to_bytes()).text(format_args!(": {other}")).print();
+            }
+            -(errno as isize)
+        }
+    }
+}
+
+fn complain(image: &CStr, ret: Ret, state: &MountState, why: &str) -> Ret {
+    if state.reported.swap(-ret as i32, Ordering::Relaxed) != -ret as i32 {
+        Line::new().bytes(image.to_bytes()).text(format_args!(": {why}: {}", errno::name(ret))).print();
+    }
+    ret
+}
+
+fn complain_mount(kernel: &Kernel, image: &CStr, fstype: &CStr, ret: Ret, state: &MountState) -> Ret {
+    if !state.complained.swap(true, Ordering::Relaxed) {
+        Line::new()
+            .bytes(image.to_bytes())
+            .text(format_args!(": cannot mount as "))
+            .bytes(fstype.to_bytes())
+            .text(format_args!(
+                ": {}; STOWAWAY_KERNEL_LOG=stderr shows what the kernel says",
+                errno::name(ret)
+            ))
+            .print();
+    }
+    let _ = kernel;
+    ret
+}
+
+/// Ends the kernel: files closed, images synced and unmounted. Returns when that is done, whoever does it.
+/// Inside a section.
+pub fn shut_down(thread: &mut Thread) {
+    let _change = CHANGE.hold();
+    if STATE.load(Ordering::Acquire) != UP {
+        return;
+    }
+    let Some(kernel) = KERNEL.get() else { return };
+    if adopt(kernel, thread).is_ok() {
+        // SAFETY: the task is this thread's.
+        if let Err(e) = unsafe { kernel.shutdown(thread.task) } {
+            say!("unmounting failed: {}; the image may need fsck", errno::name(-(e.0 as isize)));
+        }
+    }
+    STATE.store(DOWN, Ordering::Release);
+}
+
+/// In the child of a fork: the kernel belongs to the parent.
+pub fn after_fork() {
+    CHANGE.reset();
+    if STATE.load(Ordering::Relaxed) == UP {
+        STATE.store(LOST, Ordering::Release);
+        fd::forget_kernel();
+    }
+}
+
+/// Whether the kernel was started by this very process and not by the one that forked it.
+pub fn owns_process() -> bool {
+    OWNER.load(Ordering::Relaxed) == host::ids().0 as u32
+}
+
+/// Whether this process has, or had, a kernel running.
+pub fn is_up() -> bool {
+    STATE.load(Ordering::Acquire) == UP
+}

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The gate: the one page whose `syscall` instructions are never dispatched back to us.
+//!
+//! Its address range is what Syscall User Dispatch is armed with, so that a real call needs no change of
+//! the selector. Nothing else may stand in this page: what can jump here can bypass the dispatch.
+#![allow(unsafe_code)]
+
+use core::arch::global_asm;
+
+global_asm!(
+    ".pushsection .text.stowaway_gate,\"ax\",@progbits",
+    ".p2align 12",
+    ".hidden stowaway_gate_start",
+    ".globl stowaway_gate_start",
+    "stowaway_gate_start:",
+    // isize gate(i64 nr, usize a..f): C ABI in, kernel ABI out; all but rax, rcx, r11 and the argument
+    // registers preserved; the stack is only read, before the call, so that a clone onto a new stack
+    // returns to whatever address lies on top of that stack.
+    ".hidden stowaway_gate",
+    ".globl stowaway_gate",
+    ".type stowaway_gate,@function",
+    "stowaway_gate:",
+    ".cfi_startproc",
+    "mov rax, rdi",
+    "mov rdi, rsi",
+    "mov rsi, rdx",
+    "mov rdx, rcx",
+    "mov r10, r8",
+    "mov r8, r9",
+    "mov r9, [rsp + 8]",
+    "syscall",
+    "ret",
+    ".cfi_endproc",
+    // rt_sigreturn: rsp points at the ucontext (the restorer's address is popped). Never returns.
+    ".hidden stowaway_gate_sigreturn",
+    ".globl stowaway_gate_sigreturn",
+    "stowaway_gate_sigreturn:",
+    "mov eax, 15",
+    "syscall",
+    "ud2",
+    // The restorer of the handlers that we install: the same, under a name of its own for sa_restorer.
+    ".hidden stowaway_gate_restorer",
+    ".globl stowaway_gate_restorer",
+    "stowaway_gate_restorer:",
+    "mov eax, 15",
+    "syscall",
+    "ud2",
+    // isize int80(const u32 regs[7]): eax, ebx, ecx, edx, esi, edi, ebp. A 32-bit call forwarded.
+    ".hidden stowaway_gate_int80",
+    ".globl stowaway_gate_int80",
+    "stowaway_gate_int80:",
+    "push rbx",
+    "push rbp",
+    "mov r8, rdi",
+    "mov eax, [r8]",
+    "mov ebx, [r8 + 4]",
+    "mov ecx, [r8 + 8]",
+    "mov edx, [r8 + 12]",
+    "mov esi, [r8 + 16]",
+    "mov edi, [r8 + 20]",
+    "mov ebp, [r8 + 24]",
+    "int 0x80",
+    "pop rbp",
+    "pop rbx",
+    "cdqe",
+    "ret",
+    // isize clone_from(const Frame *frame /*rdi*/, const usize args[6] /*rsi*/, i64 nr /*rdx*/)
+    // clone or clone3 onto a new stack. The parent returns here, to Rust. The child goes on behind the
+    // application's own call site with the registers of `frame`; the top of its stack was prepared by
+    // frame.rs: [rdi][rsi][rflags][rip].
+    ".hidden stowaway_gate_clone",
+    ".globl stowaway_gate_clone",
+    "stowaway_gate_clone:",
+    "push rbx",
+    "push rbp",
+    "push r12",
+    "push r13",
+    "push r14",
+    "push r15",
+    "mov rax, rdx",
+    "mov r15, [rdi + {r15}]",
+    "mov r14, [rdi + {r14}]",
+    "mov r13, [rdi + {r13}]",
+    "mov r12, [rdi + {r12}]",
+    "mov rbp, [rdi + {rbp}]",
+    "mov rbx, [rdi + {rbx}]",
+    "mov rdi, [rsi]",
+    "mov rdx, [rsi + 16]",
+    "mov r10, [rsi + 24]",
+    "mov r8, [rsi + 32]",
+    "mov r9, [rsi + 40]",
+    "mov rsi, [rsi + 8]",
+    "syscall",
+    "test rax, rax",
+    "jz 2f",
+    "pop r15",
+    "pop r14",
+    "pop r13",
+    "pop r12",
+    "pop rbp",
+    "pop rbx",
+    "ret",
+    "2:",
+    "push rdx",
+    "push r8",
+    "push r9",
+    "push r10",
+    "push rbx",
+    "mov rbx, rsp",
+    "and rsp, -16",
+    "call {child}",
+    "mov rsp, rbx",
+    "pop rbx",
+    "pop r10",
+    "pop r9",
+    "pop r8",
+    "pop rdx",
+    "pop rdi",
+    "pop rsi",
+    "mov r11, [rsp]",
+    "mov rcx, [rsp + 8]",
+    "mov eax, 0",
+    "popfq",
+    "ret",
+    ".p2align 12",
+    ".hidden stowaway_gate_end",
+    ".globl stowaway_gate_end",
+    "stowaway_gate_end:",
+    ".popsection",
+    r15 = const core::mem::offset_of!(crate::Frame, r15),
+    r14 = const core::mem::offset_of!(crate::Frame, r14),
+    r13 = const core::mem::offset_of!(crate::Frame, r13),
+    r12 = const core::mem::offset_of!(crate::Frame, r12),
+    rbp = const core::mem::offset_of!(crate::Frame, rbp),
+    rbx = const core::mem::offset_of!(crate::Frame, rbx),
+    child = sym crate::sud::thread_started,
+);
+
+extern "C" {
+    fn stowaway_gate(nr: i64, a: usize, b: usize, c: usize, d: usize, e: usize, f: usize) -> isize;
+    static stowaway_gate_start: u8;
+    static stowaway_gate_end: u8;
+    static stowaway_gate_sigreturn: u8;
+    static stowaway_gate_restorer: u8;
+    pub(crate) fn stowaway_gate_int80(regs: *const u32) -> isize;
+    pub(crate) fn stowaway_gate_clone(frame: *const crate::Frame, args: *const usize, nr: i64) -> isize;
+}
+
+/// The gate as a function pointer, for code that is handed its way to the host.
+pub const RAW: unsafe extern "C" fn(i64, usize, usize, usize, usize, usize, usize) -> isize = stowaway_gate;
+
+/// A real call of the host kernel: `nr` and `args` as in syscall(2), the result in kernel ABI (-errno).
+///
+/// # Safety
+/// That of the system call itself.
+#[inline]
+pub unsafe fn gate(nr: i64, args: &[usize; 6]) -> isize {
+    // SAFETY: the caller answers for the call; the asm has the C ABI.
+    unsafe { stowaway_gate(nr, args[0], args[1], args[2], args[3], args[4], args[5]) }
+}
+
+/// Start and length in bytes of the gate's pages.
+pub fn range() -> (usize, usize) {
+    let start = &raw const stowaway_gate_start as usize;
+    let end = &raw const stowaway_gate_end as usize;
+    (start, end - start)
+}
+
+/// Address of the gate's rt_sigreturn, entered with rsp at the ucontext.
+pub fn sigreturn_address() -> usize {
+    &raw const stowaway_gate_sigreturn as usize
+}
+
+/// Address for `sa_restorer` of handlers installed past libc.
+pub fn restorer_address() -> usize {
+    &raw const stowaway_gate_restorer as usize
+}

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Syscall User Dispatch: arming threads, and the SIGSYS handler that redirects.
+//!
+//! Rules of the place: `on_sigsys` runs in signal context on the caller's stack. It edits the interrupted
+//! context and returns; it never works, calls or locks.
+#![allow(unsafe_code)]
+
+use core::ffi::{c_int, c_void};
+use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+
+use crate::frame::{self, Frame};
+use crate::gate::{self, gate};
+
+/// `prctl` numbers (include/uapi/linux/prctl.h).
+const PR_SET_SYSCALL_USER_DISPATCH: usize = 59;
+const PR_SYS_DISPATCH_ON: usize = 1;
+/// `si_code` of a dispatched call (include/uapi/asm-generic/siginfo.h).
+const SYS_USER_DISPATCH: c_int = 2;
+const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
+const RFLAGS_TF_DF: i64 = 0x100 | 0x400;
+
+/// The selector is always BLOCK: the gate's address range is what lets our own calls through, so there
+/// is nothing per thread to switch and one byte serves all.
+static SELECTOR: u8 = 1;
+
+/// What [`install`] was given.
+static HANDLER: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+static FOREIGN: AtomicUsize = AtomicUsize::new(0);
+static CHILD: AtomicUsize = AtomicUsize::new(0);
+
+/// Handles one call: reads the frame, writes `frame.rax`.
+pub type Handler = unsafe extern "C" fn(&mut Frame);
+/// Runs first in every thread or process cloned onto a new stack, armed, on that stack.
+pub type Child = extern "C" fn();
+/// Gets a SIGSYS that is not ours (seccomp, kill): signal, siginfo, ucontext.
+pub type Foreign = unsafe extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
+
+/// The host kernel refuses Syscall User Dispatch (before 5.11, or built without it). Holds the errno.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unsupported(pub i32);
+
+/// Layout of the kernel's `struct sigaction` on x86-64 (arch/x86/include/uapi/asm/signal.h).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(missing_docs)]
+pub struct KernelSigaction {
+    pub handler: usize,
+    pub flags: usize,
+    pub restorer: usize,
+    pub mask: u64,
+}
+
+/// Installs `handler` for every dispatched call and arms the calling thread. `foreign` gets any other
+/// SIGSYS. Threads made from now on have to call [`arm_thread`] (those cloned through
+/// [`Frame::clone_onto`] are armed before they run).
+pub fn install(handler: Handler, foreign: Foreign, child: Child) -> Result<(), Unsupported> {
+    frame::prepare();
+    HANDLER.store(handler as *mut (), Ordering::Release);
+    FOREIGN.store(foreign as usize, Ordering::Release);
+    CHILD.store(child as usize, Ordering::Release);
+    let action = KernelSigaction {
+        handler: on_sigsys as *const () as usize,
+        // NODEFER: the redirected work may itself be interrupted by a handler of the application whose
+        // calls trap again.
+        flags: (libc::SA_SIGINFO | libc::SA_NODEFER | 0x0400_0000) as usize,
+        restorer: gate::restorer_address(),
+        mask: 0,
+    };
+    let unblock: u64 = 1 << (libc::SIGSYS - 1);
+    // SAFETY: valid structures of the sizes that the kernel expects.
+    unsafe {
+        gate(libc::SYS_rt_sigaction, &[libc::SIGSYS as usize, &raw const action as usize, 0, 8, 0, 0]);
+        gate(
+            libc::SYS_rt_sigprocmask,
+            &[libc::SIG_UNBLOCK as usize, &raw const unblock as usize, 0, 8, 0, 0],
+        );
+    }
+    arm_thread()
+}
+
+/// Arms the calling thread. The kernel disarms a child of fork or clone (kernel/fork.c), so it is
+/// called in each.
+pub fn arm_thread() -> Result<(), Unsupported> {
+    let (start, len) = gate::range();
+    // SAFETY: prctl reads five integers.
+    let r = unsafe {
+        gate(
+            libc::SYS_prctl,
+            &[
+                PR_SET_SYSCALL_USER_DISPATCH,
+                PR_SYS_DISPATCH_ON,
+                start,
+                len,
+                &raw const SELECTOR as usize,
+                0,
+            ],
+        )
+    };
+    if r < 0 {
+        return Err(Unsupported(-r as i32));
+    }
+    Ok(())
+}
+
+/// First code of a thread cloned through the gate, on its own stack.
+pub(crate) extern "C" fn thread_started() {
+    // It worked for the parent with the same arguments.
+    let _ = arm_thread();
+    // SAFETY: install() stored a Child before any call was dispatched.
+    unsafe {
+        let child: Child = core::mem::transmute(CHILD.load(Ordering::Relaxed));
+        child();
+    }
+}
+
+/// Called by the entry's assembler with the saved registers.
+pub(crate) unsafe extern "C" fn handle(frame: *mut Frame) {
+    let handler = HANDLER.load(Ordering::Relaxed);
+    // SAFETY: install() stored a Handler before any thread was armed; the frame lives on this stack.
+    unsafe {
+        let handler: Handler = core::mem::transmute(handler);
+        handler(&mut *frame);
+    }
+}
+
+/// The words of `siginfo_t` for SIGSYS (include/uapi/asm-generic/siginfo.h): call address, number, arch.
+#[repr(C)]
+struct SigsysInfo {
+    _head: [i32; 4],
+    _call_addr: usize,
+    _syscall: i32,
+    arch: u32,
+}
+
+/// Redirects a dispatched call to the entry; forwards everything else.
+unsafe extern "C" fn on_sigsys(sig: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    // SAFETY: the kernel hands valid pointers; `foreign` was stored by install().
+    unsafe {
+        if (*info).si_code != SYS_USER_DISPATCH {
+            let foreign: Foreign = core::mem::transmute(FOREIGN.load(Ordering::Relaxed));
+            return foreign(sig, info, context);
+        }
+        let arch = (*info.cast::<SigsysInfo>()).arch;
+        redirect(&mut *context.cast::<libc::ucontext_t>(), arch);
+    }
+}
+
+/// Edits `uc` so that the thread goes on in our code instead of behind its call.
+///
+/// # Safety
+/// `uc` is the context of a thread stopped right behind a dispatched call instruction.
+unsafe fn redirect(uc: &mut libc::ucontext_t, arch: u32) {
+    let regs = &mut uc.uc_mcontext.gregs;
+    let rsp = regs[libc::REG_RSP as usize] as usize;
+    let rip = regs[libc::REG_RIP as usize] as usize;
+    if arch != AUDIT_ARCH_X86_64 {
+        // int 0x80 from 64-bit code. All its registers are in use, so it cannot be redirected; it is
+        // carried out here and goes to the host untouched.
+        let pick = |r: c_int| regs[r as usize] as u32;
+        let call = [
+            pick(libc::REG_RAX),
+            pick(libc::REG_RBX),
+            pick(libc::REG_RCX),
+            pick(libc::REG_RDX),
+            pick(libc::REG_RSI),
+            pick(libc::REG_RDI),
+            pick(libc::REG_RBP),
+        ];
+        // SAFETY: seven registers, as the gate reads them; the call is the application's own.
+        let r = unsafe { gate::stowaway_gate_int80(call.as_ptr()) };
+        regs[libc::REG_RAX as usize] = i64::from(r as u32);
+        return;
+    }
+    if regs[libc::REG_RAX as usize] == libc::SYS_rt_sigreturn {
+        // The frame to return through lies at rsp; SIGSYS must not come back blocked from it.
+        let mask = (rsp + SIGMASK_OFFSET) as *mut u64;
+        // SAFETY: rt_sigreturn is called with rsp at a ucontext.
+        unsafe { *mask &= !(1 << (libc::SIGSYS - 1)) };
+        regs[libc::REG_RIP as usize] = gate::sigreturn_address() as i64;
+        return;
+    }
+    let rflags = regs[libc::REG_EFL as usize];
+    regs[libc::REG_RCX as usize] = rip as i64;
+    regs[libc::REG_R11 as usize] = rflags;
+    regs[libc::REG_EFL as usize] = rflags & !RFLAGS_TF_DF;
+    regs[libc::REG_RIP as usize] = frame::entry_address() as i64;
+}
+
+/// Offset of `uc_sigmask` in the kernel's `struct ucontext`: flags, link, stack (24), mcontext (256).
+const SIGMASK_OFFSET: usize = 8 + 8 + 24 + 256;
