@@ -59,7 +59,7 @@ else
 fi
 
 if ! command -v cargo >/dev/null; then
-    say "cargo: not found in PATH or ~/.cargo/bin; install Rust with rustup (https://rustup.rs), then start again"
+    say "cargo: not found in PATH or ~/.cargo/bin; install Rust with rustup, then start again"
     exit 1
 fi
 if [[ $purposes == *" test "* ]]; then
