@@ -22,6 +22,8 @@ is_there() {
 missing=()
 while read -r package proof purpose; do
     case $package in '' | '#'*) continue ;; esac
+    # Another source tree takes the package's place.
+    if [ "$package" = linux-source-6.1 ] && [ -n "${STOWAWAY_KERNEL_SOURCE:-}" ]; then continue; fi
     if [[ $purposes == *" $purpose "* ]] && ! is_there "$proof"; then
         missing+=("$package")
     fi
@@ -47,7 +49,7 @@ install_missing() {
     # shellcheck disable=SC2086 # a command and its words
     if ! "${root[@]}" env DEBIAN_FRONTEND=noninteractive $install; then
         say "apt-get failed; what is needed: ${missing[*]}"
-        say "where there is no linux-source-6.1, give the build another 6.1.y tree: see README.md"
+        say "where there is no linux-source-6.1, give the build another 6.1.y tree or tarball: STOWAWAY_KERNEL_SOURCE=PATH"
         exit 1
     fi
 }

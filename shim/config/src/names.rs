@@ -10,8 +10,8 @@ use crate::text::{nearest, show};
 pub const ENV_PREFIX: &[u8] = b"STOWAWAY_";
 
 /// Variables for our own build, tests and benches: not settings, never an error.
-pub const RESERVED_PREFIXES: [&str; 4] =
-    ["STOWAWAY_BIN_", "STOWAWAY_BUILD_", "STOWAWAY_TEST_", "STOWAWAY_BENCH_"];
+pub const RESERVED_PREFIXES: [&str; 5] =
+    ["STOWAWAY_BIN_", "STOWAWAY_BUILD_", "STOWAWAY_KERNEL_SOURCE", "STOWAWAY_TEST_", "STOWAWAY_BENCH_"];
 
 /// One setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
