@@ -7,6 +7,7 @@ pub mod artifacts;
 pub mod case;
 pub mod ext4;
 pub mod fixture;
+pub mod mounted;
 pub mod normal;
 pub mod process;
 pub mod program;

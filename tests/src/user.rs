@@ -22,6 +22,11 @@ pub fn is_root() -> bool {
     id() == 0
 }
 
+/// Whether this is the second run, as the ordinary user, started by a run as root.
+pub fn is_again() -> bool {
+    std::env::var_os("STOWAWAY_TEST_AGAIN").is_some()
+}
+
 /// Says something that is seen even when the test passes: what was skipped is never silent.
 pub fn note(text: &str) {
     // Not eprintln!, which the test runner keeps to itself.
@@ -59,6 +64,7 @@ pub fn again(test: &str) {
     let done = Command::new(copies.join("tests"))
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env("STOWAWAY_BIN_DIR", copies)
+        .env("STOWAWAY_TEST_AGAIN", "1")
         .env("HOME", "/")
         .current_dir("/")
         .gid(ORDINARY)

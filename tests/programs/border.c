@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What is special where the two kernels meet. */
+#include "fact.h"
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/inotify.h>
+#include <sys/select.h>
+
+static int check(void)
+{
+	char byte;
+	loff_t from = 0;
+	int pipes[2], mine = open(at(D, "hello.txt"), O_RDWR), theirs = open(at(H, "host.txt"), O_RDWR);
+
+	CHECK(mine >= 0 && theirs >= 0 && !pipe(pipes));
+	FAILS(copy_file_range(mine, &from, theirs, NULL, 5, 0), EXDEV);
+	FAILS(copy_file_range(theirs, NULL, mine, &from, 5, 0), EXDEV);
+	FAILS(splice(mine, &from, pipes[1], NULL, 5, 0), EINVAL);
+	FAILS(splice(pipes[0], NULL, mine, &from, 5, 0), EINVAL);
+	FAILS(link(at(D, "hello.txt"), at(H, "x")), EXDEV);
+	FAILS(rename(at(H, "host.txt"), at(D, "x")), EXDEV);
+	FAILS(mmap(NULL, 4096, PROT_READ, MAP_SHARED, mine, 0) == MAP_FAILED ? -1 : 0, ENODEV);
+
+	struct pollfd both[2] = { { mine, POLLIN, 0 }, { pipes[0], POLLIN, 0 } };
+	CHECK(poll(both, 1, 1000) == 1 && (both[0].revents & POLLIN));
+	CHECK(poll(both + 1, 1, 0) == 0);
+	FAILS(poll(both, 2, 0), EINVAL);
+	fd_set set;
+	FD_ZERO(&set);
+	FD_SET(mine, &set);
+	struct timeval zero = { 0, 0 };
+	CHECK(select(mine + 1, &set, NULL, NULL, &zero) == 1);
+	FD_SET(mine, &set);
+	FD_SET(pipes[0], &set);
+	FAILS(select(pipes[0] + 1, &set, NULL, NULL, &zero), EINVAL);
+
+	/* an epoll of host descriptors works, with the kernel running beside it */
+	struct epoll_event event = { .events = EPOLLIN, .data.u64 = 42 }, got;
+	int epoll = epoll_create1(EPOLL_CLOEXEC);
+	CHECK(epoll >= 0 && !epoll_ctl(epoll, EPOLL_CTL_ADD, pipes[0], &event) && write(pipes[1], "x", 1) == 1);
+	CHECK(epoll_wait(epoll, &got, 1, 1000) == 1 && got.data.u64 == 42 && read(pipes[0], &byte, 1) == 1);
+	FAILS(epoll_ctl(epoll, EPOLL_CTL_ADD, mine, &event), EPERM);
+	int watch = inotify_init1(IN_CLOEXEC);
+	CHECK(watch >= 0 && inotify_add_watch(watch, H, IN_CREATE) >= 0);
+	FAILS(inotify_add_watch(watch, D, IN_CREATE), ENOSYS);
+	return 0;
+}
