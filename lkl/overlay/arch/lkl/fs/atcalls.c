@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The *at() forms that 6.1 does not have (xattr: those of Linux 6.13) or that no Linux has, so
+ * that every path of the application can be given relative to the root of its mount.  Same checks,
+ * in the same order, as the calls they complete (fs/xattr.c, fs/statfs.c, fs/open.c).
+ */
+#include <linux/fcntl.h>
+#include <linux/fs.h>
+#include <linux/fs_struct.h>
+#include <linux/mount.h>
+#include <linux/namei.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/statfs.h>
+#include <linux/syscalls.h>
+#include <linux/xattr.h>
+#include "internal.h"
+#include "atcalls.h"
+
+static int at_path(int dfd, const char __user *name, unsigned int at_flags, struct path *path)
+{
+	unsigned int lookup = LOOKUP_FOLLOW;
+
+	if (at_flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
+		return -EINVAL;
+	if (at_flags & AT_SYMLINK_NOFOLLOW)
+		lookup = 0;
+	if (at_flags & AT_EMPTY_PATH)
+		lookup |= LOOKUP_EMPTY;
+	return user_path_at_empty(dfd, name, lookup, path, NULL);
+}
+
+/* 0, or -errno as the xattr calls give it for a bad name */
+static long copy_name(struct xattr_name *kname, const char __user *name)
+{
+	long n = strncpy_from_user(kname->name, name, sizeof(kname->name));
+
+	if (n == 0 || n == sizeof(kname->name))
+		return -ERANGE;
+	return n < 0 ? n : 0;
+}
+
+long lkl_getxattrat(int dfd, const char __user *pathname, unsigned int at_flags,
+		    const char __user *name, void __user *value, size_t size)
+{
+	struct xattr_name kname;
+	struct xattr_ctx ctx = { .value = value, .size = size, .kname = &kname };
+	struct path path;
+	long err = at_path(dfd, pathname, at_flags, &path);
+
+	if (err)
+		return err;
+	err = copy_name(&kname, name);
+	if (!err)
+		err = do_getxattr(mnt_user_ns(path.mnt), path.dentry, &ctx);
+	kvfree(ctx.kvalue);
+	path_put(&path);
+	return err;
+}
+
+long lkl_setxattrat(int dfd, const char __user *pathname, unsigned long flags,
+		    const char __user *name, const void __user *value, size_t size)
+{
+	struct xattr_name kname;
+	struct xattr_ctx ctx = {
+		.cvalue = value, .size = size, .kname = &kname, .flags = flags >> 32,
+	};
+	struct path path;
+	long err = at_path(dfd, pathname, (unsigned int)flags, &path);
+
+	if (err)
+		return err;
+	err = mnt_want_write(path.mnt);
+	if (!err) {
+		err = setxattr_copy(name, &ctx);
+		if (!err)
+			err = do_setxattr(mnt_user_ns(path.mnt), path.dentry, &ctx);
+		kvfree(ctx.kvalue);
+		mnt_drop_write(path.mnt);
+	}
+	path_put(&path);
+	return err;
+}
+
+static long list_names(struct dentry *d, char __user *list, size_t size)
+{
+	char *klist = NULL;
+	long n;
+
+	if (size) {
+		size = min_t(size_t, size, XATTR_LIST_MAX);
+		klist = kvmalloc(size, GFP_KERNEL);
+		if (!klist)
+			return -ENOMEM;
+	}
+	n = vfs_listxattr(d, klist, size);
+	if (n > 0 && size && copy_to_user(list, klist, n))
+		n = -EFAULT;
+	else if (n == -ERANGE && size >= XATTR_LIST_MAX)
+		n = -E2BIG;
+	kvfree(klist);
+	return n;
+}
+
+long lkl_listxattrat(int dfd, const char __user *pathname, unsigned int at_flags,
+		     char __user *list, size_t size)
+{
+	struct path path;
+	long n = at_path(dfd, pathname, at_flags, &path);
+
+	if (n)
+		return n;
+	n = list_names(path.dentry, list, size);
+	path_put(&path);
+	return n;
+}
+
+long lkl_removexattrat(int dfd, const char __user *pathname, unsigned int at_flags,
+		       const char __user *name)
+{
+	struct xattr_name kname;
+	struct path path;
+	long err = at_path(dfd, pathname, at_flags, &path);
+
+	if (err)
+		return err;
+	err = mnt_want_write(path.mnt);
+	if (!err) {
+		err = copy_name(&kname, name);
+		if (!err)
+			err = vfs_removexattr(mnt_user_ns(path.mnt), path.dentry, kname.name);
+		mnt_drop_write(path.mnt);
+	}
+	path_put(&path);
+	return err;
+}
+
+long lkl_statfsat(int dfd, const char __user *pathname, struct statfs __user *buf)
+{
+	struct kstatfs st;
+	struct path path;
+	long err = user_path_at(dfd, pathname, LOOKUP_FOLLOW | LOOKUP_AUTOMOUNT, &path);
+
+	if (err)
+		return err;
+	err = vfs_statfs(&path, &st);
+	path_put(&path);
+	BUILD_BUG_ON(sizeof(struct statfs) != sizeof(st));	/* as do_statfs_native() finds */
+	if (!err && copy_to_user(buf, &st, sizeof(st)))
+		err = -EFAULT;
+	return err;
+}
+
+long lkl_chdirat(int dfd, const char __user *pathname)
+{
+	struct path path;
+	long err = user_path_at(dfd, pathname, LOOKUP_FOLLOW | LOOKUP_DIRECTORY, &path);
+
+	if (err)
+		return err;
+	err = path_permission(&path, MAY_EXEC | MAY_CHDIR);
+	if (!err)
+		set_fs_pwd(current->fs, &path);
+	path_put(&path);
+	return err;
+}
+
+long lkl_truncateat(int dfd, const char __user *pathname, loff_t length)
+{
+	struct path path;
+	long err;
+
+	if (length < 0)
+		return -EINVAL;
+	err = user_path_at(dfd, pathname, LOOKUP_FOLLOW, &path);
+	if (err)
+		return err;
+	err = vfs_truncate(&path, length);
+	path_put(&path);
+	return err;
+}
+
+/* The absolute path of an open file, as readlink of /proc/self/fd/N gives it; its length with the NUL. */
+long lkl_fd_path(int fd, char __user *buf, size_t size)
+{
+	struct fd f = fdget_raw(fd);
+	char *page, *path;
+	long len;
+
+	if (!f.file)
+		return -EBADF;
+	len = -ENOENT;
+	if (d_unlinked(f.file->f_path.dentry))
+		goto out;
+	len = -ENOMEM;
+	page = (char *)__get_free_page(GFP_KERNEL);
+	if (!page)
+		goto out;
+	path = d_path(&f.file->f_path, page, PAGE_SIZE);
+	if (IS_ERR(path)) {
+		len = PTR_ERR(path);
+	} else {
+		len = strlen(path) + 1;
+		if (len > size)
+			len = -ERANGE;
+		else if (copy_to_user(buf, path, len))
+			len = -EFAULT;
+	}
+	free_page((unsigned long)page);
+out:
+	fdput(f);
+	return len;
+}

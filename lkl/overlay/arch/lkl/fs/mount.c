@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The mount table of the hub (fs/hubfs.c) and the private view that code of this overlay works
+ * in: the real root, where the hub lies at /hub and the disks at /lkbN, and all capabilities.
+ */
+#include <linux/cred.h>
+#include <linux/fdtable.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/fs_struct.h>
+#include <linux/init_syscalls.h>
+#include <linux/kdev_t.h>
+#include <linux/mount.h>
+#include <linux/namei.h>
+#include <linux/sched.h>
+#include <linux/sched/task.h>
+#include <linux/slab.h>
+#include <linux/task_work.h>
+#include "internal.h"
+#include "mount.h"
+
+struct fs_struct *lkl_private_fs;
+const struct cred *lkl_root_cred;
+struct hub_mount *hub_mounts;
+static struct path hub_root;
+
+static int __init hub_init(void)
+{
+	int err = init_mkdir("/hub", 0755);
+
+	if (!err)
+		err = init_mount("hub", "/hub", "hubfs", 0, NULL);
+	if (!err)
+		err = kern_path("/hub", LOOKUP_DIRECTORY, &hub_root);
+	if (err)
+		panic("lkl: no hub: %d\n", err);
+	lkl_root_cred = get_current_cred();
+	lkl_private_fs = copy_fs_struct(current->fs);
+	if (!lkl_private_fs)
+		panic("lkl: no memory for the hub\n");
+	return 0;
+}
+late_initcall(hub_init);
+
+/* pid 1: the hub is everybody's root from now on, and nobody's directory to work in */
+void lkl_hub_enter(void)
+{
+	set_fs_root(current->fs, &hub_root);
+	hub_leave_cwd();
+}
+
+void hub_leave_cwd(void)
+{
+	set_fs_pwd(current->fs, &hub_root);
+}
+
+static void use_fs(struct fs_struct *fs)
+{
+	task_lock(current);
+	current->fs = fs;
+	task_unlock(current);
+}
+
+void lkl_private_begin(struct lkl_private *p)
+{
+	p->cred = override_creds(lkl_root_cred);
+	p->fs = current->fs;
+	use_fs(lkl_private_fs);
+}
+
+void lkl_private_end(struct lkl_private *p)
+{
+	use_fs(p->fs);
+	revert_creds(p->cred);
+}
+
+static int hub_mkdir_one(const char *name)
+{
+	struct path parent;
+	struct dentry *dentry = kern_path_create(AT_FDCWD, name, &parent, LOOKUP_DIRECTORY);
+	int err = -EBUSY;
+
+	if (IS_ERR(dentry))
+		return PTR_ERR(dentry) == -EEXIST ? 0 : PTR_ERR(dentry);
+	if (dentry->d_sb == hub_root.dentry->d_sb)	/* not inside another mount */
+		err = vfs_mkdir(mnt_user_ns(parent.mnt), d_inode(parent.dentry), dentry, 0755);
+	done_path_create(&parent, dentry);
+	return err;
+}
+
+/* make /hub/a, /hub/a/b, ... for name = "/hub/a/b" */
+static int hub_mkdirs(char *name)
+{
+	char *slash = name + 1;
+	int err;
+
+	while ((slash = strchr(slash, '/'))) {
+		*slash = 0;
+		err = strcmp(name, "/hub") ? hub_mkdir_one(name) : 0;
+		*slash++ = '/';
+		if (err)
+			return err;
+	}
+	return hub_mkdir_one(name);
+}
+
+/* the disk's node in the real root; "disk:3" -> "/lkb3" */
+static int disk_node(const char *source, char *name, size_t size)
+{
+	struct path parent;
+	struct dentry *dentry;
+	unsigned int n;
+	int err;
+
+	if (kstrtouint(source + 5, 10, &n))
+		return -EINVAL;
+	snprintf(name, size, "/lkb%u", n);
+	dentry = kern_path_create(AT_FDCWD, name, &parent, 0);
+	if (IS_ERR(dentry))
+		return PTR_ERR(dentry) == -EEXIST ? 0 : PTR_ERR(dentry);
+	err = vfs_mknod(mnt_user_ns(parent.mnt), d_inode(parent.dentry), dentry, S_IFBLK | 0600,
+			lkb_devt(n));
+	done_path_create(&parent, dentry);
+	return err;
+}
+
+static int open_root_at(const struct path *path, int fd, const struct cred *cred)
+{
+	struct file *file = dentry_open(path, O_RDONLY | O_DIRECTORY | O_LARGEFILE, cred);
+	int err;
+
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	err = replace_fd(fd, file, O_CLOEXEC);
+	fput(file);
+	return err < 0 ? err : 0;
+}
+
+static long do_hub_mount(const char *source, struct hub_mount *m, const char *fstype,
+			 unsigned long flags, void *data, int fd, const struct cred *cred)
+{
+	char node[24];
+	struct path at;
+	long err;
+
+	if (!strncmp(source, "disk:", 5)) {
+		err = disk_node(source, node, sizeof(node));
+		if (err)
+			return err;
+		source = node;
+	}
+	err = hub_mkdirs(m->path);
+	if (!err)
+		err = kern_path(m->path, LOOKUP_DIRECTORY, &at);
+	if (err)
+		return err;
+	err = -EBUSY;
+	if (at.dentry->d_sb == hub_root.dentry->d_sb)
+		err = path_mount(source, &at, fstype, flags, data);
+	path_put(&at);
+	if (!err)
+		err = kern_path(m->path, LOOKUP_DIRECTORY, &at);
+	if (err)
+		return err;
+	err = open_root_at(&at, fd, cred);
+	if (err)
+		path_umount(&at, 0);	/* drops the reference */
+	else
+		path_put(&at);
+	return err;
+}
+
+/* copy of the options in the page that path_mount() wants; NULL for none */
+static void *options_page(const char *data)
+{
+	char *page;
+
+	if (!data || !*data)
+		return NULL;
+	page = (char *)get_zeroed_page(GFP_KERNEL);
+	if (!page)
+		return ERR_PTR(-ENOMEM);
+	if (strscpy(page, data, PAGE_SIZE) < 0) {
+		free_page((unsigned long)page);
+		return ERR_PTR(-EINVAL);
+	}
+	return page;
+}
+
+long lkl_hub_mount(const char *source, const char *path, const char *fstype,
+		   unsigned long flags, const char *data, int root_fd)
+{
+	struct hub_mount *m;
+	struct lkl_private was;
+	void *options;
+	long err;
+
+	if (path[0] != '/' || !path[1] || strlen(path) > PATH_MAX - 8)
+		return -EINVAL;
+	options = options_page(data);
+	if (IS_ERR(options))
+		return PTR_ERR(options);
+	m = kzalloc(struct_size(m, path, strlen(path) + 5), GFP_KERNEL);
+	err = -ENOMEM;
+	if (m) {
+		sprintf(m->path, "/hub%s", path);
+		lkl_private_begin(&was);
+		err = do_hub_mount(source, m, fstype, flags, options, root_fd, was.cred);
+		task_work_run();	/* the mount of a failure goes at once */
+		lkl_private_end(&was);
+	}
+	if (!err) {
+		m->next = hub_mounts;
+		hub_mounts = m;
+	} else {
+		kfree(m);
+	}
+	free_page((unsigned long)options);
+	return err;
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The end of the instance, on the thread that leaves last: everything is closed, synced and
+ * unmounted.  Bounded: other threads' calls are interrupted and get SETTLE_TRIES ticks to come
+ * out; what then still holds an image only costs its unmount, not its cleanness.
+ */
+#include <linux/fdtable.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/fs_context.h>
+#include <linux/mount.h>
+#include <linux/namei.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/syscalls.h>
+#include <linux/task_work.h>
+#include "internal.h"
+#include "mount.h"
+
+#define SETTLE_TRIES	(HZ / 5)	/* ticks: 200 ms */
+#define BUSY_TRIES	5
+
+static void interrupt_others(void)
+{
+	struct task_struct *t;
+
+	rcu_read_lock();
+	for_each_thread(current, t)
+		if (t != current)
+			set_notify_signal(t);
+	rcu_read_unlock();
+}
+
+static void wait_for_others(void)
+{
+	int i;
+
+	for (i = 0; i < SETTLE_TRIES && lkl_inside > 1; i++) {
+		interrupt_others();
+		schedule_timeout_uninterruptible(1);
+	}
+}
+
+/* the first error of a close is kept: it may be the only report of a failed write-back */
+static long close_all(void)
+{
+	unsigned int fd, max = files_fdtable(current->files)->max_fds;
+	long err = 0, one;
+
+	for (fd = 0; fd < max; fd++) {
+		one = close_fd(fd);
+		if (one && one != -EBADF && !err)
+			err = one;
+	}
+	task_work_run();
+	return err;
+}
+
+/* somebody still stands in it: at least leave it clean */
+static long force_readonly(struct super_block *sb)
+{
+	struct fs_context *fc;
+	long err;
+
+	down_write(&sb->s_umount);
+	fc = fs_context_for_reconfigure(sb->s_root, SB_RDONLY | SB_FORCE, SB_RDONLY);
+	err = PTR_ERR_OR_ZERO(fc);
+	if (!err) {
+		err = parse_monolithic_mount_data(fc, NULL);
+		if (!err)
+			err = reconfigure_super(fc);
+		put_fs_context(fc);
+	}
+	up_write(&sb->s_umount);
+	return err;
+}
+
+static long umount_one(struct hub_mount *m)
+{
+	struct super_block *sb;
+	struct path path;
+	long err;
+	int i;
+
+	for (i = 0; ; i++) {
+		err = kern_path(m->path, LOOKUP_DIRECTORY, &path);
+		if (err)
+			return err;
+		if (i == BUSY_TRIES)
+			break;
+		err = path_umount(&path, 0);	/* drops the reference */
+		task_work_run();
+		if (err != -EBUSY)
+			return err;
+		schedule_timeout_uninterruptible(1);
+	}
+	sb = path.dentry->d_sb;
+	err = sb_rdonly(sb) ? 0 : force_readonly(sb);
+	pr_warn("lkl: %s is still in use, left read-only: %ld\n", m->path + 4, err);
+	path_put(&path);
+	return err;
+}
+
+long lkl_shutdown(void)
+{
+	struct lkl_private was;
+	struct hub_mount *m;
+	long err, one;
+
+	if (lkl_stopped)
+		return -ENODEV;
+	WRITE_ONCE(lkl_stopped, LKL_STOPPING);
+	wait_for_others();
+	err = close_all();
+	hub_leave_cwd();
+	ksys_sync();
+	lkl_private_begin(&was);
+	while ((m = hub_mounts)) {
+		hub_mounts = m->next;
+		one = umount_one(m);
+		if (one && !err)
+			err = one;
+		kfree(m);
+	}
+	lkl_private_end(&was);
+	WRITE_ONCE(lkl_stopped, LKL_STOPPED);
+	return err;
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The application's credentials: host tasks are made by pid 1 as root and then adopt these. */
+#include <linux/cred.h>
+#include <linux/rcupdate.h>
+#include <linux/sched.h>
+#include <linux/uidgid.h>
+#include "lkl.h"
+
+static const struct cred *app_cred;	/* for tasks made from now on; NULL: root */
+
+static int fill_groups(struct cred *new, const struct lkl_creds *c)
+{
+	struct group_info *gi;
+	unsigned long i;
+
+	if (c->ngroups > NGROUPS_MAX)
+		return -EINVAL;
+	gi = groups_alloc(c->ngroups);
+	if (!gi)
+		return -ENOMEM;
+	for (i = 0; i < c->ngroups; i++)
+		gi->gid[i] = KGIDT_INIT(c->groups[i]);
+	groups_sort(gi);
+	set_groups(new, gi);
+	put_group_info(gi);
+	return 0;
+}
+
+/* as after setresuid() from root: capabilities go with uid 0 */
+static void fill_caps(struct cred *new, const struct lkl_creds *c)
+{
+	bool any_root = !c->ruid || !c->euid || !c->suid;
+
+	new->cap_permitted = any_root ? CAP_FULL_SET : CAP_EMPTY_SET;
+	new->cap_effective = c->euid ? CAP_EMPTY_SET : CAP_FULL_SET;
+	if (c->fsuid != c->euid)
+		new->cap_effective = c->fsuid ? cap_drop_fs_set(new->cap_effective) :
+			cap_raise_fs_set(new->cap_effective, new->cap_permitted);
+	cap_clear(new->cap_ambient);
+}
+
+long lkl_set_creds(const struct lkl_creds *c)
+{
+	struct cred *new = prepare_creds();
+	int err;
+
+	if (!new)
+		return -ENOMEM;
+	err = fill_groups(new, c);
+	if (err) {
+		abort_creds(new);
+		return err;
+	}
+	new->uid = KUIDT_INIT(c->ruid);
+	new->euid = KUIDT_INIT(c->euid);
+	new->suid = KUIDT_INIT(c->suid);
+	new->fsuid = KUIDT_INIT(c->fsuid);
+	new->gid = KGIDT_INIT(c->rgid);
+	new->egid = KGIDT_INIT(c->egid);
+	new->sgid = KGIDT_INIT(c->sgid);
+	new->fsgid = KGIDT_INIT(c->fsgid);
+	fill_caps(new, c);
+	if (app_cred)
+		put_cred(app_cred);
+	app_cred = get_cred(new);
+	return commit_creds(new);
+}
+
+/* a fresh host task, on its way in */
+void lkl_adopt_creds(void)
+{
+	if (app_cred)
+		commit_creds((struct cred *)get_cred(app_cred));
+}

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The table of private calls: what the embedding process asks of us beyond x86-64's table. */
+#include "../fs/atcalls.h"
+#include "lkl.h"
+
+long lkl_loopback_up(void);
+
+#define PRIVATE(name) [LKL_NR_##name - LKL_NR_PRIVATE] = (lkl_private_t)(void *)lkl_##name
+const lkl_private_t lkl_private_calls[LKL_NR_PRIVATE_END - LKL_NR_PRIVATE] = {
+	PRIVATE(disk_add),
+	PRIVATE(hub_mount),
+	PRIVATE(shutdown),
+	PRIVATE(set_creds),
+	PRIVATE(loopback_up),
+	PRIVATE(getxattrat),
+	PRIVATE(setxattrat),
+	PRIVATE(listxattrat),
+	PRIVATE(removexattrat),
+	PRIVATE(statfsat),
+	PRIVATE(chdirat),
+	PRIVATE(truncateat),
+	PRIVATE(fd_path),
+};

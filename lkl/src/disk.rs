@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! An image file, opened and locked: one kernel writes it, or many read it.
+
+use crate::holder;
+use crate::sys::via;
+use crate::{Errno, RawSyscall};
+use std::ffi::CStr;
+use std::fmt;
+use std::mem::MaybeUninit;
+
+/// `BLKGETSIZE64` of linux/fs.h.
+const BLKGETSIZE64: usize = 0x8008_1272;
+
+/// An open image.  The host descriptor stays open until [`Disk::close`], and the lock with it.
+#[derive(Debug)]
+pub struct Disk {
+    syscall: RawSyscall,
+    fd: i32,
+    bytes: u64,
+    read_only: bool,
+}
+
+/// Why an image cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiskError {
+    /// Another kernel has it (and either writes it, or we would).
+    Busy {
+        /// The process that holds the lock, if it can be found.
+        pid: Option<u32>,
+    },
+    /// Neither a regular file nor a block device.
+    NotADisk,
+    /// The host's error.
+    Io(Errno),
+}
+
+impl DiskError {
+    /// As the application's call reports it.
+    pub fn errno(&self) -> Errno {
+        match self {
+            DiskError::Busy { .. } => Errno(libc::EBUSY),
+            DiskError::NotADisk => Errno(libc::ENOTBLK),
+            DiskError::Io(e) => *e,
+        }
+    }
+}
+
+impl fmt::Display for DiskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DiskError::Busy { pid: Some(pid) } => write!(f, "in use by pid {pid}"),
+            DiskError::Busy { pid: None } => write!(f, "in use by another process"),
+            DiskError::NotADisk => write!(f, "neither a regular file nor a block device"),
+            DiskError::Io(e) => write!(f, "{e}"),
+        }
+    }
+}
+
+impl std::error::Error for DiskError {}
+
+impl From<Errno> for DiskError {
+    fn from(e: Errno) -> DiskError {
+        DiskError::Io(e)
+    }
+}
+
+impl Disk {
+    /// Opens and locks the image.  The descriptor gets a number of at least `at_fd`.
+    pub fn open(syscall: RawSyscall, path: &CStr, read_only: bool, at_fd: i32) -> Result<Disk, DiskError> {
+        let mode = if read_only { libc::O_RDONLY } else { libc::O_RDWR };
+        let flags = (mode | libc::O_CLOEXEC | libc::O_NOCTTY | libc::O_NONBLOCK) as usize;
+        let cwd = libc::AT_FDCWD as usize;
+        let args = [cwd, path.as_ptr() as usize, flags, 0, 0, 0];
+        let low = Errno::check(via(syscall, libc::SYS_openat, args))?;
+        let dup = [low, libc::F_DUPFD_CLOEXEC as usize, at_fd as usize, 0, 0, 0];
+        let fd = via(syscall, libc::SYS_fcntl, dup);
+        via(syscall, libc::SYS_close, [low, 0, 0, 0, 0, 0]);
+        let mut disk = Disk { syscall, fd: Errno::check(fd)? as i32, bytes: 0, read_only };
+        match disk.measure().and_then(|bytes| disk.lock().map(|()| bytes)) {
+            Ok(bytes) => {
+                disk.bytes = bytes;
+                Ok(disk)
+            }
+            Err(e) => {
+                disk.close();
+                Err(e)
+            }
+        }
+    }
+
+    /// Gives the file back, and the lock.  Not while a kernel uses it.
+    pub fn close(self) {
+        self.host(libc::SYS_close, [self.fd as usize, 0, 0, 0, 0, 0]);
+    }
+
+    /// The host descriptor.
+    pub fn fd(&self) -> i32 {
+        self.fd
+    }
+
+    /// Its size.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Opened read-only?
+    pub fn read_only(&self) -> bool {
+        self.read_only
+    }
+
+    pub(crate) fn host(&self, nr: i64, args: [usize; 6]) -> isize {
+        via(self.syscall, nr, args)
+    }
+
+    fn measure(&self) -> Result<u64, DiskError> {
+        let mut st = MaybeUninit::<libc::stat>::zeroed();
+        let args = [self.fd as usize, st.as_mut_ptr() as usize, 0, 0, 0, 0];
+        Errno::check(self.host(libc::SYS_fstat, args))?;
+        // SAFETY: fstat() filled it; and all zeros is a valid one.
+        let st = unsafe { st.assume_init() };
+        match st.st_mode & libc::S_IFMT {
+            libc::S_IFREG => Ok(st.st_size as u64),
+            libc::S_IFBLK => {
+                let mut bytes = 0u64;
+                let args = [self.fd as usize, BLKGETSIZE64, &raw mut bytes as usize, 0, 0, 0];
+                Errno::check(self.host(libc::SYS_ioctl, args))?;
+                Ok(bytes)
+            }
+            libc::S_IFDIR => Err(DiskError::Io(Errno(libc::EISDIR))),
+            _ => Err(DiskError::NotADisk),
+        }
+    }
+
+    /// An open file description lock: it belongs to this descriptor, not to the process, so that
+    /// an unrelated close() of the same file by the application does not drop it.
+    fn lock(&self) -> Result<(), DiskError> {
+        let kind = if self.read_only { libc::F_RDLCK } else { libc::F_WRLCK };
+        let lock = libc::flock { l_type: kind as i16, l_whence: 0, l_start: 0, l_len: 0, l_pid: 0 };
+        let args = [self.fd as usize, libc::F_OFD_SETLK as usize, &raw const lock as usize, 0, 0, 0];
+        match Errno::check(self.host(libc::SYS_fcntl, args)) {
+            Ok(_) => Ok(()),
+            Err(Errno(libc::EAGAIN | libc::EACCES)) => Err(DiskError::Busy { pid: holder::find(self) }),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Reads exactly `to.len()` bytes.
+    pub(crate) fn read_at(&self, to: &mut [u8], off: u64) -> Result<(), Errno> {
+        let args = [self.fd as usize, to.as_mut_ptr() as usize, to.len(), off as usize, 0, 0];
+        match Errno::check(self.host(libc::SYS_pread64, args))? {
+            n if n == to.len() => Ok(()),
+            _ => Err(Errno(libc::EIO)),
+        }
+    }
+}

@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The API: boot, call, interrupt, mount, shut down.
+
+use crate::door::{door, door6};
+use crate::host::{write_all, LOG_FD, OPS};
+use crate::image::{self, Loaded};
+use crate::sys::{host, map_anon, set_raw, unmap};
+use crate::{timer, Disk, Errno, Private, RawSyscall, Task};
+use std::cell::UnsafeCell;
+use std::ffi::{c_char, c_void, CStr};
+use std::fmt;
+use std::mem::{transmute, MaybeUninit};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// The kernel's physical memory starts at a multiple of this.
+const RAM_ALIGN: usize = 4 << 20;
+/// Less does not boot.
+const RAM_MIN: usize = 16 << 20;
+const BOOT_LOG: usize = 1;
+
+/// What a kernel is booted with.
+#[derive(Debug, Clone, Copy)]
+pub struct BootConfig<'a> {
+    /// Its RAM; at least 16 MiB, used in whole 4 MiB.
+    pub mem_bytes: usize,
+    /// Where its log goes while it runs.
+    pub kernel_log_fd: Option<i32>,
+    /// How to call the host.
+    pub syscall: RawSyscall,
+    /// Its command line.
+    pub cmdline: &'a CStr,
+}
+
+/// Why there is no kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BootError {
+    /// This process has (had) one: it boots once.
+    Again,
+    /// Less than 16 MiB of memory.
+    TooLittleMemory,
+    /// The host refused memory or a thread.
+    Host(Errno),
+    /// The kernel refused.
+    Kernel(Errno),
+}
+
+impl fmt::Display for BootError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BootError::Again => write!(f, "the kernel boots once per process"),
+            BootError::TooLittleMemory => write!(f, "the kernel needs at least 16 MiB of memory"),
+            BootError::Host(e) => write!(f, "no memory or thread from the host: {e}"),
+            BootError::Kernel(e) => write!(f, "the kernel does not boot: {e}"),
+        }
+    }
+}
+
+impl std::error::Error for BootError {}
+
+/// What is mounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The disk [`Kernel::attach_disk`] numbered so.
+    Disk(u32),
+    /// Nothing: proc, sysfs, tmpfs, devtmpfs.
+    None,
+}
+
+/// `struct lkl_abi_row`: a fact about the kernel's binary interface.
+#[derive(Debug)]
+#[repr(C)]
+pub struct AbiRow {
+    name: *const c_char,
+    /// Its value.
+    pub value: u64,
+}
+
+impl AbiRow {
+    /// What the value is of.
+    pub fn name(&self) -> &CStr {
+        // SAFETY: rows handed out by Kernel::abi() point to literals of the kernel image.
+        unsafe { CStr::from_ptr(self.name) }
+    }
+}
+
+/// `struct lkl_creds`
+#[repr(C)]
+struct Creds {
+    uid: [u32; 4],
+    gid: [u32; 4],
+    ngroups: usize,
+    groups: *const u32,
+}
+
+/// The kernel of this process.
+pub struct Kernel {
+    loaded: Loaded,
+}
+
+struct Slot(UnsafeCell<MaybeUninit<Kernel>>);
+// SAFETY: written once by the thread that takes STATE from NONE to BOOTING, read after READY.
+unsafe impl Sync for Slot {}
+static KERNEL: Slot = Slot(UnsafeCell::new(MaybeUninit::uninit()));
+
+const NONE: u8 = 0;
+const BOOTING: u8 = 1;
+const READY: u8 = 2;
+static STATE: AtomicU8 = AtomicU8::new(NONE);
+
+/// Boots the kernel; once per process, whether it works or not.
+pub fn boot(cfg: &BootConfig<'_>) -> Result<&'static Kernel, BootError> {
+    if cfg.mem_bytes < RAM_MIN {
+        return Err(BootError::TooLittleMemory);
+    }
+    if STATE.compare_exchange(NONE, BOOTING, Ordering::AcqRel, Ordering::Acquire).is_err() {
+        return Err(BootError::Again);
+    }
+    set_raw(cfg.syscall);
+    LOG_FD.store(cfg.kernel_log_fd.unwrap_or(-1), Ordering::Relaxed);
+    // SAFETY: once, by the state above.
+    let loaded = unsafe { image::load() }.map_err(BootError::Host)?;
+    let (ram, bytes) = map_ram(cfg.mem_bytes).map_err(BootError::Host)?;
+    timer::start(loaded.entries.irq).map_err(BootError::Host)?;
+    let task = Task::map().map_err(BootError::Host)?.as_ptr();
+    let flags = if cfg.kernel_log_fd.is_some() { BOOT_LOG } else { 0 };
+    let args =
+        [Task::carrier(task), &raw const OPS as usize, ram, bytes, cfg.cmdline.as_ptr() as usize, flags];
+    // SAFETY: lkl_boot() takes these six arguments; the task's stack is unused.
+    let err = unsafe { door6(Task::stack_top(task), loaded.entries.boot, &args) } as i32;
+    // SAFETY: boot made no kernel task for it and is over.
+    unsafe { Task::unmap(task) };
+    Errno::check(err as isize).map_err(BootError::Kernel)?;
+    // SAFETY: this thread alone is between BOOTING and READY.
+    let kernel = unsafe { (*KERNEL.0.get()).write(Kernel { loaded }) };
+    STATE.store(READY, Ordering::Release);
+    Ok(kernel)
+}
+
+/// Address space for the kernel's RAM; pages come when they are touched, small ones.
+fn map_ram(bytes: usize) -> Result<(usize, usize), Errno> {
+    let bytes = bytes & !(RAM_ALIGN - 1);
+    let at = map_anon(bytes + RAM_ALIGN)?;
+    let ram = at.next_multiple_of(RAM_ALIGN);
+    if ram > at {
+        unmap(at, ram - at);
+    }
+    let end = at + bytes + RAM_ALIGN;
+    if end > ram + bytes {
+        unmap(ram + bytes, end - (ram + bytes));
+    }
+    host(libc::SYS_madvise, [ram, bytes, libc::MADV_NOHUGEPAGE as usize, 0, 0, 0]);
+    Ok((ram, bytes))
+}
+
+impl Kernel {
+    /// The kernel of this process, once it is booted.
+    pub fn get() -> Option<&'static Kernel> {
+        if STATE.load(Ordering::Acquire) != READY {
+            return None;
+        }
+        // SAFETY: written before READY was stored, never after.
+        Some(unsafe { (*KERNEL.0.get()).assume_init_ref() })
+    }
+
+    /// A call in kernel ABI: x86-64's numbers, or [`Private`].  -errno, and raw -ERESTART*
+    /// (-512..=-516) when [`Kernel::interrupt`] ended a wait.  `want_fd >= 0`: a descriptor the
+    /// call allocates gets this number if it is free.
+    ///
+    /// # Safety
+    /// `t` belongs to the calling thread and is not in use further up its stack (a signal handler
+    /// must not call on top of a call).  The arguments are the application's: bad pointers end as
+    /// EFAULT if the SIGSEGV handler uses [`Kernel::fault_fixup`].
+    #[inline]
+    pub unsafe fn call(&self, t: *mut Task, nr: i64, args: &[usize; 6], want_fd: i32) -> isize {
+        let e = &self.loaded.entries;
+        // SAFETY: lkl_syscall(carrier, nr, args, want_fd) on the task's own stack.
+        unsafe { door(Task::stack_top(t), e.syscall, Task::carrier(t), nr, args, want_fd) }
+    }
+
+    /// Ends the interruptible wait of the call that `t`'s thread is in, now or as soon as it
+    /// waits.  Does nothing lasting if there is none.
+    ///
+    /// # Safety
+    /// Called on `t`'s own thread (from a signal handler); `t` is not released.
+    pub unsafe fn interrupt(&self, t: *mut Task) {
+        // SAFETY: the entry has this type; it is async-signal-safe on the carrier's own thread.
+        unsafe {
+            let f = transmute::<usize, unsafe extern "C" fn(usize)>(self.loaded.entries.interrupt);
+            f(Task::carrier(t));
+        }
+    }
+
+    /// The thread goes: its kernel task ends and its memory is unmapped.
+    ///
+    /// # Safety
+    /// `t` is not used afterwards, nor by a call under way.
+    pub unsafe fn release(&self, t: *mut Task) {
+        let args = [Task::carrier(t), 0, 0, 0, 0, 0];
+        // SAFETY: lkl_thread_exit(carrier) on the task's own stack; then nothing refers to it.
+        unsafe {
+            door6(Task::stack_top(t), self.loaded.entries.thread_exit, &args);
+            Task::unmap(t);
+        }
+    }
+
+    /// A private call of this crate itself.
+    ///
+    /// # Safety
+    /// As [`Kernel::call`].
+    unsafe fn private(&self, t: *mut Task, nr: Private, args: [usize; 6]) -> Result<usize, Errno> {
+        // SAFETY: the caller's promise.
+        Errno::check(unsafe { self.call(t, nr as i64, &args, -1) })
+    }
+
+    /// Makes the file a disk of the kernel; its number is for [`Source::Disk`].  The kernel does
+    /// its I/O on the descriptor in `disk` until the process ends.
+    ///
+    /// # Safety
+    /// As [`Kernel::call`].
+    pub unsafe fn attach_disk(&self, t: *mut Task, disk: &Disk) -> Result<u32, Errno> {
+        let args = [disk.fd() as usize, disk.bytes() as usize, usize::from(disk.read_only()), 0, 0, 0];
+        // SAFETY: the caller answers for the task; the pointers are valid during the call.
+        unsafe { self.private(t, Private::DiskAdd, args) }.map(|n| n as u32)
+    }
+
+    /// Mounts at `path` (absolute, the application's name for it) and opens the mount's root as
+    /// descriptor `root_fd` of the kernel's table.  Works whatever the caller's credentials are.
+    ///
+    /// # Safety
+    /// As [`Kernel::call`].
+    #[allow(clippy::too_many_arguments)] // mount(2)'s own five and where the result goes
+    pub unsafe fn mount(
+        &self,
+        t: *mut Task,
+        source: Source,
+        path: &CStr,
+        fstype: &CStr,
+        flags: u64,
+        data: &CStr,
+        root_fd: i32,
+    ) -> Result<(), Errno> {
+        let mut name = *b"disk:\0\0\0\0\0\0\0\0\0\0\0";
+        match source {
+            Source::Disk(n) => decimal(&mut name[5..], n),
+            Source::None => name[..5].copy_from_slice(b"none\0"),
+        }
+        let args = [
+            name.as_ptr() as usize,
+            path.as_ptr() as usize,
+            fstype.as_ptr() as usize,
+            flags as usize,
+            data.as_ptr() as usize,
+            root_fd as usize,
+        ];
+        // SAFETY: the caller answers for the task; the pointers are valid during the call.
+        unsafe { self.private(t, Private::HubMount, args) }.map(drop)
+    }
+
+    /// Brings lo up, with 127.0.0.1 and ::1.
+    ///
+    /// # Safety
+    /// As [`Kernel::call`].
+    pub unsafe fn loopback_up(&self, t: *mut Task) -> Result<(), Errno> {
+        // SAFETY: the caller answers for the task; the pointers are valid during the call.
+        unsafe { self.private(t, Private::LoopbackUp, [0; 6]) }.map(drop)
+    }
+
+    /// Sets the credentials of `t` and of all tasks made afterwards (a task is made by the first
+    /// call of its thread).  uid and gid: real, effective, saved; the file system's follow the
+    /// effective ones.  Capabilities go and come with uid 0.
+    ///
+    /// # Safety
+    /// As [`Kernel::call`].
+    pub unsafe fn set_credentials(
+        &self,
+        t: *mut Task,
+        uid: [u32; 3],
+        gid: [u32; 3],
+        groups: &[u32],
+    ) -> Result<(), Errno> {
+        let creds = Creds {
+            uid: [uid[0], uid[1], uid[2], uid[1]],
+            gid: [gid[0], gid[1], gid[2], gid[1]],
+            ngroups: groups.len(),
+            groups: groups.as_ptr(),
+        };
+        // SAFETY: the caller answers for the task; the pointers are valid during the call.
+        unsafe { self.private(t, Private::SetCreds, [&raw const creds as usize, 0, 0, 0, 0, 0]) }.map(drop)
+    }
+
+    /// Closes, syncs and unmounts everything.  Other threads' calls end; every later one is
+    /// -ENODEV.  The first failure is returned, what can be done is done anyway.
+    ///
+    /// # Safety
+    /// As [`Kernel::call`].
+    pub unsafe fn shutdown(&self, t: *mut Task) -> Result<(), Errno> {
+        // SAFETY: the caller answers for the task; the pointers are valid during the call.
+        unsafe { self.private(t, Private::Shutdown, [0; 6]) }.map(drop)
+    }
+
+    /// For a SIGSEGV or SIGBUS handler: where to go on if `ip` is an access of the kernel to the
+    /// application's memory.
+    pub fn fault_fixup(&self, ip: usize) -> Option<usize> {
+        if !self.contains(ip) {
+            return None;
+        }
+        // SAFETY: the entry has this type and only reads a sorted table.
+        let to = unsafe {
+            transmute::<usize, unsafe extern "C" fn(usize) -> usize>(self.loaded.entries.fault_fixup)(ip)
+        };
+        (to != 0).then_some(to)
+    }
+
+    /// Is this an address of kernel code?
+    pub fn contains(&self, ip: usize) -> bool {
+        self.text().contains(&ip)
+    }
+
+    /// The kernel's code.
+    pub fn text(&self) -> Range<usize> {
+        self.loaded.text.clone()
+    }
+
+    /// Writes the end of the kernel log to a host descriptor; best effort, from anywhere.
+    pub fn dump_log(&self, fd: i32) {
+        unsafe extern "C" fn emit(ctx: *mut c_void, s: *const u8, len: usize) {
+            write_all(ctx as usize as i32, s as usize, len);
+        }
+        type Emit = unsafe extern "C" fn(*mut c_void, *const u8, usize);
+        // SAFETY: the entry has this type; it reads the log without locks.
+        unsafe {
+            let f =
+                transmute::<usize, unsafe extern "C" fn(Emit, *mut c_void)>(self.loaded.entries.dump_log);
+            f(emit, fd as usize as *mut c_void);
+        }
+    }
+
+    /// Facts about the kernel's binary interface, for tests.
+    pub fn abi(&self) -> &'static [AbiRow] {
+        // SAFETY: the entry has this type and returns a table that ends with a null name.
+        unsafe {
+            let f = transmute::<usize, unsafe extern "C" fn() -> *const AbiRow>(self.loaded.entries.abi);
+            let rows = f();
+            let mut n = 0;
+            while !(*rows.add(n)).name.is_null() {
+                n += 1;
+            }
+            std::slice::from_raw_parts(rows, n)
+        }
+    }
+}
+
+/// Decimal digits and a zero byte (at most 11 bytes for a u32).
+fn decimal(to: &mut [u8], n: u32) {
+    let digits = n.checked_ilog10().unwrap_or(0) as usize + 1;
+    let mut rest = n;
+    for place in to[..digits].iter_mut().rev() {
+        *place = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    to[digits] = 0;
+}

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! A Linux kernel inside this process, and the one door to it.
+//!
+//! # The place this code runs in
+//! It lives inside programs it does not know, under hooks, possibly where every `syscall`
+//! instruction outside one gate traps.  So:
+//! - every host call goes through the [`RawSyscall`] given at boot; of libc only `clock_gettime`
+//!   is used (the vDSO's, for time);
+//! - on the call path and in the kernel's callbacks nothing allocates, locks, panics or touches
+//!   thread-local storage;
+//! - a signal handler may call [`Kernel::interrupt`], [`Kernel::fault_fixup`],
+//!   [`Kernel::contains`] and [`Kernel::dump_log`], and nothing else.
+//!
+//! # Rooms
+//! `image` turns the embedded library into a running one; `host` is what the kernel asks of us;
+//! `timer` is its clock; `door` the switch to a kernel-sized stack; `task` what a thread needs to
+//! call; `disk` and `probe` look after image files; `kernel` is the API.
+
+mod disk;
+mod door;
+mod errno;
+mod holder;
+mod host;
+mod image;
+mod kernel;
+mod nr;
+mod probe;
+mod sys;
+mod task;
+mod timer;
+
+pub use disk::{Disk, DiskError};
+pub use errno::Errno;
+pub use kernel::{boot, AbiRow, BootConfig, BootError, Kernel, Source};
+pub use nr::Private;
+pub use probe::probe_fs;
+pub use sys::{plain_syscall, RawSyscall};
+pub use task::Task;

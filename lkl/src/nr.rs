@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The private calls (overlay `asm/host.h`), usable as `nr` in [`crate::Kernel::call`].
+
+/// Calls beyond x86-64's table.  Paths in them are the application's own pointers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(i64)]
+pub enum Private {
+    /// `(host fd, bytes, read_only) -> N`
+    DiskAdd = 4096,
+    /// `(source, path, fstype, flags, data, root_fd)`
+    HubMount = 4097,
+    /// `()`
+    Shutdown = 4098,
+    /// `(*const Creds)`
+    SetCreds = 4099,
+    /// `()`
+    LoopbackUp = 4100,
+    /// `(dfd, path, at_flags, name, value, size)`
+    GetXattrAt = 4101,
+    /// `(dfd, path, at_flags | xattr_flags << 32, name, value, size)`
+    SetXattrAt = 4102,
+    /// `(dfd, path, at_flags, list, size)`
+    ListXattrAt = 4103,
+    /// `(dfd, path, at_flags, name)`
+    RemoveXattrAt = 4104,
+    /// `(dfd, path, *mut statfs)`
+    StatfsAt = 4105,
+    /// `(dfd, path)`
+    ChdirAt = 4106,
+    /// `(dfd, path, length)`
+    TruncateAt = 4107,
+    /// `(fd, buf, size) -> length with the NUL`: the absolute path of an open file
+    FdPath = 4108,
+}
