@@ -9,6 +9,8 @@
 #![allow(missing_docs)]
 
 mod calls;
+#[cfg(test)]
+mod coverage;
 mod dispatch;
 mod errno;
 mod fd;

@@ -239,7 +239,7 @@ pub fn directory(dirfd: i32, into: &mut [u8; PATH_MAX]) -> Result<usize, Ret> {
             host::call(libc::SYS_readlinkat, &args)
         }
         (fd::KERNEL, _) => {
-            section(|door| door.call(lkl::nr::FD_PATH, &[dirfd as usize, address, size, 0, 0, 0])) - 1
+            section(|door| door.call(lkl::Private::FdPath as i64, &[dirfd as usize, address, size, 0, 0, 0])) - 1
         }
         (other, _) => return Err(fd::refuse(other)),
     };

@@ -281,7 +281,9 @@ unsafe extern "C" fn on_signal(sig: c_int, info: *mut libc::siginfo_t, context: 
             uc.uc_mcontext.gregs[libc::REG_RIP as usize] = next as i64;
             return;
         }
-        if let Some(kernel) = world::running().filter(|k| k.contains(ip)) {
+        // In the kernel library, or in our own code around it: never the application's to handle.
+        let inside = thread::current().is_some_and(|t| t.is_inside());
+        if let Some(kernel) = world::running().filter(|k| inside || k.contains(ip)) {
             life::kernel_fault(kernel, sig, ip, uc);
         }
     }

@@ -3,6 +3,8 @@
 //! environment.
 #![allow(unsafe_code)]
 
+use core::sync::atomic::{AtomicBool, Ordering};
+
 use stowaway_config::Level;
 use trampoline::Frame;
 
@@ -14,6 +16,19 @@ use crate::{dispatch, fd, host, life, path, signal};
 #[used]
 #[link_section = ".init_array"]
 static CONSTRUCTOR: extern "C" fn() = construct;
+
+/// Without Syscall User Dispatch nobody sees libc's exit_group: then this is the last that we hear.
+#[used]
+#[link_section = ".fini_array"]
+static DESTRUCTOR: extern "C" fn() = destruct;
+
+static SEES_EXIT: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn destruct() {
+    if !SEES_EXIT.load(Ordering::Relaxed) {
+        life::unmount_all();
+    }
+}
 
 extern "C" fn construct() {
     match settings::read() {
@@ -40,12 +55,13 @@ extern "C" fn construct() {
     if settings().cwd.is_some() {
         path::set_cwd(fd::KERNEL);
     }
-    if let Err(why) = trampoline::install(on_call, signal::foreign_sigsys, life::child_started) {
-        say!(
+    match trampoline::install(on_call, signal::foreign_sigsys, life::child_started) {
+        Ok(()) => SEES_EXIT.store(true, Ordering::Relaxed),
+        Err(why) => say!(
             "Syscall User Dispatch is not available here (errno {}): only calls through libc's names are \
              caught; stdio, opendir and whatever else libc does inside itself will miss the mounts",
             why.0
-        );
+        ),
     }
 }
 

@@ -107,9 +107,8 @@ fn boot(thread: &mut Thread) -> Result<&'static Kernel, Ret> {
     let _ = KERNEL.set(kernel);
     adopt(kernel, thread)?;
     if settings.net == Net::Lo {
-        // SAFETY: adopt() gave this thread its task; it belongs to this kernel and thread.
-        let up = unsafe { kernel.loopback_up(thread.task) };
-        if let Err(e) = up {
+        // SAFETY: adopt() gave this thread its task.
+        if let Err(e) = unsafe { kernel.loopback_up(thread.task) } {
             say!("net=lo: the loopback device does not come up: {}", errno::name(-(e.0 as isize)));
         }
     }
@@ -131,7 +130,7 @@ fn enter_handed_over_cwd(kernel: &'static Kernel, thread: &mut Thread) {
         |root| {
             let args = [root as usize, name.as_ptr() as usize, 0, 0, 0, 0];
             // SAFETY: the task is this thread's; the path is a live string.
-            unsafe { kernel.call(thread.task, lkl::nr::CHDIRAT, &args, -1) }
+            unsafe { kernel.call(thread.task, lkl::Private::ChdirAt as i64, &args, -1) }
         },
     );
     if r < 0 {
@@ -261,9 +260,8 @@ fn mount_now(
                 drop_disk(disk);
                 return Err(complain(&image, EINVAL, state, "not a file system that is known here"));
             }
-            // SAFETY: the task is this thread's.
-            let number = unsafe { kernel.attach_disk(thread.task, &disk) };
-            match number {
+            // SAFETY: the task is this thread's; the disk's descriptor stays open (reserved).
+            match unsafe { kernel.attach_disk(thread.task, &disk) } {
                 Ok(number) => (Source::Disk(number), fstype),
                 Err(e) => {
                     drop_disk(disk);
@@ -281,10 +279,7 @@ fn mount_now(
     let stowaway_config::MountFlags { flags, data } = mount_flags(mount);
     let data = CString::new(data).map_err(|_| EINVAL)?;
     // SAFETY: the task is this thread's.
-    let done = unsafe {
-        kernel.mount(thread.task, source, &path, &fstype, flags, &data, root as i32)
-    };
-    match done {
+    match unsafe { kernel.mount(thread.task, source, &path, &fstype, flags, &data, root as i32) } {
         Ok(()) => {
             log::debug!("mounted {:?} as {:?}", path, fstype);
             Ok(root as i32)
@@ -321,9 +316,9 @@ fn complain_open(image: &CStr, error: DiskError, state: &MountState) -> Ret {
             }
             EBUSY
         }
-        DiskError::Io(e) => complain(image, -(e as isize), state, "cannot open the image"),
+        DiskError::Io(e) => complain(image, -(e.0 as isize), state, "cannot open the image"),
         other => {
-            let errno = other.errno();
+            let errno = other.errno().0;
             if state.reported.swap(errno, Ordering::Relaxed) != errno {
                 Line::new().bytes(image.to_bytes()).text(format_args!(": {other}")).print();
             }
@@ -389,4 +384,29 @@ pub fn owns_process() -> bool {
 /// Whether this process has, or had, a kernel running.
 pub fn is_up() -> bool {
     STATE.load(Ordering::Acquire) == UP
+}
+
+#[cfg(test)]
+mod tests {
+    use super::strip_prefix;
+
+    fn rest<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
+        strip_prefix(path.as_bytes(), prefix.as_bytes()).map(|at| &path[at..])
+    }
+
+    #[test]
+    fn a_path_at_or_below_a_mount_is_found() {
+        assert_eq!(rest("/mnt/data", "/mnt/data"), Some(""));
+        assert_eq!(rest("/mnt/data/", "/mnt/data"), Some(""));
+        assert_eq!(rest("/mnt/data/a/b", "/mnt/data"), Some("a/b"));
+        assert_eq!(rest("//mnt/.//data///a/", "/mnt/data"), Some("a/"));
+        assert_eq!(rest("/m", "/m"), Some(""));
+    }
+
+    #[test]
+    fn other_paths_are_not() {
+        for path in ["/", "/mnt", "/mnt/dat", "/mnt/data2", "/mnt/data.x/y", "/x/mnt/data", "/.mnt/data", ""] {
+            assert_eq!(rest(path, "/mnt/data"), None, "{path}");
+        }
+    }
 }

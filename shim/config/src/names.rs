@@ -9,9 +9,16 @@ use crate::text::{nearest, show};
 /// Every environment variable of ours starts with this.
 pub const ENV_PREFIX: &[u8] = b"STOWAWAY_";
 
-/// Variables for our own build, tests and benches: not settings, never an error.
-pub const RESERVED_PREFIXES: [&str; 5] =
-    ["STOWAWAY_BIN_", "STOWAWAY_BUILD_", "STOWAWAY_KERNEL_SOURCE", "STOWAWAY_TEST_", "STOWAWAY_BENCH_"];
+/// Variables for our own build, tests and benches, and what the library tells itself over an exec
+/// (`STOWAWAY_FDS`): not settings, never an error.
+pub const RESERVED_PREFIXES: [&str; 6] = [
+    "STOWAWAY_BIN_",
+    "STOWAWAY_BUILD_",
+    "STOWAWAY_KERNEL_SOURCE",
+    "STOWAWAY_TEST_",
+    "STOWAWAY_BENCH_",
+    "STOWAWAY_FDS",
+];
 
 /// One setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

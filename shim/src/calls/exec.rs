@@ -7,7 +7,7 @@ use crate::errno::{EACCES, ENOMEM, ENOSYS};
 use crate::host::{self, Ret};
 use crate::path::{self, with_path, AT_FDCWD};
 use crate::report::{say, say_once};
-use crate::scratch::{Scratch, PATH_MAX};
+use crate::scratch::{Buffers, Scratch, PATH_MAX};
 use crate::section::section;
 use crate::{fd, life, user, world};
 
@@ -46,7 +46,7 @@ fn launch(dirfd: usize, path: usize, argv: usize, envp: usize, flags: usize) -> 
         Ok(scratch) => scratch,
         Err(e) => return e,
     };
-    let environment = match Environment::with_cwd(envp, scratch.path()) {
+    let environment = match Environment::new(envp, scratch.buffers()) {
         Ok(environment) => environment,
         Err(e) => return e,
     };
@@ -59,48 +59,54 @@ fn launch(dirfd: usize, path: usize, argv: usize, envp: usize, flags: usize) -> 
     r
 }
 
-/// The environment with STOWAWAY_CWD added, where the current directory lies in a mount.
+const CWD: &[u8] = b"STOWAWAY_CWD=";
+/// Descriptors that the new program inherits and that were the kernel's: they are lost, and it should know.
+pub const FDS: &[u8] = b"STOWAWAY_FDS=";
+
+/// The environment with what the new program has to know of the old one's kernel.
 struct Environment {
     address: usize,
     bytes: usize,
 }
 
-const NAME: &[u8] = b"STOWAWAY_CWD=";
-
 impl Environment {
-    fn with_cwd(envp: usize, text: &mut [u8; PATH_MAX]) -> Result<Environment, Ret> {
+    /// Texts of the added variables live in `buffers`.
+    fn new(envp: usize, buffers: &mut Buffers) -> Result<Environment, Ret> {
         let none = Environment { address: 0, bytes: 0 };
-        if path::cwd() != fd::KERNEL || envp == 0 {
+        let cwd = current_directory(&mut buffers.path);
+        let fds = lost_descriptors(&mut buffers.place);
+        if envp == 0 || (!cwd && !fds) {
             return Ok(none);
         }
-        text[..NAME.len()].copy_from_slice(NAME);
-        let room = &mut text[NAME.len()..];
-        let (at, size) = (room.as_mut_ptr() as usize, room.len());
-        let n = section(|door| door.call(libc::SYS_getcwd, &[at, size, 0, 0, 0, 0]));
-        if n < 0 {
-            return Ok(none);
-        }
+        const WORD: usize = size_of::<usize>();
         let mut count = 0;
-        while user::read::<usize>(envp + count * size_of::<usize>())? != 0 {
+        while user::read::<usize>(envp + count * WORD)? != 0 {
             count += 1;
         }
-        let bytes = (count + 2) * size_of::<usize>();
+        let bytes = (count + 3) * WORD;
         let address = host::map(bytes);
         if address < 0 {
             return Err(ENOMEM);
         }
         let made = Environment { address: address as usize, bytes };
         let mut out = made.address;
-        for i in 0..count {
-            let entry: usize = user::read(envp + i * size_of::<usize>())?;
-            let mut head = [0u8; NAME.len()];
-            if user::read_bytes(&mut head, entry).is_ok() && head == *NAME {
-                continue;
-            }
+        let mut put = |entry: usize| -> Result<(), Ret> {
             user::write(out, &entry)?;
-            out += size_of::<usize>();
+            out += WORD;
+            Ok(())
+        };
+        for i in 0..count {
+            let entry: usize = user::read(envp + i * WORD)?;
+            if !names(entry, CWD) && !names(entry, FDS) {
+                put(entry)?;
+            }
         }
-        user::write(out, &(text.as_ptr() as usize))?;
+        if cwd {
+            put(buffers.path.as_ptr() as usize)?;
+        }
+        if fds {
+            put(buffers.place.as_ptr() as usize)?;
+        }
         Ok(made)
     }
 
@@ -115,6 +121,42 @@ impl Drop for Environment {
             host::unmap(self.address, self.bytes);
         }
     }
+}
+
+/// Whether the string at `entry` begins with `name`.
+fn names(entry: usize, name: &[u8]) -> bool {
+    let mut head = [0u8; CWD.len()];
+    let head = &mut head[..name.len()];
+    user::read_bytes(head, entry).is_ok() && head == name
+}
+
+/// Writes STOWAWAY_CWD=..., if the current directory lies in a mount.
+fn current_directory(text: &mut [u8; PATH_MAX]) -> bool {
+    if path::cwd() != fd::KERNEL {
+        return false;
+    }
+    text[..CWD.len()].copy_from_slice(CWD);
+    let room = &mut text[CWD.len()..];
+    let (at, size) = (room.as_mut_ptr() as usize, room.len());
+    section(|door| door.call(libc::SYS_getcwd, &[at, size, 0, 0, 0, 0])) > 0
+}
+
+/// Writes STOWAWAY_FDS=N,N,..., if any kernel descriptor stays open over the exec.
+fn lost_descriptors(text: &mut [u8; PATH_MAX]) -> bool {
+    text[..FDS.len()].copy_from_slice(FDS);
+    let mut at = FDS.len();
+    for number in fd::numbers(fd::KERNEL, 0, fd::LIMIT).chain(fd::numbers(fd::LOST, 0, fd::LIMIT)) {
+        let flags = host::call(libc::SYS_fcntl, &[number, libc::F_GETFD as usize]);
+        if flags < 0 || flags & libc::FD_CLOEXEC as isize != 0 || at + 8 > text.len() {
+            continue;
+        }
+        fd::put_number(&mut text[at..], number);
+        at += text[at..].iter().position(|&b| b == 0).unwrap_or(0);
+        text[at] = b',';
+        at += 1;
+    }
+    text[at] = 0;
+    at > FDS.len()
 }
 
 /// A program on an image: copied into a memfd, which the host can execute.

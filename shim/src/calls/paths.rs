@@ -170,12 +170,12 @@ pub fn utime(c: &Call<'_>) -> Ret {
 
 /// truncate(2)
 pub fn truncate(c: &Call<'_>) -> Ret {
-    private(c.nr, lkl::nr::TRUNCATEAT, c.args[0], true, [c.args[1], 0, 0, 0])
+    private(c.nr, lkl::Private::TruncateAt as i64, c.args[0], true, [c.args[1], 0, 0, 0])
 }
 
 /// statfs(2)
 pub fn statfs(c: &Call<'_>) -> Ret {
-    private(c.nr, lkl::nr::STATFSAT, c.args[0], true, [c.args[1], 0, 0, 0])
+    private(c.nr, lkl::Private::StatfsAt as i64, c.args[0], true, [c.args[1], 0, 0, 0])
 }
 
 /// chdir(2): where relative paths lead from now on.
@@ -188,7 +188,7 @@ pub fn chdir(c: &Call<'_>) -> Ret {
         }
         world = fd::KERNEL;
         section(|door| match spot.kernel_at(door) {
-            Ok((dirfd, path)) => door.call(lkl::nr::CHDIRAT, &[dirfd, path, 0, 0, 0, 0]),
+            Ok((dirfd, path)) => door.call(lkl::Private::ChdirAt as i64, &[dirfd, path, 0, 0, 0, 0]),
             Err(e) => e,
         })
     });

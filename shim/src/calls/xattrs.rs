@@ -29,23 +29,23 @@ fn by_path(c: &Call<'_>, follow: bool, kernel_nr: i64, kernel_rest: [usize; 4]) 
 
 fn get(c: &Call<'_>, follow: bool) -> Ret {
     let flags = if follow { 0 } else { NOFOLLOW };
-    by_path(c, follow, lkl::nr::GETXATTRAT, [flags, c.args[1], c.args[2], c.args[3]])
+    by_path(c, follow, lkl::Private::GetXattrAt as i64, [flags, c.args[1], c.args[2], c.args[3]])
 }
 
 fn set(c: &Call<'_>, follow: bool) -> Ret {
     // The flags of setxattr ride in the upper half of the at_flags.
     let flags = if follow { 0 } else { NOFOLLOW } | (c.args[4] & 0xffff_ffff) << 32;
-    by_path(c, follow, lkl::nr::SETXATTRAT, [flags, c.args[1], c.args[2], c.args[3]])
+    by_path(c, follow, lkl::Private::SetXattrAt as i64, [flags, c.args[1], c.args[2], c.args[3]])
 }
 
 fn list(c: &Call<'_>, follow: bool) -> Ret {
     let flags = if follow { 0 } else { NOFOLLOW };
-    by_path(c, follow, lkl::nr::LISTXATTRAT, [flags, c.args[1], c.args[2], 0])
+    by_path(c, follow, lkl::Private::ListXattrAt as i64, [flags, c.args[1], c.args[2], 0])
 }
 
 fn remove(c: &Call<'_>, follow: bool) -> Ret {
     let flags = if follow { 0 } else { NOFOLLOW };
-    by_path(c, follow, lkl::nr::REMOVEXATTRAT, [flags, c.args[1], 0, 0])
+    by_path(c, follow, lkl::Private::RemoveXattrAt as i64, [flags, c.args[1], 0, 0])
 }
 
 macro_rules! pairs {
