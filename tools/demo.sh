@@ -59,7 +59,7 @@ run 'sha256sum src/numbers src/deep/random'
 
 say "Copy out, copy in"
 run 'STOWAWAY_MOUNT=disk.img:/mnt/stowaway LD_PRELOAD=$LIB cp -a /mnt/stowaway/deep ./out'
-run 'diff -r src/deep out'
+run 'diff -r --no-dereference src/deep out'
 run 'stowaway run --mount disk.img:/mnt/stowaway -- cp -a src /mnt/stowaway/copy'
 
 say "Change it: rename, link, remove, redirect"
