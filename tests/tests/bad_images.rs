@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Images that cannot be mounted: the program's call fails with the kernel's errno, one line says why, nothing is
+//! written anywhere, nothing hangs.
+
+use std::fs;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::PathBuf;
+use stowaway_tests::everyone;
+use stowaway_tests::fixture::Kind;
+use stowaway_tests::mounted::{our_lines, Mounted};
+use stowaway_tests::process::{Outcome, Run};
+use stowaway_tests::user;
+
+/// Runs `cat` on a file of a mount that this setting describes; `{I}` is the image, `{D}` the mount path.
+fn cat(mounted: &Mounted, setting: &str) -> Outcome {
+    let setting = setting.replace("{I}", &mounted.fixture.image.display().to_string()).replace("{D}", &mounted.dir());
+    mounted.preload(Run::new(["cat", &format!("{}/hello.txt", mounted.dir())])).env("STOWAWAY_MOUNT", setting).output()
+}
+
+/// The same by `stowaway run`.
+fn run_cat(mounted: &Mounted, setting: &str) -> Outcome {
+    let setting = setting.replace("{I}", &mounted.fixture.image.display().to_string()).replace("{D}", &mounted.dir());
+    let command = mounted.artifacts.command.display().to_string();
+    Run::new([command, "run".into(), "--mount".into(), setting, "--".into(), "cat".into(), mounted.dir() + "/hello.txt"])
+        .output()
+}
+
+/// Under plain preload: `cat` fails with one of these errors, and one line of ours names the image.
+#[track_caller]
+fn fails(mounted: &Mounted, setting: &str, errors: &[&str]) -> String {
+    let image = mounted.fixture.image.clone();
+    let before = fs::read(&image).ok();
+    let outcome = cat(mounted, setting);
+    assert_eq!((outcome.status.as_str(), outcome.out().as_str()), ("exit 1", ""), "{}", outcome.err());
+    let lines = our_lines(&outcome);
+    assert_eq!(lines.len(), 1, "{}", outcome.err());
+    assert!(lines[0].contains(&image.display().to_string()), "the line names the image: {lines:?}");
+    let said = format!("cat: {}/hello.txt: ", mounted.dir());
+    let error = outcome.err().lines().find_map(|line| line.strip_prefix(&said).map(str::to_string));
+    let error = error.unwrap_or_else(|| panic!("cat did not complain: {}", outcome.err()));
+    assert!(errors.contains(&error.as_str()), "{error}, not one of {errors:?}; {lines:?}");
+    assert_eq!(outcome.err().lines().count(), 2, "two lines in all: {}", outcome.err());
+    assert!(before == fs::read(&image).ok(), "the image was written to");
+    lines[0].clone()
+}
+
+/// By `stowaway run`: either it sees the trouble itself (125) or the program does, as under plain preload.
+#[track_caller]
+fn run_fails(mounted: &Mounted, setting: &str) {
+    let before = fs::read(&mounted.fixture.image).ok();
+    let outcome = run_cat(mounted, setting);
+    assert!(matches!(outcome.status.as_str(), "exit 125"), "{}: {}", outcome.status, outcome.err());
+    assert_eq!(outcome.out(), "");
+    assert_eq!(our_lines(&outcome).len(), 1, "{}", outcome.err());
+    assert!(before == fs::read(&mounted.fixture.image).ok(), "the image was written to");
+}
+
+fn image_of(bytes: &[u8]) -> Mounted {
+    let mounted = Mounted::new(Kind::Empty);
+    fs::write(&mounted.fixture.image, bytes).expect("an image");
+    mounted
+}
+
+fn noise(length: usize) -> Vec<u8> {
+    (0..length as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 21) as u8).collect()
+}
+
+/// Overwrites bytes of the image.
+fn damage(mounted: &Mounted, at: u64, bytes: &[u8]) {
+    let file = fs::OpenOptions::new().write(true).open(&mounted.fixture.image).expect("the image");
+    file.write_all_at(bytes, at).expect("a write to the image");
+}
+
+everyone! {
+    fn a_missing_image() {
+        let mounted = Mounted::new(Kind::Empty);
+        fs::remove_file(&mounted.fixture.image).expect("the image");
+        fails(&mounted, "{I}:{D}", &["No such file or directory"]);
+        fails(&mounted, "{I}:{D}:ro", &["No such file or directory"]);
+        run_fails(&mounted, "{I}:{D}");
+        assert!(!mounted.fixture.image.exists());
+    }
+
+    fn an_unreadable_image() {
+        if user::is_root() {
+            return user::note("an_unreadable_image: root can read every file");
+        }
+        let mounted = Mounted::new(Kind::Basic);
+        fs::set_permissions(&mounted.fixture.image, fs::Permissions::from_mode(0)).expect("chmod");
+        fails(&mounted, "{I}:{D}", &["Permission denied"]);
+        run_fails(&mounted, "{I}:{D}");
+        fs::set_permissions(&mounted.fixture.image, fs::Permissions::from_mode(0o444)).expect("chmod");
+        fails(&mounted, "{I}:{D}", &["Permission denied"]);
+        run_fails(&mounted, "{I}:{D}");
+        assert_eq!(cat(&mounted, "{I}:{D}:ro").expect_exit(0).out(), "Hello, world!\n");
+        assert_eq!(run_cat(&mounted, "{I}:{D}:ro").expect_exit(0).out(), "Hello, world!\n");
+    }
+
+    fn not_a_file_system() {
+        for bytes in [noise(300_000), vec![0; 1 << 20], b"just a text\n".to_vec(), noise(513)] {
+            let mounted = image_of(&bytes);
+            fails(&mounted, "{I}:{D}", &["Invalid argument"]);
+            fails(&mounted, "{I}:{D}:ro", &["Invalid argument"]);
+            run_fails(&mounted, "{I}:{D}");
+        }
+    }
+
+    fn an_empty_image() {
+        let mounted = image_of(b"");
+        fails(&mounted, "{I}:{D}", &["Invalid argument"]);
+        run_fails(&mounted, "{I}:{D}");
+    }
+
+    fn a_wrong_type() {
+        let mounted = Mounted::new(Kind::Basic);
+        for kind in ["xfs", "btrfs", "squashfs", "erofs", "vfat", "iso9660"] {
+            let line = fails(&mounted, &format!("{{I}}:{{D}},type={kind}"), &["Invalid argument"]);
+            assert!(line.contains(kind), "{line}");
+        }
+        run_fails(&mounted, "{I}:{D},type=xfs");
+        mounted.check();
+    }
+
+    fn a_type_that_is_given_rightly() {
+        let mounted = Mounted::new(Kind::Basic);
+        assert_eq!(cat(&mounted, "{I}:{D},type=ext4").expect_exit(0).out(), "Hello, world!\n");
+        assert_eq!(cat(&mounted, "{I}:{D}:ro,type=ext4,opts=noatime+data=ordered").expect_exit(0).out(), "Hello, world!\n");
+        mounted.check();
+    }
+
+    fn options_the_file_system_does_not_know() {
+        let mounted = Mounted::new(Kind::Basic);
+        fails(&mounted, "{I}:{D},opts=nosuchoption", &["Invalid argument"]);
+        run_fails(&mounted, "{I}:{D},opts=nosuchoption");
+    }
+
+    fn a_truncated_image() {
+        let mounted = Mounted::new(Kind::Basic);
+        let file = fs::OpenOptions::new().write(true).open(&mounted.fixture.image).expect("the image");
+        for length in [20 << 20, 100_000, 3000, 1500] {
+            file.set_len(length).expect("a shorter image");
+            fails(&mounted, "{I}:{D}", &["Invalid argument", "Structure needs cleaning", "Input/output error"]);
+        }
+        run_fails(&mounted, "{I}:{D}");
+    }
+
+    fn a_corrupted_superblock() {
+        let mounted = Mounted::new(Kind::Basic);
+        damage(&mounted, 1024 + 0x20, &[0xff; 16]);
+        fails(&mounted, "{I}:{D}", &["Invalid argument", "Bad message", "Structure needs cleaning"]);
+        run_fails(&mounted, "{I}:{D}");
+    }
+
+    fn corrupted_group_descriptors() {
+        let mounted = Mounted::new(Kind::Basic);
+        damage(&mounted, 4096, &noise(4096));
+        fails(&mounted, "{I}:{D}", &["Invalid argument", "Bad message", "Structure needs cleaning"]);
+        run_fails(&mounted, "{I}:{D}");
+    }
+
+    fn a_corrupted_root_directory_after_the_mount() {
+        // The mount succeeds, the first look into it does not: the kernel's error reaches the program.
+        let mounted = Mounted::new(Kind::Basic);
+        let image = stowaway_tests::ext4::Image::open(&mounted.fixture.image).expect("the image");
+        let (_, root) = image.lookup("").expect("the root directory");
+        let block = image.extents(&root).expect("its extents")[0].physical;
+        damage(&mounted, block * 4096, &noise(4096));
+        let outcome = mounted.run(["ls", &mounted.dir()]).output();
+        assert_eq!((outcome.status.as_str(), outcome.out().as_str()), ("exit 2", ""), "{}", outcome.err());
+        assert!(outcome.err().contains("Bad message") || outcome.err().contains("Structure needs cleaning"), "{}", outcome.err());
+    }
+
+    fn an_image_that_is_no_file() {
+        let mounted = Mounted::new(Kind::Empty);
+        let setting = |path: &str| format!("{path}:{}", mounted.dir());
+        let fifo = mounted.fixture.base.path().join("fifo");
+        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().expect("mkfifo").success());
+        for path in ["/".to_string(), mounted.host(), "/dev/null".into(), fifo.display().to_string()] {
+            let outcome = cat(&mounted, &setting(&path));
+            assert_eq!((outcome.status.as_str(), outcome.out().as_str()), ("exit 1", ""), "{path}: {}", outcome.err());
+            assert_eq!(our_lines(&outcome).len(), 1, "{path}: {}", outcome.err());
+            let outcome = run_cat(&mounted, &setting(&path));
+            assert_eq!((outcome.status.as_str(), outcome.out().as_str()), ("exit 125", ""), "{path}: {}", outcome.err());
+        }
+    }
+
+    fn an_image_on_a_full_disk() {
+        // A small tmpfs of the host, in a mount name space of the test's own.
+        let mounted = Mounted::new(Kind::Empty);
+        let small = mounted.fixture.base.path().join("small");
+        fs::create_dir(&small).expect("a directory");
+        let script = format!(
+            "mount -t tmpfs -o size=6m none {small} && cp --sparse=always {image} {small}/disk.img && export \
+             STOWAWAY_MOUNT={small}/disk.img:{dir} LD_PRELOAD={library} && \
+             dd if=/dev/zero of={dir}/fill bs=64K count=200 conv=fsync status=none; echo synced $?; \
+             dd if=/dev/zero of={dir}/fill2 bs=64K count=200 status=none; echo unsynced $?",
+            small = small.display(), image = mounted.fixture.image.display(), dir = mounted.dir(),
+            library = mounted.artifacts.library.display(),
+        );
+        if Run::new(["unshare", "-rm", "true"]).output().status != "exit 0" {
+            return user::note(&format!("an_image_on_a_full_disk: not run as uid {}: no name spaces here", user::id()));
+        }
+        let outcome = Run::new(["unshare", "-rm", "sh", "-c", &script]).output();
+        assert!(outcome.out().starts_with("synced 1\n"), "{}\n{}", outcome.out(), outcome.err());
+        let told = ["No space left on device", "Input/output error", "Read-only file system"];
+        assert!(told.iter().any(|error| outcome.err().contains(error)), "{}", outcome.err());
+        // Without fsync the program may not hear of it any more; the user must.
+        let lost = outcome.out().contains("unsynced 0\n");
+        assert!(!lost || our_lines(&outcome).iter().any(|line| line.contains("disk.img")), "lost silently: {}", outcome.err());
+    }
+
+    fn a_whole_image_is_still_served_after_all_that() {
+        let mounted = Mounted::new(Kind::Basic);
+        assert_eq!(run_cat(&mounted, "{I}:{D}").expect_exit(0).out(), "Hello, world!\n");
+        let link: PathBuf = mounted.fixture.base.path().join("odd:na,me;x\\y");
+        std::os::unix::fs::symlink(&mounted.fixture.image, &link).expect("a link");
+        let escaped = link.display().to_string().replace('\\', "\\\\").replace(':', "\\:").replace(',', "\\,").replace(';', "\\;");
+        assert_eq!(run_cat(&mounted, &format!("{escaped}:{{D}}")).expect_exit(0).out(), "Hello, world!\n");
+        assert_eq!(cat(&mounted, &format!("{escaped}:{{D}}")).expect_exit(0).out(), "Hello, world!\n");
+        mounted.check();
+    }
+}
