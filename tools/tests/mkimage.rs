@@ -38,6 +38,8 @@ fn ext4_is_filled_clean_and_the_callers() {
     let root = debugfs("stat <2>");
     let user = std::fs::metadata(&image).unwrap().uid();
     assert!(root.replace(' ', "").contains(&format!("User:{user}")), "{root}");
+    let lost = debugfs("stat lost+found");
+    assert!(lost.replace(' ', "").contains(&format!("User:{user}")), "{lost}");
     assert!(debugfs("show_super_stats -h").contains("cargo"));
 }
 

@@ -48,6 +48,9 @@ pub fn mkimage(options: &MkimageOptions) -> Result<i32, Failure> {
     let mut command = Command::new(&tool);
     recipe.arguments(&mut command).map_err(|why| failed(&options.image, &why))?;
     run_tool(&mut command, options, &draft)?;
+    if let Some(mut command) = recipe.finish() {
+        run_tool(&mut command, options, &draft)?;
+    }
     let bytes = draft.keep()?;
     let from = options.dir.as_ref().map(|dir| format!(", filled from {}", dir.display())).unwrap_or_default();
     let megabytes = format_size(bytes.div_ceil(1 << 20) << 20);
@@ -130,7 +133,8 @@ fn size(options: &MkimageOptions, content: &Content) -> Result<Option<u64>, Fail
 
 /// Runs the tool to its end. A signal to us ends it.
 fn run_tool(command: &mut Command, options: &MkimageOptions, draft: &Draft) -> Result<(), Failure> {
-    let tool = recipe::tool(options.fstype);
+    let tool =
+        Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
     let fail = |why: String| failed(&options.image, &format!("{tool}: {why}"));
     // Kept in a file, a tool cannot block on a full pipe while its end is waited for.
     let words = draft.scratch().join("words");

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::cli::FsType;
 use crate::fail::reason;
-use crate::host;
+use crate::{host, packages};
 
 /// One image to be made.
 pub struct Recipe<'a> {
@@ -64,6 +64,20 @@ impl Recipe<'_> {
             FsType::Iso9660 => self.iso9660(command),
         }
         Ok(())
+    }
+
+    /// A second step: mke2fs gives lost+found to root, and an ordinary user's `find` would stumble over it.
+    pub fn finish(&self) -> Option<Command> {
+        let (uid, gid) = host::effective_ids();
+        if uid == 0 || !matches!(self.fstype, FsType::Ext2 | FsType::Ext3 | FsType::Ext4) {
+            return None;
+        }
+        let script = self.scratch.join("script");
+        let lines = format!("sif lost+found uid {uid}\nsif lost+found gid {gid}\n");
+        std::fs::write(&script, lines).ok()?;
+        let mut command = Command::new(packages::find_command("debugfs")?);
+        command.arg("-w").arg("-f").arg(script).arg(self.image);
+        Some(command)
     }
 
     fn label(&self, command: &mut Command, option: &str) {
