@@ -100,6 +100,9 @@ fn run_case(runner: &Runner, stock: &Stock, case: &Case) -> Vec<String> {
             problems.push("a read-only mount changed the image".into());
         }
     }
+    if !case.mountpoint && matches!(runner, Runner::Shim(_)) && fixture.dir(Side::Image).symlink_metadata().is_ok() {
+        problems.push("something was made on the host in the mount's place".into());
+    }
     problems.extend(fixture::check_image(&fixture.image).err());
     problems
 }

@@ -44,12 +44,14 @@ fn fails(mounted: &Mounted, setting: &str, errors: &[&str]) -> String {
     lines[0].clone()
 }
 
-/// By `stowaway run`: either it sees the trouble itself (125) or the program does, as under plain preload.
+/// By `stowaway run`: either it sees the trouble itself (125), or the program does at its first call (`cat` ends with
+/// 1), as under plain preload.
 #[track_caller]
 fn run_fails(mounted: &Mounted, setting: &str) {
     let before = fs::read(&mounted.fixture.image).ok();
     let outcome = run_cat(mounted, setting);
-    assert!(matches!(outcome.status.as_str(), "exit 125"), "{}: {}", outcome.status, outcome.err());
+    let early = outcome.err().lines().count() == 1 && outcome.status == "exit 125";
+    assert!(early || outcome.status == "exit 1", "{}: {}", outcome.status, outcome.err());
     assert_eq!(outcome.out(), "");
     assert_eq!(our_lines(&outcome).len(), 1, "{}", outcome.err());
     assert!(before == fs::read(&mounted.fixture.image).ok(), "the image was written to");
@@ -139,7 +141,8 @@ everyone! {
         let file = fs::OpenOptions::new().write(true).open(&mounted.fixture.image).expect("the image");
         for length in [20 << 20, 100_000, 3000, 1500] {
             file.set_len(length).expect("a shorter image");
-            fails(&mounted, "{I}:{D}", &["Invalid argument", "Structure needs cleaning", "Input/output error"]);
+            // ext4 of a device shorter than a block: ENOMEM, on the host's loop device too.
+            fails(&mounted, "{I}:{D}", &["Invalid argument", "Structure needs cleaning", "Cannot allocate memory"]);
         }
         run_fails(&mounted, "{I}:{D}");
     }

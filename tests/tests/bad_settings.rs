@@ -95,7 +95,7 @@ everyone! {
         let mounted = Mounted::new(Kind::Empty);
         for (text, word) in [
             ("muont = []", "muont"), ("mem = \"lots\"", "mem"), ("mount = \"x:/y:ro:\"", "mount"), ("net = 7", "net"),
-            ("this is no TOML", "stowaway.toml"), ("[deep]\nmem = \"64M\"", "deep"), ("mem = \"64M\"\nmem = \"32M\"", "mem"),
+            ("this is no TOML", "stowaway.toml"), ("[deep]\nmem = \"64M\"", "deep"), ("mem = \"64M\"\nmem = \"32M\"", "duplicate"),
         ] {
             let path = config(&mounted, text);
             let outcome = mounted.preload(Run::new(["echo", "on the host"])).env("STOWAWAY_CONFIG", &path).output();

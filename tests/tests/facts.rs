@@ -28,7 +28,8 @@ everyone! {
     fn forks() {
         let (name, source) = program!("forks");
         let lines = our_lines(&fact_mounted(name, source));
-        assert_eq!(lines.len(), 1, "one line for one child that tried: {lines:?}");
+        // One child tried, with open files and with paths: at most a line each.
+        assert!(matches!(lines.len(), 1 | 2), "{lines:?}");
     }
 
     fn the_border_between_the_kernels() {

@@ -125,7 +125,7 @@ everyone! {
     fn perl_programs() {
         let write = "open(F, '>', '{D}/data') or die; print F 'd' x 70000; close F; ";
         for (end, status) in [
-            ("", "exit 0"), ("exit 5;", "exit 5"), ("die 'x';", "exit 255"), ("kill 'TERM', $$; sleep 5;", "signal 15"),
+            ("", "exit 0"), ("exit 5;", "exit 5"), ("$! = 0; die 'x';", "exit 255"), ("kill 'TERM', $$; sleep 5;", "signal 15"),
             ("use POSIX; POSIX::_exit(6);", "exit 6"),
         ] {
             text_of("perl", &format!("{write}{end}"), status);

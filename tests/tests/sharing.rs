@@ -7,7 +7,7 @@ use std::time::Duration;
 use stowaway_tests::everyone;
 use stowaway_tests::fixture::Kind;
 use stowaway_tests::mounted::{our_lines, Mounted};
-use stowaway_tests::process::{finish, Outcome, Run};
+use stowaway_tests::process::{finish, kill_group, Outcome, Run};
 
 /// A program that holds the image until it is let go.
 struct Holder {
@@ -107,7 +107,7 @@ everyone! {
         child.wait().expect("our own child");
         assert_eq!(line, "ok\n");
         let after = cat(&mounted);
-        let _ = finish(child, Duration::from_secs(5));
+        kill_group(&child);
         after.expect_exit(0);
         mounted.check();
     }
