@@ -45,12 +45,16 @@ fn load_and_kill(mounted: &Mounted, program: &Path, after: Duration) -> String {
     })
 }
 
-/// Replays the journal as a user would, and accepts nothing but the replay.
+/// Replays the journal as a user would, and accepts nothing but the replay. The superblock's own totals of free blocks
+/// and inodes are written at unmount only (the host's ext4 leaves them behind in the same way); those of the groups
+/// are in the journal and must be right.
 fn replay(image: &Path) {
     let done = Command::new("e2fsck").args(["-fy".as_ref(), image.as_os_str()]).output().expect("e2fsck");
     let said = String::from_utf8_lossy(&done.stdout).into_owned();
     assert!(matches!(done.status.code(), Some(0 | 1)), "e2fsck -fy: {}: {said}", done.status);
-    assert!(!said.contains("? yes"), "e2fsck had to repair more than the journal: {said}");
+    let repairs = said.matches("? yes").count();
+    let totals = said.matches("\nFree blocks count wrong (").count() + said.matches("\nFree inodes count wrong (").count();
+    assert!(repairs == totals, "e2fsck had to repair more than the journal: {said}");
     check_image(image).unwrap_or_else(|why| panic!("{why}"));
 }
 
@@ -72,6 +76,8 @@ fn safe_files(said: &str, safe: &mut HashMap<String, (usize, u32)>) {
 fn kills(times: u32) {
     let mounted = Mounted::new(Kind::Empty);
     let program = mounted.program("killed", include_str!("../programs/killed.c"));
+    // Else e2fsck -y makes one, which is a repair.
+    mounted.run(["mkdir", &format!("{}/lost+found", mounted.dir())]).output().expect_exit(0);
     let copy = mounted.fixture.base.path().join("after.img");
     let mut random = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.subsec_nanos()) | 1;
     user::note(&format!("kills: seed {random}"));
