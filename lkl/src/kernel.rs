@@ -257,6 +257,24 @@ impl Kernel {
         unsafe { self.private(t, Private::HubMount, args) }.map(drop)
     }
 
+    /// Gives a mount back, and its disk if it has one: nothing of it may be in use (EBUSY, and nothing
+    /// has changed). `root_fd` is the descriptor that [`Kernel::mount`] made.
+    ///
+    /// # Safety
+    /// As for [`Kernel::call`].
+    pub unsafe fn unmount(
+        &self,
+        t: *mut Task,
+        path: &CStr,
+        root_fd: i32,
+        disk: Option<u32>,
+    ) -> Result<(), Errno> {
+        let disk = disk.map_or(-1, |n| n as isize) as usize;
+        let args = [path.as_ptr() as usize, root_fd as usize, disk, 0, 0, 0];
+        // SAFETY: the caller's promise; the path is a live string.
+        unsafe { self.private(t, Private::HubRelease, args) }.map(drop)
+    }
+
     /// Brings lo up, with 127.0.0.1 and ::1.
     ///
     /// # Safety

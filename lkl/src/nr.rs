@@ -31,4 +31,6 @@ pub enum Private {
     TruncateAt = 4107,
     /// `(fd, buf, size) -> length with the NUL`: the absolute path of an open file
     FdPath = 4108,
+    /// `(path, root_fd, disk or -1)`
+    HubRelease = 4109,
 }

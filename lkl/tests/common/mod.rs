@@ -49,7 +49,8 @@ pub fn start() -> Thread {
 pub fn start_with(mem_bytes: usize) -> Thread {
     let log = std::env::var_os("LKL_TEST_LOG").map(|_| 2);
     catch_faults();
-    let cfg = BootConfig { mem_bytes, kernel_log_fd: log, syscall: plain_syscall, cmdline: c"" };
+    let cmdline = CString::new(std::env::var("LKL_TEST_CMDLINE").unwrap_or_default()).unwrap();
+    let cfg = BootConfig { mem_bytes, kernel_log_fd: log, syscall: plain_syscall, cmdline: &cmdline };
     boot(&cfg).expect("boot");
     Thread::new()
 }
@@ -154,13 +155,16 @@ impl Thread {
 
     /// Attaches and mounts an image on `path`, root descriptor `fd`.
     pub fn mount_image(&self, image: &Path, path: &str, fd: i32, read_only: bool) -> Result<(), Errno> {
-        let disk = open_disk(image, read_only).map_err(|e| e.errno())?;
-        let fstype = lkl::probe_fs(&disk).expect("a known file system");
-        let flags = if read_only { libc::MS_RDONLY } else { 0 };
+        self.mount_disk(&open_disk(image, read_only).map_err(|e| e.errno())?, path, fd)
+    }
+
+    pub fn mount_disk(&self, disk: &Disk, path: &str, fd: i32) -> Result<(), Errno> {
+        let fstype = lkl::probe_fs(disk).expect("a known file system");
+        let flags = if disk.read_only() { libc::MS_RDONLY } else { 0 };
         let path = CString::new(path).unwrap();
         // SAFETY: the task is this thread's.
         unsafe {
-            let n = self.k.attach_disk(self.t, &disk)?;
+            let n = self.k.attach_disk(self.t, disk)?;
             self.k.mount(self.t, Source::Disk(n), &path, fstype, flags, c"", fd)
         }
     }

@@ -17,12 +17,15 @@
 #define LKB_DISCARD_BYTES	4096	/* host file systems free whole blocks */
 
 struct lkb {
+	struct lkb *next;
+	int number;
 	long host;
 	struct gendisk *disk;
 	struct blk_mq_tag_set set;
 };
 
 static int lkb_major, lkb_count;
+static struct lkb *lkb_disks;
 static struct lkl_iov lkb_iov[LKB_MAX_SEGMENTS];
 
 static int lkb_map(struct request *rq)
@@ -119,7 +122,7 @@ static int lkb_make_disk(struct lkb *d, unsigned long bytes, bool read_only)
 	return add_disk(d->disk);
 }
 
-/* private call; disks stay until the process ends */
+/* private call; numbers are not used again */
 long lkl_disk_add(long host, unsigned long bytes, int read_only)
 {
 	struct lkb *d = kzalloc(sizeof(*d), GFP_KERNEL);
@@ -146,7 +149,27 @@ long lkl_disk_add(long host, unsigned long bytes, int read_only)
 		kfree(d);
 		return err;
 	}
-	return lkb_count++;
+	d->number = lkb_count++;
+	d->next = lkb_disks;
+	lkb_disks = d;
+	return d->number;
+}
+
+/* a disk that nothing is mounted from goes; its host descriptor is not used any more */
+void lkb_remove(int number)
+{
+	struct lkb **at, *d;
+
+	for (at = &lkb_disks; (d = *at); at = &d->next) {
+		if (d->number != number)
+			continue;
+		*at = d->next;
+		del_gendisk(d->disk);
+		put_disk(d->disk);
+		blk_mq_free_tag_set(&d->set);
+		kfree(d);
+		return;
+	}
 }
 
 dev_t lkb_devt(unsigned int n)

@@ -136,6 +136,19 @@ static int open_root_at(const struct path *path, int fd, const struct cred *cred
 	return err < 0 ? err : 0;
 }
 
+/* the root of the mount at the hub's path becomes descriptor fd */
+long hub_open_root(const char *name, int fd, const struct cred *cred)
+{
+	struct path at;
+	long err = kern_path(name, LOOKUP_DIRECTORY, &at);
+
+	if (err)
+		return err;
+	err = open_root_at(&at, fd, cred);
+	path_put(&at);
+	return err;
+}
+
 static long do_hub_mount(const char *source, struct hub_mount *m, const char *fstype,
 			 unsigned long flags, void *data, int fd, const struct cred *cred)
 {
@@ -202,6 +215,7 @@ long lkl_hub_mount(const char *source, const char *path, const char *fstype,
 		return PTR_ERR(options);
 	m = kzalloc(struct_size(m, path, strlen(path) + 5), GFP_KERNEL);
 	err = -ENOMEM;
+	lkl_lazy_init(fstype);
 	if (m) {
 		sprintf(m->path, "/hub%s", path);
 		lkl_private_begin(&was);

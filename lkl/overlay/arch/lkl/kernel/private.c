@@ -20,4 +20,5 @@ const lkl_private_t lkl_private_calls[LKL_NR_PRIVATE_END - LKL_NR_PRIVATE] = {
 	PRIVATE(chdirat),
 	PRIVATE(truncateat),
 	PRIVATE(fd_path),
+	PRIVATE(hub_release),
 };

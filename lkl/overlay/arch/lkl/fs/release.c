@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * An image given back while the kernel goes on, so that another process can have it: its mount is
+ * taken away and its disk removed, if nobody uses it.  A later hub_mount brings it back.
+ */
+#include <linux/fdtable.h>
+#include <linux/fs.h>
+#include <linux/mount.h>
+#include <linux/namei.h>
+#include <linux/slab.h>
+#include <linux/task_work.h>
+#include "internal.h"
+#include "mount.h"
+
+static struct hub_mount **find_mount(const char *path)
+{
+	struct hub_mount **at;
+
+	for (at = &hub_mounts; *at; at = &(*at)->next)
+		if (!strcmp((*at)->path + strlen("/hub"), path))
+			return at;
+	return NULL;
+}
+
+static long release(struct hub_mount **at, int root_fd, const struct cred *cred)
+{
+	struct hub_mount *m = *at;
+	struct path path;
+	long err, again;
+
+	close_fd(root_fd);
+	task_work_run();
+	err = kern_path(m->path, LOOKUP_DIRECTORY, &path);
+	if (err)
+		return err;
+	err = path_umount(&path, 0);	/* drops the reference */
+	task_work_run();
+	if (!err) {
+		*at = m->next;
+		kfree(m);
+		return 0;
+	}
+	again = hub_open_root(m->path, root_fd, cred);
+	return again ? again : err;
+}
+
+/* private call: (path, root_fd, disk or -1); -EBUSY: somebody uses it, and nothing has changed */
+long lkl_hub_release(const char *path, int root_fd, int disk)
+{
+	struct hub_mount **at = find_mount(path);
+	struct lkl_private was;
+	long err;
+
+	if (!at)
+		return -EINVAL;
+	lkl_private_begin(&was);
+	err = release(at, root_fd, was.cred);
+	lkl_private_end(&was);
+	if (!err && disk >= 0)
+		lkb_remove(disk);
+	return err;
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * vmap() and vm_map_ram() without page tables.  mm/nommu.c has BUG() for them; XFS and EROFS need
+ * them for buffers of several pages, so the linker leads their calls here (--wrap in the
+ * Makefile).
+ *
+ * Pages that happen to be neighbours need nothing.  Others get a contiguous alias that is carried
+ * over by copying, as for a cache with aliases: in at map and at invalidate_kernel_vmap_range()
+ * (the pages were read), back at flush_kernel_vmap_range() (the pages will be written) and at
+ * unmap.  Callers keep to one side at a time between those points.
+ */
+#include <linux/gfp.h>
+#include <linux/hash.h>
+#include <linux/highmem.h>
+#include <linux/list.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+
+struct alias {
+	struct hlist_node node;
+	void *addr;
+	unsigned int count;
+	struct page *pages[];
+};
+
+#define ALIAS_BITS 6
+static struct hlist_head aliases[1 << ALIAS_BITS];
+
+static struct hlist_head *bucket(const void *addr)
+{
+	return &aliases[hash_ptr(addr, ALIAS_BITS)];
+}
+
+static struct alias *find_alias(const void *addr)
+{
+	struct alias *a;
+
+	hlist_for_each_entry(a, bucket(addr), node)
+		if (a->addr == addr)
+			return a;
+	return NULL;
+}
+
+static void copy_in(struct alias *a)
+{
+	unsigned int i;
+
+	for (i = 0; i < a->count; i++)
+		memcpy(a->addr + i * PAGE_SIZE, page_address(a->pages[i]), PAGE_SIZE);
+}
+
+static void copy_back(struct alias *a)
+{
+	unsigned int i;
+
+	for (i = 0; i < a->count; i++)
+		memcpy(page_address(a->pages[i]), a->addr + i * PAGE_SIZE, PAGE_SIZE);
+}
+
+void flush_kernel_vmap_range(void *vaddr, int size)
+{
+	struct alias *a = find_alias(vaddr);
+
+	if (a)
+		copy_back(a);
+}
+
+void invalidate_kernel_vmap_range(void *vaddr, int size)
+{
+	struct alias *a = find_alias(vaddr);
+
+	if (a)
+		copy_in(a);
+}
+
+static bool neighbours(struct page **pages, unsigned int count)
+{
+	unsigned int i;
+
+	for (i = 1; i < count; i++)
+		if (pages[i] != pages[0] + i)
+			return false;
+	return true;
+}
+
+static void *map(struct page **pages, unsigned int count)
+{
+	struct alias *a;
+
+	if (neighbours(pages, count))
+		return page_address(pages[0]);
+	a = kmalloc(struct_size(a, pages, count), GFP_KERNEL);
+	if (!a)
+		return NULL;
+	a->addr = alloc_pages_exact((size_t)count << PAGE_SHIFT, GFP_KERNEL | __GFP_NOWARN);
+	if (!a->addr) {
+		kfree(a);
+		return NULL;
+	}
+	a->count = count;
+	memcpy(a->pages, pages, count * sizeof(*pages));
+	copy_in(a);
+	hlist_add_head(&a->node, bucket(a->addr));
+	return a->addr;
+}
+
+static void unmap(const void *addr)
+{
+	struct alias *a = find_alias(addr);
+
+	if (!a)
+		return;
+	hlist_del(&a->node);
+	copy_back(a);
+	free_pages_exact(a->addr, (size_t)a->count << PAGE_SHIFT);
+	kfree(a);
+}
+
+void *__wrap_vmap(struct page **pages, unsigned int count, unsigned long flags, pgprot_t prot);
+void *__wrap_vmap(struct page **pages, unsigned int count, unsigned long flags, pgprot_t prot)
+{
+	return map(pages, count);
+}
+
+void __wrap_vunmap(const void *addr);
+void __wrap_vunmap(const void *addr)
+{
+	unmap(addr);
+}
+
+void *__wrap_vm_map_ram(struct page **pages, unsigned int count, int node);
+void *__wrap_vm_map_ram(struct page **pages, unsigned int count, int node)
+{
+	return map(pages, count);
+}
+
+void __wrap_vm_unmap_ram(const void *mem, unsigned int count);
+void __wrap_vm_unmap_ram(const void *mem, unsigned int count)
+{
+	unmap(mem);
+}
