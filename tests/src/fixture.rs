@@ -143,6 +143,9 @@ impl Stock {
         }
         let native = fixture.dir(Side::Native);
         tool("cp", &["-a".as_ref(), "--sparse=auto".as_ref(), template.tree.as_os_str(), native.as_os_str()]);
+        if kind == Kind::Basic {
+            content::hide(&native).expect("chmod in a fixture");
+        }
         fixture
     }
 
@@ -170,6 +173,10 @@ fn make_template(directory: &Path, kind: Kind) -> Template {
     .expect("the tree of a fixture");
     settle_times(&tree).expect("times of a fixture");
     make_image(&image, &tree, mebibytes, inodes);
+    if kind == Kind::Basic {
+        let hide = format!("set_inode_field {} mode 0100000", content::HIDDEN);
+        tool("debugfs", &["-w".as_ref(), "-R".as_ref(), hide.as_ref(), image.as_os_str()]);
+    }
     Template { tree, image }
 }
 

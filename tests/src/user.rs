@@ -65,6 +65,7 @@ pub fn again(test: &str) {
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env("STOWAWAY_BIN_DIR", copies)
         .env("STOWAWAY_TEST_AGAIN", "1")
+        .env("RUST_BACKTRACE", "0")
         .env("HOME", "/")
         .current_dir("/")
         .gid(ORDINARY)
@@ -72,7 +73,7 @@ pub fn again(test: &str) {
         .output()
         .expect("a copy of this test program");
     let said = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
-    for line in said.lines().filter(|line| line.starts_with("note: ")) {
+    for line in said.lines().filter(|line| line.starts_with("note: ") && !line.contains("RUST_BACKTRACE")) {
         note(&line["note: ".len()..]);
     }
     assert!(said.contains("1 passed") || !done.status.success(), "{test} did not run: {said}");
