@@ -6,7 +6,8 @@
 
 use crate::sys::host;
 use crate::timer;
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use crate::Errno;
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 /// `struct lkl_iov`: the same as `struct iovec`.
 #[repr(C)]
@@ -132,7 +133,27 @@ unsafe extern "C" fn blk_read(fd: i64, iov: *const Iov, n: i32, off: u64) -> i64
 
 unsafe extern "C" fn blk_write(fd: i64, iov: *const Iov, n: i32, off: u64) -> i64 {
     // SAFETY: the block driver passes n vectors.
-    unsafe { transfer(libc::SYS_pwritev, libc::SYS_pwrite64, fd as usize, iov, n as usize, off as usize) }
+    let r = unsafe {
+        transfer(libc::SYS_pwritev, libc::SYS_pwrite64, fd as usize, iov, n as usize, off as usize)
+    };
+    note_write_error(fd, r);
+    r
+}
+
+/// The first failure of a write or flush: descriptor in the upper half, errno in the lower; 0: none.
+static WRITE_ERROR: AtomicU64 = AtomicU64::new(0);
+
+fn note_write_error(fd: i64, r: i64) {
+    if r < 0 {
+        let what = (fd as u64) << 32 | -r as u64;
+        let _ = WRITE_ERROR.compare_exchange(0, what, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
+
+/// See [`crate::Kernel::take_write_error`].
+pub(crate) fn take_write_error() -> Option<(i32, Errno)> {
+    let what = WRITE_ERROR.swap(0, Ordering::Relaxed);
+    (what != 0).then_some(((what >> 32) as i32, Errno(what as u32 as i32)))
 }
 
 /// All vectors, or an error.  The vectored call does it in one go but for signals and ends of
@@ -197,7 +218,9 @@ fn step(r: isize) -> Result<usize, i64> {
 }
 
 unsafe extern "C" fn blk_flush(fd: i64) -> i64 {
-    host(libc::SYS_fdatasync, [fd as usize, 0, 0, 0, 0, 0]) as i64
+    let r = host(libc::SYS_fdatasync, [fd as usize, 0, 0, 0, 0, 0]) as i64;
+    note_write_error(fd, r);
+    r
 }
 
 unsafe extern "C" fn blk_discard(fd: i64, off: u64, len: u64, zero: i32) -> i64 {

@@ -191,16 +191,42 @@ impl Kernel {
         }
     }
 
+    /// Runs `f` while the virtual CPU is held: no thread moves anything in the kernel meanwhile. For fork:
+    /// the child's copy of a kernel in which no other thread has a task is a kernel of its own, after
+    /// [`Kernel::restart_timer`].
+    ///
+    /// # Safety
+    /// As for [`Kernel::call`]. `f` does not call the kernel; it runs on the task's stack.
+    pub unsafe fn hold(&self, t: *mut Task, f: unsafe extern "C" fn(usize) -> isize, arg: usize) -> isize {
+        // SAFETY: the caller's promise; the entry calls f(arg) with the C ABI.
+        unsafe { self.call(t, Private::Hold as i64, &[f as usize, arg, 0, 0, 0, 0], -1) }
+    }
+
+    /// In the child of a fork: the timer's thread was not copied.
+    pub fn restart_timer(&self) -> Result<(), Errno> {
+        timer::start(self.loaded.entries.irq)
+    }
+
+    /// The first error of a write to a disk or of its flush since the last time this was asked, with the
+    /// disk's host descriptor. What a kernel cannot report to anybody (write-back after the last close) would
+    /// be lost silently otherwise.
+    pub fn take_write_error(&self) -> Option<(i32, Errno)> {
+        crate::host::take_write_error()
+    }
+
     /// The thread goes: its kernel task ends and its memory is unmapped.
     ///
     /// # Safety
     /// `t` is not used afterwards, nor by a call under way.
     pub unsafe fn release(&self, t: *mut Task) {
         let args = [Task::carrier(t), 0, 0, 0, 0, 0];
-        // SAFETY: lkl_thread_exit(carrier) on the task's own stack; then nothing refers to it.
+        // SAFETY: lkl_thread_exit(carrier) on the task's own stack; if it says 0 nothing refers to it.
         unsafe {
-            door6(Task::stack_top(t), self.loaded.entries.thread_exit, &args);
-            Task::unmap(t);
+            let left = door6(Task::stack_top(t), self.loaded.entries.thread_exit, &args) as i32;
+            // While the instance is being stopped the task stays, and its memory with it.
+            if left == 0 {
+                Task::unmap(t);
+            }
         }
     }
 

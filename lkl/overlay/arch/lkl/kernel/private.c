@@ -1,9 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The table of private calls: what the embedding process asks of us beyond x86-64's table. */
 #include "../fs/atcalls.h"
+#include "../fs/mount.h"
 #include "lkl.h"
 
 long lkl_loopback_up(void);
+
+/* run a function of the embedding process while the CPU is held: nothing of the kernel moves meanwhile, on
+ * any thread.  For fork(): the child's copy of a kernel with no other task in it is a kernel. */
+static long lkl_hold(long (*fn)(long arg), long arg)
+{
+	return fn(arg);
+}
+
+static long lkl_leave_cwd(void)
+{
+	hub_leave_cwd();
+	return 0;
+}
 
 #define PRIVATE(name) [LKL_NR_##name - LKL_NR_PRIVATE] = (lkl_private_t)(void *)lkl_##name
 const lkl_private_t lkl_private_calls[LKL_NR_PRIVATE_END - LKL_NR_PRIVATE] = {
@@ -21,4 +35,6 @@ const lkl_private_t lkl_private_calls[LKL_NR_PRIVATE_END - LKL_NR_PRIVATE] = {
 	PRIVATE(truncateat),
 	PRIVATE(fd_path),
 	PRIVATE(hub_release),
+	PRIVATE(hold),
+	PRIVATE(leave_cwd),
 };
