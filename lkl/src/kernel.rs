@@ -374,8 +374,7 @@ impl Kernel {
         type Emit = unsafe extern "C" fn(*mut c_void, *const u8, usize);
         // SAFETY: the entry has this type; it reads the log without locks.
         unsafe {
-            let f =
-                transmute::<usize, unsafe extern "C" fn(Emit, *mut c_void)>(self.loaded.entries.dump_log);
+            let f = transmute::<usize, unsafe extern "C" fn(Emit, *mut c_void)>(self.loaded.entries.dump_log);
             f(emit, fd as usize as *mut c_void);
         }
     }

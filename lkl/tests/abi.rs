@@ -48,7 +48,9 @@ fn uname_says_x86_64() {
         // SAFETY: all zeros is a valid utsname.
         let mut u: libc::utsname = unsafe { std::mem::zeroed() };
         k.call(libc::SYS_uname, &[&raw mut u as usize]).unwrap();
-        let text = |f: &[libc::c_char]| f.iter().take_while(|c| **c != 0).map(|c| *c as u8 as char).collect::<String>();
+        let text = |f: &[libc::c_char]| {
+            f.iter().take_while(|c| **c != 0).map(|c| *c as u8 as char).collect::<String>()
+        };
         assert_eq!(text(&u.machine), "x86_64");
         assert!(text(&u.release).starts_with("6.1."), "{}", text(&u.release));
     });

@@ -8,7 +8,9 @@ use std::time::Instant;
 fn boots_and_answers() {
     let log = std::env::var_os("KLOG").map(|_| 2);
     let t0 = Instant::now();
-    let k = boot(&BootConfig { mem_bytes: 64 << 20, kernel_log_fd: log, syscall: plain_syscall, cmdline: c"" }).unwrap();
+    let k =
+        boot(&BootConfig { mem_bytes: 64 << 20, kernel_log_fd: log, syscall: plain_syscall, cmdline: c"" })
+            .unwrap();
     eprintln!("boot {:?}", t0.elapsed());
     let t = Task::new(k).unwrap().as_ptr();
     let mut u = [0u8; 65 * 6];

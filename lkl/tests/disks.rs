@@ -57,7 +57,10 @@ fn the_holder_is_named() {
                 other => panic!("{other:?}"),
             }
         }
-        assert_eq!(open_disk(&image, true).unwrap_err().to_string(), format!("in use by pid {}", holder.id()));
+        assert_eq!(
+            open_disk(&image, true).unwrap_err().to_string(),
+            format!("in use by pid {}", holder.id())
+        );
         drop(holder.stdin.take());
         holder.wait().unwrap();
         open_disk(&image, false).unwrap();

@@ -100,7 +100,9 @@ fn packed(name: &str, make: fn(tree: &str, image: &str)) {
 
 #[test]
 fn squashfs_xz() {
-    alone("squashfs_xz", || packed("squash-xz", |t, i| drop(must("mksquashfs", &[t, i, "-quiet", "-comp", "xz"]))));
+    alone("squashfs_xz", || {
+        packed("squash-xz", |t, i| drop(must("mksquashfs", &[t, i, "-quiet", "-comp", "xz"])))
+    });
 }
 
 #[test]

@@ -22,10 +22,29 @@ fn escapes_are_exdev() {
         let image = ext4_image(&dir, 32);
         let k = start();
         k.mount_image(&image, "/mnt/data", 100, false).unwrap();
-        for (target, link) in [(c"/", c"root"), (c"/etc/passwd", c"passwd"), (c"../../x", c"up"), (c"/mnt/data/hello.txt", c"home")] {
+        for (target, link) in [
+            (c"/", c"root"),
+            (c"/etc/passwd", c"passwd"),
+            (c"../../x", c"up"),
+            (c"/mnt/data/hello.txt", c"home"),
+        ] {
             k.call(libc::SYS_symlinkat, &[target.as_ptr() as usize, 100, link.as_ptr() as usize]).unwrap();
         }
-        for path in ["..", "../..", "../x", "dir/../..", "root", "root/", "passwd", "up", "/", "/mnt", "/mnt/data", "/etc", "../../init"] {
+        for path in [
+            "..",
+            "../..",
+            "../x",
+            "dir/../..",
+            "root",
+            "root/",
+            "passwd",
+            "up",
+            "/",
+            "/mnt",
+            "/mnt/data",
+            "/etc",
+            "../../init",
+        ] {
             for flags in [libc::O_RDONLY, libc::O_PATH, libc::O_RDONLY | libc::O_DIRECTORY] {
                 assert_eq!(k.open(100, path, flags), Err(EXDEV), "open {path} {flags:#o}");
             }
@@ -36,7 +55,11 @@ fn escapes_are_exdev() {
             let b = buf.as_mut_ptr() as usize;
             assert_eq!(k.call(Private::ChdirAt as i64, &[100, at]), Err(EXDEV), "chdir {path}");
             assert_eq!(k.call(Private::StatfsAt as i64, &[100, at, b]), Err(EXDEV), "statfs {path}");
-            assert_eq!(k.call(Private::ListXattrAt as i64, &[100, at, 0, b, 256]), Err(EXDEV), "listxattr {path}");
+            assert_eq!(
+                k.call(Private::ListXattrAt as i64, &[100, at, 0, b, 256]),
+                Err(EXDEV),
+                "listxattr {path}"
+            );
             assert_eq!(k.call(libc::SYS_faccessat, &[100, at, 0]), Err(EXDEV), "access {path}");
             assert_eq!(k.call(libc::SYS_fchmodat, &[100, at, 0o700]), Err(EXDEV), "chmod {path}");
             assert_eq!(k.call(libc::SYS_utimensat, &[100, at, 0, 0]), Err(EXDEV), "utimens {path}");
@@ -45,7 +68,10 @@ fn escapes_are_exdev() {
         assert_eq!(k.call(libc::SYS_mkdirat, &[100, mk.as_ptr() as usize, 0o755]), Err(EXDEV));
         assert_eq!(k.call(libc::SYS_unlinkat, &[100, mk.as_ptr() as usize, 0]), Err(EXDEV));
         let hello = c"hello.txt";
-        assert_eq!(k.call(libc::SYS_renameat, &[100, hello.as_ptr() as usize, 100, mk.as_ptr() as usize]), Err(EXDEV));
+        assert_eq!(
+            k.call(libc::SYS_renameat, &[100, hello.as_ptr() as usize, 100, mk.as_ptr() as usize]),
+            Err(EXDEV)
+        );
         // no current directory inside yet
         assert_eq!(k.open(libc::AT_FDCWD, "x", libc::O_RDONLY), Err(EXDEV));
         assert_eq!(k.open(libc::AT_FDCWD, ".", libc::O_RDONLY), Err(EXDEV));
@@ -98,7 +124,10 @@ fn descriptors_get_the_wanted_number() {
         assert_eq!(k.raw_at(libc::SYS_dup, &[3], 40), 40);
         assert_eq!(k.raw_at(libc::SYS_fcntl, &[3, libc::F_DUPFD as usize, 50], 60), 60);
         assert_eq!(k.raw_at(libc::SYS_epoll_create1, &[0], 77), 77);
-        assert_eq!(k.raw_at(libc::SYS_socket, &[libc::AF_UNIX as usize, libc::SOCK_STREAM as usize, 0], 78), 78);
+        assert_eq!(
+            k.raw_at(libc::SYS_socket, &[libc::AF_UNIX as usize, libc::SOCK_STREAM as usize, 0], 78),
+            78
+        );
         let mut st = [0u8; 144];
         assert_eq!(k.raw(libc::SYS_fstat, &[500_000, st.as_mut_ptr() as usize]), 0);
         k.shutdown().unwrap();
@@ -137,7 +166,10 @@ fn calls_that_linux_6_1_lacks() {
         let nofollow = libc::AT_SYMLINK_NOFOLLOW as usize;
         assert_eq!(k.call(set, &[100, link, nofollow, name, v, 4]), Err(Errno(libc::EPERM)));
         let empty = c"".as_ptr() as usize;
-        assert_eq!(k.call(Private::ListXattrAt as i64, &[100, empty, libc::AT_EMPTY_PATH as usize, b, 512]), Ok(0));
+        assert_eq!(
+            k.call(Private::ListXattrAt as i64, &[100, empty, libc::AT_EMPTY_PATH as usize, b, 512]),
+            Ok(0)
+        );
         assert_eq!(k.call(get, &[100, file, 0, name, b, 512]), Ok(4));
         k.call(Private::StatfsAt as i64, &[100, file, b]).unwrap();
         assert_eq!(u64::from_ne_bytes(buf[..8].try_into().unwrap()), libc::EXT4_SUPER_MAGIC as u64);

@@ -97,7 +97,8 @@ fn epoll_waits_for_what_it_is_told() {
         add(pipe[0] as usize, 42);
         let wait = |ms: i32| {
             let mut got = [libc::epoll_event { events: 0, u64: 0 }; 4];
-            let n = k.call(libc::SYS_epoll_wait, &[epoll, got.as_mut_ptr() as usize, 4, ms as usize]).unwrap();
+            let n =
+                k.call(libc::SYS_epoll_wait, &[epoll, got.as_mut_ptr() as usize, 4, ms as usize]).unwrap();
             got[..n].iter().map(|e| ({ e.u64 }, { e.events })).collect::<Vec<_>>()
         };
         assert_eq!(wait(10), []);

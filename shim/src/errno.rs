@@ -24,6 +24,7 @@ pub fn name(ret: Ret) -> &'static str {
         libc::ENXIO => "no such device or address (ENXIO)",
         libc::EACCES => "permission denied (EACCES)",
         libc::EBUSY => "device or resource busy (EBUSY)",
+        libc::EDQUOT => "disk quota exceeded (EDQUOT)",
         libc::ENODEV => "no such device (ENODEV)",
         libc::ENOTDIR => "not a directory (ENOTDIR)",
         libc::EISDIR => "is a directory (EISDIR)",

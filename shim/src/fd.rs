@@ -78,24 +78,20 @@ pub fn refuse(class: u8) -> Ret {
     EBADF
 }
 
-/// Lowest number that we take for our own descriptors: near the soft limit, out of the way of programs
-/// that count up and of bash (255).
+/// Lowest number that we take for our own descriptors: right below the soft limit, out of the way of
+/// programs that count up. Not above 8192: the kernel's table grows with its highest number.
 fn reserve_from() -> usize {
+    const ROOM: usize = 64;
     let mut limit = [0u64; 2];
-    let r = host::call(
-        libc::SYS_prlimit64,
-        &[0, libc::RLIMIT_NOFILE as usize, 0, limit.as_mut_ptr() as usize],
-    );
-    let soft = if r < 0 { 256 } else { limit[0].min(1024) as usize };
-    soft.saturating_sub(soft / 4).max(3)
+    let r =
+        host::call(libc::SYS_prlimit64, &[0, libc::RLIMIT_NOFILE as usize, 0, limit.as_mut_ptr() as usize]);
+    let soft = if r < 0 { 256 } else { limit[0].min(8192) as usize };
+    soft.saturating_sub(ROOM).max(soft / 2)
 }
 
 /// Copies host descriptor `fd` to a number of ours (close-on-exec); the number or -errno.
 pub fn reserve_copy(fd: i32) -> i32 {
-    let r = host::call(
-        libc::SYS_fcntl,
-        &[fd as usize, libc::F_DUPFD_CLOEXEC as usize, reserve_from()],
-    );
+    let r = host::call(libc::SYS_fcntl, &[fd as usize, libc::F_DUPFD_CLOEXEC as usize, reserve_from()]);
     if r >= 0 {
         set(r as usize, RESERVED);
     }
@@ -125,10 +121,7 @@ pub fn make_master() -> Result<(), Ret> {
         host::call(libc::SYS_openat, &[libc::AT_FDCWD as usize, path.as_ptr() as usize, flags, 0]);
     if target < 0 || plain < 0 {
         // No /proc: any O_PATH descriptor does, it is only harder to recognise for a person.
-        plain = host::call(
-            libc::SYS_openat,
-            &[libc::AT_FDCWD as usize, c"/".as_ptr() as usize, flags, 0],
-        );
+        plain = host::call(libc::SYS_openat, &[libc::AT_FDCWD as usize, c"/".as_ptr() as usize, flags, 0]);
     }
     if target >= 0 {
         host::close(target as i32);

@@ -11,6 +11,7 @@
 mod calls;
 #[cfg(test)]
 mod coverage;
+mod cwd;
 mod dispatch;
 mod errno;
 mod fd;

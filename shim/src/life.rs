@@ -11,8 +11,8 @@ use trampoline::Frame;
 use crate::errno::{EFAULT, EINVAL};
 use crate::host::{self, Args, Ret};
 use crate::report::{self, say};
-use crate::section::last_section;
-use crate::{path, signal, thread, user, world};
+use crate::section::{last_section, section_away};
+use crate::{cwd, signal, thread, user, world};
 
 const CLONE_VM: usize = libc::CLONE_VM as usize;
 const CLONE_THREAD: usize = libc::CLONE_THREAD as usize;
@@ -31,6 +31,7 @@ pub fn exit_thread(nr: usize, args: &Args) -> Ret {
             let task = core::mem::replace(&mut thread.task, core::ptr::null_mut());
             // SAFETY: the task is this thread's, which makes no call after this.
             unsafe { kernel.release(task) };
+            world::task_released();
         }
     });
     // From here on no handler of the application may run: its state is gone.
@@ -65,10 +66,7 @@ pub fn die_of(sig: c_int, info: *mut libc::siginfo_t) {
     let (pid, tid) = host::ids();
     host::call(libc::SYS_rt_tgsigqueueinfo, &[pid, tid, sig as usize, info as usize]);
     let only_it: u64 = 1 << (sig - 1);
-    host::call(
-        libc::SYS_rt_sigprocmask,
-        &[libc::SIG_UNBLOCK as usize, &raw const only_it as usize, 0, 8],
-    );
+    host::call(libc::SYS_rt_sigprocmask, &[libc::SIG_UNBLOCK as usize, &raw const only_it as usize, 0, 8]);
     // Not reached for a fatal signal; a debugger may swallow it.
     host::call(libc::SYS_exit_group, &[128 + sig as usize]);
 }
@@ -77,8 +75,10 @@ pub fn die_of(sig: c_int, info: *mut libc::siginfo_t) {
 /// to the images any more; their journals hold.
 pub fn kernel_fault(kernel: &lkl::Kernel, sig: c_int, ip: usize, uc: &libc::ucontext_t) -> ! {
     let sp = uc.uc_mcontext.gregs[libc::REG_RSP as usize];
-    say!("the kernel library crashed (signal {sig} at {ip:#x}, stack {sp:#x}); its log follows; the images \
-          are as after a power cut");
+    say!(
+        "the kernel library crashed (signal {sig} at {ip:#x}, stack {sp:#x}); its log follows; the images \
+          are as after a power cut"
+    );
     kernel.dump_log(report::stderr_fd());
     signal::reset_to_default(libc::SIGABRT);
     signal::raise(libc::SIGABRT);
@@ -90,11 +90,30 @@ pub fn kernel_fault(kernel: &lkl::Kernel, sig: c_int, ip: usize, uc: &libc::ucon
 /// descriptor table here while it shares it. The parent waits as it should.
 pub fn fork(vfork: bool) -> Ret {
     let flags = libc::SIGCHLD as usize | if vfork { CLONE_VFORK } else { 0 };
-    let r = host::call(libc::SYS_clone, &[flags, 0, 0, 0, 0]);
+    clone_without_stack(&[flags, 0, 0, 0, 0, 0])
+}
+
+/// A child that goes on right here, in a copy of this memory. If the kernel is at rest its copy is the
+/// child's own; a vfork's child, which only executes something, does without.
+fn clone_without_stack(args: &Args) -> Ret {
+    if world::rest() && args[0] & (CLONE_VFORK | CLONE_VM) == 0 {
+        let r = section_away(|door| door.hold(clone_held, args.as_ptr() as usize));
+        if r == 0 {
+            after_fork_at_rest();
+        }
+        return r;
+    }
+    let r = host::forward(libc::SYS_clone as usize, args);
     if r == 0 {
         after_fork();
     }
     r
+}
+
+/// clone(2) on the kernel's side of the door. Returns twice.
+unsafe extern "C" fn clone_held(args: usize) -> isize {
+    // SAFETY: called with the address of the arguments above.
+    host::forward(libc::SYS_clone as usize, unsafe { &*(args as *const Args) })
 }
 
 /// clone(2).
@@ -102,12 +121,11 @@ pub fn clone(args: &Args, frame: Option<&Frame>) -> Ret {
     let mut args = *args;
     args[0] = private_memory(args[0]);
     let stack = args[1];
-    if stack == 0 {
-        let r = host::forward(libc::SYS_clone as usize, &args);
-        if r == 0 {
-            after_clone(args[0]);
-        }
-        return r;
+    if stack == 0 && args[0] & CLONE_THREAD == 0 {
+        return clone_without_stack(&args);
+    }
+    if args[0] & CLONE_THREAD == 0 {
+        world::rest();
     }
     let Some(frame) = frame else { return EINVAL };
     args[1] = stack - CHILD_WORDS * 8;
@@ -134,13 +152,16 @@ pub fn clone3(args: &Args, frame: Option<&Frame>) -> Ret {
     }
     let flags = private_memory(words[0] as usize);
     words[0] = flags as u64;
+    if flags & CLONE_THREAD == 0 {
+        world::rest();
+    }
     let mut own = *args;
     own[0] = words.as_ptr() as usize;
     let (stack, stack_size) = (words[5] as usize, words[6] as usize);
     if stack == 0 {
         let r = host::forward(libc::SYS_clone3 as usize, &own);
-        if r == 0 {
-            after_clone(flags);
+        if r == 0 && flags & CLONE_THREAD == 0 {
+            after_fork();
         }
         return r;
     }
@@ -160,13 +181,6 @@ fn private_memory(flags: usize) -> usize {
     }
 }
 
-/// In a child made without a new stack.
-fn after_clone(flags: usize) {
-    if flags & CLONE_THREAD == 0 {
-        after_fork();
-    }
-}
-
 /// First thing in a child made on a new stack, thread or process: the trampoline calls it.
 pub extern "C" fn child_started() {
     if let Some(thread) = thread::current() {
@@ -179,9 +193,23 @@ pub extern "C" fn child_started() {
     }
 }
 
+/// In the child of a fork that took a kernel at rest along.
+fn after_fork_at_rest() {
+    arm();
+    if let Some(thread) = thread::current() {
+        thread.tid = host::ids().1;
+    }
+    world::after_fork_at_rest();
+}
+
+fn arm() {
+    // It worked in the parent; where it did not, hooks alone serve here too.
+    let _ = trampoline::arm_thread();
+}
+
 /// In the child of a fork, its only thread.
 pub fn after_fork() {
-    let _ = trampoline::arm_thread();
+    arm();
     if let Some(thread) = thread::current() {
         let mask = thread.noted.mask;
         let noted = thread.noted.sig.load(Ordering::Relaxed) != 0;
@@ -191,5 +219,5 @@ pub fn after_fork() {
         }
     }
     world::after_fork();
-    path::after_fork();
+    cwd::after_fork();
 }

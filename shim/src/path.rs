@@ -9,36 +9,14 @@
 //! path name by name, reading every symlink in the world it stands in, and the call is made again.
 //! If a mount's path does exist on the host, ENOENT proves nothing and host paths are always walked.
 
-use core::sync::atomic::{AtomicU8, Ordering};
-
 use crate::errno::{ENOENT, EXDEV};
 use crate::host::{self, Ret};
 use crate::scratch::{Scratch, PATH_MAX};
 use crate::section::section;
 use crate::settings::settings;
-use crate::{fd, magic, user, walk, world};
+use crate::{cwd, fd, magic, user, walk, world};
 
 pub const AT_FDCWD: i32 = libc::AT_FDCWD;
-
-/// Whose the current directory is.
-static CWD: AtomicU8 = AtomicU8::new(fd::HOST);
-
-/// The class (as of a descriptor) of the current directory.
-pub fn cwd() -> u8 {
-    CWD.load(Ordering::Relaxed)
-}
-
-/// Says where the current directory is now.
-pub fn set_cwd(class: u8) {
-    CWD.store(class, Ordering::Relaxed);
-}
-
-/// In the child of a fork: a directory in the parent's kernel is lost.
-pub fn after_fork() {
-    if cwd() == fd::KERNEL && !world::is_up() {
-        set_cwd(fd::LOST);
-    }
-}
 
 /// A directory descriptor and a path, to be handed to one of the two kernels.
 #[derive(Clone, Copy)]
@@ -95,7 +73,7 @@ pub fn route(dirfd: usize, path: usize, follow: bool) -> Result<Walk, Ret> {
     if !settings().is_active() {
         return Ok(walk);
     }
-    let base = if dirfd == AT_FDCWD { cwd() } else { fd::class(dirfd as usize) };
+    let base = if dirfd == AT_FDCWD { cwd::class() } else { fd::class(dirfd as usize) };
     if path == 0 {
         // utimensat(fd, NULL): the descriptor itself.
         walk.spot = by_base(base, host)?;
@@ -126,18 +104,24 @@ pub fn route(dirfd: usize, path: usize, follow: bool) -> Result<Walk, Ret> {
             walk.scratch = Some(scratch);
             return Ok(walk);
         }
-        if settings().host_paths_shadowed {
+        if must_walk(text) {
             walk.scratch = Some(scratch);
             walk.again_carefully()?;
         }
         return Ok(walk);
     }
     walk.spot = by_base(base, host)?;
-    if walk.spot.is_host() && len != 0 && settings().host_paths_shadowed {
+    if walk.spot.is_host() && len != 0 && must_walk(text) {
         walk.scratch = Some(scratch);
         walk.again_carefully()?;
     }
     Ok(walk)
+}
+
+/// Whether the host cannot be asked first: what it says proves nothing, or the call may make the very name
+/// that stands for a mount (mkdir("data") in /mnt).
+fn must_walk(path: &[u8]) -> bool {
+    settings().host_paths_shadowed || world::ends_like_a_mount(path)
 }
 
 fn by_base(base: u8, host: Spot) -> Result<Spot, Ret> {
@@ -184,12 +168,7 @@ impl Walk {
 }
 
 /// Makes a call with one path: in the world it seems to lead to, and again where it really leads.
-pub fn with_path(
-    dirfd: usize,
-    path: usize,
-    follow: bool,
-    mut call: impl FnMut(&Spot) -> Ret,
-) -> Ret {
+pub fn with_path(dirfd: usize, path: usize, follow: bool, mut call: impl FnMut(&Spot) -> Ret) -> Ret {
     let mut walk = match route(dirfd, path, follow) {
         Ok(walk) => walk,
         Err(e) => return e,
@@ -228,24 +207,29 @@ pub fn with_two_paths(
 
 /// Writes the absolute path of a directory (a descriptor or the current one) into `into`; its length.
 pub fn directory(dirfd: i32, into: &mut [u8; PATH_MAX]) -> Result<usize, Ret> {
-    let class = if dirfd == AT_FDCWD { cwd() } else { fd::class(dirfd as usize) };
+    let class = if dirfd == AT_FDCWD { cwd::class() } else { fd::class(dirfd as usize) };
     let (address, size) = (into.as_mut_ptr() as usize, into.len());
-    let n = match (class, dirfd == AT_FDCWD) {
-        (fd::HOST | fd::EPOLL_EMPTY, true) => host::call(libc::SYS_getcwd, &[address, size]) - 1,
+    let getcwd = [address, size, 0, 0, 0, 0];
+    // getcwd and FD_PATH count the NUL, readlink has none.
+    let (n, nul) = match (class, dirfd == AT_FDCWD) {
+        (fd::HOST | fd::EPOLL_EMPTY, true) => (host::forward(libc::SYS_getcwd as usize, &getcwd), 1),
         (fd::HOST | fd::EPOLL_EMPTY, false) => {
             let mut link = *b"/proc/self/fd/\0\0\0\0\0\0\0\0\0\0\0\0";
             fd::put_number(&mut link[14..], dirfd as usize);
             let args = [AT_FDCWD as usize, link.as_ptr() as usize, address, size];
-            host::call(libc::SYS_readlinkat, &args)
+            (host::call(libc::SYS_readlinkat, &args), 0)
         }
-        (fd::KERNEL, _) => {
-            section(|door| door.call(lkl::Private::FdPath as i64, &[dirfd as usize, address, size, 0, 0, 0])) - 1
+        (fd::KERNEL, true) => (section(|door| door.call(libc::SYS_getcwd, &getcwd)), 1),
+        (fd::KERNEL, false) => {
+            let args = [dirfd as usize, address, size, 0, 0, 0];
+            (section(|door| door.call(lkl::Private::FdPath as i64, &args)), 1)
         }
         (other, _) => return Err(fd::refuse(other)),
     };
-    if n < 0 {
-        return Err(n.min(-2));
+    if n <= nul {
+        return Err(if n < 0 { n } else { ENOENT });
     }
+    let n = n - nul;
     if into[0] != b'/' {
         return Err(ENOENT); // deleted, or out of reach
     }

@@ -50,10 +50,7 @@ fn umask() -> Option<u32> {
 /// Reads the start of a host file.
 pub fn read_file(path: &core::ffi::CStr, into: &mut [u8]) -> Option<usize> {
     let flags = (libc::O_RDONLY | libc::O_CLOEXEC) as usize;
-    let fd = host::call(
-        libc::SYS_openat,
-        &[libc::AT_FDCWD as usize, path.as_ptr() as usize, flags, 0],
-    );
+    let fd = host::call(libc::SYS_openat, &[libc::AT_FDCWD as usize, path.as_ptr() as usize, flags, 0]);
     if fd < 0 {
         return None;
     }

@@ -37,7 +37,11 @@ impl Scratch {
             }
         }
         let r = host::map(size_of::<Buffers>());
-        if r < 0 { Err(ENOMEM) } else { Ok(Scratch(r as *mut Buffers)) }
+        if r < 0 {
+            Err(ENOMEM)
+        } else {
+            Ok(Scratch(r as *mut Buffers))
+        }
     }
 
     /// All buffers.

@@ -13,7 +13,7 @@ use core::sync::atomic::{compiler_fence, Ordering};
 use crate::errno::{EINTR, ENOMEM, ERESTARTNOHAND, ERESTARTNOINTR, ERESTARTSYS, ERESTART_RESTARTBLOCK};
 use crate::host::{Args, Ret};
 use crate::thread::{self, Thread};
-use crate::{signal, world};
+use crate::{cwd, signal, world};
 
 /// What a section works with: the kernel, and the calling thread's task in it.
 pub struct Door<'a> {
@@ -39,6 +39,17 @@ impl Door<'_> {
         r
     }
 
+    /// Unmounts what is not in use (see [`world::rest`]).
+    pub fn unmount_idle(&mut self) -> bool {
+        world::unmount_idle(self.kernel, self.thread)
+    }
+
+    /// Calls the host by `f` while nothing can move in the kernel.
+    pub fn hold(&mut self, f: unsafe extern "C" fn(usize) -> isize, arg: usize) -> Ret {
+        // SAFETY: the task is this thread's own; `f` is ours and makes no kernel call.
+        unsafe { self.kernel.hold(self.thread.task, f, arg) }
+    }
+
     /// The kernel descriptor of a mount's root, mounted if need be.
     pub fn mount_root(&mut self, index: usize) -> Result<i32, Ret> {
         world::mount_root(self.kernel, self.thread, index)
@@ -46,16 +57,30 @@ impl Door<'_> {
 }
 
 /// Runs `work` as a kernel section; boots the kernel if need be.
+#[inline]
 pub fn section(mut work: impl FnMut(&mut Door<'_>) -> Ret) -> Ret {
+    run(&mut |door: &mut Door<'_>| match cwd::is_parked() {
+        true => cwd::enter(door).map_or_else(|e| e, |()| work(door)),
+        false => work(door),
+    })
+}
+
+/// A section in which a parked current directory stays parked (see `cwd.rs`).
+pub fn section_away(mut work: impl FnMut(&mut Door<'_>) -> Ret) -> Ret {
+    run(&mut work)
+}
+
+#[inline]
+fn run(work: &mut impl FnMut(&mut Door<'_>) -> Ret) -> Ret {
     let Some(thread) = thread::current_or_new() else { return ENOMEM };
     if thread.is_inside() {
         // A call of the section's own work came back through a hook; its outer part keeps the door.
-        return enter(thread, &mut work).unwrap_or_else(|e| e);
+        return enter(thread, work).unwrap_or_else(|e| e);
     }
     loop {
         thread.inside.store(1, Ordering::Relaxed);
         compiler_fence(Ordering::SeqCst);
-        let result = enter(thread, &mut work).unwrap_or_else(|e| e);
+        let result = enter(thread, work).unwrap_or_else(|e| e);
         compiler_fence(Ordering::SeqCst);
         thread.inside.store(0, Ordering::Relaxed);
         compiler_fence(Ordering::SeqCst);

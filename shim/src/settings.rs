@@ -131,8 +131,6 @@ fn current_directory() -> Option<PathBuf> {
 
 fn exists_on_host(path: &[u8]) -> bool {
     let Ok(path) = CString::new(path) else { return false };
-    host::call(
-        libc::SYS_faccessat,
-        &[libc::AT_FDCWD as usize, path.as_ptr() as usize, libc::F_OK as usize],
-    ) == 0
+    host::call(libc::SYS_faccessat, &[libc::AT_FDCWD as usize, path.as_ptr() as usize, libc::F_OK as usize])
+        == 0
 }

@@ -10,7 +10,7 @@ use trampoline::Frame;
 
 use crate::report::{say, Logger};
 use crate::settings::{self, settings};
-use crate::{dispatch, fd, host, life, path, signal};
+use crate::{cwd, dispatch, host, life, signal};
 
 /// Runs before main, after libc's own constructors (ld.so orders by dependency).
 #[used]
@@ -52,9 +52,7 @@ extern "C" fn construct() {
         Level::Trace => log::LevelFilter::Trace,
     });
     signal::install();
-    if settings().cwd.is_some() {
-        path::set_cwd(fd::KERNEL);
-    }
+    cwd::hand_over();
     match trampoline::install(on_call, signal::foreign_sigsys, life::child_started) {
         Ok(()) => SEES_EXIT.store(true, Ordering::Relaxed),
         Err(why) => say!(

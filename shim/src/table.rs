@@ -4,9 +4,7 @@
 
 use syscalls::Sysno;
 
-use crate::calls::{
-    descriptors, exec, links, memory, paths, process, sockets, transfer, wait, xattrs, Call,
-};
+use crate::calls::{descriptors, exec, links, memory, paths, process, sockets, transfer, wait, xattrs, Call};
 use crate::host::Ret;
 
 /// Who serves a call.

@@ -90,23 +90,34 @@ pub fn read<T: Copy>(address: usize) -> Result<T, Ret> {
 /// Writes a `T` at the application's address.
 pub fn write<T: Copy>(address: usize, value: &T) -> Result<(), Ret> {
     // SAFETY: the source is ours; a fault on the destination ends in the fixup.
-    let left =
-        unsafe { stowaway_user_copy(address as *mut u8, (value as *const T).cast(), size_of::<T>()) };
-    if left != 0 { Err(EFAULT) } else { Ok(()) }
+    let left = unsafe { stowaway_user_copy(address as *mut u8, (value as *const T).cast(), size_of::<T>()) };
+    if left != 0 {
+        Err(EFAULT)
+    } else {
+        Ok(())
+    }
 }
 
 /// Reads `into.len()` bytes at the application's address.
 pub fn read_bytes(into: &mut [u8], address: usize) -> Result<(), Ret> {
     // SAFETY: as in `read`.
     let left = unsafe { stowaway_user_copy(into.as_mut_ptr(), address as *const u8, into.len()) };
-    if left != 0 { Err(EFAULT) } else { Ok(()) }
+    if left != 0 {
+        Err(EFAULT)
+    } else {
+        Ok(())
+    }
 }
 
 /// Writes bytes at the application's address.
 pub fn write_bytes(address: usize, from: &[u8]) -> Result<(), Ret> {
     // SAFETY: as in `write`.
     let left = unsafe { stowaway_user_copy(address as *mut u8, from.as_ptr(), from.len()) };
-    if left != 0 { Err(EFAULT) } else { Ok(()) }
+    if left != 0 {
+        Err(EFAULT)
+    } else {
+        Ok(())
+    }
 }
 
 /// Copies a NUL-terminated string into `into` (with its NUL) and returns its length.

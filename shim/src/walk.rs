@@ -126,10 +126,7 @@ impl Walker<'_> {
         let Ok(spot) = self.spot() else { return 0 };
         let target = self.buffers.link.as_mut_ptr() as usize;
         if spot.is_host() {
-            return host::call(
-                libc::SYS_readlinkat,
-                &[AT_FDCWD as usize, spot.path, target, PATH_MAX],
-            );
+            return host::call(libc::SYS_readlinkat, &[AT_FDCWD as usize, spot.path, target, PATH_MAX]);
         }
         section(|door| match spot.kernel_at(door) {
             Ok((dirfd, path)) => door.call(libc::SYS_readlinkat, &[dirfd, path, target, PATH_MAX, 0, 0]),

@@ -29,16 +29,26 @@ const FAILED: u32 = 4;
 
 static STATE: AtomicU32 = AtomicU32::new(NONE);
 static KERNEL: OnceCell<&'static Kernel> = OnceCell::new();
+/// Why it did not start, -errno.
+static FAILURE: AtomicI32 = AtomicI32::new(0);
 /// The process that the kernel was started in.
 static OWNER: AtomicU32 = AtomicU32::new(0);
+/// Threads that have a task.
+static TASKS: AtomicU32 = AtomicU32::new(0);
 /// Boot, mounting and shutdown, one at a time.
 static CHANGE: Lock = Lock::new();
 /// What became of each mount, in the order of the settings.
 static MOUNTED: OnceCell<Vec<MountState>> = OnceCell::new();
 
+/// File systems that nobody can write to.
+const READ_ONLY_TYPES: [&str; 3] = ["squashfs", "erofs", "iso9660"];
+
 struct MountState {
     /// Kernel descriptor of the mount's root, at a number reserved on the host; -1: not mounted.
     root: AtomicI32,
+    /// The kernel's number for its disk, and the image's host descriptor; -1: none.
+    disk: AtomicI32,
+    image: AtomicI32,
     /// The errno last reported for it: each reason is said once.
     reported: AtomicI32,
     /// A failure that will not pass: a missing image may appear, a broken one does not heal.
@@ -66,6 +76,7 @@ pub fn kernel(thread: &mut Thread) -> Result<&'static Kernel, Ret> {
             );
             Err(EIO)
         }
+        FAILED => Err(FAILURE.load(Ordering::Relaxed) as Ret),
         _ => Err(EIO),
     }
 }
@@ -92,14 +103,21 @@ fn boot(thread: &mut Thread) -> Result<&'static Kernel, Ret> {
     let kernel = match lkl::boot(&config) {
         Ok(kernel) => kernel,
         Err(error) => {
-            say!("the kernel does not start: {error}; try `stowaway doctor`");
+            let errno = match error {
+                lkl::BootError::Host(e) => -(e.0 as isize),
+                _ => EIO,
+            };
+            say!("the kernel does not start: {error}: {}; try `stowaway doctor`", errno::name(errno));
+            FAILURE.store(errno as i32, Ordering::Relaxed);
             STATE.store(FAILED, Ordering::Release);
-            return Err(EIO);
+            return Err(errno);
         }
     };
     let mut mounted = Vec::new();
     mounted.resize_with(settings.mounts.len(), || MountState {
         root: AtomicI32::new(-1),
+        disk: AtomicI32::new(-1),
+        image: AtomicI32::new(-1),
         reported: AtomicI32::new(0),
         complained: AtomicBool::new(false),
     });
@@ -115,27 +133,8 @@ fn boot(thread: &mut Thread) -> Result<&'static Kernel, Ret> {
     crate::signal::kernel_started();
     OWNER.store(host::ids().0 as u32, Ordering::Relaxed);
     STATE.store(UP, Ordering::Release);
-    enter_handed_over_cwd(kernel, thread);
+    crate::cwd::boot();
     Ok(kernel)
-}
-
-/// The current directory that the program before the exec left us in.
-fn enter_handed_over_cwd(kernel: &'static Kernel, thread: &mut Thread) {
-    let Some(cwd) = &settings().cwd else { return };
-    let bytes = cwd.as_os_str().as_bytes();
-    let Some((index, rest)) = find_mount(bytes) else { return };
-    let Ok(name) = CString::new(if rest == bytes.len() { b"." } else { &bytes[rest..] }) else { return };
-    let r = mount_root_locked(kernel, thread, index).map_or_else(
-        |e| e,
-        |root| {
-            let args = [root as usize, name.as_ptr() as usize, 0, 0, 0, 0];
-            // SAFETY: the task is this thread's; the path is a live string.
-            unsafe { kernel.call(thread.task, lkl::Private::ChdirAt as i64, &args, -1) }
-        },
-    );
-    if r < 0 {
-        Line::new().text(format_args!("cannot enter the current directory ")).bytes(bytes).print();
-    }
 }
 
 fn open_log(path: &[u8]) -> Option<i32> {
@@ -164,14 +163,79 @@ pub fn adopt(kernel: &'static Kernel, thread: &mut Thread) -> Result<(), Ret> {
         -(e.0 as isize)
     })?;
     thread.task = task.as_ptr();
+    TASKS.fetch_add(1, Ordering::Relaxed);
     let who = procfs::credentials().ok_or(ENOMEM)?;
     // SAFETY: the task was just made for this thread; umask takes an integer.
     unsafe {
         kernel.call(thread.task, libc::SYS_umask, &[who.umask as usize, 0, 0, 0, 0, 0], -1);
-        kernel
-            .set_credentials(thread.task, who.uid, who.gid, who.groups())
-            .map_err(|e| -(e.0 as isize))
+        kernel.set_credentials(thread.task, who.uid, who.gid, who.groups()).map_err(|e| -(e.0 as isize))
     }
+}
+
+/// A thread's task is gone.
+pub fn task_released() {
+    TASKS.fetch_sub(1, Ordering::Relaxed);
+}
+
+/// Before a fork: gives the images back that nothing of this process uses, so that the child, and what it
+/// executes, can have them. They come back with the next call that needs them. True: nothing at all is in
+/// use, and a copy of this kernel would be a kernel.
+pub fn rest() -> bool {
+    if !is_up() {
+        return false;
+    }
+    crate::cwd::remember();
+    if fd::any_kernel() || TASKS.load(Ordering::Relaxed) != 1 {
+        return false;
+    }
+    let at_rest = crate::section::section_away(|door| {
+        let parked = crate::cwd::park(door);
+        (parked && door.unmount_idle()) as isize
+    });
+    at_rest == 1
+}
+
+/// Inside a section of the only thread that has a task: unmounts all images. False: one is still in use, or a
+/// pseudo file system is mounted, whose contents belong to this kernel.
+pub fn unmount_idle(kernel: &Kernel, thread: &mut Thread) -> bool {
+    let _change = CHANGE.hold();
+    let mut all = settings().net == Net::None;
+    for (mount, state) in settings().mounts.iter().zip(MOUNTED.get().into_iter().flatten()) {
+        let root = state.root.load(Ordering::Acquire);
+        let Ok(path) = CString::new(&mount.path[..]) else { continue };
+        if root < 0 {
+            continue;
+        }
+        let disk = u32::try_from(state.disk.load(Ordering::Relaxed)).ok();
+        // SAFETY: the task is this thread's.
+        if disk.is_none() || unsafe { kernel.unmount(thread.task, &path, root, disk) }.is_err() {
+            all = false;
+            continue;
+        }
+        report_write_error(kernel);
+        state.root.store(-1, Ordering::Release);
+        for number in [root, state.image.swap(-1, Ordering::Relaxed)] {
+            fd::set(number as usize, fd::HOST);
+            host::close(number);
+        }
+    }
+    all
+}
+
+/// Says that data was lost, if it was: write-back after the last close has nobody else to tell.
+fn report_write_error(kernel: &Kernel) {
+    let Some((number, error)) = kernel.take_write_error() else { return };
+    let states = MOUNTED.get().into_iter().flatten();
+    let image = settings()
+        .mounts
+        .iter()
+        .zip(states)
+        .find(|(_, state)| state.image.load(Ordering::Relaxed) == number)
+        .and_then(|(mount, _)| mount.image.as_ref());
+    Line::new()
+        .bytes(image.map_or(b"an image", |path| path.as_os_str().as_bytes()))
+        .text(format_args!(": writing failed: {}; data was lost", errno::name(-(error.0 as isize))))
+        .print();
 }
 
 /// Index of the mount that holds `path` (absolute, no `..`), and where the rest of the path begins.
@@ -180,9 +244,22 @@ pub fn find_mount(path: &[u8]) -> Option<(usize, usize)> {
     settings().mounts.iter().enumerate().find_map(|(i, m)| strip_prefix(path, &m.path).map(|at| (i, at)))
 }
 
+/// Whether the last name of `path` is the last name of a mount's path.
+pub fn ends_like_a_mount(path: &[u8]) -> bool {
+    let last = |path: &[u8]| -> (usize, usize) {
+        let end = path.iter().rposition(|&b| b != b'/').map_or(0, |at| at + 1);
+        (path[..end].iter().rposition(|&b| b == b'/').map_or(0, |at| at + 1), end)
+    };
+    let (from, to) = last(path);
+    settings().mounts.iter().any(|m| m.path[last(&m.path).0..] == path[from..to])
+}
+
 /// Whether the canonical `path` is a directory on the way to a mount's path.
 pub fn is_above_mount(path: &[u8]) -> bool {
-    settings().mounts.iter().any(|m| m.path.strip_prefix(path).is_some_and(|rest| rest.first() == Some(&b'/')))
+    settings()
+        .mounts
+        .iter()
+        .any(|m| m.path.strip_prefix(path).is_some_and(|rest| rest.first() == Some(&b'/')))
 }
 
 /// Where the rest of `path` begins behind `prefix`, if it lies at or below it.
@@ -226,12 +303,6 @@ pub fn mount_root(kernel: &'static Kernel, thread: &mut Thread, index: usize) ->
         return Ok(root);
     }
     let _change = CHANGE.hold();
-    mount_root_locked(kernel, thread, index)
-}
-
-/// The same with CHANGE held.
-fn mount_root_locked(kernel: &'static Kernel, thread: &mut Thread, index: usize) -> Result<i32, Ret> {
-    let state = &MOUNTED.get().ok_or(EIO)?[index];
     let root = state.root.load(Ordering::Acquire);
     if root >= 0 {
         return Ok(root);
@@ -247,22 +318,36 @@ fn mount_now(
     state: &MountState,
 ) -> Result<i32, Ret> {
     let path = CString::new(&mount.path[..]).map_err(|_| EINVAL)?;
+    let mut read_only = mount.read_only;
     let (source, fstype) = match &mount.image {
         None => (Source::None, mount.fstype.clone()),
         Some(image) => {
             let image = CString::new(image.as_os_str().as_bytes()).map_err(|_| EINVAL)?;
-            let disk = Disk::open(trampoline::gate::RAW, &image, mount.read_only, fd::reserved_range_start())
-                .map_err(|e| complain_open(&image, e, state))?;
-            fd::set(disk.fd() as usize, fd::RESERVED);
+            let open = |read_only| {
+                Disk::open(trampoline::gate::RAW, &image, read_only, fd::reserved_range_start())
+                    .map_err(|e| complain_open(&image, e, state))
+            };
+            let mut disk = open(mount.read_only)?;
             let found = lkl::probe_fs(&disk).map(|t| t.to_str().unwrap_or("").to_owned());
             let fstype = mount.fstype.clone().or(found);
+            // What nobody can write to is shared, as if :ro had been said.
+            read_only |= fstype.as_deref().is_some_and(|t| READ_ONLY_TYPES.contains(&t));
+            if read_only && !mount.read_only {
+                host::close(disk.fd());
+                disk = open(true)?;
+            }
+            fd::set(disk.fd() as usize, fd::RESERVED);
             if fstype.is_none() {
                 drop_disk(disk);
                 return Err(complain(&image, EINVAL, state, "not a file system that is known here"));
             }
             // SAFETY: the task is this thread's; the disk's descriptor stays open (reserved).
             match unsafe { kernel.attach_disk(thread.task, &disk) } {
-                Ok(number) => (Source::Disk(number), fstype),
+                Ok(number) => {
+                    state.disk.store(number as i32, Ordering::Relaxed);
+                    state.image.store(disk.fd(), Ordering::Relaxed);
+                    (Source::Disk(number), fstype)
+                }
                 Err(e) => {
                     drop_disk(disk);
                     return Err(complain(&image, -(e.0 as isize), state, "the disk cannot be attached"));
@@ -276,8 +361,11 @@ fn mount_now(
         return Err(root);
     }
     fd::set(root as usize, fd::RESERVED);
-    let stowaway_config::MountFlags { flags, data } = mount_flags(mount);
-    let data = CString::new(data).map_err(|_| EINVAL)?;
+    let stowaway_config::MountFlags { mut flags, data } = mount_flags(mount);
+    if read_only {
+        flags |= libc::MS_RDONLY;
+    }
+    let data = CString::new(with_defaults(mount, data)).map_err(|_| EINVAL)?;
     // SAFETY: the task is this thread's.
     match unsafe { kernel.mount(thread.task, source, &path, &fstype, flags, &data, root as i32) } {
         Ok(()) => {
@@ -291,9 +379,17 @@ fn mount_now(
                 Some(image) => CString::new(image.as_os_str().as_bytes()).map_err(|_| EINVAL)?,
                 None => fstype.clone(),
             };
-            Err(complain_mount(kernel, &name, &fstype, -(e.0 as isize), state))
+            Err(complain_mount(&name, &fstype, -(e.0 as isize), state))
         }
     }
+}
+
+/// The kernel library's tmpfs is a ramfs (no swap there), whose root would be 0755: as tmpfs has it, 1777.
+fn with_defaults(mount: &Mount, data: String) -> String {
+    if mount.fstype.as_deref() == Some("tmpfs") && !mount.opts.iter().any(|o| o.starts_with("mode=")) {
+        return if data.is_empty() { "mode=1777".into() } else { format!("{data},mode=1777") };
+    }
+    data
 }
 
 /// Closes an image that was opened in vain.
@@ -334,7 +430,7 @@ fn complain(image: &CStr, ret: Ret, state: &MountState, why: &str) -> Ret {
     ret
 }
 
-fn complain_mount(kernel: &Kernel, image: &CStr, fstype: &CStr, ret: Ret, state: &MountState) -> Ret {
+fn complain_mount(image: &CStr, fstype: &CStr, ret: Ret, state: &MountState) -> Ret {
     if !state.complained.swap(true, Ordering::Relaxed) {
         Line::new()
             .bytes(image.to_bytes())
@@ -346,7 +442,6 @@ fn complain_mount(kernel: &Kernel, image: &CStr, fstype: &CStr, ret: Ret, state:
             ))
             .print();
     }
-    let _ = kernel;
     ret
 }
 
@@ -363,8 +458,19 @@ pub fn shut_down(thread: &mut Thread) {
         if let Err(e) = unsafe { kernel.shutdown(thread.task) } {
             say!("unmounting failed: {}; the image may need fsck", errno::name(-(e.0 as isize)));
         }
+        report_write_error(kernel);
     }
     STATE.store(DOWN, Ordering::Release);
+}
+
+/// In the child of a fork of a kernel at rest: the copy is a kernel of its own.
+pub fn after_fork_at_rest() {
+    CHANGE.reset();
+    OWNER.store(host::ids().0 as u32, Ordering::Relaxed);
+    if let Some(Err(e)) = KERNEL.get().map(|kernel| kernel.restart_timer()) {
+        say!("no thread for the kernel's clock after fork: {}", errno::name(-(e.0 as isize)));
+        STATE.store(LOST, Ordering::Release);
+    }
 }
 
 /// In the child of a fork: the kernel belongs to the parent.
@@ -405,7 +511,8 @@ mod tests {
 
     #[test]
     fn other_paths_are_not() {
-        for path in ["/", "/mnt", "/mnt/dat", "/mnt/data2", "/mnt/data.x/y", "/x/mnt/data", "/.mnt/data", ""] {
+        for path in ["/", "/mnt", "/mnt/dat", "/mnt/data2", "/mnt/data.x/y", "/x/mnt/data", "/.mnt/data", ""]
+        {
             assert_eq!(rest(path, "/mnt/data"), None, "{path}");
         }
     }

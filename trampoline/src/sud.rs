@@ -86,14 +86,7 @@ pub fn arm_thread() -> Result<(), Unsupported> {
     let r = unsafe {
         gate(
             libc::SYS_prctl,
-            &[
-                PR_SET_SYSCALL_USER_DISPATCH,
-                PR_SYS_DISPATCH_ON,
-                start,
-                len,
-                &raw const SELECTOR as usize,
-                0,
-            ],
+            &[PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, start, len, &raw const SELECTOR as usize, 0],
         )
     };
     if r < 0 {

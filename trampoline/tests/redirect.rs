@@ -23,7 +23,8 @@ unsafe extern "C" fn handler(frame: &mut Frame) {
         frame.rax = args.iter().sum::<usize>() + usize::from(copy[0] != 0x5a);
         return;
     }
-    if frame.nr == libc::SYS_rt_sigprocmask as usize && args[1] != 0 && args[0] != libc::SIG_UNBLOCK as usize {
+    if frame.nr == libc::SYS_rt_sigprocmask as usize && args[1] != 0 && args[0] != libc::SIG_UNBLOCK as usize
+    {
         // libc blocks everything around pthread_create; a dispatched call with SIGSYS blocked is death.
         // SAFETY: the caller's mask; the cleaned copy outlives the call.
         frame.rax = unsafe {

@@ -41,8 +41,7 @@ const TOOLS: &[(&str, &str)] = &[
 ];
 
 pub(crate) fn check_tools(source: &Source) -> Result<(), Error> {
-    let mut missing: Vec<(&str, &str)> =
-        TOOLS.iter().copied().filter(|(tool, _)| !in_path(tool)).collect();
+    let mut missing: Vec<(&str, &str)> = TOOLS.iter().copied().filter(|(tool, _)| !in_path(tool)).collect();
     if source.path.extension().is_some_and(|e| e == "xz") && !in_path("xz") {
         missing.push(("xz", "xz-utils"));
     }
@@ -61,10 +60,8 @@ fn in_path(tool: &str) -> bool {
 }
 
 fn first_line(tool: &str) -> Result<Vec<u8>, Error> {
-    let out = Command::new(tool)
-        .arg("--version")
-        .output()
-        .map_err(|e| Error::io("run", Path::new(tool), e))?;
+    let out =
+        Command::new(tool).arg("--version").output().map_err(|e| Error::io("run", Path::new(tool), e))?;
     Ok(out.stdout.split(|b| *b == b'\n').next().unwrap_or_default().to_vec())
 }
 
@@ -128,11 +125,8 @@ fn configure(tree: &Path, obj: &Path, out: &mut File, log: &Path) -> Result<(), 
 /// Runs make with its output in the log, counting objects.
 fn watch(mut c: Command, out: &mut File, log: &Path, progress: Progress) -> Result<(), Error> {
     let err = out.try_clone().map_err(|e| Error::io("open", log, e))?;
-    let mut child = c
-        .stdout(Stdio::piped())
-        .stderr(err)
-        .spawn()
-        .map_err(|e| Error::io("run", Path::new("make"), e))?;
+    let mut child =
+        c.stdout(Stdio::piped()).stderr(err).spawn().map_err(|e| Error::io("run", Path::new("make"), e))?;
     let mut meter = Meter::new(progress);
     if let Some(pipe) = child.stdout.take() {
         for line in BufReader::new(pipe).lines().map_while(Result::ok) {

@@ -49,9 +49,7 @@ pub(crate) fn find() -> Result<Source, Error> {
 fn check_version(tree: &Path) -> Result<(), Error> {
     let makefile = tree.join("Makefile");
     let text = fs::read_to_string(&makefile).map_err(|e| Error::io("read", &makefile, e))?;
-    let value = |name: &str| {
-        text.lines().find_map(|l| l.strip_prefix(name)?.trim_start().strip_prefix("= "))
-    };
+    let value = |name: &str| text.lines().find_map(|l| l.strip_prefix(name)?.trim_start().strip_prefix("= "));
     if (value("VERSION"), value("PATCHLEVEL")) == (Some("6"), Some("1")) {
         return Ok(());
     }

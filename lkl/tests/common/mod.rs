@@ -69,7 +69,11 @@ fn catch_faults() {
                 unsafe {
                     libc::write(2, at.as_ptr().cast(), at.len());
                     if let Some(k) = Kernel::get() {
-                        eprintln!("in kernel: {} +{:#x}", k.contains(*ip as usize), (*ip as usize).wrapping_sub(k.text().start));
+                        eprintln!(
+                            "in kernel: {} +{:#x}",
+                            k.contains(*ip as usize),
+                            (*ip as usize).wrapping_sub(k.text().start)
+                        );
                         k.dump_log(2);
                     }
                     libc::_exit(99);
@@ -201,11 +205,8 @@ pub fn scratch(name: &str) -> PathBuf {
 /// Runs a host program; its output if it succeeds.
 pub fn host(program: &str, args: &[&str]) -> Result<String, String> {
     let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
-    let out = Command::new(program)
-        .args(args)
-        .env("PATH", path)
-        .output()
-        .map_err(|e| format!("{program}: {e}"))?;
+    let out =
+        Command::new(program).args(args).env("PATH", path).output().map_err(|e| format!("{program}: {e}"))?;
     let text = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
     if out.status.success() {
         Ok(text)

@@ -62,7 +62,8 @@ fn settle(door: &mut Door<'_>, got: usize, want: usize) -> Ret {
 /// openat with the flags of open(2) in `args[2]`.
 fn open_at(args: Args) -> Ret {
     let flags = args[2];
-    let creates_only = flags & (libc::O_CREAT | libc::O_EXCL) as usize == (libc::O_CREAT | libc::O_EXCL) as usize;
+    let creates_only =
+        flags & (libc::O_CREAT | libc::O_EXCL) as usize == (libc::O_CREAT | libc::O_EXCL) as usize;
     let follow = flags & libc::O_NOFOLLOW as usize == 0 && !creates_only;
     with_path(args[0], args[1], follow, |spot| {
         let mut args = args;
@@ -333,4 +334,3 @@ fn clone_aware(c: &Call<'_>) -> Ret {
     }
     c.to_kernel()
 }
-

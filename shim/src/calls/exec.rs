@@ -9,7 +9,7 @@ use crate::path::{self, with_path, AT_FDCWD};
 use crate::report::{say, say_once};
 use crate::scratch::{Buffers, Scratch, PATH_MAX};
 use crate::section::section;
-use crate::{fd, life, user, world};
+use crate::{cwd, fd, life, user, world};
 
 /// execve(2)
 pub fn execve(c: &Call<'_>) -> Ret {
@@ -111,7 +111,11 @@ impl Environment {
     }
 
     fn address(&self, given: usize) -> usize {
-        if self.address == 0 { given } else { self.address }
+        if self.address == 0 {
+            given
+        } else {
+            self.address
+        }
     }
 }
 
@@ -132,13 +136,12 @@ fn names(entry: usize, name: &[u8]) -> bool {
 
 /// Writes STOWAWAY_CWD=..., if the current directory lies in a mount.
 fn current_directory(text: &mut [u8; PATH_MAX]) -> bool {
-    if path::cwd() != fd::KERNEL {
-        return false;
-    }
+    cwd::remember();
+    let Some(name) = cwd::name().filter(|name| CWD.len() + name.len() < PATH_MAX) else { return false };
     text[..CWD.len()].copy_from_slice(CWD);
-    let room = &mut text[CWD.len()..];
-    let (at, size) = (room.as_mut_ptr() as usize, room.len());
-    section(|door| door.call(libc::SYS_getcwd, &[at, size, 0, 0, 0, 0])) > 0
+    text[CWD.len()..CWD.len() + name.len()].copy_from_slice(name);
+    text[CWD.len() + name.len()] = 0;
+    true
 }
 
 /// Writes STOWAWAY_FDS=N,N,..., if any kernel descriptor stays open over the exec.

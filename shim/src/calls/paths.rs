@@ -4,10 +4,10 @@
 use crate::calls::Call;
 use crate::errno::{EBUSY, ENOSYS};
 use crate::host::{self, Args, Ret};
-use crate::path::{self, with_path, AT_FDCWD};
+use crate::path::{with_path, AT_FDCWD};
 use crate::report::say_once;
 use crate::section::section;
-use crate::{fd, magic, user};
+use crate::{cwd, fd, magic, user};
 
 const CWD: usize = AT_FDCWD as usize;
 const NOFOLLOW: usize = libc::AT_SYMLINK_NOFOLLOW as usize;
@@ -193,7 +193,7 @@ pub fn chdir(c: &Call<'_>) -> Ret {
         })
     });
     if r == 0 {
-        path::set_cwd(world);
+        cwd::changed(world);
     }
     r
 }
@@ -207,14 +207,14 @@ pub fn fchdir(c: &Call<'_>) -> Ret {
         other => fd::refuse(other),
     };
     if r == 0 {
-        path::set_cwd(if class == fd::KERNEL { fd::KERNEL } else { fd::HOST });
+        cwd::changed(if class == fd::KERNEL { fd::KERNEL } else { fd::HOST });
     }
     r
 }
 
 /// getcwd(2)
 pub fn getcwd(c: &Call<'_>) -> Ret {
-    match path::cwd() {
+    match cwd::class() {
         fd::KERNEL => c.to_kernel(),
         fd::LOST => fd::refuse(fd::LOST),
         _ => c.to_host(),

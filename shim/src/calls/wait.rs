@@ -176,9 +176,8 @@ fn become_kernel_set(number: usize) -> Ret {
     let cloexec = flags > 0 && flags & libc::FD_CLOEXEC as isize != 0;
     section(|door| {
         // Made at a number of its own first: `number` is not free on the host.
-        let made = open_same(door, cloexec, |door, want| {
-            door.call_at(libc::SYS_epoll_create1, &[0; 6], want)
-        });
+        let made =
+            open_same(door, cloexec, |door, want| door.call_at(libc::SYS_epoll_create1, &[0; 6], want));
         if made < 0 {
             return made;
         }
