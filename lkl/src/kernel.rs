@@ -334,7 +334,8 @@ impl Kernel {
     }
 
     /// Closes, syncs and unmounts everything.  Other threads' calls end; every later one is
-    /// -ENODEV.  The first failure is returned, what can be done is done anyway.
+    /// -ENODEV.  The first failure is returned, what can be done is done anyway; a write that the
+    /// host refused at any time (ENOSPC, EIO) is one.
     ///
     /// # Safety
     /// As [`Kernel::call`].

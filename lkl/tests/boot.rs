@@ -1,31 +1,118 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Boot, the first calls, and what they cost.
+//! Boot, what it costs, and how a kernel dies.
 
-use lkl::{boot, plain_syscall, BootConfig, Kernel, Task};
-use std::time::Instant;
+mod common;
+use common::*;
+use lkl::{boot, plain_syscall, BootConfig, BootError};
+use std::time::{Duration, Instant};
+
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
 
 #[test]
-fn boots_and_answers() {
-    let log = std::env::var_os("KLOG").map(|_| 2);
-    let t0 = Instant::now();
-    let k =
-        boot(&BootConfig { mem_bytes: 64 << 20, kernel_log_fd: log, syscall: plain_syscall, cmdline: c"" })
-            .unwrap();
-    eprintln!("boot {:?}", t0.elapsed());
-    let t = Task::new(k).unwrap().as_ptr();
-    let mut u = [0u8; 65 * 6];
-    let t0 = Instant::now();
-    let r = unsafe { k.call(t, libc::SYS_uname, &[u.as_mut_ptr() as usize, 0, 0, 0, 0, 0], -1) };
-    eprintln!("first call {:?}", t0.elapsed());
-    assert_eq!(r, 0);
-    eprintln!("{:?}", String::from_utf8_lossy(&u));
-    let n = 1_000_000;
-    let t0 = Instant::now();
-    for _ in 0..n {
-        unsafe { k.call(t, libc::SYS_getppid, &[0; 6], -1) };
+fn costs() {
+    alone("costs", || {
+        let dir = scratch("costs");
+        let image = ext4_image(&dir, 64);
+        let disk = open_disk(&image, false).unwrap();
+        let rss = resident_kib();
+        let t = Instant::now();
+        let k = start();
+        let booted = t.elapsed();
+        k.mount_disk(&disk, "/mnt", 100).unwrap();
+        let mounted = t.elapsed();
+        assert_eq!(k.read_file(100, "hello.txt").unwrap(), b"hello from the host\n");
+        let used = resident_kib() - rss;
+        let n = 1_000_000;
+        let c = Instant::now();
+        for _ in 0..n {
+            k.raw(libc::SYS_getppid, &[]);
+        }
+        let call = c.elapsed() / n;
+        let t = Instant::now();
+        k.shutdown().unwrap();
+        println!(
+            "boot {booted:?}, mount {:?}, shutdown {:?}, RSS +{used} KiB, getppid {call:?}",
+            mounted - booted,
+            t.elapsed()
+        );
+        check_ext4(&image);
+        // generous: other tests run beside
+        assert!(used < 12 << 10, "{used} KiB");
+        assert!(booted < Duration::from_millis(100));
+    });
+}
+
+#[test]
+fn once_per_process() {
+    alone("once_per_process", || {
+        let cfg =
+            |mem_bytes| BootConfig { mem_bytes, kernel_log_fd: None, syscall: plain_syscall, cmdline: c"" };
+        assert_eq!(boot(&cfg(8 << 20)).err(), Some(BootError::TooLittleMemory));
+        assert!(boot(&cfg(16 << 20)).is_ok());
+        assert_eq!(boot(&cfg(16 << 20)).err(), Some(BootError::Again));
+    });
+}
+
+#[test]
+fn dies_of_thirst() {
+    // the other process of the next test: fills a file system that lives in memory
+    if std::env::var_os("LKL_TEST_THIRST").is_none() {
+        return;
     }
-    eprintln!("getppid {:?}", t0.elapsed() / n);
-    assert!(Kernel::get().is_some());
-    unsafe { k.shutdown(t).unwrap() };
-    assert_eq!(unsafe { k.call(t, libc::SYS_getppid, &[0; 6], -1) }, -(libc::ENODEV as isize));
+    let k = start_with(16 << 20);
+    k.mount_none(c"tmpfs", c"/mnt", 100).unwrap();
+    for i in 0..1000 {
+        let _ = k.write_file(100, &format!("f{i}"), &sample_bytes(1 << 20));
+    }
+}
+
+#[test]
+fn a_panic_says_why_and_aborts() {
+    use std::os::unix::process::ExitStatusExt;
+    alone("a_panic_says_why_and_aborts", || {
+        let out = child("dies_of_thirst").env("LKL_TEST_THIRST", "1").output().unwrap();
+        let text = String::from_utf8_lossy(&out.stderr);
+        assert_eq!(out.status.signal(), Some(libc::SIGABRT), "{text}");
+        assert!(text.contains("stowaway: the in-process kernel panicked"), "{text}");
+        assert!(text.contains("Kernel panic - not syncing: System is deadlocked on memory"), "{text}");
+        assert!(text.contains("out of memory; give it more"), "{text}");
+    });
+}
+
+#[test]
+fn the_log_goes_where_it_is_told() {
+    use std::io::{Read, Seek};
+    use std::os::fd::AsRawFd;
+    alone("the_log_goes_where_it_is_told", || {
+        let dir = scratch("log");
+        let open = |name| {
+            std::fs::File::options()
+                .create(true)
+                .truncate(true)
+                .read(true)
+                .write(true)
+                .open(dir.join(name))
+                .unwrap()
+        };
+        let (mut live, mut dump) = (open("live"), open("dump"));
+        let cfg = BootConfig {
+            mem_bytes: 32 << 20,
+            kernel_log_fd: Some(live.as_raw_fd()),
+            syscall: plain_syscall,
+            cmdline: c"",
+        };
+        let k = boot(&cfg).unwrap();
+        k.dump_log(dump.as_raw_fd());
+        for f in [&mut live, &mut dump] {
+            let mut text = String::new();
+            f.rewind().unwrap();
+            f.read_to_string(&mut text).unwrap();
+            assert!(text.contains("Linux version 6.1."), "{text}");
+            assert!(text.contains("Run /init as init process"), "{text}");
+        }
+    });
 }

@@ -132,3 +132,21 @@ fn full_image_is_enospc() {
         check_ext4(&image);
     });
 }
+
+#[test]
+fn a_lost_write_is_told_at_the_end() {
+    alone("a_lost_write_is_told_at_the_end", || {
+        let dir = scratch("lost");
+        let image = ext4_image(&dir, 64);
+        let disk = open_disk(&image, false).unwrap();
+        let k = start();
+        k.mount_disk(&disk, "/mnt", 100).unwrap();
+        let fd = k.open(100, "new", libc::O_CREAT | libc::O_WRONLY).unwrap();
+        k.write(fd, &sample_bytes(1 << 20)).unwrap();
+        // the host takes no writes any more
+        let ro = std::fs::File::open(&image).unwrap();
+        // SAFETY: the kernel's descriptor is replaced by one of the same file.
+        unsafe { libc::dup2(std::os::fd::AsRawFd::as_raw_fd(&ro), disk.fd()) };
+        assert_eq!(k.shutdown(), Err(Errno(libc::EBADF)));
+    });
+}

@@ -149,6 +149,9 @@ fn without_a_disk() {
         k.mount_none(c"tmpfs", c"/mnt/tmp", 102).unwrap();
         k.write_file(102, "a", b"memory").unwrap();
         assert_eq!(k.read_file(102, "a").unwrap(), b"memory");
+        let mut st = [0u32; 36];
+        k.call(libc::SYS_fstat, &[102, st.as_mut_ptr() as usize]).unwrap();
+        assert_eq!(st[6], libc::S_IFDIR | 0o1777);
         k.mount_none(c"devtmpfs", c"/dev", 103).unwrap();
         assert_eq!(k.read_file(103, "null").unwrap(), b"");
         let zero = k.open(103, "zero", libc::O_RDONLY).unwrap();

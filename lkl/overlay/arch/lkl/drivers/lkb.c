@@ -27,6 +27,8 @@ struct lkb {
 static int lkb_major, lkb_count;
 static struct lkb *lkb_disks;
 static struct lkl_iov lkb_iov[LKB_MAX_SEGMENTS];
+/* the first write the host refused: what write-back loses, no call of the application reports */
+static long lkb_first_error;
 
 static int lkb_map(struct request *rq)
 {
@@ -83,6 +85,8 @@ static blk_status_t lkb_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_mq
 	default:
 		err = -EOPNOTSUPP;
 	}
+	if (unlikely(err) && op_is_write(req_op(rq)) && err != -EOPNOTSUPP && !lkb_first_error)
+		lkb_first_error = err;
 	blk_mq_end_request(rq, lkb_status(err));
 	return BLK_STS_OK;
 }
@@ -170,6 +174,11 @@ void lkb_remove(int number)
 		kfree(d);
 		return;
 	}
+}
+
+long lkb_write_error(void)
+{
+	return lkb_first_error;
 }
 
 dev_t lkb_devt(unsigned int n)

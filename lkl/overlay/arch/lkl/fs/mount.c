@@ -183,17 +183,21 @@ static long do_hub_mount(const char *source, struct hub_mount *m, const char *fs
 	return err;
 }
 
-/* copy of the options in the page that path_mount() wants; NULL for none */
-static void *options_page(const char *data)
+/*
+ * The options in the page that path_mount() wants; NULL for none.  tmpfs is ramfs here (no MMU),
+ * which lacks the mode tmpfs has by default.
+ */
+static void *options_page(const char *fstype, const char *data)
 {
+	const char *first = strcmp(fstype, "tmpfs") ? "" : "mode=1777,";
 	char *page;
 
-	if (!data || !*data)
+	if (!*first && (!data || !*data))
 		return NULL;
 	page = (char *)get_zeroed_page(GFP_KERNEL);
 	if (!page)
 		return ERR_PTR(-ENOMEM);
-	if (strscpy(page, data, PAGE_SIZE) < 0) {
+	if (snprintf(page, PAGE_SIZE, "%s%s", first, data ? data : "") >= PAGE_SIZE) {
 		free_page((unsigned long)page);
 		return ERR_PTR(-EINVAL);
 	}
@@ -210,7 +214,7 @@ long lkl_hub_mount(const char *source, const char *path, const char *fstype,
 
 	if (path[0] != '/' || !path[1] || strlen(path) > PATH_MAX - 8)
 		return -EINVAL;
-	options = options_page(data);
+	options = options_page(fstype, data);
 	if (IS_ERR(options))
 		return PTR_ERR(options);
 	m = kzalloc(struct_size(m, path, strlen(path) + 5), GFP_KERNEL);

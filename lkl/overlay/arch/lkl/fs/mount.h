@@ -12,5 +12,6 @@ extern struct hub_mount *hub_mounts;	/* newest first */
 void hub_leave_cwd(void);
 long hub_open_root(const char *name, int fd, const struct cred *cred);
 dev_t lkb_devt(unsigned int n);
+long lkb_write_error(void);
 void lkb_remove(int number);
 #endif

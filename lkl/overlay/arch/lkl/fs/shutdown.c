@@ -124,6 +124,8 @@ long lkl_shutdown(void)
 		kfree(m);
 	}
 	lkl_private_end(&was);
+	if (!err)
+		err = lkb_write_error();
 	WRITE_ONCE(lkl_stopped, LKL_STOPPED);
 	return err;
 }

@@ -28,9 +28,12 @@ static void to_alert(void *ctx, const char *s, unsigned long len)
 static int lkl_panic(struct notifier_block *nb, unsigned long ev, void *msg)
 {
 	static const char head[] = "stowaway: the in-process kernel panicked, its last log:\n";
+	static const char memory[] = "stowaway: the in-process kernel is out of memory; give it more\n";
 
 	lkl_ops->alert(head, sizeof(head) - 1);
 	lkl_dump_log(to_alert, NULL);
+	if (msg && strstr(msg, "on memory"))	/* out_of_memory() */
+		lkl_ops->alert(memory, sizeof(memory) - 1);
 	lkl_ops->panic();
 	return 0;
 }
