@@ -22,6 +22,7 @@ mod lock;
 mod magic;
 mod path;
 mod procfs;
+mod program;
 mod report;
 mod scratch;
 mod section;

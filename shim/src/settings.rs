@@ -2,6 +2,7 @@
 //! The settings of this process, read once by the constructor.
 #![allow(unsafe_code)]
 
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::ops::Deref;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -17,7 +18,7 @@ pub struct Settings {
     config: Config,
     /// A mount's path exists on the host as well: ENOENT does not tell a path that changes worlds.
     pub host_paths_shadowed: bool,
-    active: bool,
+    active: AtomicBool,
 }
 
 impl Deref for Settings {
@@ -30,7 +31,7 @@ impl Deref for Settings {
 impl Settings {
     /// Whether there is anything for a kernel to serve.
     pub fn is_active(&self) -> bool {
-        self.active
+        self.active.load(Ordering::Relaxed)
     }
 }
 
@@ -47,13 +48,18 @@ static INACTIVE: Settings = Settings {
         under_run: false,
     },
     host_paths_shadowed: false,
-    active: false,
+    active: AtomicBool::new(false),
 };
 
 /// The settings in force.
 #[inline]
 pub fn settings() -> &'static Settings {
     SETTINGS.get().unwrap_or(&INACTIVE)
+}
+
+/// The program cannot be served: everything is the host's.
+pub fn deactivate() {
+    settings().active.store(false, Ordering::Relaxed);
 }
 
 /// Reads the environment; false: it asks for nothing.
@@ -71,7 +77,7 @@ pub fn read() -> Result<bool, ConfigError> {
         }
     }
     let shadowed = config.mounts.iter().any(|m| exists_on_host(&m.path));
-    let _ = SETTINGS.set(Settings { config, host_paths_shadowed: shadowed, active });
+    let _ = SETTINGS.set(Settings { config, host_paths_shadowed: shadowed, active: AtomicBool::new(active) });
     Ok(active)
 }
 

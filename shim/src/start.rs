@@ -10,7 +10,7 @@ use trampoline::Frame;
 
 use crate::report::{say, Logger};
 use crate::settings::{self, settings};
-use crate::{cwd, dispatch, host, life, signal};
+use crate::{cwd, dispatch, host, life, program, signal};
 
 /// Runs before main, after libc's own constructors (ld.so orders by dependency).
 #[used]
@@ -41,6 +41,14 @@ extern "C" fn construct() {
             }
             return;
         }
+    }
+    if program::is_go() {
+        say!("a Go program: its stacks are too small for what is done here; it would not work under the preload");
+        if is_under_run() {
+            host::call(libc::SYS_exit_group, &[125]);
+        }
+        settings::deactivate();
+        return;
     }
     let _ = log::set_logger(&Logger);
     log::set_max_level(match settings().log {

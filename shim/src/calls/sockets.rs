@@ -17,7 +17,8 @@ use crate::user;
 
 /// Families that the kernel serves when it has a network: the addresses, and what configures them.
 fn is_kernel_family(family: usize) -> bool {
-    settings().net != Net::None
+    settings().is_active()
+        && settings().net != Net::None
         && matches!(family as i32, libc::AF_INET | libc::AF_INET6 | libc::AF_PACKET | libc::AF_NETLINK)
 }
 
