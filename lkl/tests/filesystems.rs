@@ -51,6 +51,19 @@ fn xfs() {
     });
 }
 
+/// Blocks of several pages: buffers that need vm_map_ram().
+#[test]
+fn xfs_with_large_directory_blocks() {
+    alone("xfs_with_large_directory_blocks", || {
+        written(
+            "xfs-64k",
+            320,
+            |i| drop(must("mkfs.xfs", &["-q", "-f", "-n", "size=65536", "-l", "su=65536", i])),
+            |i| drop(must("xfs_repair", &["-n", i])),
+        )
+    });
+}
+
 #[test]
 fn btrfs() {
     alone("btrfs", || {
@@ -131,6 +144,27 @@ fn squashfs_gzip_lz4_lzo() {
 #[test]
 fn erofs() {
     alone("erofs", || packed("erofs", |t, i| drop(must("mkfs.erofs", &["-zlz4", i, t]))));
+}
+
+/// Clusters of several pages, in every compression the host's mkfs knows.
+#[test]
+fn erofs_with_large_clusters() {
+    alone("erofs_with_large_clusters", || {
+        let dir = scratch("erofs-large");
+        let tree = sample_tree(&dir);
+        let k = start();
+        for (n, options) in [["-zlz4hc", "-C65536"], ["-zlzma", "-C131072"]].iter().enumerate() {
+            let image = dir.join(format!("img{n}"));
+            let (t, i) = (tree.to_str().unwrap(), image.to_str().unwrap());
+            if let Err(e) = host("mkfs.erofs", &[options[0], options[1], i, t]) {
+                println!("not tried: {e}");
+                continue;
+            }
+            k.mount_image(&image, &format!("/mnt/e{n}"), 200 + n as i32, true).unwrap();
+            assert!(k.read_file(200 + n as i32, "big.bin").unwrap() == sample_bytes(1 << 20), "{options:?}");
+        }
+        k.shutdown().unwrap();
+    });
 }
 
 #[test]

@@ -20,6 +20,7 @@ struct lkb {
 	struct lkb *next;
 	int number;
 	long host;
+	bool dirty;		/* written since the last flush */
 	struct gendisk *disk;
 	struct blk_mq_tag_set set;
 };
@@ -72,13 +73,16 @@ static blk_status_t lkb_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_mq
 		err = lkl_ops->blk_read(d->host, lkb_iov, lkb_map(rq), off);
 		break;
 	case REQ_OP_WRITE:
+		d->dirty = true;
 		err = lkl_ops->blk_write(d->host, lkb_iov, lkb_map(rq), off);
 		break;
 	case REQ_OP_FLUSH:
-		err = lkl_ops->blk_flush(d->host);
+		err = d->dirty ? lkl_ops->blk_flush(d->host) : 0;
+		d->dirty = d->dirty && err;
 		break;
 	case REQ_OP_DISCARD:
 	case REQ_OP_WRITE_ZEROES:
+		d->dirty = true;
 		err = lkl_ops->blk_discard(d->host, off, blk_rq_bytes(rq),
 					   req_op(rq) == REQ_OP_WRITE_ZEROES);
 		break;
@@ -135,6 +139,7 @@ long lkl_disk_add(long host, unsigned long bytes, int read_only)
 	if (!d)
 		return -ENOMEM;
 	d->host = host;
+	d->dirty = true;	/* whoever made the image may not have flushed it */
 	d->set.ops = &lkb_mq;
 	d->set.nr_hw_queues = 1;
 	d->set.queue_depth = 64;

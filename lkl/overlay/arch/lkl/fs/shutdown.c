@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The end of the instance, on the thread that leaves last: everything is closed, synced and
- * unmounted.  Bounded: other threads' calls are interrupted and get SETTLE_TRIES ticks to come
+ * The end of the instance, on the thread that leaves last: everything is closed and unmounted,
+ * which syncs it. Bounded: other threads' calls are interrupted and get SETTLE_TRIES ticks to come
  * out; what then still holds an image only costs its unmount, not its cleanness.
  */
 #include <linux/fdtable.h>
@@ -114,7 +114,6 @@ long lkl_shutdown(void)
 	wait_for_others();
 	err = close_all();
 	hub_leave_cwd();
-	ksys_sync();
 	lkl_private_begin(&was);
 	while ((m = hub_mounts)) {
 		hub_mounts = m->next;
