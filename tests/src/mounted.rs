@@ -21,11 +21,20 @@ pub struct Mounted {
 }
 
 impl Mounted {
-    /// A fresh image of a kind; there is a mount point for the natively run twin only.
+    /// A fresh image of a kind; the mount path does not exist on the host.
     pub fn new(kind: Kind) -> Mounted {
+        Mounted::make(kind, false)
+    }
+
+    /// The same with a directory of the host under the mount, as a mount point is.
+    pub fn over_a_directory(kind: Kind) -> Mounted {
+        Mounted::make(kind, true)
+    }
+
+    fn make(kind: Kind, mountpoint: bool) -> Mounted {
         let stock = Stock::default();
         let fixture = stock.fixture(kind);
-        fixture.settle_rooms(false);
+        fixture.settle_rooms(mountpoint);
         Mounted { fixture, artifacts: artifacts::get(), options: "", _stock: stock }
     }
 

@@ -2,7 +2,10 @@
 //! One C program per matter: it must say `ok` natively and through the shim.
 
 use stowaway_tests::everyone;
-use stowaway_tests::mounted::{fact, fact_mounted, our_lines};
+use stowaway_tests::fixture::{Kind, Side};
+use stowaway_tests::mounted::{fact, fact_mounted, our_lines, said_ok, Mounted};
+use stowaway_tests::process::Run;
+use stowaway_tests::{tree, user};
 
 macro_rules! program {
     ($name:literal) => {
@@ -17,6 +20,38 @@ fn as_native((name, source): (&str, &str)) {
     assert_eq!(outcome.err(), "");
 }
 
+/// The same random calls on both sides: the same results, the same trees.
+fn random(seed: u32) -> Result<(), String> {
+    let mounted = Mounted::over_a_directory(Kind::Basic);
+    let (name, source) = program!("random");
+    let program = mounted.program(name, source);
+    let on = |side: Side| {
+        let (dir, host) = (mounted.fixture.dir(side), mounted.fixture.host(side));
+        let words = [program.as_os_str(), dir.as_os_str(), host.as_os_str()];
+        let run = if side == Side::Native { Run::new(words) } else { mounted.run(words) };
+        let outcome = run.env("SEED", seed.to_string()).output();
+        said_ok(&format!("seed {seed}, {side:?}"), &outcome);
+        assert_eq!(outcome.err(), "", "seed {seed}");
+        let room = mounted.fixture.room(side).display().to_string();
+        outcome.out().replace(&room, "{B}")
+    };
+    let (native, image) = (on(Side::Native), on(Side::Image));
+    for (number, (a, b)) in native.lines().zip(image.lines()).enumerate() {
+        if a != b {
+            let before: Vec<&str> = native.lines().skip(number.saturating_sub(3)).take(3).collect();
+            return Err(format!("seed {seed}, line {number}: native {a:?}, shim {b:?}, after {before:?}"));
+        }
+    }
+    mounted.check();
+    let native = tree::from_host(&mounted.fixture.dir(Side::Native), false).expect("the native tree");
+    let image = tree::from_image(&mounted.fixture.image).expect("the image's tree");
+    // What "now" is differs by the time between the runs; everything after the fixtures' times is now.
+    let rules = tree::Rules { now: (1_700_000_000, 1_700_000_000), holes: false, atime: false };
+    let same = |bytes: &[u8]| bytes.to_vec();
+    let differences = tree::differences(&native, &image, rules, &same);
+    if differences.is_empty() { Ok(()) } else { Err(format!("seed {seed}: {}", differences.join("\n"))) }
+}
+
 everyone! {
     fn descriptor_numbers() { as_native(program!("fds")); }
     fn paths_and_inodes() { as_native(program!("paths")); }
@@ -24,6 +59,21 @@ everyone! {
     fn threads() { as_native(program!("threads")); }
     fn signals() { as_native(program!("signals")); }
     fn a_timer_during_a_write_load() { as_native(program!("timer")); }
+
+    fn forks_amid_the_work_of_other_threads() { as_native(program!("crowd")); }
+
+    fn whoever_the_process_becomes() {
+        if !user::is_root() {
+            return user::note("whoever_the_process_becomes: only root can become somebody else");
+        }
+        as_native(program!("rights"));
+    }
+
+    fn random_calls() {
+        let seeds = std::env::var("STOWAWAY_TEST_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(25);
+        let wrong: Vec<String> = (1..=seeds).filter_map(|seed| random(seed).err()).collect();
+        assert!(wrong.is_empty(), "{} of {seeds} seeds differ:\n{}", wrong.len(), wrong.join("\n"));
+    }
 
     fn forks() {
         let (name, source) = program!("forks");

@@ -47,6 +47,19 @@ fn signalled(mounted: &Mounted, way: &str, signal: i32) -> Outcome {
     finish(child, Duration::from_secs(20))
 }
 
+/// Ends while other threads work in the kernel or are blocked there.
+fn busy_threads(way: &str, status: &str) {
+    let mounted = Mounted::new(Kind::Basic);
+    let program = mounted.program("busyexit", include_str!("../programs/busyexit.c"));
+    let run = |dir: String| Run::new([program.clone().into_os_string(), dir.into(), way.into()]);
+    let native = mounted.fixture.dir(Side::Native).display().to_string();
+    assert_eq!(run(native).output().status, status, "{way}, natively");
+    let outcome = mounted.run(run(mounted.dir()).words).output();
+    assert_eq!((outcome.status.as_str(), outcome.err().as_str()), (status, ""), "{way}");
+    mounted.check();
+    assert_eq!(mounted.content("done"), b"done");
+}
+
 fn text_of(program: &str, script: &str, status: &str) {
     let mounted = Mounted::new(Kind::Empty);
     let script = script.replace("{D}", &mounted.dir());
@@ -99,6 +112,14 @@ everyone! {
             let outcome = signalled(&mounted, "busy", signal);
             assert_eq!((outcome.status.as_str(), outcome.err().as_str()), (&*format!("signal {signal}"), ""));
             data_is_there(&mounted, false);
+        }
+    }
+
+    fn ends_while_other_threads_are_inside() {
+        for (way, status) in [("return", "exit 3"), ("exit", "exit 4"), ("_exit", "exit 5"), ("kill", "signal 15")] {
+            for _ in 0..3 {
+                busy_threads(way, status);
+            }
         }
     }
 
