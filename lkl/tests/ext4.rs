@@ -58,3 +58,27 @@ fn open_files_do_not_stop_the_shutdown() {
         assert!(must("debugfs", &["-R", "cat left-open", image.to_str().unwrap()]).contains("not synced"));
     });
 }
+
+#[test]
+fn times_are_the_hosts() {
+    use std::time::{Duration, SystemTime, UNIX_EPOCH};
+    alone("times_are_the_hosts", || {
+        let dir = scratch("ext4-time");
+        let image = ext4_image(&dir, 32);
+        let k = start();
+        k.mount_image(&image, "/mnt/data", 100, false).unwrap();
+        for pause in [0, 1, 20, 300] {
+            std::thread::sleep(Duration::from_millis(pause));
+            let before = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+            k.write_file(100, "stamp", b"x").unwrap();
+            let mut st = [0u64; 18];
+            let args = [100, c"stamp".as_ptr() as usize, st.as_mut_ptr() as usize, 0];
+            k.call(libc::SYS_newfstatat, &args).unwrap();
+            let modified = Duration::new(st[11], st[12] as u32);
+            // file times are those of the last tick: 4 ms, more on a busy machine
+            let slack = Duration::from_millis(40);
+            assert!(modified + slack > before && modified < before + slack, "{before:?} {modified:?}");
+        }
+        k.shutdown().unwrap();
+    });
+}

@@ -153,3 +153,37 @@ fn shutdown_under_load_leaves_a_clean_image() {
         check_ext4(&image);
     });
 }
+
+#[test]
+fn threads_may_end_during_and_after_the_shutdown() {
+    alone("threads_may_end_during_and_after_the_shutdown", || {
+        let dir = scratch("stress-late");
+        let image = ext4_image(&dir, 32);
+        let k = start();
+        k.mount_image(&image, "/mnt", 100, false).unwrap();
+        let threads: Vec<_> = (0..24)
+            .map(|id| {
+                std::thread::spawn(move || {
+                    let me = Thread::new();
+                    while me.write_file(100, &format!("t{id}"), &sample_bytes(5_000)).is_ok() {}
+                    if id % 2 == 1 {
+                        std::thread::sleep(Duration::from_millis(id));
+                    }
+                    me.release();
+                })
+            })
+            .collect();
+        std::thread::sleep(Duration::from_millis(100));
+        k.shutdown().unwrap();
+        threads.into_iter().for_each(|t| t.join().unwrap());
+        std::thread::spawn(|| {
+            let late = Thread::new();
+            assert!(late.call(libc::SYS_getpid, &[]).is_err());
+            late.release();
+        })
+        .join()
+        .unwrap();
+        k.release();
+        check_ext4(&image);
+    });
+}

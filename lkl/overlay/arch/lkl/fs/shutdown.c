@@ -42,13 +42,28 @@ static void wait_for_others(void)
 	}
 }
 
+/* the lowest open descriptor from fd up, -1 if there is none */
+static int next_open(unsigned int fd)
+{
+	struct files_struct *files = current->files;
+	struct fdtable *table;
+
+	spin_lock(&files->file_lock);
+	table = files_fdtable(files);
+	fd = find_next_bit(table->open_fds, table->max_fds, fd);
+	if (fd >= table->max_fds)
+		fd = -1;
+	spin_unlock(&files->file_lock);
+	return fd;
+}
+
 /* the first error of a close is kept: it may be the only report of a failed write-back */
 static long close_all(void)
 {
-	unsigned int fd, max = files_fdtable(current->files)->max_fds;
 	long err = 0, one;
+	int fd;
 
-	for (fd = 0; fd < max; fd++) {
+	for (fd = next_open(0); fd >= 0; fd = next_open(fd + 1)) {
 		one = close_fd(fd);
 		if (one && one != -EBADF && !err)
 			err = one;
