@@ -159,10 +159,7 @@ impl Walk {
         let before = self.spot.world;
         let found = walk::resolve(&mut scratch, len, self.dirfd, self.follow);
         self.scratch = Some(scratch);
-        match found? {
-            Some(spot) => self.spot = spot,
-            None => return Ok(false),
-        }
+        self.spot = found?;
         Ok(before != World::Host || !self.spot.is_host())
     }
 }

@@ -13,17 +13,15 @@ use crate::section::section;
 use crate::world;
 
 /// Resolves the path of `len` bytes in `scratch.path` against `dirfd`. The spot's path lies in
-/// `scratch.place`. `None`: the walk came to an end where neither world can say more than it did.
-pub fn resolve(scratch: &mut Scratch, len: usize, dirfd: i32, follow: bool) -> Result<Option<Spot>, Ret> {
+/// `scratch.place`. An error is that of a name on the way.
+pub fn resolve(scratch: &mut Scratch, len: usize, dirfd: i32, follow: bool) -> Result<Spot, Ret> {
     let buffers = scratch.buffers();
     let place_len = if buffers.path[0] == b'/' { 0 } else { path::directory(dirfd, &mut buffers.place)? };
     // The root is the empty string here: every place is a row of "/name".
     let place_len = if place_len == 1 { 0 } else { place_len };
     let mut walk = Walker { buffers, at: 0, end: len, place: place_len, links: 0 };
-    if !walk.run(follow)? {
-        return Ok(None);
-    }
-    walk.spot().map(Some)
+    walk.run(follow)?;
+    walk.spot()
 }
 
 struct Walker<'a> {
@@ -37,20 +35,20 @@ struct Walker<'a> {
 }
 
 impl Walker<'_> {
-    /// False: a name on the way does not exist.
-    fn run(&mut self, follow: bool) -> Result<bool, Ret> {
+    fn run(&mut self, follow: bool) -> Result<(), Ret> {
         loop {
             while self.at < self.end && self.buffers.path[self.at] == b'/' {
                 self.at += 1;
             }
             if self.at == self.end {
-                return Ok(true);
+                return Ok(());
             }
             let name_end = self.name_end();
             let (from, to) = (self.at, name_end);
             match &self.buffers.path[from..to] {
                 b"." => self.at = to,
                 b".." => {
+                    self.check_directory()?;
                     self.cut_name();
                     self.at = to;
                 }
@@ -59,10 +57,8 @@ impl Walker<'_> {
                     self.at = to;
                     // A slash behind the last name makes it followed.
                     let last = self.at == self.end;
-                    let found = if last && !follow { true } else { self.follow_link()? };
-                    // A last name that is not there may be about to be made.
-                    if !found && !last {
-                        return Ok(false);
+                    if !last || follow {
+                        self.follow_link(last)?;
                     }
                 }
             }
@@ -92,12 +88,14 @@ impl Walker<'_> {
         Ok(())
     }
 
-    /// If the place is a symlink: puts its target before what is left of the path. False: nothing is there.
-    fn follow_link(&mut self) -> Result<bool, Ret> {
+    /// If the place is a symlink: puts its target before what is left of the path.
+    fn follow_link(&mut self, last: bool) -> Result<(), Ret> {
         let n = self.read_link();
         if n <= 0 {
-            // The directories above a mount's path need not exist on the host.
-            return Ok(n == EINVAL || world::is_above_mount(&self.buffers.place[..self.place]));
+            // A last name that is not there may be about to be made; the directories above a mount's path
+            // need not exist on the host.
+            let fine = n == EINVAL || last || world::is_above_mount(&self.buffers.place[..self.place]);
+            return if fine { Ok(()) } else { Err(n) };
         }
         let n = n as usize;
         self.links += 1;
@@ -119,19 +117,32 @@ impl Walker<'_> {
         } else {
             self.cut_name();
         }
-        Ok(true)
+        Ok(())
     }
 
     fn read_link(&mut self) -> Ret {
         let Ok(spot) = self.spot() else { return 0 };
         let target = self.buffers.link.as_mut_ptr() as usize;
-        if spot.is_host() {
-            return host::call(libc::SYS_readlinkat, &[AT_FDCWD as usize, spot.path, target, PATH_MAX]);
+        ask(&spot, libc::SYS_readlinkat, [target, PATH_MAX])
+    }
+
+    /// `..` is looked up in a directory that may be searched: "place/." says whether it is one.
+    fn check_directory(&mut self) -> Result<(), Ret> {
+        if self.place + 3 > PATH_MAX {
+            return Err(ENAMETOOLONG);
         }
-        section(|door| match spot.kernel_at(door) {
-            Ok((dirfd, path)) => door.call(libc::SYS_readlinkat, &[dirfd, path, target, PATH_MAX, 0, 0]),
-            Err(e) => e,
-        })
+        if self.place == 0 || world::is_above_mount(&self.buffers.place[..self.place]) {
+            return Ok(());
+        }
+        self.buffers.place[self.place..self.place + 2].copy_from_slice(b"/.");
+        self.place += 2;
+        let r = self.spot().map_or_else(|e| e, |spot| ask(&spot, libc::SYS_faccessat, [0, 0]));
+        self.place -= 2;
+        if r < 0 {
+            Err(r)
+        } else {
+            Ok(())
+        }
     }
 
     /// The place as a spot. A final slash of the path is kept: it demands a directory.
@@ -155,4 +166,15 @@ impl Walker<'_> {
             None => Spot { world: World::Host, dirfd: AT_FDCWD, path: start },
         })
     }
+}
+
+/// `nr(dirfd, path, rest...)` in the world of `spot`.
+fn ask(spot: &Spot, nr: i64, rest: [usize; 2]) -> Ret {
+    if spot.is_host() {
+        return host::call(nr, &[AT_FDCWD as usize, spot.path, rest[0], rest[1]]);
+    }
+    section(|door| match spot.kernel_at(door) {
+        Ok((dirfd, path)) => door.call(nr, &[dirfd, path, rest[0], rest[1], 0, 0]),
+        Err(e) => e,
+    })
 }

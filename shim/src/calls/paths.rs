@@ -2,7 +2,7 @@
 //! Calls with one path: the *at forms, and the older ones, which are special cases of them.
 
 use crate::calls::Call;
-use crate::errno::{EBUSY, ENOSYS};
+use crate::errno::{EBUSY, EISDIR, ENOSYS};
 use crate::host::{self, Args, Ret};
 use crate::path::{with_path, AT_FDCWD};
 use crate::report::say_once;
@@ -39,7 +39,7 @@ fn removing(nr: i64, args: Args) -> Ret {
             return host::forward(nr as usize, &args);
         }
         if spot.is_mount_root() {
-            return EBUSY;
+            return if args[2] & libc::AT_REMOVEDIR as usize != 0 { EBUSY } else { EISDIR };
         }
         section(|door| match spot.kernel_at(door) {
             Ok((dirfd, path)) => {
