@@ -5,9 +5,9 @@
 use crate::errno::ENOENT;
 use crate::fd::{self, KERNEL};
 use crate::host::Ret;
-use crate::path::{directory, Spot, World};
+use crate::path::{directory, Spot};
 use crate::scratch::{Scratch, PATH_MAX};
-use crate::{user, world};
+use crate::user;
 
 const PREFIXES: [&[u8]; 3] = [b"/proc/self/fd/", b"/proc/thread-self/fd/", b"/dev/fd/"];
 const STANDARD: [(&[u8], usize); 3] = [(b"/dev/stdin", 0), (b"/dev/stdout", 1), (b"/dev/stderr", 2)];
@@ -38,16 +38,8 @@ pub fn through(scratch: &mut Scratch, len: usize) -> Result<Option<Spot>, Ret> {
     }
     buffers.place[n..n + rest].copy_from_slice(&buffers.path[end..len]);
     buffers.place[n + rest] = 0;
-    let place = &buffers.place[..n + rest];
-    Ok(match world::find_mount(place) {
-        Some((index, at)) if at == place.len() => {
-            Some(Spot { world: World::Mount(index), dirfd: -1, path: c".".as_ptr() as usize })
-        }
-        Some((index, at)) => {
-            Some(Spot { world: World::Mount(index), dirfd: -1, path: place.as_ptr() as usize + at })
-        }
-        None => None,
-    })
+    let spot = Spot::of_place(&buffers.place[..n + rest]);
+    Ok((!spot.is_host()).then_some(spot))
 }
 
 /// readlink of such a name: the file's path, cut to `size` as readlink(2) does.

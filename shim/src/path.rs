@@ -18,6 +18,10 @@ use crate::{cwd, fd, magic, user, walk, world};
 
 pub const AT_FDCWD: i32 = libc::AT_FDCWD;
 
+/// The root of a mount, relative to itself. Statics: their addresses are compared.
+static ROOT: [u8; 2] = *b".\0";
+static ROOT_AS_DIRECTORY: [u8; 3] = *b"./\0";
+
 /// A directory descriptor and a path, to be handed to one of the two kernels.
 #[derive(Clone, Copy)]
 pub struct Spot {
@@ -49,9 +53,30 @@ impl Spot {
         self.world == World::Host
     }
 
+    /// Where an absolute path without `..` lies by its name alone. A NUL has to follow `place`, and it has to
+    /// stay where it is as long as the spot is used.
+    pub fn of_place(place: &[u8]) -> Spot {
+        match world::find_mount(place) {
+            None => Spot { world: World::Host, dirfd: AT_FDCWD, path: place.as_ptr() as usize },
+            Some((index, rest)) => {
+                let path = match (rest == place.len(), place.last()) {
+                    (true, Some(b'/')) => ROOT_AS_DIRECTORY.as_ptr() as usize,
+                    (true, _) => ROOT.as_ptr() as usize,
+                    _ => place[rest..].as_ptr() as usize,
+                };
+                Spot { world: World::Mount(index), dirfd: -1, path }
+            }
+        }
+    }
+
     /// Whether the path is the root of a mount itself.
     pub fn is_mount_root(&self) -> bool {
-        matches!(self.world, World::Mount(_)) && self.path == c".".as_ptr() as usize
+        self.path == ROOT.as_ptr() as usize || self.has_slash_behind_root()
+    }
+
+    /// The same, if it was named with a slash behind.
+    pub fn has_slash_behind_root(&self) -> bool {
+        self.path == ROOT_AS_DIRECTORY.as_ptr() as usize
     }
 }
 
@@ -98,9 +123,9 @@ pub fn route(dirfd: usize, path: usize, follow: bool) -> Result<Walk, Ret> {
             }
         }
         let text = &scratch.path()[..len];
-        if let Some((index, rest)) = world::find_mount(text) {
-            let path = if rest == len { c".".as_ptr() as usize } else { text[rest..].as_ptr() as usize };
-            walk.spot = Spot { world: World::Mount(index), dirfd: -1, path };
+        let spot = Spot::of_place(text);
+        if !spot.is_host() {
+            walk.spot = spot;
             walk.scratch = Some(scratch);
             return Ok(walk);
         }

@@ -7,7 +7,7 @@
 
 use crate::errno::{EINVAL, ELOOP, ENAMETOOLONG};
 use crate::host::{self, Ret};
-use crate::path::{self, Spot, World, AT_FDCWD, MAX_SYMLINKS};
+use crate::path::{self, Spot, AT_FDCWD, MAX_SYMLINKS};
 use crate::scratch::{Buffers, Scratch, PATH_MAX};
 use crate::section::section;
 use crate::world;
@@ -55,9 +55,9 @@ impl Walker<'_> {
                 _ => {
                     self.append(from, to)?;
                     self.at = to;
+                    let last = self.buffers.path[to..self.end].iter().all(|&b| b == b'/');
                     // A slash behind the last name makes it followed.
-                    let last = self.at == self.end;
-                    if !last || follow {
+                    if !last || follow || to != self.end {
                         self.follow_link(last)?;
                     }
                 }
@@ -156,15 +156,7 @@ impl Walker<'_> {
             len += 1;
         }
         self.buffers.place[len] = 0;
-        let place = &self.buffers.place[..len];
-        let start = place.as_ptr() as usize;
-        Ok(match world::find_mount(place) {
-            Some((index, rest)) if rest == len => {
-                Spot { world: World::Mount(index), dirfd: -1, path: c".".as_ptr() as usize }
-            }
-            Some((index, rest)) => Spot { world: World::Mount(index), dirfd: -1, path: start + rest },
-            None => Spot { world: World::Host, dirfd: AT_FDCWD, path: start },
-        })
+        Ok(Spot::of_place(&self.buffers.place[..len]))
     }
 }
 

@@ -5,7 +5,7 @@
 //! table does at that number is seen by nobody else.
 
 use crate::calls::Call;
-use crate::errno::{EBADF, EINVAL};
+use crate::errno::{EBADF, EINVAL, EISDIR};
 use crate::fd::{self, EPOLL_EMPTY, HOST, KERNEL, RESERVED};
 use crate::host::{self, Args, Ret};
 use crate::path::{with_path, AT_FDCWD};
@@ -70,6 +70,9 @@ fn open_at(args: Args) -> Ret {
         if spot.is_host() {
             (args[0], args[1]) = (spot.dirfd as usize, spot.path);
             return host::forward(libc::SYS_openat as usize, &args);
+        }
+        if flags & libc::O_CREAT as usize != 0 && spot.has_slash_behind_root() {
+            return EISDIR;
         }
         section(|door| {
             let (dirfd, path) = match spot.kernel_at(door) {

@@ -2,9 +2,9 @@
 //! Calls with two names: rename, link, symlink.
 
 use crate::calls::Call;
-use crate::errno::{EBUSY, EXDEV};
+use crate::errno::{EACCES, EBUSY, EFAULT, ELOOP, ENAMETOOLONG, ENOTDIR, EXDEV};
 use crate::host::{self, Ret};
-use crate::path::{with_path, with_two_paths, AT_FDCWD};
+use crate::path::{with_path, with_two_paths, Spot, AT_FDCWD};
 use crate::section::section;
 
 const CWD: usize = AT_FDCWD as usize;
@@ -29,10 +29,33 @@ fn two(nr: i64, args: [usize; 5], follow_first: bool, roots_stay: bool) -> Ret {
                     }
                 })
             }
-            // As between any two mounts. A name that does not exist is reported by what follows: mv copies.
-            _ => EXDEV,
+            // As between any two mounts, once it is clear that both names can be looked up at all. A name that
+            // does not exist is reported by what follows: mv copies.
+            _ => match (name_error(from), name_error(to)) {
+                (0, 0) => EXDEV,
+                (0, e) | (e, _) => e,
+            },
         }
     })
+}
+
+/// The error of the way to a name, 0 for none; whether there is such a name does not matter.
+fn name_error(spot: &Spot) -> Ret {
+    let mut byte = 0u8;
+    let to = &raw mut byte as usize;
+    let r = if spot.is_host() {
+        host::call(libc::SYS_readlinkat, &[spot.dirfd as usize, spot.path, to, 1])
+    } else {
+        section(|door| match spot.kernel_at(door) {
+            Ok((dirfd, path)) => door.call(libc::SYS_readlinkat, &[dirfd, path, to, 1, 0, 0]),
+            Err(e) => e,
+        })
+    };
+    if matches!(r, ENOTDIR | EACCES | ELOOP | ENAMETOOLONG | EFAULT) {
+        r
+    } else {
+        0
+    }
 }
 
 /// rename(2)
