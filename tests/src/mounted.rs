@@ -17,7 +17,6 @@ pub struct Mounted {
     pub artifacts: Artifacts,
     /// What follows the path in the mount setting, such as `:ro`.
     pub options: &'static str,
-    _stock: Stock,
 }
 
 impl Mounted {
@@ -35,7 +34,7 @@ impl Mounted {
         let stock = Stock::default();
         let fixture = stock.fixture(kind);
         fixture.settle_rooms(mountpoint);
-        Mounted { fixture, artifacts: artifacts::get(), options: "", _stock: stock }
+        Mounted { fixture, artifacts: artifacts::get(), options: "" }
     }
 
     /// The mount path.
