@@ -42,6 +42,7 @@ pub fn exit_thread(nr: usize, args: &Args) -> Ret {
 
 /// Ends the kernel if one runs. The calling thread makes no kernel call after this.
 pub fn unmount_all() {
+    world::stay_if_ending();
     if world::is_up() {
         last_section(world::shut_down);
     }
@@ -49,6 +50,7 @@ pub fn unmount_all() {
 
 /// The same before an exec, which may fail: then the thread goes on, without a kernel.
 pub fn unmount_for_exec() {
+    world::stay_if_ending();
     if !world::is_up() {
         return;
     }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The kernel of this process: booted on the first call that needs it, its mounts, its end.
 //!
-//! States: NONE -> BOOTING -> UP -> DOWN, or LOST in a child of fork. Only UP lets a call through.
+//! States: NONE -> UP -> ENDING -> DOWN, LOST in a child of fork, FAILED if it did not boot. Only UP lets a call
+//! through. ENDING is the end of the process (or an exec): Linux takes its other threads away inside their
+//! calls, so here they wait for ever. DOWN follows only where an exec failed.
 #![allow(unsafe_code)]
 
 use core::ffi::CStr;
@@ -26,6 +28,7 @@ const UP: u32 = 1;
 const DOWN: u32 = 2;
 const LOST: u32 = 3;
 const FAILED: u32 = 4;
+const ENDING: u32 = 5;
 
 static STATE: AtomicU32 = AtomicU32::new(NONE);
 static KERNEL: OnceCell<&'static Kernel> = OnceCell::new();
@@ -33,6 +36,8 @@ static KERNEL: OnceCell<&'static Kernel> = OnceCell::new();
 static FAILURE: AtomicI32 = AtomicI32::new(0);
 /// The process that the kernel was started in.
 static OWNER: AtomicU32 = AtomicU32::new(0);
+/// The thread that ends it.
+static ENDER: AtomicU32 = AtomicU32::new(0);
 /// Threads that have a task.
 static TASKS: AtomicU32 = AtomicU32::new(0);
 /// Boot, mounting and shutdown, one at a time.
@@ -74,6 +79,10 @@ pub fn kernel(thread: &mut Thread) -> Result<&'static Kernel, Ret> {
                 "after fork, the parent process's kernel is not reachable: calls into its mounts and \
                  sockets fail with EIO; exec a program to give it a kernel of its own"
             );
+            Err(EIO)
+        }
+        ENDING => {
+            stay();
             Err(EIO)
         }
         FAILED => Err(FAILURE.load(Ordering::Relaxed) as Ret),
@@ -303,6 +312,7 @@ pub fn mount_root(kernel: &'static Kernel, thread: &mut Thread, index: usize) ->
         return Ok(root);
     }
     let _change = CHANGE.hold();
+    stay_if_ending();
     let root = state.root.load(Ordering::Acquire);
     if root >= 0 {
         return Ok(root);
@@ -453,6 +463,8 @@ pub fn shut_down(thread: &mut Thread) {
         return;
     }
     let Some(kernel) = KERNEL.get() else { return };
+    ENDER.store(host::ids().1 as u32, Ordering::Relaxed);
+    STATE.store(ENDING, Ordering::Release);
     if adopt(kernel, thread).is_ok() {
         // SAFETY: the task is this thread's.
         if let Err(e) = unsafe { kernel.shutdown(thread.task) } {
@@ -460,7 +472,36 @@ pub fn shut_down(thread: &mut Thread) {
         }
         report_write_error(kernel);
     }
-    STATE.store(DOWN, Ordering::Release);
+}
+
+/// The process goes on after all: the exec failed. Its threads get EIO from now on.
+pub fn end_failed() {
+    if STATE.compare_exchange(ENDING, DOWN, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+        let op = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
+        host::call(libc::SYS_futex, &[STATE.as_ptr() as usize, op as usize, i32::MAX as usize]);
+    }
+}
+
+/// Where a thread stays whose process is being ended by another: it must not return to the program, which
+/// would see its calls fail, nor end the process with a status of its own.
+#[inline]
+pub fn stay_if_ending() {
+    if STATE.load(Ordering::Acquire) == ENDING {
+        stay();
+    }
+}
+
+#[cold]
+fn stay() {
+    if ENDER.load(Ordering::Relaxed) == host::ids().1 as u32 {
+        return;
+    }
+    let mask = host::set_sigmask(!0);
+    while STATE.load(Ordering::Acquire) == ENDING {
+        let op = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
+        host::call(libc::SYS_futex, &[STATE.as_ptr() as usize, op as usize, ENDING as usize, 0]);
+    }
+    host::set_sigmask(mask);
 }
 
 /// In the child of a fork of a kernel at rest: the copy is a kernel of its own.

@@ -54,6 +54,7 @@ fn launch(dirfd: usize, path: usize, argv: usize, envp: usize, flags: usize) -> 
     life::unmount_for_exec();
     let r = host::call(libc::SYS_execveat, &[dirfd, path, argv, environment.address(envp), flags]);
     if was_up {
+        world::end_failed();
         say!("exec failed after the mounts were given up: calls into them fail with EIO from now on");
     }
     r
