@@ -60,6 +60,19 @@ everyone! {
     fn signals() { as_native(program!("signals")); }
     fn a_timer_during_a_write_load() { as_native(program!("timer")); }
 
+    fn names_in_proc() { as_native(program!("procfd")); }
+
+    fn a_database() {
+        let mounted = Mounted::new(Kind::Empty);
+        let script = include_str!("../programs/sqlite.py");
+        let native = mounted.fixture.dir(Side::Native).display().to_string();
+        said_ok("natively", &Run::new(["python3", "-c", script, &native]).output());
+        let outcome = mounted.run(["python3", "-c", script, &mounted.dir()]).output();
+        said_ok("through the shim", &outcome);
+        assert_eq!(outcome.err(), "");
+        mounted.check();
+    }
+
     fn forks_amid_the_work_of_other_threads() { as_native(program!("crowd")); }
 
     fn whoever_the_process_becomes() {

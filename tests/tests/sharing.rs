@@ -158,6 +158,37 @@ everyone! {
         }
     }
 
+    fn twenty_programs_at_once() {
+        let mounted = Mounted::new(Kind::Basic);
+        let copy = |number: usize| {
+            let (from, to) = (format!("{}/big.dat", mounted.dir()), format!("{}/copy{number}", mounted.dir()));
+            mounted.run(["cp", &from, &to]).output()
+        };
+        let done: Vec<Outcome> = std::thread::scope(|scope| {
+            let running: Vec<_> = (0..20).map(|number| scope.spawn(move || copy(number))).collect();
+            running.into_iter().map(|run| run.join().expect("a run")).collect()
+        });
+        mounted.check();
+        let whole = mounted.content("big.dat");
+        for (number, outcome) in done.iter().enumerate() {
+            match outcome.status.as_str() {
+                "exit 0" => assert!(mounted.content(&format!("copy{number}")) == whole, "copy {number}"),
+                _ => assert!(outcome.err().contains("Device or resource busy") && outcome.err().contains("in use by"), "{}", outcome.err()),
+            }
+        }
+        assert!(done.iter().any(|outcome| outcome.status == "exit 0"), "nobody got the image");
+    }
+
+    fn an_open_file_does_not_outlive_exec() {
+        let mounted = Mounted::new(Kind::Basic);
+        let script = format!("exec 3<{0}/hello.txt; exec cat {0}/dir/a <&3 - ", mounted.dir());
+        let outcome = mounted.run(["bash", "-c", &script]).output();
+        assert_eq!((outcome.status.as_str(), outcome.out().as_str()), ("exit 1", "file a\n"), "{}", outcome.err());
+        assert!(outcome.err().contains("cat: -: Input/output error"), "{}", outcome.err());
+        assert_eq!(our_lines(&outcome).len(), 1, "{}", outcome.err());
+        mounted.check();
+    }
+
     fn exec_in_a_row() {
         let mounted = Mounted::new(Kind::Basic);
         let script = format!("cd {}/dir; read x < a; exec bash -c 'read y < b; pwd; exec cat sub/c'", mounted.dir());

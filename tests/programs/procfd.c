@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The names that /proc gives to open files and to the current directory. */
+#include "fact.h"
+
+static void is(const char *link, const char *expected)
+{
+	char got[PATH_MAX] = "";
+
+	CHECK(readlink(link, got, sizeof(got) - 1) > 0);
+	if (strcmp(got, expected)) {
+		printf("%s is %s, not %s\n", link, got, expected);
+		fflush(stdout);
+		_exit(1);
+	}
+}
+
+static int check(void)
+{
+	char link[64], bytes[64], own[64];
+	int fd = open(at(D, "hello.txt"), O_RDONLY), dir = open(at(D, "dir"), O_RDONLY | O_DIRECTORY), host = open(at(H, "host.txt"), O_RDONLY), again;
+
+	CHECK(fd >= 0 && dir >= 0 && host >= 0);
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	is(link, at(D, "hello.txt"));
+	snprintf(own, sizeof(own), "/proc/%d/fd/%d", getpid(), fd);
+	is(own, at(D, "hello.txt"));
+	CHECK((again = open(link, O_RDONLY)) >= 0 && read(again, bytes, 64) == 14 && !memcmp(bytes, "Hello", 5) && !close(again));
+	snprintf(link, sizeof(link), "/dev/fd/%d", fd);
+	CHECK((again = open(link, O_RDONLY)) >= 0 && read(again, bytes, 64) == 14 && !close(again));
+	struct stat st, st2;
+	CHECK(!stat(link, &st) && !fstat(fd, &st2) && st.st_ino == st2.st_ino && st.st_size == 14);
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", dir);
+	is(link, at(D, "dir"));
+	snprintf(link, sizeof(link), "/proc/self/fd/%d/a", dir);
+	CHECK((again = open(link, O_RDONLY)) >= 0 && read(again, bytes, 64) == 7 && !close(again));
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", host);
+	is(link, at(H, "host.txt"));
+	CHECK(!chdir(at(D, "dir/sub")));
+	is("/proc/self/cwd", at(D, "dir/sub"));
+	CHECK(!access("/proc/self/cwd/c", R_OK) && !chdir(H));
+	is("/proc/self/cwd", H);
+	/* a nameless file gets a name */
+	int nameless = open(D, O_TMPFILE | O_RDWR, 0600);
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", nameless);
+	CHECK(nameless >= 0 && write(nameless, "named", 5) == 5 && !linkat(AT_FDCWD, link, AT_FDCWD, at(D, "named"), AT_SYMLINK_FOLLOW));
+	CHECK(!stat(at(D, "named"), &st) && st.st_size == 5);
+	/* standard input from the directory under test, by its names */
+	CHECK(dup2(fd, 0) == 0 && (again = open("/dev/stdin", O_RDONLY)) >= 0 && read(again, bytes, 64) == 14 && !close(again));
+	int count = 0;
+	DIR *fds = opendir("/proc/self/fd");
+	while (readdir(fds))
+		count++;
+	CHECK(count >= 8 && !closedir(fds));
+	return 0;
+}
