@@ -6,7 +6,7 @@ use crate::host::Ret;
 macro_rules! errnos {
     ($($name:ident)*) => { $(pub const $name: Ret = -(libc::$name as Ret);)* };
 }
-errnos!(EPERM ENOENT EINTR EIO EBADF EACCES EFAULT EBUSY EXDEV ENODEV ENOTDIR EISDIR EINVAL EMFILE EPIPE ENAMETOOLONG
+errnos!(EPERM ENOENT EINTR EIO EBADF EACCES EFBIG EFAULT EBUSY EXDEV ENODEV ENOTDIR EISDIR EINVAL EMFILE EPIPE ENAMETOOLONG
         ENOSYS ELOOP ENOMEM);
 
 /// Restart codes that leave the kernel library raw (include/linux/errno.h): not for the application.
@@ -24,6 +24,7 @@ pub fn name(ret: Ret) -> &'static str {
         libc::ENXIO => "no such device or address (ENXIO)",
         libc::EACCES => "permission denied (EACCES)",
         libc::EBUSY => "device or resource busy (EBUSY)",
+        libc::EFBIG => "file too large (EFBIG)",
         libc::EDQUOT => "disk quota exceeded (EDQUOT)",
         libc::ENODEV => "no such device (ENODEV)",
         libc::ENOTDIR => "not a directory (ENOTDIR)",

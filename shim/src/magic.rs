@@ -4,7 +4,7 @@
 
 use crate::errno::ENOENT;
 use crate::fd::{self, KERNEL};
-use crate::host::Ret;
+use crate::host::{self, Ret};
 use crate::path::{directory, Spot};
 use crate::scratch::{Scratch, PATH_MAX};
 use crate::user;
@@ -12,12 +12,24 @@ use crate::user;
 const PREFIXES: [&[u8]; 3] = [b"/proc/self/fd/", b"/proc/thread-self/fd/", b"/dev/fd/"];
 const STANDARD: [(&[u8], usize); 3] = [(b"/dev/stdin", 0), (b"/dev/stdout", 1), (b"/dev/stderr", 2)];
 
+/// Length of "/proc/PID/fd/" if `path` begins so with the id of this process.
+fn own_directory(path: &[u8]) -> Option<usize> {
+    let pid = path.strip_prefix(b"/proc/")?;
+    let digits = pid.iter().take_while(|b| b.is_ascii_digit()).count();
+    let number: usize = core::str::from_utf8(&pid[..digits]).ok()?.parse().ok()?;
+    let fds = pid[digits..].starts_with(b"/fd/");
+    (fds && number == host::ids().0).then_some(b"/proc/".len() + digits + b"/fd/".len())
+}
+
 /// The kernel descriptor that `path` names, and where the rest of the path begins.
 fn named(path: &[u8]) -> Option<(usize, usize)> {
     let (number, end) = match STANDARD.iter().find(|(name, _)| *name == path) {
         Some((name, number)) => (*number, name.len()),
         None => {
-            let start = PREFIXES.iter().find(|p| path.starts_with(p))?.len();
+            let start = match PREFIXES.iter().find(|p| path.starts_with(p)) {
+                Some(prefix) => prefix.len(),
+                None => own_directory(path)?,
+            };
             let digits = path[start..].iter().take_while(|b| b.is_ascii_digit()).count();
             let number = core::str::from_utf8(&path[start..start + digits]).ok()?.parse().ok()?;
             (number, start + digits)

@@ -15,7 +15,7 @@ use lkl::{Disk, DiskError, Kernel, Source};
 use once_cell::sync::OnceCell;
 use stowaway_config::{mount_flags, KernelLog, Mount, Net};
 
-use crate::errno::{self, EBUSY, EINVAL, EIO, ENOMEM};
+use crate::errno::{self, EBUSY, EFBIG, EINVAL, EIO, ENOMEM};
 use crate::host::Ret;
 use crate::lock::Lock;
 use crate::report::{say, say_once, Line};
@@ -351,6 +351,11 @@ fn mount_now(
                 drop_disk(disk);
                 return Err(complain(&image, EINVAL, state, "not a file system that is known here"));
             }
+            if !read_only && disk.bytes() > file_size_limit() {
+                drop_disk(disk);
+                let why = "larger than the file size limit (ulimit -f), writing to it would fail";
+                return Err(complain(&image, EFBIG, state, why));
+            }
             // SAFETY: the task is this thread's; the disk's descriptor stays open (reserved).
             match unsafe { kernel.attach_disk(thread.task, &disk) } {
                 Ok(number) => {
@@ -400,6 +405,13 @@ fn with_defaults(mount: &Mount, data: String) -> String {
         return if data.is_empty() { "mode=1777".into() } else { format!("{data},mode=1777") };
     }
     data
+}
+
+/// RLIMIT_FSIZE in bytes: the host holds our writes to an image against it.
+fn file_size_limit() -> u64 {
+    let mut limit = [u64::MAX; 2];
+    host::call(libc::SYS_prlimit64, &[0, libc::RLIMIT_FSIZE as usize, 0, limit.as_mut_ptr() as usize]);
+    limit[0]
 }
 
 /// Closes an image that was opened in vain.
