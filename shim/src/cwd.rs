@@ -15,7 +15,7 @@ use crate::host::Ret;
 use crate::scratch::PATH_MAX;
 use crate::section::{section, Door};
 use crate::settings::settings;
-use crate::world;
+use crate::{places, world};
 
 /// Whose the current directory is (a class of `fd`).
 static CLASS: AtomicU8 = AtomicU8::new(fd::HOST);
@@ -97,7 +97,7 @@ pub fn is_parked() -> bool {
 /// First thing in a section: back into the directory that was parked.
 pub fn enter(door: &mut Door<'_>) -> Result<(), Ret> {
     let Some(name) = name() else { return Ok(()) };
-    let (index, rest) = world::find_mount(name).ok_or(ENOENT)?;
+    let (index, rest) = places::find_mount(name).ok_or(ENOENT)?;
     let root = door.mount_root(index)? as usize;
     let mut path = [0u8; PATH_MAX];
     path[..name.len() - rest].copy_from_slice(&name[rest..]);

@@ -12,7 +12,7 @@ use core::ffi::{c_char, c_int, c_uint, c_void};
 
 use libc::{dev_t, gid_t, mode_t, off_t, size_t, ssize_t, uid_t};
 
-use crate::dispatch::dispatch;
+use crate::cancel;
 use crate::host::Ret;
 
 /// errno and -1, made here and nowhere else (musl's `__syscall_ret`).
@@ -59,8 +59,23 @@ macro_rules! hooks {
                 let given: &[usize] = &[$(Word::word($arg)),*];
                 let mut args = [0; 6];
                 args[..given.len()].copy_from_slice(given);
-                report(dispatch(libc::$nr as usize, &args, None)) as $r
+                report(cancel::plain(libc::$nr as usize, &args)) as $r
             }
+        }
+    )* };
+}
+
+// The cancellation points among the names (as in glibc: pthreads(7), and what Linux adds) are not redhook's:
+// what it generates is no function that may be unwound, and a cancelled thread leaves them so.
+macro_rules! points {
+    ($($name:ident ($($v:ident: $t:ty),*) -> $r:ty = $nr:ident ($($arg:expr),*);)*) => { $(
+        #[no_mangle]
+        pub unsafe extern "C-unwind" fn $name($($v: $t),*) -> $r {
+            let given: &[usize] = &[$(Word::word($arg)),*];
+            let mut args = [0; 6];
+            args[..given.len()].copy_from_slice(given);
+            // SAFETY: this function may be unwound and owns nothing.
+            report(unsafe { cancel::point(libc::$nr as usize, &args) }) as $r
         }
     )* };
 }
@@ -75,40 +90,15 @@ type Iov = *const libc::iovec;
 const HIGH: usize = 0;
 
 hooks! {
-    // Descriptors. open's mode is an unused register when it was not passed.
-    open/hook_open(path: Path, flags: c_int, mode: mode_t) -> c_int = SYS_open(path, flags, mode);
-    open64/hook_open64(path: Path, flags: c_int, mode: mode_t) -> c_int = SYS_open(path, flags | libc::O_LARGEFILE, mode);
-    openat/hook_openat(dir: c_int, path: Path, flags: c_int, mode: mode_t) -> c_int = SYS_openat(dir, path, flags, mode);
-    openat64/hook_openat64(dir: c_int, path: Path, flags: c_int, mode: mode_t) -> c_int = SYS_openat(dir, path, flags | libc::O_LARGEFILE, mode);
-    creat/hook_creat(path: Path, mode: mode_t) -> c_int = SYS_creat(path, mode);
-    creat64/hook_creat64(path: Path, mode: mode_t) -> c_int = SYS_creat(path, mode);
-    close/hook_close(fd: c_int) -> c_int = SYS_close(fd);
+    // Descriptors
     close_range/hook_close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int = SYS_close_range(first, last, flags);
     dup/hook_dup(fd: c_int) -> c_int = SYS_dup(fd);
     dup2/hook_dup2(old: c_int, new: c_int) -> c_int = SYS_dup2(old, new);
     dup3/hook_dup3(old: c_int, new: c_int, flags: c_int) -> c_int = SYS_dup3(old, new, flags);
-    fcntl/hook_fcntl(fd: c_int, command: c_int, arg: usize) -> c_int = SYS_fcntl(fd, command, arg);
-    fcntl64/hook_fcntl64(fd: c_int, command: c_int, arg: usize) -> c_int = SYS_fcntl(fd, command, arg);
     ioctl/hook_ioctl(fd: c_int, request: u64, arg: usize) -> c_int = SYS_ioctl(fd, request, arg);
     // Data
-    read/hook_read(fd: c_int, to: Room, n: size_t) -> ssize_t = SYS_read(fd, to, n);
-    write/hook_write(fd: c_int, from: Bytes, n: size_t) -> ssize_t = SYS_write(fd, from, n);
-    pread/hook_pread(fd: c_int, to: Room, n: size_t, at: off_t) -> ssize_t = SYS_pread64(fd, to, n, at);
-    pread64/hook_pread64(fd: c_int, to: Room, n: size_t, at: off_t) -> ssize_t = SYS_pread64(fd, to, n, at);
-    pwrite/hook_pwrite(fd: c_int, from: Bytes, n: size_t, at: off_t) -> ssize_t = SYS_pwrite64(fd, from, n, at);
-    pwrite64/hook_pwrite64(fd: c_int, from: Bytes, n: size_t, at: off_t) -> ssize_t = SYS_pwrite64(fd, from, n, at);
-    readv/hook_readv(fd: c_int, iov: Iov, n: c_int) -> ssize_t = SYS_readv(fd, iov, n);
-    writev/hook_writev(fd: c_int, iov: Iov, n: c_int) -> ssize_t = SYS_writev(fd, iov, n);
-    preadv/hook_preadv(fd: c_int, iov: Iov, n: c_int, at: off_t) -> ssize_t = SYS_preadv(fd, iov, n, at, HIGH);
-    preadv64/hook_preadv64(fd: c_int, iov: Iov, n: c_int, at: off_t) -> ssize_t = SYS_preadv(fd, iov, n, at, HIGH);
-    pwritev/hook_pwritev(fd: c_int, iov: Iov, n: c_int, at: off_t) -> ssize_t = SYS_pwritev(fd, iov, n, at, HIGH);
-    pwritev64/hook_pwritev64(fd: c_int, iov: Iov, n: c_int, at: off_t) -> ssize_t = SYS_pwritev(fd, iov, n, at, HIGH);
-    preadv2/hook_preadv2(fd: c_int, iov: Iov, n: c_int, at: off_t, flags: c_int) -> ssize_t = SYS_preadv2(fd, iov, n, at, HIGH, flags);
-    pwritev2/hook_pwritev2(fd: c_int, iov: Iov, n: c_int, at: off_t, flags: c_int) -> ssize_t = SYS_pwritev2(fd, iov, n, at, HIGH, flags);
     sendfile/hook_sendfile(out: c_int, input: c_int, at: *mut off_t, n: size_t) -> ssize_t = SYS_sendfile(out, input, at, n);
     sendfile64/hook_sendfile64(out: c_int, input: c_int, at: *mut off_t, n: size_t) -> ssize_t = SYS_sendfile(out, input, at, n);
-    copy_file_range/hook_copy_file_range(input: c_int, in_at: *mut off_t, out: c_int, out_at: *mut off_t, n: size_t, flags: c_uint) -> ssize_t = SYS_copy_file_range(input, in_at, out, out_at, n, flags);
-    splice/hook_splice(input: c_int, in_at: *mut off_t, out: c_int, out_at: *mut off_t, n: size_t, flags: c_uint) -> ssize_t = SYS_splice(input, in_at, out, out_at, n, flags);
     // Files by descriptor
     lseek/hook_lseek(fd: c_int, at: off_t, whence: c_int) -> off_t = SYS_lseek(fd, at, whence);
     lseek64/hook_lseek64(fd: c_int, at: off_t, whence: c_int) -> off_t = SYS_lseek(fd, at, whence);
@@ -118,14 +108,9 @@ hooks! {
     __fxstat64/hook_fxstat64(_v: c_int, fd: c_int, to: *mut libc::stat) -> c_int = SYS_fstat(fd, to);
     fstatfs/hook_fstatfs(fd: c_int, to: *mut libc::statfs) -> c_int = SYS_fstatfs(fd, to);
     fstatfs64/hook_fstatfs64(fd: c_int, to: *mut libc::statfs) -> c_int = SYS_fstatfs(fd, to);
-    fsync/hook_fsync(fd: c_int) -> c_int = SYS_fsync(fd);
-    fdatasync/hook_fdatasync(fd: c_int) -> c_int = SYS_fdatasync(fd);
     syncfs/hook_syncfs(fd: c_int) -> c_int = SYS_syncfs(fd);
-    sync_file_range/hook_sync_file_range(fd: c_int, at: off_t, n: off_t, flags: c_uint) -> c_int = SYS_sync_file_range(fd, at, n, flags);
     ftruncate/hook_ftruncate(fd: c_int, n: off_t) -> c_int = SYS_ftruncate(fd, n);
     ftruncate64/hook_ftruncate64(fd: c_int, n: off_t) -> c_int = SYS_ftruncate(fd, n);
-    fallocate/hook_fallocate(fd: c_int, mode: c_int, at: off_t, n: off_t) -> c_int = SYS_fallocate(fd, mode, at, n);
-    fallocate64/hook_fallocate64(fd: c_int, mode: c_int, at: off_t, n: off_t) -> c_int = SYS_fallocate(fd, mode, at, n);
     readahead/hook_readahead(fd: c_int, at: off_t, n: size_t) -> ssize_t = SYS_readahead(fd, at, n);
     flock/hook_flock(fd: c_int, op: c_int) -> c_int = SYS_flock(fd, op);
     fchmod/hook_fchmod(fd: c_int, mode: mode_t) -> c_int = SYS_fchmod(fd, mode);
@@ -193,40 +178,95 @@ hooks! {
     socket/hook_socket(family: c_int, kind: c_int, protocol: c_int) -> c_int = SYS_socket(family, kind, protocol);
     bind/hook_bind(fd: c_int, address: Bytes, n: c_uint) -> c_int = SYS_bind(fd, address, n);
     listen/hook_listen(fd: c_int, backlog: c_int) -> c_int = SYS_listen(fd, backlog);
-    accept/hook_accept(fd: c_int, address: Room, n: *mut c_uint) -> c_int = SYS_accept(fd, address, n);
-    accept4/hook_accept4(fd: c_int, address: Room, n: *mut c_uint, flags: c_int) -> c_int = SYS_accept4(fd, address, n, flags);
-    connect/hook_connect(fd: c_int, address: Bytes, n: c_uint) -> c_int = SYS_connect(fd, address, n);
     shutdown/hook_shutdown(fd: c_int, how: c_int) -> c_int = SYS_shutdown(fd, how);
     getsockname/hook_getsockname(fd: c_int, address: Room, n: *mut c_uint) -> c_int = SYS_getsockname(fd, address, n);
     getpeername/hook_getpeername(fd: c_int, address: Room, n: *mut c_uint) -> c_int = SYS_getpeername(fd, address, n);
     getsockopt/hook_getsockopt(fd: c_int, level: c_int, option: c_int, to: Room, n: *mut c_uint) -> c_int = SYS_getsockopt(fd, level, option, to, n);
     setsockopt/hook_setsockopt(fd: c_int, level: c_int, option: c_int, from: Bytes, n: c_uint) -> c_int = SYS_setsockopt(fd, level, option, from, n);
-    send/hook_send(fd: c_int, from: Bytes, n: size_t, flags: c_int) -> ssize_t = SYS_sendto(fd, from, n, flags, 0usize, 0usize);
-    sendto/hook_sendto(fd: c_int, from: Bytes, n: size_t, flags: c_int, to: Bytes, len: c_uint) -> ssize_t = SYS_sendto(fd, from, n, flags, to, len);
-    sendmsg/hook_sendmsg(fd: c_int, message: Bytes, flags: c_int) -> ssize_t = SYS_sendmsg(fd, message, flags);
-    sendmmsg/hook_sendmmsg(fd: c_int, messages: Room, n: c_uint, flags: c_int) -> c_int = SYS_sendmmsg(fd, messages, n, flags);
-    recv/hook_recv(fd: c_int, to: Room, n: size_t, flags: c_int) -> ssize_t = SYS_recvfrom(fd, to, n, flags, 0usize, 0usize);
-    recvfrom/hook_recvfrom(fd: c_int, to: Room, n: size_t, flags: c_int, from: Room, len: *mut c_uint) -> ssize_t = SYS_recvfrom(fd, to, n, flags, from, len);
-    recvmsg/hook_recvmsg(fd: c_int, message: Room, flags: c_int) -> ssize_t = SYS_recvmsg(fd, message, flags);
-    recvmmsg/hook_recvmmsg(fd: c_int, messages: Room, n: c_uint, flags: c_int, timeout: Room) -> c_int = SYS_recvmmsg(fd, messages, n, flags, timeout);
     // Waiting
-    poll/hook_poll(fds: Room, n: u64, timeout: c_int) -> c_int = SYS_poll(fds, n, timeout);
-    select/hook_select(n: c_int, to_read: Room, to_write: Room, except: Room, timeout: Room) -> c_int = SYS_select(n, to_read, to_write, except, timeout);
     epoll_create/hook_epoll_create(size: c_int) -> c_int = SYS_epoll_create(size);
     epoll_create1/hook_epoll_create1(flags: c_int) -> c_int = SYS_epoll_create1(flags);
     epoll_ctl/hook_epoll_ctl(set: c_int, op: c_int, fd: c_int, event: Room) -> c_int = SYS_epoll_ctl(set, op, fd, event);
-    epoll_wait/hook_epoll_wait(set: c_int, events: Room, n: c_int, timeout: c_int) -> c_int = SYS_epoll_wait(set, events, n, timeout);
+}
+
+points! {
+    // open's mode is an unused register when it was not passed.
+    open(path: Path, flags: c_int, mode: mode_t) -> c_int = SYS_open(path, flags, mode);
+    open64(path: Path, flags: c_int, mode: mode_t) -> c_int = SYS_open(path, flags | libc::O_LARGEFILE, mode);
+    openat(dir: c_int, path: Path, flags: c_int, mode: mode_t) -> c_int = SYS_openat(dir, path, flags, mode);
+    openat64(dir: c_int, path: Path, flags: c_int, mode: mode_t) -> c_int = SYS_openat(dir, path, flags | libc::O_LARGEFILE, mode);
+    creat(path: Path, mode: mode_t) -> c_int = SYS_creat(path, mode);
+    creat64(path: Path, mode: mode_t) -> c_int = SYS_creat(path, mode);
+    close(fd: c_int) -> c_int = SYS_close(fd);
+    read(fd: c_int, to: Room, n: size_t) -> ssize_t = SYS_read(fd, to, n);
+    write(fd: c_int, from: Bytes, n: size_t) -> ssize_t = SYS_write(fd, from, n);
+    pread(fd: c_int, to: Room, n: size_t, at: off_t) -> ssize_t = SYS_pread64(fd, to, n, at);
+    pread64(fd: c_int, to: Room, n: size_t, at: off_t) -> ssize_t = SYS_pread64(fd, to, n, at);
+    pwrite(fd: c_int, from: Bytes, n: size_t, at: off_t) -> ssize_t = SYS_pwrite64(fd, from, n, at);
+    pwrite64(fd: c_int, from: Bytes, n: size_t, at: off_t) -> ssize_t = SYS_pwrite64(fd, from, n, at);
+    readv(fd: c_int, iov: Iov, n: c_int) -> ssize_t = SYS_readv(fd, iov, n);
+    writev(fd: c_int, iov: Iov, n: c_int) -> ssize_t = SYS_writev(fd, iov, n);
+    preadv(fd: c_int, iov: Iov, n: c_int, at: off_t) -> ssize_t = SYS_preadv(fd, iov, n, at, HIGH);
+    preadv64(fd: c_int, iov: Iov, n: c_int, at: off_t) -> ssize_t = SYS_preadv(fd, iov, n, at, HIGH);
+    pwritev(fd: c_int, iov: Iov, n: c_int, at: off_t) -> ssize_t = SYS_pwritev(fd, iov, n, at, HIGH);
+    pwritev64(fd: c_int, iov: Iov, n: c_int, at: off_t) -> ssize_t = SYS_pwritev(fd, iov, n, at, HIGH);
+    preadv2(fd: c_int, iov: Iov, n: c_int, at: off_t, flags: c_int) -> ssize_t = SYS_preadv2(fd, iov, n, at, HIGH, flags);
+    pwritev2(fd: c_int, iov: Iov, n: c_int, at: off_t, flags: c_int) -> ssize_t = SYS_pwritev2(fd, iov, n, at, HIGH, flags);
+    copy_file_range(input: c_int, in_at: *mut off_t, out: c_int, out_at: *mut off_t, n: size_t, flags: c_uint) -> ssize_t = SYS_copy_file_range(input, in_at, out, out_at, n, flags);
+    splice(input: c_int, in_at: *mut off_t, out: c_int, out_at: *mut off_t, n: size_t, flags: c_uint) -> ssize_t = SYS_splice(input, in_at, out, out_at, n, flags);
+    fsync(fd: c_int) -> c_int = SYS_fsync(fd);
+    fdatasync(fd: c_int) -> c_int = SYS_fdatasync(fd);
+    sync_file_range(fd: c_int, at: off_t, n: off_t, flags: c_uint) -> c_int = SYS_sync_file_range(fd, at, n, flags);
+    fallocate(fd: c_int, mode: c_int, at: off_t, n: off_t) -> c_int = SYS_fallocate(fd, mode, at, n);
+    fallocate64(fd: c_int, mode: c_int, at: off_t, n: off_t) -> c_int = SYS_fallocate(fd, mode, at, n);
+    accept(fd: c_int, address: Room, n: *mut c_uint) -> c_int = SYS_accept(fd, address, n);
+    accept4(fd: c_int, address: Room, n: *mut c_uint, flags: c_int) -> c_int = SYS_accept4(fd, address, n, flags);
+    connect(fd: c_int, address: Bytes, n: c_uint) -> c_int = SYS_connect(fd, address, n);
+    send(fd: c_int, from: Bytes, n: size_t, flags: c_int) -> ssize_t = SYS_sendto(fd, from, n, flags, 0usize, 0usize);
+    sendto(fd: c_int, from: Bytes, n: size_t, flags: c_int, to: Bytes, len: c_uint) -> ssize_t = SYS_sendto(fd, from, n, flags, to, len);
+    sendmsg(fd: c_int, message: Bytes, flags: c_int) -> ssize_t = SYS_sendmsg(fd, message, flags);
+    sendmmsg(fd: c_int, messages: Room, n: c_uint, flags: c_int) -> c_int = SYS_sendmmsg(fd, messages, n, flags);
+    recv(fd: c_int, to: Room, n: size_t, flags: c_int) -> ssize_t = SYS_recvfrom(fd, to, n, flags, 0usize, 0usize);
+    recvfrom(fd: c_int, to: Room, n: size_t, flags: c_int, from: Room, len: *mut c_uint) -> ssize_t = SYS_recvfrom(fd, to, n, flags, from, len);
+    recvmsg(fd: c_int, message: Room, flags: c_int) -> ssize_t = SYS_recvmsg(fd, message, flags);
+    recvmmsg(fd: c_int, messages: Room, n: c_uint, flags: c_int, timeout: Room) -> c_int = SYS_recvmmsg(fd, messages, n, flags, timeout);
+    poll(fds: Room, n: u64, timeout: c_int) -> c_int = SYS_poll(fds, n, timeout);
+    select(n: c_int, to_read: Room, to_write: Room, except: Room, timeout: Room) -> c_int = SYS_select(n, to_read, to_write, except, timeout);
+    epoll_wait(set: c_int, events: Room, n: c_int, timeout: c_int) -> c_int = SYS_epoll_wait(set, events, n, timeout);
+}
+
+/// A cancellation point where it waits for a lock.
+#[inline]
+unsafe fn fcntl_call(fd: c_int, command: c_int, arg: usize) -> c_int {
+    let args = [Word::word(fd), Word::word(command), arg, 0, 0, 0];
+    if matches!(command, libc::F_SETLKW | libc::F_OFD_SETLKW) {
+        // SAFETY: called by the two functions below, which may be unwound and own nothing.
+        return report(unsafe { cancel::point(libc::SYS_fcntl as usize, &args) }) as c_int;
+    }
+    report(cancel::plain(libc::SYS_fcntl as usize, &args)) as c_int
+}
+
+#[no_mangle]
+pub unsafe extern "C-unwind" fn fcntl(fd: c_int, command: c_int, arg: usize) -> c_int {
+    // SAFETY: as above.
+    unsafe { fcntl_call(fd, command, arg) }
+}
+
+#[no_mangle]
+pub unsafe extern "C-unwind" fn fcntl64(fd: c_int, command: c_int, arg: usize) -> c_int {
+    // SAFETY: as above.
+    unsafe { fcntl_call(fd, command, arg) }
 }
 
 /// posix_fadvise returns the error instead of setting errno (its manual page).
 redhook::hook! {
     unsafe fn posix_fadvise(fd: c_int, at: off_t, n: off_t, advice: c_int) -> c_int => hook_posix_fadvise {
-        -dispatch(libc::SYS_fadvise64 as usize, &[fd as usize, at as usize, n as usize, advice as usize, 0, 0], None) as c_int
+        -cancel::plain(libc::SYS_fadvise64 as usize, &[fd as usize, at as usize, n as usize, advice as usize, 0, 0]) as c_int
     }
 }
 
 redhook::hook! {
     unsafe fn posix_fadvise64(fd: c_int, at: off_t, n: off_t, advice: c_int) -> c_int => hook_posix_fadvise64 {
-        -dispatch(libc::SYS_fadvise64 as usize, &[fd as usize, at as usize, n as usize, advice as usize, 0, 0], None) as c_int
+        -cancel::plain(libc::SYS_fadvise64 as usize, &[fd as usize, at as usize, n as usize, advice as usize, 0, 0]) as c_int
     }
 }

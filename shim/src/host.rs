@@ -5,7 +5,7 @@
 //! name: libc's names are our own hooks, and its `syscall` instructions come back as SIGSYS.
 #![allow(unsafe_code)]
 
-use trampoline::gate::gate;
+use trampoline::gate::{gate, gate_unless};
 
 /// Result of a system call in kernel ABI: a value, or -errno.
 pub type Ret = isize;
@@ -13,11 +13,11 @@ pub type Ret = isize;
 /// The six arguments of a system call.
 pub type Args = [usize; 6];
 
-/// Forwards a call of the application as it is.
+/// Forwards a call of the application as it is. A cancelled thread makes none (see `cancel.rs`): STOPPED.
 #[inline]
 pub fn forward(nr: usize, args: &Args) -> Ret {
     // SAFETY: the call is the application's own; what it does to the application is its business.
-    unsafe { gate(nr as i64, args) }
+    unsafe { gate_unless(crate::cancel::stop_flag(), nr as i64, args) }
 }
 
 /// A call of our own.

@@ -9,6 +9,7 @@
 #![allow(missing_docs)]
 
 mod calls;
+mod cancel;
 #[cfg(test)]
 mod coverage;
 mod cwd;
@@ -20,7 +21,9 @@ mod host;
 mod life;
 mod lock;
 mod magic;
+mod mounts;
 mod path;
+mod places;
 mod procfs;
 mod program;
 mod report;

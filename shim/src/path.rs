@@ -14,7 +14,7 @@ use crate::host::{self, Ret};
 use crate::scratch::{Scratch, PATH_MAX};
 use crate::section::section;
 use crate::settings::settings;
-use crate::{cwd, fd, magic, user, walk, world};
+use crate::{cwd, fd, magic, places, user, walk};
 
 pub const AT_FDCWD: i32 = libc::AT_FDCWD;
 
@@ -56,7 +56,7 @@ impl Spot {
     /// Where an absolute path without `..` lies by its name alone. A NUL has to follow `place`, and it has to
     /// stay where it is as long as the spot is used.
     pub fn of_place(place: &[u8]) -> Spot {
-        match world::find_mount(place) {
+        match places::find_mount(place) {
             None => Spot { world: World::Host, dirfd: AT_FDCWD, path: place.as_ptr() as usize },
             Some((index, rest)) => {
                 let path = match (rest == place.len(), place.last()) {
@@ -146,7 +146,7 @@ pub fn route(dirfd: usize, path: usize, follow: bool) -> Result<Walk, Ret> {
 /// Whether the host cannot be asked first: what it says proves nothing, or the call may make the very name
 /// that stands for a mount (mkdir("data") in /mnt).
 fn must_walk(path: &[u8]) -> bool {
-    settings().host_paths_shadowed || world::ends_like_a_mount(path)
+    settings().host_paths_shadowed || places::ends_like_a_mount(path)
 }
 
 fn by_base(base: u8, host: Spot) -> Result<Spot, Ret> {

@@ -10,10 +10,12 @@
 
 use core::sync::atomic::{compiler_fence, Ordering};
 
+use trampoline::gate::STOPPED;
+
 use crate::errno::{EINTR, ENOMEM, ERESTARTNOHAND, ERESTARTNOINTR, ERESTARTSYS, ERESTART_RESTARTBLOCK};
 use crate::host::{Args, Ret};
 use crate::thread::{self, Thread};
-use crate::{cwd, signal, world};
+use crate::{cancel, cwd, mounts, signal, world};
 
 /// What a section works with: the kernel, and the calling thread's task in it.
 pub struct Door<'a> {
@@ -31,17 +33,23 @@ impl Door<'_> {
     pub fn call_at(&mut self, nr: i64, args: &Args, want: i32) -> Ret {
         self.thread.in_call.store(1, Ordering::Relaxed);
         compiler_fence(Ordering::SeqCst);
+        if self.thread.noted.sig.load(Ordering::Relaxed) != 0 || cancel::is_stopped() {
+            // It came before the call, which must not wait then.
+            // SAFETY: called on the task's own thread.
+            unsafe { self.kernel.interrupt(self.thread.task) };
+        }
         // SAFETY: the task is this thread's own; the arguments are the application's, whose bad pointers
         // the kernel answers with EFAULT.
         let r = unsafe { self.kernel.call(self.thread.task, nr, args, want) };
         compiler_fence(Ordering::SeqCst);
         self.thread.in_call.store(0, Ordering::Relaxed);
+        world::stay_if_ending();
         r
     }
 
     /// Unmounts what is not in use (see [`world::rest`]).
     pub fn unmount_idle(&mut self) -> bool {
-        world::unmount_idle(self.kernel, self.thread)
+        mounts::unmount_idle(self.kernel, self.thread)
     }
 
     /// Calls the host by `f` while nothing can move in the kernel.
@@ -52,7 +60,7 @@ impl Door<'_> {
 
     /// The kernel descriptor of a mount's root, mounted if need be.
     pub fn mount_root(&mut self, index: usize) -> Result<i32, Ret> {
-        world::mount_root(self.kernel, self.thread, index)
+        mounts::mount_root(self.kernel, self.thread, index)
     }
 }
 
@@ -91,6 +99,9 @@ fn run(work: &mut impl FnMut(&mut Door<'_>) -> Ret) -> Ret {
             ERESTARTNOHAND | ERESTART_RESTARTBLOCK if !ran.any => {}
             ERESTARTSYS | ERESTARTNOHAND | ERESTART_RESTARTBLOCK => return EINTR,
             _ => return result,
+        }
+        if cancel::is_stopped() {
+            return STOPPED;
         }
     }
 }

@@ -24,10 +24,10 @@ use crate::errno::EINVAL;
 use crate::host::{self, Args, Ret};
 use crate::report::say;
 use crate::thread::{self, Thread};
-use crate::{life, user, world};
+use crate::{cancel, life, user, world};
 
 const SIGNALS: usize = 65;
-const SA_RESTORER: usize = 0x0400_0000;
+pub const SA_RESTORER: usize = 0x0400_0000;
 const SA_RESETHAND: usize = libc::SA_RESETHAND as usize;
 
 const fn bit(sig: c_int) -> u64 {
@@ -129,7 +129,13 @@ pub fn kernel_started() {
     }
 }
 
-fn host_handler(sig: c_int) -> usize {
+/// The application's action for a signal.
+pub fn action(sig: c_int) -> KernelSigaction {
+    ACTIONS[sig as usize].get()
+}
+
+/// The handler that the host calls for a signal.
+pub fn host_handler(sig: c_int) -> usize {
     let mut now = KernelSigaction::default();
     host::call(libc::SYS_rt_sigaction, &[sig as usize, 0, &raw mut now as usize, 8]);
     now.handler
@@ -270,7 +276,10 @@ pub fn deliver_noted(thread: &mut Thread) -> Ran {
 }
 
 /// Every caught signal but SIGSYS.
-unsafe extern "C" fn on_signal(sig: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+///
+/// C-unwind, as all on the way to the application's handler: that may leave by unwinding (pthread_exit, a C++
+/// exception), which is then nobody's business here.
+unsafe extern "C-unwind" fn on_signal(sig: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     // SAFETY: the kernel hands a valid ucontext.
     let uc = unsafe { &mut *context.cast::<libc::ucontext_t>() };
     let ip = uc.uc_mcontext.gregs[libc::REG_RIP as usize] as usize;
@@ -286,6 +295,9 @@ unsafe extern "C" fn on_signal(sig: c_int, info: *mut libc::siginfo_t, context: 
         if let Some(kernel) = world::running().filter(|k| inside || k.contains(ip)) {
             life::kernel_fault(kernel, sig, ip, uc);
         }
+    }
+    if sig == cancel::SIGNAL && cancel::put_off(info, uc) {
+        return;
     }
     match thread::current() {
         Some(thread) if thread.is_inside() && !from_fault => note(thread, sig, info, uc),
@@ -314,6 +326,9 @@ fn note(thread: &mut Thread, sig: c_int, info: *mut libc::siginfo_t, uc: &mut li
 }
 
 /// Does what the application asked for.
+///
+/// # Safety
+/// The arguments are those that the kernel handed to a handler.
 unsafe fn act(sig: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     let slot = &ACTIONS[sig as usize];
     let action = slot.get();
@@ -334,17 +349,23 @@ unsafe fn act(sig: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
             thread.handlers_norestart.fetch_add(1, Ordering::Relaxed);
         }
     }
+    let before = cancel::suspend();
     // SAFETY: the address was given to sigaction as a handler; one that takes only the number ignores the
-    // rest (System V ABI).
+    // rest (System V ABI). The kernel's context is valid.
     unsafe {
-        let handler: extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) =
+        let handler: extern "C-unwind" fn(c_int, *mut libc::siginfo_t, *mut c_void) =
             core::mem::transmute(action.handler);
         handler(sig, info, context);
+        cancel::resume(before, &mut *context.cast::<libc::ucontext_t>());
     }
 }
 
-/// A SIGSYS that is no dispatched call: the application's seccomp filter, or somebody's kill.
-pub unsafe extern "C" fn foreign_sigsys(sig: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+/// A SIGSYS that is no dispatched call: the application's seccomp filter, somebody's kill, a poke of ours.
+pub unsafe extern "C-unwind" fn foreign_sigsys(sig: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    // SAFETY: the kernel hands a valid ucontext.
+    if cancel::on_poke(info, unsafe { &mut *context.cast::<libc::ucontext_t>() }) {
+        return;
+    }
     match thread::current() {
         Some(thread) if thread.is_inside() => {
             // SAFETY: the kernel hands a valid ucontext.

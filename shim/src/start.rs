@@ -6,11 +6,10 @@
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use stowaway_config::Level;
-use trampoline::Frame;
 
 use crate::report::{say, Logger};
 use crate::settings::{self, settings};
-use crate::{cwd, dispatch, host, life, program, signal};
+use crate::{cancel, cwd, host, life, program, signal};
 
 /// Runs before main, after libc's own constructors (ld.so orders by dependency).
 #[used]
@@ -61,7 +60,7 @@ extern "C" fn construct() {
     });
     signal::install();
     cwd::hand_over();
-    match trampoline::install(on_call, signal::foreign_sigsys, life::child_started) {
+    match trampoline::install(cancel::on_call, signal::foreign_sigsys, cancel::child_started) {
         Ok(()) => SEES_EXIT.store(true, Ordering::Relaxed),
         Err(why) => say!(
             "Syscall User Dispatch is not available here (errno {}): only calls through libc's names are \
@@ -74,10 +73,4 @@ extern "C" fn construct() {
 /// A bad setting ends a program that `stowaway run` started.
 fn is_under_run() -> bool {
     std::env::var_os("STOWAWAY_RUN").is_some()
-}
-
-/// A call that the trampoline caught.
-unsafe extern "C" fn on_call(frame: &mut Frame) {
-    let args = frame.args();
-    frame.rax = dispatch::dispatch(frame.nr, &args, Some(frame)) as usize;
 }

@@ -8,9 +8,9 @@
 use crate::errno::{EINVAL, ELOOP, ENAMETOOLONG};
 use crate::host::{self, Ret};
 use crate::path::{self, Spot, AT_FDCWD, MAX_SYMLINKS};
+use crate::places;
 use crate::scratch::{Buffers, Scratch, PATH_MAX};
 use crate::section::section;
-use crate::world;
 
 /// Resolves the path of `len` bytes in `scratch.path` against `dirfd`. The spot's path lies in
 /// `scratch.place`. An error is that of a name on the way.
@@ -94,7 +94,7 @@ impl Walker<'_> {
         if n <= 0 {
             // A last name that is not there may be about to be made; the directories above a mount's path
             // need not exist on the host.
-            let fine = n == EINVAL || last || world::is_above_mount(&self.buffers.place[..self.place]);
+            let fine = n == EINVAL || last || places::is_above_mount(&self.buffers.place[..self.place]);
             return if fine { Ok(()) } else { Err(n) };
         }
         let n = n as usize;
@@ -131,7 +131,7 @@ impl Walker<'_> {
         if self.place + 3 > PATH_MAX {
             return Err(ENAMETOOLONG);
         }
-        if self.place == 0 || world::is_above_mount(&self.buffers.place[..self.place]) {
+        if self.place == 0 || places::is_above_mount(&self.buffers.place[..self.place]) {
             return Ok(());
         }
         self.buffers.place[self.place..self.place + 2].copy_from_slice(b"/.");

@@ -31,6 +31,39 @@ global_asm!(
     "syscall",
     "ret",
     ".cfi_endproc",
+    // isize gate_unless(const u8 *stop /*rdi*/, i64 nr /*rsi*/, const usize args[6] /*rdx*/): the same, but
+    // with *stop not 0 the call is not made and STOPPED returned. A signal handler that sets *stop while
+    // the thread stands between the look and the call, or at a call that is about to be restarted, moves it
+    // to `stopped` (see `stop_if_waiting`), so that no wait begins after *stop was set.
+    ".hidden stowaway_gate_unless",
+    ".globl stowaway_gate_unless",
+    ".type stowaway_gate_unless,@function",
+    "stowaway_gate_unless:",
+    ".cfi_startproc",
+    "mov r11, rdi",
+    "mov rax, rsi",
+    "mov rdi, [rdx]",
+    "mov rsi, [rdx + 8]",
+    "mov r10, [rdx + 24]",
+    "mov r8, [rdx + 32]",
+    "mov r9, [rdx + 40]",
+    "mov rdx, [rdx + 16]",
+    ".hidden stowaway_gate_unless_look",
+    ".globl stowaway_gate_unless_look",
+    "stowaway_gate_unless_look:",
+    "cmp byte ptr [r11], 0",
+    "jne stowaway_gate_unless_stopped",
+    ".hidden stowaway_gate_unless_call",
+    ".globl stowaway_gate_unless_call",
+    "stowaway_gate_unless_call:",
+    "syscall",
+    "ret",
+    ".hidden stowaway_gate_unless_stopped",
+    ".globl stowaway_gate_unless_stopped",
+    "stowaway_gate_unless_stopped:",
+    "mov rax, {stopped}",
+    "ret",
+    ".cfi_endproc",
     // rt_sigreturn: rsp points at the ucontext (the restorer's address is popped). Never returns.
     ".hidden stowaway_gate_sigreturn",
     ".globl stowaway_gate_sigreturn",
@@ -38,11 +71,13 @@ global_asm!(
     "mov eax, 15",
     "syscall",
     "ud2",
-    // The restorer of the handlers that we install: the same, under a name of its own for sa_restorer.
+    // The restorer of the handlers that we install: the same, under a name of its own for sa_restorer. These
+    // very bytes (a 64-bit mov) are how unwinders and debuggers know a signal frame (libgcc's
+    // x86_64_fallback_frame_state).
     ".hidden stowaway_gate_restorer",
     ".globl stowaway_gate_restorer",
     "stowaway_gate_restorer:",
-    "mov eax, 15",
+    "mov rax, 15",
     "syscall",
     "ud2",
     // isize int80(const u32 regs[7]): eax, ebx, ecx, edx, esi, edi, ebp. A 32-bit call forwarded.
@@ -134,10 +169,13 @@ global_asm!(
     rbp = const core::mem::offset_of!(crate::Frame, rbp),
     rbx = const core::mem::offset_of!(crate::Frame, rbx),
     child = sym crate::sud::thread_started,
+    stopped = const STOPPED,
 );
 
 extern "C" {
-    fn stowaway_gate(nr: i64, a: usize, b: usize, c: usize, d: usize, e: usize, f: usize) -> isize;
+    static stowaway_gate_unless_look: u8;
+    static stowaway_gate_unless_call: u8;
+    static stowaway_gate_unless_stopped: u8;
     static stowaway_gate_start: u8;
     static stowaway_gate_end: u8;
     static stowaway_gate_sigreturn: u8;
@@ -145,6 +183,20 @@ extern "C" {
     pub(crate) fn stowaway_gate_int80(regs: *const u32) -> isize;
     pub(crate) fn stowaway_gate_clone(frame: *const crate::Frame, args: *const usize, nr: i64) -> isize;
 }
+
+// A handler of the application may run on top of a host call and leave it by unwinding (pthread_exit, a C++
+// exception); what is above it are plain frames.
+extern "C-unwind" {
+    fn stowaway_gate_unless(stop: *const u8, nr: i64, args: *const usize) -> isize;
+}
+
+extern "C" {
+    fn stowaway_gate(nr: i64, a: usize, b: usize, c: usize, d: usize, e: usize, f: usize) -> isize;
+}
+
+/// What [`gate_unless`] returns for a call that was not made: ERESTARTNOINTR (include/linux/errno.h), which the
+/// host never returns.
+pub const STOPPED: isize = -513;
 
 /// The gate as a function pointer, for code that is handed its way to the host.
 pub const RAW: unsafe extern "C" fn(i64, usize, usize, usize, usize, usize, usize) -> isize = stowaway_gate;
@@ -157,6 +209,26 @@ pub const RAW: unsafe extern "C" fn(i64, usize, usize, usize, usize, usize, usiz
 pub unsafe fn gate(nr: i64, args: &[usize; 6]) -> isize {
     // SAFETY: the caller answers for the call; the asm has the C ABI.
     unsafe { stowaway_gate(nr, args[0], args[1], args[2], args[3], args[4], args[5]) }
+}
+
+/// The same, unless `*stop` is or becomes not 0 before the call takes effect: then [`STOPPED`], and a call that
+/// a signal interrupts is not restarted. Whoever sets it, in a signal handler of this thread, then calls
+/// [`stop_if_waiting`].
+///
+/// # Safety
+/// That of the system call itself; `stop` is readable.
+#[inline]
+pub unsafe fn gate_unless(stop: *const u8, nr: i64, args: &[usize; 6]) -> isize {
+    // SAFETY: the caller answers for the call; the asm has the C ABI.
+    unsafe { stowaway_gate_unless(stop, nr, args.as_ptr()) }
+}
+
+/// Where a thread that was interrupted at `ip` has to go on, if it stands between [`gate_unless`]'s look at its
+/// flag and the effect of the call.
+pub fn stop_if_waiting(ip: usize) -> Option<usize> {
+    let (look, call) = (&raw const stowaway_gate_unless_look, &raw const stowaway_gate_unless_call);
+    let waits = (look as usize..=call as usize).contains(&ip);
+    waits.then_some(&raw const stowaway_gate_unless_stopped as usize)
 }
 
 /// Start and length in bytes of the gate's pages.

@@ -17,4 +17,4 @@ pub mod sud;
 
 pub use frame::Frame;
 pub use gate::gate;
-pub use sud::{arm_thread, install, Unsupported};
+pub use sud::{arm_thread, install, is_installed, After, Unsupported};

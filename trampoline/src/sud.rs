@@ -23,17 +23,24 @@ const RFLAGS_TF_DF: i64 = 0x100 | 0x400;
 /// is nothing per thread to switch and one byte serves all.
 static SELECTOR: u8 = 1;
 
+/// The signal of pthread_cancel (glibc's SIGCANCEL): its handler may unwind the stack, which must not begin on
+/// top of ours.
+const LIBC_CANCEL: u64 = 1 << (32 - 1);
+
 /// What [`install`] was given.
 static HANDLER: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 static FOREIGN: AtomicUsize = AtomicUsize::new(0);
 static CHILD: AtomicUsize = AtomicUsize::new(0);
 
-/// Handles one call: reads the frame, writes `frame.rax`.
-pub type Handler = unsafe extern "C" fn(&mut Frame);
+/// Handles one call: reads the frame, writes `frame.rax`. What it returns is called next, with nothing but the
+/// entry's assembler between it and the caller: it may leave by unwinding.
+pub type Handler = unsafe extern "C-unwind" fn(&mut Frame) -> Option<After>;
+/// See [`Handler`].
+pub type After = unsafe extern "C-unwind" fn();
 /// Runs first in every thread or process cloned onto a new stack, armed, on that stack.
 pub type Child = extern "C" fn();
 /// Gets a SIGSYS that is not ours (seccomp, kill): signal, siginfo, ucontext.
-pub type Foreign = unsafe extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
+pub type Foreign = unsafe extern "C-unwind" fn(c_int, *mut libc::siginfo_t, *mut c_void);
 
 /// The host kernel refuses Syscall User Dispatch (before 5.11, or built without it). Holds the errno.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,10 +68,10 @@ pub fn install(handler: Handler, foreign: Foreign, child: Child) -> Result<(), U
     let action = KernelSigaction {
         handler: on_sigsys as *const () as usize,
         // NODEFER: the redirected work may itself be interrupted by a handler of the application whose
-        // calls trap again.
-        flags: (libc::SA_SIGINFO | libc::SA_NODEFER | 0x0400_0000) as usize,
+        // calls trap again. RESTART: a SIGSYS that somebody sends must not end a wait of the host.
+        flags: (libc::SA_SIGINFO | libc::SA_NODEFER | libc::SA_RESTART | 0x0400_0000) as usize,
         restorer: gate::restorer_address(),
-        mask: 0,
+        mask: LIBC_CANCEL,
     };
     let unblock: u64 = 1 << (libc::SIGSYS - 1);
     // SAFETY: valid structures of the sizes that the kernel expects.
@@ -76,6 +83,11 @@ pub fn install(handler: Handler, foreign: Foreign, child: Child) -> Result<(), U
         );
     }
     arm_thread()
+}
+
+/// Whether [`install`] was called: SIGSYS is ours.
+pub fn is_installed() -> bool {
+    !HANDLER.load(Ordering::Acquire).is_null()
 }
 
 /// Arms the calling thread. The kernel disarms a child of fork or clone (kernel/fork.c), so it is
@@ -107,12 +119,12 @@ pub(crate) extern "C" fn thread_started() {
 }
 
 /// Called by the entry's assembler with the saved registers.
-pub(crate) unsafe extern "C" fn handle(frame: *mut Frame) {
+pub(crate) unsafe extern "C-unwind" fn handle(frame: *mut Frame) -> Option<After> {
     let handler = HANDLER.load(Ordering::Relaxed);
     // SAFETY: install() stored a Handler before any thread was armed; the frame lives on this stack.
     unsafe {
         let handler: Handler = core::mem::transmute(handler);
-        handler(&mut *frame);
+        handler(&mut *frame)
     }
 }
 
@@ -126,7 +138,7 @@ struct SigsysInfo {
 }
 
 /// Redirects a dispatched call to the entry; forwards everything else.
-unsafe extern "C" fn on_sigsys(sig: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+unsafe extern "C-unwind" fn on_sigsys(sig: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     // SAFETY: the kernel hands valid pointers; `foreign` was stored by install().
     unsafe {
         if (*info).si_code != SYS_USER_DISPATCH {
