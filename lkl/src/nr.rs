@@ -37,4 +37,6 @@ pub enum Private {
     Hold = 4110,
     /// `()`
     LeaveCwd = 4111,
+    /// `(fd, newdfd, newpath)`: gives an open file a name
+    LinkFd = 4112,
 }

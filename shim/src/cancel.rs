@@ -76,6 +76,11 @@ const _: () = assert!(size_of::<State>() == 8);
 
 /// pthread_cancel was called in this process: cancellation points ask before they begin.
 static IN_USE: AtomicBool = AtomicBool::new(false);
+#[no_mangle]
+pub static DBG: [core::sync::atomic::AtomicU32; 16] = [const { core::sync::atomic::AtomicU32::new(0) }; 16];
+pub fn dbg(i: usize) {
+    DBG[i].fetch_add(1, Ordering::SeqCst);
+}
 
 extern "C-unwind" {
     fn pthread_testcancel();
@@ -262,6 +267,7 @@ fn stopped(me: &State, frame: &mut Frame, r: Ret) -> Option<After> {
 
 /// What libc's handler would have got. It unwinds if the thread still allows it, and marks the request if not.
 unsafe extern "C-unwind" fn run_libc_handler() {
+    dbg(2);
     let action = signal::action(SIGNAL);
     if matches!(action.handler, libc::SIG_DFL | libc::SIG_IGN) {
         return;
@@ -281,9 +287,14 @@ pub fn put_off(info: *const libc::siginfo_t, uc: &mut libc::ucontext_t) -> bool 
     let ip = uc.uc_mcontext.gregs[libc::REG_RIP as usize] as usize;
     // SAFETY: the kernel hands a valid siginfo, with a sender for this code.
     let of_libc = unsafe { (*info).si_code == libc::SI_TKILL && (*info).si_pid() as usize == host::ids().0 };
+    dbg(0);
+    if !of_libc {
+        dbg(7)
+    }
     if !(of_libc && IN_USE.load(Ordering::Relaxed) && (is_on(&me.busy) || frame::is_before_handler(ip))) {
         return false;
     }
+    dbg(1);
     me.put_off.store(1, Ordering::Relaxed);
     me.stop.store(1, Ordering::Relaxed);
     end_wait(uc);
@@ -307,6 +318,7 @@ fn end_wait(uc: &mut libc::ucontext_t) {
 
 /// Before a handler of the application runs on top of whatever: it starts afresh, and may not return.
 pub fn suspend() -> u64 {
+    dbg(3);
     // SAFETY: the thread's own word.
     unsafe { core::mem::replace(&mut *state().word(), 0) }
 }
@@ -370,6 +382,7 @@ pub fn on_poke(info: *const libc::siginfo_t, uc: &mut libc::ucontext_t) -> bool 
         return false;
     }
     let me = state();
+    dbg(5);
     if is_on(&me.point) {
         me.poked.store(1, Ordering::Relaxed);
         if is_cancellation_enabled() {
@@ -418,6 +431,7 @@ pub unsafe extern "C-unwind" fn pthread_cancel(thread: pthread_t) -> c_int {
         }
         // Asked now: once the request is made the target may be gone.
         let tid = tid_of(thread);
+        dbg(4);
         let r = core::mem::transmute::<*mut c_void, Real>(real)(thread);
         if let (0, Some(tid)) = (r, tid.filter(|_| thread != libc::pthread_self())) {
             poke(thread, tid);
@@ -452,6 +466,7 @@ fn poke(thread: pthread_t, tid: usize) {
     if !owns_sigsys() {
         return;
     }
+    dbg(6);
     let info = Info::to_ourselves(libc::SIGSYS, libc::SI_QUEUE);
     let (pid, sig) = (info.pid as usize, libc::SIGSYS as usize);
     host::call(libc::SYS_rt_tgsigqueueinfo, &[pid, tid, sig, &raw const info as usize]);

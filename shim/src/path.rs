@@ -115,7 +115,7 @@ pub fn route(dirfd: usize, path: usize, follow: bool) -> Result<Walk, Ret> {
     };
     let text = &scratch.path()[..len];
     if text.first() == Some(&b'/') {
-        if follow && fd::any_kernel() {
+        if follow && magic::is_possible() {
             if let Some(spot) = magic::through(&mut scratch, len)? {
                 walk.spot = spot;
                 walk.scratch = Some(scratch);

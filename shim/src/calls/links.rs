@@ -4,6 +4,7 @@
 use crate::calls::Call;
 use crate::errno::{EACCES, EBUSY, EFAULT, ELOOP, ENAMETOOLONG, ENOTDIR, EXDEV};
 use crate::host::{self, Ret};
+use crate::magic;
 use crate::path::{with_path, with_two_paths, Spot, AT_FDCWD};
 use crate::section::section;
 
@@ -81,7 +82,23 @@ pub fn link(c: &Call<'_>) -> Ret {
 /// linkat(2)
 pub fn linkat(c: &Call<'_>) -> Ret {
     let follow = c.args[4] & libc::AT_SYMLINK_FOLLOW as usize != 0;
+    if let Some(number) = magic::descriptor(c.args[1]).filter(|_| follow) {
+        return link_descriptor(number as usize, c.args[2], c.args[3]);
+    }
     two(libc::SYS_linkat, [c.args[0], c.args[1], c.args[2], c.args[3], c.args[4]], follow, false)
+}
+
+/// Gives an open kernel file a name, as linkat of its /proc/self/fd/N does (open(2), O_TMPFILE).
+fn link_descriptor(number: usize, dirfd: usize, path: usize) -> Ret {
+    with_path(dirfd, path, false, |spot| {
+        if spot.is_host() {
+            return EXDEV;
+        }
+        section(|door| match spot.kernel_at(door) {
+            Ok((dirfd, path)) => door.call(lkl::Private::LinkFd as i64, &[number, dirfd, path, 0, 0, 0]),
+            Err(e) => e,
+        })
+    })
 }
 
 fn make_symlink(target: usize, dirfd: usize, path: usize) -> Ret {

@@ -211,3 +211,37 @@ out:
 	fdput(f);
 	return len;
 }
+
+/*
+ * linkat(AT_FDCWD, "/proc/self/fd/N", newdfd, newname, AT_SYMLINK_FOLLOW) without a /proc: gives an open
+ * (perhaps nameless) file a name.  As do_linkat() does, whose AT_EMPTY_PATH needs a capability.
+ */
+long lkl_link_fd(int fd, int newdfd, const char __user *newname)
+{
+	struct inode *delegated = NULL;
+	struct fd f = fdget_raw(fd);
+	struct dentry *dentry;
+	struct path path;
+	long err;
+
+	if (!f.file)
+		return -EBADF;
+retry:
+	dentry = user_path_create(newdfd, newname, &path, 0);
+	err = PTR_ERR_OR_ZERO(dentry);
+	if (err)
+		goto out;
+	err = -EXDEV;
+	if (path.mnt == f.file->f_path.mnt)
+		err = vfs_link(f.file->f_path.dentry, mnt_user_ns(path.mnt),
+			       d_inode(path.dentry), dentry, &delegated);
+	done_path_create(&path, dentry);
+	if (delegated) {
+		err = break_deleg_wait(&delegated);
+		if (!err)
+			goto retry;
+	}
+out:
+	fdput(f);
+	return err;
+}

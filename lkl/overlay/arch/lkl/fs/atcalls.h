@@ -15,5 +15,6 @@ long lkl_removexattrat(int dfd, const char __user *pathname, unsigned int at_fla
 long lkl_statfsat(int dfd, const char __user *pathname, struct statfs __user *buf);
 long lkl_chdirat(int dfd, const char __user *pathname);
 long lkl_truncateat(int dfd, const char __user *pathname, loff_t length);
+long lkl_link_fd(int fd, int newdfd, const char __user *newname);
 long lkl_fd_path(int fd, char __user *buf, size_t size);
 #endif

@@ -37,4 +37,5 @@ const lkl_private_t lkl_private_calls[LKL_NR_PRIVATE_END - LKL_NR_PRIVATE] = {
 	PRIVATE(hub_release),
 	PRIVATE(hold),
 	PRIVATE(leave_cwd),
+	PRIVATE(link_fd),
 };
