@@ -139,7 +139,8 @@ pub fn parse(name: &str, text: &str) -> Group {
 /// The programs that a command line runs: its first word, and what stands behind the usual wrappers or in a
 /// shell's line.
 pub fn programs(line: &str) -> Vec<String> {
-    let words: Vec<String> = words::split(line).iter().map(|word: &OsString| word.to_string_lossy().into()).collect();
+    let words: Vec<String> =
+        words::split(line).iter().map(|word: &OsString| word.to_string_lossy().into()).collect();
     let mut found = vec![words[0].clone()];
     if words[0] == "bash" || words[0] == "sh" {
         for part in words.last().map_or("", String::as_str).split(['|', ';', '&', '(', '\n']) {
@@ -147,7 +148,9 @@ pub fn programs(line: &str) -> Vec<String> {
         }
     }
     let wrapped = match words[0].as_str() {
-        "env" | "timeout" | "nice" | "nohup" | "stdbuf" | "chroot" => words.iter().skip(1).find(|word| is_name(word)),
+        "env" | "timeout" | "nice" | "nohup" | "stdbuf" | "chroot" => {
+            words.iter().skip(1).find(|word| is_name(word))
+        }
         _ => None,
     };
     found.extend(wrapped.cloned());

@@ -209,7 +209,9 @@ pub fn make_image(image: &Path, tree: &Path, mebibytes: u64, inodes: u32) {
 
 /// Gives every entry its own fixed modification time, directories after what they hold.
 fn settle_times(tree: &Path) -> io::Result<()> {
-    for (i, entry) in walkdir::WalkDir::new(tree).contents_first(true).sort_by_file_name().into_iter().enumerate() {
+    for (i, entry) in
+        walkdir::WalkDir::new(tree).contents_first(true).sort_by_file_name().into_iter().enumerate()
+    {
         let entry = entry.map_err(io::Error::other)?;
         set_times(entry.path(), ATIME, FIRST_MTIME + 977 * i as i64)?;
     }

@@ -109,7 +109,8 @@ pub fn fact_mounted(name: &str, source: &str) -> Outcome {
 
 #[track_caller]
 fn only_mounted(mounted: &Mounted, program: &Path) -> Outcome {
-    let outcome = mounted.run([program.as_os_str(), mounted.dir().as_ref(), mounted.host().as_ref()]).output();
+    let outcome =
+        mounted.run([program.as_os_str(), mounted.dir().as_ref(), mounted.host().as_ref()]).output();
     said_ok("through the shim", &outcome);
     mounted.check();
     outcome

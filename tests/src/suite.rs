@@ -43,7 +43,12 @@ pub fn run_group(name: &str, text: &str) {
             continue;
         }
         if !for_us(case.users) {
-            user::note(&format!("cases/{name}: {}: not run as uid {}: for {:?} alone", case.name, user::id(), case.users));
+            user::note(&format!(
+                "cases/{name}: {}: not run as uid {}: for {:?} alone",
+                case.name,
+                user::id(),
+                case.users
+            ));
             continue;
         }
         if let Some(missing) = case.needs.iter().find(|program| !installed(program)) {
@@ -61,7 +66,9 @@ pub fn run_group(name: &str, text: &str) {
 }
 
 fn installed(program: &str) -> bool {
-    ["/usr/bin", "/bin", "/usr/sbin", "/sbin"].iter().any(|directory| Path::new(directory).join(program).exists())
+    ["/usr/bin", "/bin", "/usr/sbin", "/sbin"]
+        .iter()
+        .any(|directory| Path::new(directory).join(program).exists())
 }
 
 fn for_us(users: Users) -> bool {
@@ -100,7 +107,10 @@ fn run_case(runner: &Runner, stock: &Stock, case: &Case) -> Vec<String> {
             problems.push("a read-only mount changed the image".into());
         }
     }
-    if !case.mountpoint && matches!(runner, Runner::Shim(_)) && fixture.dir(Side::Image).symlink_metadata().is_ok() {
+    if !case.mountpoint
+        && matches!(runner, Runner::Shim(_))
+        && fixture.dir(Side::Image).symlink_metadata().is_ok()
+    {
         problems.push("something was made on the host in the mount's place".into());
     }
     problems.extend(fixture::check_image(&fixture.image).err());
@@ -116,9 +126,13 @@ fn side(runner: &Runner, fixture: &Fixture, case: &Case, side: Side) -> Vec<Outc
     let mounted = matches!((runner, side), (Runner::Loop, Side::Image)).then(|| {
         let options = if case.ro { "loop,ro" } else { "loop" };
         let dir = fixture.dir(side);
-        fixture::tool("mount", &["-o".as_ref(), options.as_ref(), fixture.image.as_os_str(), dir.as_os_str()]);
+        fixture::tool(
+            "mount",
+            &["-o".as_ref(), options.as_ref(), fixture.image.as_os_str(), dir.as_os_str()],
+        );
     });
-    let outcomes = case.run.iter().map(|step| command(runner, fixture, case, side, &step.full()).output()).collect();
+    let outcomes =
+        case.run.iter().map(|step| command(runner, fixture, case, side, &step.full()).output()).collect();
     if mounted.is_some() {
         fixture::tool("umount", &[fixture.dir(side).as_os_str()]);
     }
@@ -177,7 +191,11 @@ fn compare_outcomes(
         let line = step.full().cmd;
         let mut differ = |what: &str, a: &[u8], b: &[u8]| {
             if a != b {
-                problems.push(format!("{line}\n  {what} native: {}\n  {what} shim:   {}", show(a, b), show(b, a)));
+                problems.push(format!(
+                    "{line}\n  {what} native: {}\n  {what} shim:   {}",
+                    show(a, b),
+                    show(b, a)
+                ));
             }
         };
         differ("status", a.status.as_bytes(), b.status.as_bytes());
@@ -230,7 +248,12 @@ fn expectations(fixture: &Fixture, step: &FullStep, outcome: &Outcome, problems:
     let place = |line: &str| case::substitute(line, text(&dir), text(&host));
     let Some(status) = step.status else { return };
     if outcome.status != format!("exit {status}") {
-        problems.push(format!("{}\n  expected exit {status}, got {}: {}", step.cmd, outcome.status, outcome.err()));
+        problems.push(format!(
+            "{}\n  expected exit {status}, got {}: {}",
+            step.cmd,
+            outcome.status,
+            outcome.err()
+        ));
     }
     if let Some(expected) = &step.stdout {
         if place(expected).as_bytes() != outcome.stdout {

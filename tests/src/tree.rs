@@ -203,7 +203,10 @@ fn host_content(path: &Path, meta: &std::fs::Metadata, settled: bool) -> io::Res
 pub fn from_image(path: &Path) -> io::Result<Tree> {
     let image = Image::open(path)?;
     if image.block_size != BLOCK {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "the suite's images have blocks of 4096 bytes"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the suite's images have blocks of 4096 bytes",
+        ));
     }
     let mut tree = Tree::new();
     let mut inodes = HashMap::new();
@@ -272,7 +275,12 @@ fn same_time(a: Time, b: Time, now: (i64, i64)) -> bool {
 }
 
 /// Lists the differences between two trees, a line each. `normal` makes paths in links and files comparable.
-pub fn differences(native: &Tree, image: &Tree, rules: Rules, normal: &dyn Fn(&[u8]) -> Vec<u8>) -> Vec<String> {
+pub fn differences(
+    native: &Tree,
+    image: &Tree,
+    rules: Rules,
+    normal: &dyn Fn(&[u8]) -> Vec<u8>,
+) -> Vec<String> {
     let mut lines = Vec::new();
     let show = |path: &[u8]| format!("{:?}", OsStr::from_bytes(path));
     for (path, a) in native {
@@ -314,9 +322,19 @@ fn node_differences(a: &Node, b: &Node, rules: Rules, normal: &dyn Fn(&[u8]) -> 
     if rules.holes {
         equal!(data);
     }
-    field("mtime", same_time(a.mtime, b.mtime, rules.now), format!("{:?}", a.mtime), format!("{:?}", b.mtime));
+    field(
+        "mtime",
+        same_time(a.mtime, b.mtime, rules.now),
+        format!("{:?}", a.mtime),
+        format!("{:?}", b.mtime),
+    );
     if rules.atime {
-        field("atime", same_time(a.atime, b.atime, rules.now), format!("{:?}", a.atime), format!("{:?}", b.atime));
+        field(
+            "atime",
+            same_time(a.atime, b.atime, rules.now),
+            format!("{:?}", a.atime),
+            format!("{:?}", b.atime),
+        );
     }
     found
 }

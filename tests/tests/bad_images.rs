@@ -13,16 +13,29 @@ use stowaway_tests::user;
 
 /// Runs `cat` on a file of a mount that this setting describes; `{I}` is the image, `{D}` the mount path.
 fn cat(mounted: &Mounted, setting: &str) -> Outcome {
-    let setting = setting.replace("{I}", &mounted.fixture.image.display().to_string()).replace("{D}", &mounted.dir());
-    mounted.preload(Run::new(["cat", &format!("{}/hello.txt", mounted.dir())])).env("STOWAWAY_MOUNT", setting).output()
+    let setting =
+        setting.replace("{I}", &mounted.fixture.image.display().to_string()).replace("{D}", &mounted.dir());
+    mounted
+        .preload(Run::new(["cat", &format!("{}/hello.txt", mounted.dir())]))
+        .env("STOWAWAY_MOUNT", setting)
+        .output()
 }
 
 /// The same by `stowaway run`.
 fn run_cat(mounted: &Mounted, setting: &str) -> Outcome {
-    let setting = setting.replace("{I}", &mounted.fixture.image.display().to_string()).replace("{D}", &mounted.dir());
+    let setting =
+        setting.replace("{I}", &mounted.fixture.image.display().to_string()).replace("{D}", &mounted.dir());
     let command = mounted.artifacts.command.display().to_string();
-    Run::new([command, "run".into(), "--mount".into(), setting, "--".into(), "cat".into(), mounted.dir() + "/hello.txt"])
-        .output()
+    Run::new([
+        command,
+        "run".into(),
+        "--mount".into(),
+        setting,
+        "--".into(),
+        "cat".into(),
+        mounted.dir() + "/hello.txt",
+    ])
+    .output()
 }
 
 /// Under plain preload: `cat` fails with one of these errors, and one line of ours names the image.

@@ -50,8 +50,8 @@ fn programs_of_the_package() -> Vec<String> {
 
 #[test]
 fn every_program_of_the_package_is_covered_or_explained() {
-    let skipped: BTreeMap<String, String> =
-        toml::from_str(include_str!("../cases/skipped.toml")).expect("cases/skipped.toml: program = \"reason\"");
+    let skipped: BTreeMap<String, String> = toml::from_str(include_str!("../cases/skipped.toml"))
+        .expect("cases/skipped.toml: program = \"reason\"");
     let (found, programs) = (invocations(), programs_of_the_package());
     let covered = |program: &&String| found.get(*program).is_some_and(|count| count.0 > 0);
     let bare: Vec<_> = programs.iter().filter(|p| !covered(p) && !skipped.contains_key(*p)).collect();

@@ -49,7 +49,11 @@ fn random(seed: u32) -> Result<(), String> {
     let rules = tree::Rules { now: (1_700_000_000, 1_700_000_000), holes: false, atime: false };
     let same = |bytes: &[u8]| bytes.to_vec();
     let differences = tree::differences(&native, &image, rules, &same);
-    if differences.is_empty() { Ok(()) } else { Err(format!("seed {seed}: {}", differences.join("\n"))) }
+    if differences.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("seed {seed}: {}", differences.join("\n")))
+    }
 }
 
 everyone! {

@@ -11,7 +11,9 @@ use stowaway_tests::process::{Outcome, Run};
 use stowaway_tests::user;
 
 fn installed(program: &str) -> bool {
-    ["/usr/bin", "/bin", "/usr/sbin", "/sbin"].iter().any(|directory| Path::new(directory).join(program).exists())
+    ["/usr/bin", "/bin", "/usr/sbin", "/sbin"]
+        .iter()
+        .any(|directory| Path::new(directory).join(program).exists())
 }
 
 /// A test's place, or `None` with a note if a tool is missing.
@@ -47,7 +49,12 @@ fn sh(mounted: &Mounted, script: &str) -> Outcome {
 fn works(mounted: &Mounted) {
     let line = |script: &str, expected: &str| {
         let outcome = sh(mounted, script);
-        assert_eq!((outcome.out().as_str(), outcome.err().as_str()), (expected, ""), "{script}: {}", outcome.status);
+        assert_eq!(
+            (outcome.out().as_str(), outcome.err().as_str()),
+            (expected, ""),
+            "{script}: {}",
+            outcome.status
+        );
     };
     line("cd {D} && echo hello > a && read x < a && echo $x", "hello\n");
     line("exec mkdir -p {D}/dir/sub", "");
@@ -75,7 +82,8 @@ fn reads(mounted: &Mounted) {
 
 /// The tree without the file that nobody may read, which an ordinary user's maker could not copy.
 fn without_hidden(mounted: &Mounted) {
-    std::fs::remove_file(mounted.fixture.dir(Side::Native).join("modes/f0000")).expect("a file of the fixture");
+    std::fs::remove_file(mounted.fixture.dir(Side::Native).join("modes/f0000"))
+        .expect("a file of the fixture");
 }
 
 everyone! {
@@ -191,7 +199,9 @@ fn make_check(program: &str, options: &[&str], mounted: &Mounted) {
 /// An ext file system's root directory given to the user who runs the test.
 fn owned_by_us(mounted: &Mounted) {
     let image = mounted.fixture.image.as_os_str();
-    for line in [format!("set_inode_field / uid {}", user::id()), format!("set_inode_field / gid {}", user::id())] {
+    for line in
+        [format!("set_inode_field / uid {}", user::id()), format!("set_inode_field / gid {}", user::id())]
+    {
         tool("debugfs", &["-w".as_ref(), "-R".as_ref(), line.as_ref(), image]);
     }
 }

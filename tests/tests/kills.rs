@@ -53,7 +53,8 @@ fn replay(image: &Path) {
     let said = String::from_utf8_lossy(&done.stdout).into_owned();
     assert!(matches!(done.status.code(), Some(0 | 1)), "e2fsck -fy: {}: {said}", done.status);
     let repairs = said.matches("? yes").count();
-    let totals = said.matches("\nFree blocks count wrong (").count() + said.matches("\nFree inodes count wrong (").count();
+    let totals = said.matches("\nFree blocks count wrong (").count()
+        + said.matches("\nFree inodes count wrong (").count();
     assert!(repairs == totals, "e2fsck had to repair more than the journal: {said}");
     check_image(image).unwrap_or_else(|why| panic!("{why}"));
 }
@@ -92,7 +93,8 @@ fn kills(times: u32) {
         replay(&copy);
         let image = Image::open(&copy).expect("the image");
         for (name, (length, seed)) in &safe {
-            let content = image.read_path(name).unwrap_or_else(|error| panic!("round {round}: {name}: {error}"));
+            let content =
+                image.read_path(name).unwrap_or_else(|error| panic!("round {round}: {name}: {error}"));
             assert!(content == fill(*length, *seed), "round {round}: {name} is not what was fsync'ed");
             checked += 1;
         }

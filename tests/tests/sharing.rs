@@ -53,11 +53,16 @@ fn refused_as_busy(mounted: &Mounted, outcome: &Outcome, pid: &str) {
 /// The two lines of `lazy.c`: resident KiB and threads, before and after the first touch.
 fn lazy(mounted: &Mounted, preloaded: bool) -> [(i64, i64); 2] {
     let program = mounted.program("lazy", include_str!("../programs/lazy.c"));
-    let dir = if preloaded { mounted.dir() } else { mounted.fixture.dir(stowaway_tests::fixture::Side::Native).display().to_string() };
+    let dir = if preloaded {
+        mounted.dir()
+    } else {
+        mounted.fixture.dir(stowaway_tests::fixture::Side::Native).display().to_string()
+    };
     let words = [program.into_os_string(), dir.into()];
     let outcome = if preloaded { mounted.run(words).output() } else { Run::new(words).output() };
     outcome.expect_exit(0);
-    let numbers: Vec<i64> = outcome.out().split_whitespace().map(|word| word.parse().expect("a number")).collect();
+    let numbers: Vec<i64> =
+        outcome.out().split_whitespace().map(|word| word.parse().expect("a number")).collect();
     [(numbers[0], numbers[1]), (numbers[2], numbers[3])]
 }
 
