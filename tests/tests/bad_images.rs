@@ -101,7 +101,7 @@ everyone! {
             return user::note("an_unreadable_image: root can read every file");
         }
         let mounted = Mounted::new(Kind::Basic);
-        fs::set_permissions(&mounted.fixture.image, fs::Permissions::from_mode(0)).expect("chmod");
+        fs::set_permissions(&mounted.fixture.image, fs::Permissions::from_mode(0o000)).expect("chmod");
         fails(&mounted, "{I}:{D}", &["Permission denied"]);
         run_fails(&mounted, "{I}:{D}");
         fs::set_permissions(&mounted.fixture.image, fs::Permissions::from_mode(0o444)).expect("chmod");
