@@ -7,13 +7,14 @@ use std::arch::asm;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use trampoline::gate::gate;
+use trampoline::sud::After;
 use trampoline::{arm_thread, Frame};
 
 static SEEN: AtomicUsize = AtomicUsize::new(0);
 /// A number no kernel has: answered by the handler alone.
 const OURS: usize = 5000;
 
-unsafe extern "C" fn handler(frame: &mut Frame) {
+unsafe extern "C-unwind" fn handler(frame: &mut Frame) -> Option<After> {
     let args = frame.args();
     if frame.nr == OURS {
         SEEN.fetch_add(1, Ordering::Relaxed);
@@ -21,7 +22,7 @@ unsafe extern "C" fn handler(frame: &mut Frame) {
         let noise = std::hint::black_box(vec![0x5au8; 4096]);
         let copy = std::hint::black_box(noise.clone());
         frame.rax = args.iter().sum::<usize>() + usize::from(copy[0] != 0x5a);
-        return;
+        return None;
     }
     if frame.nr == libc::SYS_rt_sigprocmask as usize && args[1] != 0 && args[0] != libc::SIG_UNBLOCK as usize
     {
@@ -32,25 +33,26 @@ unsafe extern "C" fn handler(frame: &mut Frame) {
             let cleaned = [args[0], &raw const mask as usize, args[2], args[3], 0, 0];
             gate(libc::SYS_rt_sigprocmask, &cleaned)
         } as usize;
-        return;
+        return None;
     }
     if frame.nr == libc::SYS_clone3 as usize {
         // libc falls back to clone, which needs the frame: the child runs behind the caller's site.
         frame.rax = -(libc::ENOSYS as isize) as usize;
-        return;
+        return None;
     }
     if frame.nr == libc::SYS_clone as usize {
         let mut with_room = args;
         with_room[1] -= trampoline::frame::CHILD_WORDS * 8;
         // SAFETY: pthread_create hands over a fresh stack.
         frame.rax = unsafe { frame.clone_onto(libc::SYS_clone, &with_room, args[1]) } as usize;
-        return;
+        return None;
     }
     // SAFETY: the call is the caller's own.
     frame.rax = unsafe { gate(frame.nr as i64, &args) } as usize;
+    None
 }
 
-unsafe extern "C" fn foreign(_: i32, _: *mut libc::siginfo_t, _: *mut std::ffi::c_void) {
+unsafe extern "C-unwind" fn foreign(_: i32, _: *mut libc::siginfo_t, _: *mut std::ffi::c_void) {
     panic!("a SIGSYS that is not ours");
 }
 
@@ -77,7 +79,9 @@ fn a_call_reaches_the_handler_once() {
     armed(|| {
         let before = SEEN.load(Ordering::Relaxed);
         // SAFETY: an unknown number with integers.
-        let r = unsafe { libc::syscall(OURS as i64, 1, 20, 300, 4000, 50000, 600000) };
+        let r = unsafe {
+            libc::syscall(OURS as i64, 1usize, 20usize, 300usize, 4000usize, 50000usize, 600000usize)
+        };
         assert_eq!(r, 654321);
         assert!(SEEN.load(Ordering::Relaxed) > before);
     });
@@ -166,13 +170,13 @@ fn each_thread_is_armed_for_itself() {
         let other = std::thread::spawn(|| {
             // Armed from its first instruction: it was cloned through the frame.
             // SAFETY: an unknown number.
-            let armed = unsafe { libc::syscall(OURS as i64, 1, 0, 0, 0, 0, 0) };
+            let armed = unsafe { libc::syscall(OURS as i64, 1usize, 0usize, 0usize, 0usize, 0usize, 0usize) };
             disarm();
             // SAFETY: as above.
-            let disarmed = unsafe { libc::syscall(OURS as i64, 1) };
+            let disarmed = unsafe { libc::syscall(OURS as i64, 1usize) };
             arm_thread().unwrap();
             // SAFETY: as above.
-            let again = unsafe { libc::syscall(OURS as i64, 2, 0, 0, 0, 0, 0) };
+            let again = unsafe { libc::syscall(OURS as i64, 2usize, 0usize, 0usize, 0usize, 0usize, 0usize) };
             disarm();
             (armed, disarmed, again)
         });
