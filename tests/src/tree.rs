@@ -100,7 +100,9 @@ pub fn from_host(root: &Path, settled: bool) -> io::Result<Tree> {
         let path = relative.as_os_str().as_bytes().to_vec();
         let meta = entry.path().symlink_metadata()?;
         let first = inodes.entry(meta.ino()).or_insert_with(|| path.clone()).clone();
-        tree.insert(path, host_node(entry.path(), &meta, first, settled)?);
+        let node = host_node(entry.path(), &meta, first, settled)
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", entry.path().display())))?;
+        tree.insert(path, node);
     }
     Ok(settle(tree))
 }

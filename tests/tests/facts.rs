@@ -64,6 +64,7 @@ everyone! {
     fn signals() { as_native(program!("signals")); }
     fn a_timer_during_a_write_load() { as_native(program!("timer")); }
 
+    fn ends_of_paths() { as_native(program!("lastnames")); }
     fn names_in_proc() { as_native(program!("procfd")); }
 
     fn a_database() {
