@@ -92,10 +92,11 @@ impl Run {
         }
         let umask = self.umask.unwrap_or(0o022);
         command.process_group(0);
-        // SAFETY: umask is async-signal-safe and touches nothing of the parent.
+        // SAFETY: umask, signal and sigprocmask are async-signal-safe, and the closure touches nothing of the parent.
         unsafe {
             command.pre_exec(move || {
                 libc::umask(umask as libc::mode_t);
+                signals_as_new();
                 Ok(())
             });
         }
@@ -124,6 +125,21 @@ impl Run {
         let outcome = finish(child, self.deadline.unwrap_or(DEADLINE));
         let _ = feeder.join();
         outcome
+    }
+}
+
+/// Every signal back to its default and none blocked: a suite started in the background of a script inherits SIGINT
+/// and SIGQUIT as ignored, and so would the commands. Called between fork and exec.
+fn signals_as_new() {
+    for number in 1..=64 {
+        // SAFETY: async-signal-safe; those that cannot be set (9, 19, libc's own) fail, which is what is wanted.
+        unsafe { libc::signal(number, libc::SIG_DFL) };
+    }
+    // SAFETY: the set is initialised by sigemptyset before it is used.
+    unsafe {
+        let mut none = std::mem::zeroed();
+        libc::sigemptyset(&mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
     }
 }
 
