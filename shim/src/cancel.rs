@@ -12,7 +12,8 @@
 //!   unwind, a call that we stopped starts again, as SA_RESTART would have it.
 //! - *A hook that is a cancellation point* ([`point`]) does not allow the signal (that would cost two locked
 //!   instructions a call). Instead [`pthread_cancel`] sees from the target's thread-local state that it is in
-//!   one and pokes it with a SIGSYS of ours; the hook then asks libc (pthread_testcancel).
+//!   one and pokes it with the same signal, marked as ours; the hook then asks libc (pthread_testcancel).
+//!   (Not with SIGSYS: one that is pending makes the host drop that of a dispatched call, and the call with it.)
 //!
 //! A wait is ended without a gap: [`State::stop`] is looked at by the gate, and a thread that stands between
 //! that look and its call is moved by the handler (`gate_unless`); the kernel library keeps an interruption
@@ -29,7 +30,6 @@ use core::sync::atomic::{compiler_fence, AtomicBool, AtomicU8, Ordering};
 
 use libc::pthread_t;
 use trampoline::gate::{stop_if_waiting, STOPPED};
-use trampoline::sud::KernelSigaction;
 use trampoline::{frame, After, Frame};
 
 use crate::dispatch::dispatch;
@@ -76,11 +76,6 @@ const _: () = assert!(size_of::<State>() == 8);
 
 /// pthread_cancel was called in this process: cancellation points ask before they begin.
 static IN_USE: AtomicBool = AtomicBool::new(false);
-#[no_mangle]
-pub static DBG: [core::sync::atomic::AtomicU32; 16] = [const { core::sync::atomic::AtomicU32::new(0) }; 16];
-pub fn dbg(i: usize) {
-    DBG[i].fetch_add(1, Ordering::SeqCst);
-}
 
 extern "C-unwind" {
     fn pthread_testcancel();
@@ -173,15 +168,23 @@ pub fn plain(nr: usize, args: &Args) -> Ret {
     if is_on(&me.busy) {
         return nested(me, nr, args, None);
     }
-    loop {
-        let r = me.dispatched(nr, args, None);
-        if r != STOPPED {
-            return r;
-        }
-        // What was put off stays so until a point or a trampolined call: redhook's frame cannot be unwound.
-        // POSIX has no call that is safe under asynchronous cancellation, so nobody waits for it here.
-        me.stop.store(0, Ordering::Relaxed);
+    let r = me.dispatched(nr, args, None);
+    if is_on(&me.stop) {
+        return still_put_off(me, nr, args, r);
     }
+    r
+}
+
+/// redhook's frame cannot be unwound: what was put off stays so until the next point or trampolined call. (Only a
+/// thread under asynchronous cancellation comes here, and POSIX knows no such call that is safe under it.)
+#[cold]
+fn still_put_off(me: &State, nr: usize, args: &Args, mut r: Ret) -> Ret {
+    while r == STOPPED {
+        me.stop.store(0, Ordering::Relaxed);
+        r = me.dispatched(nr, args, None);
+    }
+    me.stop.store(me.put_off.load(Ordering::Relaxed), Ordering::Relaxed);
+    r
 }
 
 /// A call through a hook that is a cancellation point. May end the thread by unwinding: the hook owns nothing.
@@ -267,7 +270,6 @@ fn stopped(me: &State, frame: &mut Frame, r: Ret) -> Option<After> {
 
 /// What libc's handler would have got. It unwinds if the thread still allows it, and marks the request if not.
 unsafe extern "C-unwind" fn run_libc_handler() {
-    dbg(2);
     let action = signal::action(SIGNAL);
     if matches!(action.handler, libc::SIG_DFL | libc::SIG_IGN) {
         return;
@@ -281,20 +283,20 @@ unsafe extern "C-unwind" fn run_libc_handler() {
     }
 }
 
-/// In the handler of [`SIGNAL`]. True: the thread is in a call, which ends now, and libc's handler runs after it.
-pub fn put_off(info: *const libc::siginfo_t, uc: &mut libc::ucontext_t) -> bool {
+/// In the handler of [`SIGNAL`]. True: that was all. False: libc's handler is to run now.
+pub fn on_request(info: *const libc::siginfo_t, uc: &mut libc::ucontext_t) -> bool {
+    on_poke(info, uc) || put_off(info, uc)
+}
+
+/// True: the thread is in a call, which ends now, and libc's handler runs after it.
+fn put_off(info: *const libc::siginfo_t, uc: &mut libc::ucontext_t) -> bool {
     let me = state();
     let ip = uc.uc_mcontext.gregs[libc::REG_RIP as usize] as usize;
     // SAFETY: the kernel hands a valid siginfo, with a sender for this code.
     let of_libc = unsafe { (*info).si_code == libc::SI_TKILL && (*info).si_pid() as usize == host::ids().0 };
-    dbg(0);
-    if !of_libc {
-        dbg(7)
-    }
     if !(of_libc && IN_USE.load(Ordering::Relaxed) && (is_on(&me.busy) || frame::is_before_handler(ip))) {
         return false;
     }
-    dbg(1);
     me.put_off.store(1, Ordering::Relaxed);
     me.stop.store(1, Ordering::Relaxed);
     end_wait(uc);
@@ -318,7 +320,6 @@ fn end_wait(uc: &mut libc::ucontext_t) {
 
 /// Before a handler of the application runs on top of whatever: it starts afresh, and may not return.
 pub fn suspend() -> u64 {
-    dbg(3);
     // SAFETY: the thread's own word.
     unsafe { core::mem::replace(&mut *state().word(), 0) }
 }
@@ -374,15 +375,14 @@ fn poke_mark() -> usize {
     &raw const IN_USE as usize
 }
 
-/// In the handler of SIGSYS: whether that was a poke, which is then served.
-pub fn on_poke(info: *const libc::siginfo_t, uc: &mut libc::ucontext_t) -> bool {
+/// Whether that was a poke, which is then served.
+fn on_poke(info: *const libc::siginfo_t, uc: &mut libc::ucontext_t) -> bool {
     // SAFETY: the kernel hands a valid siginfo, of this size; what the fields mean depends on the code.
     let info = unsafe { *info.cast::<Info>() };
     if info.code != libc::SI_QUEUE || info.value != poke_mark() || info.pid as usize != host::ids().0 {
         return false;
     }
     let me = state();
-    dbg(5);
     if is_on(&me.point) {
         me.poked.store(1, Ordering::Relaxed);
         if is_cancellation_enabled() {
@@ -431,7 +431,6 @@ pub unsafe extern "C-unwind" fn pthread_cancel(thread: pthread_t) -> c_int {
         }
         // Asked now: once the request is made the target may be gone.
         let tid = tid_of(thread);
-        dbg(4);
         let r = core::mem::transmute::<*mut c_void, Real>(real)(thread);
         if let (0, Some(tid)) = (r, tid.filter(|_| thread != libc::pthread_self())) {
             poke(thread, tid);
@@ -463,12 +462,12 @@ fn poke(thread: pthread_t, tid: usize) {
     if is_certain && user::read::<u8>(its_point) != Ok(1) {
         return;
     }
-    if !owns_sigsys() {
+    // libc has installed its handler by now; where its calls are not dispatched, past us.
+    if !signal::take_over(SIGNAL) {
         return;
     }
-    dbg(6);
-    let info = Info::to_ourselves(libc::SIGSYS, libc::SI_QUEUE);
-    let (pid, sig) = (info.pid as usize, libc::SIGSYS as usize);
+    let info = Info::to_ourselves(SIGNAL, libc::SI_QUEUE);
+    let (pid, sig) = (info.pid as usize, SIGNAL as usize);
     host::call(libc::SYS_rt_tgsigqueueinfo, &[pid, tid, sig, &raw const info as usize]);
 }
 
@@ -478,25 +477,4 @@ fn barrier() -> bool {
     const REGISTER: usize = 1 << 4;
     let pass = || host::call(libc::SYS_membarrier, &[EXPEDITED, 0, 0]) == 0;
     pass() || host::call(libc::SYS_membarrier, &[REGISTER, 0, 0]) == 0 && pass()
-}
-
-/// Whether a SIGSYS reaches us. In a process that asked for nothing nobody has taken it yet.
-fn owns_sigsys() -> bool {
-    let ours = signal::foreign_sigsys as *const () as usize;
-    if trampoline::is_installed() {
-        return true;
-    }
-    match signal::host_handler(libc::SIGSYS) {
-        libc::SIG_DFL => {
-            let action = KernelSigaction {
-                handler: ours,
-                flags: (libc::SA_SIGINFO | libc::SA_RESTART) as usize | signal::SA_RESTORER,
-                restorer: trampoline::gate::restorer_address(),
-                mask: 0,
-            };
-            host::call(libc::SYS_rt_sigaction, &[libc::SIGSYS as usize, &raw const action as usize, 0, 8])
-                == 0
-        }
-        handler => handler == ours,
-    }
 }

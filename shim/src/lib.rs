@@ -18,6 +18,7 @@ mod errno;
 mod fd;
 mod hooks;
 mod host;
+mod inherit;
 mod life;
 mod lock;
 mod magic;

@@ -15,7 +15,7 @@ use trampoline::gate::STOPPED;
 use crate::errno::{EINTR, ENOMEM, ERESTARTNOHAND, ERESTARTNOINTR, ERESTARTSYS, ERESTART_RESTARTBLOCK};
 use crate::host::{Args, Ret};
 use crate::thread::{self, Thread};
-use crate::{cancel, cwd, mounts, signal, world};
+use crate::{cancel, cwd, inherit, mounts, signal, world};
 
 /// What a section works with: the kernel, and the calling thread's task in it.
 pub struct Door<'a> {
@@ -67,10 +67,20 @@ impl Door<'_> {
 /// Runs `work` as a kernel section; boots the kernel if need be.
 #[inline]
 pub fn section(mut work: impl FnMut(&mut Door<'_>) -> Ret) -> Ret {
-    run(&mut |door: &mut Door<'_>| match cwd::is_parked() {
-        true => cwd::enter(door).map_or_else(|e| e, |()| work(door)),
+    run(&mut |door: &mut Door<'_>| match cwd::is_parked() || inherit::is_pending() {
+        true => resume(door).map_or_else(|e| e, |()| work(door)),
         false => work(door),
     })
+}
+
+/// What the kernel has to be told of the process before its next call.
+#[cold]
+fn resume(door: &mut Door<'_>) -> Result<(), Ret> {
+    inherit::reopen(door);
+    if cwd::is_parked() {
+        cwd::enter(door)?;
+    }
+    Ok(())
 }
 
 /// A section in which a parked current directory stays parked (see `cwd.rs`).

@@ -27,7 +27,7 @@ use crate::thread::{self, Thread};
 use crate::{cancel, life, user, world};
 
 const SIGNALS: usize = 65;
-pub const SA_RESTORER: usize = 0x0400_0000;
+const SA_RESTORER: usize = 0x0400_0000;
 const SA_RESETHAND: usize = libc::SA_RESETHAND as usize;
 
 const fn bit(sig: c_int) -> u64 {
@@ -135,10 +135,27 @@ pub fn action(sig: c_int) -> KernelSigaction {
 }
 
 /// The handler that the host calls for a signal.
-pub fn host_handler(sig: c_int) -> usize {
+fn host_handler(sig: c_int) -> usize {
+    host_action(sig).handler
+}
+
+fn host_action(sig: c_int) -> KernelSigaction {
     let mut now = KernelSigaction::default();
     host::call(libc::SYS_rt_sigaction, &[sig as usize, 0, &raw mut now as usize, 8]);
-    now.handler
+    now
+}
+
+/// Wraps a handler that was installed past us. False: there is none.
+pub fn take_over(sig: c_int) -> bool {
+    let action = host_action(sig);
+    if action.handler == on_signal as *const () as usize {
+        return true;
+    }
+    if matches!(action.handler, libc::SIG_DFL | libc::SIG_IGN) {
+        return false;
+    }
+    ACTIONS[sig as usize].set(&action);
+    put_host_action(sig, &action) == 0
 }
 
 /// Whether the host has to call us for `action`.
@@ -296,7 +313,7 @@ unsafe extern "C-unwind" fn on_signal(sig: c_int, info: *mut libc::siginfo_t, co
             life::kernel_fault(kernel, sig, ip, uc);
         }
     }
-    if sig == cancel::SIGNAL && cancel::put_off(info, uc) {
+    if sig == cancel::SIGNAL && cancel::on_request(info, uc) {
         return;
     }
     match thread::current() {
@@ -360,12 +377,8 @@ unsafe fn act(sig: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     }
 }
 
-/// A SIGSYS that is no dispatched call: the application's seccomp filter, somebody's kill, a poke of ours.
+/// A SIGSYS that is no dispatched call: the application's seccomp filter, or somebody's kill.
 pub unsafe extern "C-unwind" fn foreign_sigsys(sig: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
-    // SAFETY: the kernel hands a valid ucontext.
-    if cancel::on_poke(info, unsafe { &mut *context.cast::<libc::ucontext_t>() }) {
-        return;
-    }
     match thread::current() {
         Some(thread) if thread.is_inside() => {
             // SAFETY: the kernel hands a valid ucontext.

@@ -68,8 +68,8 @@ pub fn install(handler: Handler, foreign: Foreign, child: Child) -> Result<(), U
     let action = KernelSigaction {
         handler: on_sigsys as *const () as usize,
         // NODEFER: the redirected work may itself be interrupted by a handler of the application whose
-        // calls trap again. RESTART: a SIGSYS that somebody sends must not end a wait of the host.
-        flags: (libc::SA_SIGINFO | libc::SA_NODEFER | libc::SA_RESTART | 0x0400_0000) as usize,
+        // calls trap again.
+        flags: (libc::SA_SIGINFO | libc::SA_NODEFER | 0x0400_0000) as usize,
         restorer: gate::restorer_address(),
         mask: LIBC_CANCEL,
     };
