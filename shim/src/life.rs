@@ -12,7 +12,7 @@ use crate::errno::{EFAULT, EINVAL};
 use crate::host::{self, Args, Ret};
 use crate::report::{self, say};
 use crate::section::{last_section, section_away};
-use crate::{cwd, signal, thread, user, world};
+use crate::{cwd, inherit, signal, thread, user, world};
 
 const CLONE_VM: usize = libc::CLONE_VM as usize;
 const CLONE_THREAD: usize = libc::CLONE_THREAD as usize;
@@ -221,5 +221,6 @@ pub fn after_fork() {
         }
     }
     world::after_fork();
+    inherit::after_fork();
     cwd::after_fork();
 }

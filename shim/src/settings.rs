@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use once_cell::sync::OnceCell;
 use stowaway_config::{Config, ConfigError, KernelLog, Level, Net};
 
-use crate::{fd, host, procfs};
+use crate::{host, inherit, procfs};
 
 /// The settings, and what follows from them and the host.
 pub struct Settings {
@@ -68,7 +68,9 @@ pub fn read() -> Result<bool, ConfigError> {
     if vars.is_empty() {
         return Ok(false);
     }
-    mark_lost(&vars);
+    if let Some((_, text)) = vars.iter().find(|(name, _)| name.as_bytes() == b"STOWAWAY_FDS") {
+        inherit::accept(text.as_bytes());
+    }
     let mut config = Config::from_env_and_file(vars, read_file)?;
     let active = !config.mounts.is_empty() || config.net != Net::None;
     if active {
@@ -79,15 +81,6 @@ pub fn read() -> Result<bool, ConfigError> {
     let shadowed = config.mounts.iter().any(|m| exists_on_host(&m.path));
     let _ = SETTINGS.set(Settings { config, host_paths_shadowed: shadowed, active: AtomicBool::new(active) });
     Ok(active)
-}
-
-/// Descriptors that the program before the exec had in its kernel (calls/exec.rs).
-fn mark_lost(vars: &[(OsString, OsString)]) {
-    let list = vars.iter().find(|(name, _)| name.as_bytes() == b"STOWAWAY_FDS");
-    let Some(list) = list.and_then(|(_, value)| value.to_str()) else { return };
-    for number in list.split(',').filter_map(|text| text.parse().ok()) {
-        fd::set(number, fd::LOST);
-    }
 }
 
 /// Our variables, straight from `environ`: std's accessors lock and copy everything.

@@ -201,12 +201,12 @@ rows! {
     // Memory
     mmap [Ptr Size Int Flags Fd Offset] Own(memory::mmap), "a private mapping of a file in a mount is a copy; MAP_SHARED is ENODEV";
     // Processes, threads, signals
-    fork [] Own(process::fork), "the child cannot use the parent's kernel (EIO)";
+    fork [] Own(process::fork), "what the parent has open in a mount is EIO in the child";
     vfork [] Own(process::vfork), "the child gets a copy of the memory";
     clone [Flags Ptr Ptr Ptr Int] Own(process::clone), "without CLONE_THREAD as fork";
     clone3 [Ptr Size] Own(process::clone3), "without CLONE_THREAD as fork";
-    execve [Path Ptr Ptr] Own(exec::execve), "descriptors in mounts do not survive";
-    execveat [DirFd Path Ptr Ptr Flags] Own(exec::execveat), "descriptors in mounts do not survive";
+    execve [Path Ptr Ptr] Own(exec::execve), "files in mounts are opened again by name in the new program";
+    execveat [DirFd Path Ptr Ptr Flags] Own(exec::execveat), "files in mounts are opened again by name in the new program";
     exit [Int] Own(process::exit);
     exit_group [Int] Own(process::exit_group);
     rt_sigaction [Int Ptr Ptr Size] Own(process::sigaction);

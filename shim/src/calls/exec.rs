@@ -9,7 +9,7 @@ use crate::path::{self, with_path, AT_FDCWD};
 use crate::report::{say, say_once};
 use crate::scratch::{Buffers, Scratch, PATH_MAX};
 use crate::section::section;
-use crate::{cwd, fd, life, user, world};
+use crate::{cwd, inherit, life, user, world};
 
 /// execve(2)
 pub fn execve(c: &Call<'_>) -> Ret {
@@ -61,8 +61,8 @@ fn launch(dirfd: usize, path: usize, argv: usize, envp: usize, flags: usize) -> 
 }
 
 const CWD: &[u8] = b"STOWAWAY_CWD=";
-/// Descriptors that the new program inherits and that were the kernel's: they are lost, and it should know.
-pub const FDS: &[u8] = b"STOWAWAY_FDS=";
+/// Descriptors that the new program inherits and that are the kernel's.
+const FDS: &[u8] = b"STOWAWAY_FDS=";
 
 /// The environment with what the new program has to know of the old one's kernel.
 struct Environment {
@@ -75,7 +75,7 @@ impl Environment {
     fn new(envp: usize, buffers: &mut Buffers) -> Result<Environment, Ret> {
         let none = Environment { address: 0, bytes: 0 };
         let cwd = current_directory(&mut buffers.path);
-        let fds = lost_descriptors(&mut buffers.place);
+        let fds = inherit::describe(&mut buffers.place, FDS, &mut buffers.link);
         if envp == 0 || (!cwd && !fds) {
             return Ok(none);
         }
@@ -143,24 +143,6 @@ fn current_directory(text: &mut [u8; PATH_MAX]) -> bool {
     text[CWD.len()..CWD.len() + name.len()].copy_from_slice(name);
     text[CWD.len() + name.len()] = 0;
     true
-}
-
-/// Writes STOWAWAY_FDS=N,N,..., if any kernel descriptor stays open over the exec.
-fn lost_descriptors(text: &mut [u8; PATH_MAX]) -> bool {
-    text[..FDS.len()].copy_from_slice(FDS);
-    let mut at = FDS.len();
-    for number in fd::numbers(fd::KERNEL, 0, fd::LIMIT).chain(fd::numbers(fd::LOST, 0, fd::LIMIT)) {
-        let flags = host::call(libc::SYS_fcntl, &[number, libc::F_GETFD as usize]);
-        if flags < 0 || flags & libc::FD_CLOEXEC as isize != 0 || at + 8 > text.len() {
-            continue;
-        }
-        fd::put_number(&mut text[at..], number);
-        at += text[at..].iter().position(|&b| b == 0).unwrap_or(0);
-        text[at] = b',';
-        at += 1;
-    }
-    text[at] = 0;
-    at > FDS.len()
 }
 
 /// A program on an image: copied into a memfd, which the host can execute.
