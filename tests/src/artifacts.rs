@@ -12,12 +12,17 @@ pub struct Artifacts {
     pub command: PathBuf,
 }
 
-/// Finds the products in `STOWAWAY_BIN_DIR` or in the workspace's target/release.
+/// The release build beside this test program: target/PROFILE/deps/TEST and target/release share the target directory,
+/// wherever that is.
+fn beside_us() -> PathBuf {
+    let own = std::env::current_exe().unwrap_or_default();
+    let target = own.ancestors().nth(3).unwrap_or(Path::new(""));
+    target.join("release")
+}
+
+/// Finds the products in `STOWAWAY_BIN_DIR`, or in the target directory's release build.
 pub fn find() -> Result<Artifacts, String> {
-    let directory = match std::env::var_os("STOWAWAY_BIN_DIR") {
-        Some(directory) => PathBuf::from(directory),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release"),
-    };
+    let directory = std::env::var_os("STOWAWAY_BIN_DIR").map_or_else(beside_us, PathBuf::from);
     let found = Artifacts { library: directory.join("libstowaway.so"), command: directory.join("stowaway") };
     for file in [&found.library, &found.command] {
         if !file.is_file() {

@@ -2,6 +2,15 @@
 //! The parts of Stowaway's test suite: fixtures that exist twice (a host directory and an ext4 image with the same
 //! content), cases read from data, a runner for commands with a deadline, and a reader of ext4 images that shares no
 //! code with any kernel. The tests themselves are in `tests/`, the cases in `cases/`, small C programs in `programs/`.
+//!
+//! Environment of a run:
+//! - `STOWAWAY_BIN_DIR`: where libstowaway.so and stowaway are, if not in the target directory's release build;
+//! - `STOWAWAY_TEST_TMP`: where fixtures are made, if not in the system's temporary directory;
+//! - `STOWAWAY_TEST_CASE`: only cases whose name contains this;
+//! - `STOWAWAY_TEST_SEEDS`: how many seeds of random calls;
+//! - `STOWAWAY_TEST_LOG`: the library's log level in every command (outputs then differ, of course);
+//! - `STOWAWAY_TEST_RUNNER=loop`: root only, no product: the host kernel's loop mount serves the image side of the
+//!   coreutils cases. What fails then is wrong in the suite.
 
 pub mod artifacts;
 pub mod case;
