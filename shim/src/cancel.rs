@@ -294,13 +294,38 @@ fn put_off(info: *const libc::siginfo_t, uc: &mut libc::ucontext_t) -> bool {
     let ip = uc.uc_mcontext.gregs[libc::REG_RIP as usize] as usize;
     // SAFETY: the kernel hands a valid siginfo, with a sender for this code.
     let of_libc = unsafe { (*info).si_code == libc::SI_TKILL && (*info).si_pid() as usize == host::ids().0 };
-    if !(of_libc && IN_USE.load(Ordering::Relaxed) && (is_on(&me.busy) || frame::is_before_handler(ip))) {
+    if !of_libc || !IN_USE.load(Ordering::Relaxed) || !(is_on(&me.busy) || is_ours(ip)) {
         return false;
     }
     me.put_off.store(1, Ordering::Relaxed);
     me.stop.store(1, Ordering::Relaxed);
     end_wait(uc);
     true
+}
+
+// The linker's: where the library begins and its code ends; the section of the hooks that may be unwound.
+global_asm!(
+    ".hidden __ehdr_start",
+    ".hidden etext",
+    ".hidden __start_unwindable",
+    ".hidden __stop_unwindable"
+);
+
+extern "C" {
+    static __ehdr_start: u8;
+    static etext: u8;
+    static __start_unwindable: u8;
+    static __stop_unwindable: u8;
+}
+
+/// Whether a thread at `ip`, in no call, is in code of ours that must not be unwound: on its way to or from one.
+fn is_ours(ip: usize) -> bool {
+    if frame::is_before_handler(ip) {
+        return true;
+    }
+    let library = &raw const __ehdr_start as usize..&raw const etext as usize;
+    let hooks = &raw const __start_unwindable as usize..&raw const __stop_unwindable as usize;
+    library.contains(&ip) && !frame::contains(ip) && !hooks.contains(&ip)
 }
 
 /// In a signal handler, with `stop` set: ends what the interrupted thread waits for.
@@ -327,6 +352,12 @@ pub fn suspend() -> u64 {
 /// After that handler returned.
 pub fn resume(before: u64, uc: &mut libc::ucontext_t) {
     let me = state();
+    if IN_USE.load(Ordering::Relaxed) {
+        // From the look at `stop` below to the return from the handler a request would come too late for the
+        // interrupted wait. The return lifts it.
+        let mask = 1u64 << (SIGNAL - 1);
+        host::call(libc::SYS_rt_sigprocmask, &[libc::SIG_BLOCK as usize, &raw const mask as usize, 0, 8]);
+    }
     compiler_fence(Ordering::SeqCst);
     // SAFETY: the thread's own word.
     unsafe { *me.word() = before };

@@ -70,6 +70,7 @@ macro_rules! hooks {
 macro_rules! points {
     ($($name:ident ($($v:ident: $t:ty),*) -> $r:ty = $nr:ident ($($arg:expr),*);)*) => { $(
         #[no_mangle]
+        #[link_section = "unwindable"]
         pub unsafe extern "C-unwind" fn $name($($v: $t),*) -> $r {
             let given: &[usize] = &[$(Word::word($arg)),*];
             let mut args = [0; 6];
@@ -247,12 +248,14 @@ unsafe fn fcntl_call(fd: c_int, command: c_int, arg: usize) -> c_int {
 }
 
 #[no_mangle]
+#[link_section = "unwindable"]
 pub unsafe extern "C-unwind" fn fcntl(fd: c_int, command: c_int, arg: usize) -> c_int {
     // SAFETY: as above.
     unsafe { fcntl_call(fd, command, arg) }
 }
 
 #[no_mangle]
+#[link_section = "unwindable"]
 pub unsafe extern "C-unwind" fn fcntl64(fd: c_int, command: c_int, arg: usize) -> c_int {
     // SAFETY: as above.
     unsafe { fcntl_call(fd, command, arg) }

@@ -230,6 +230,9 @@ global_asm!(
     ".cfi_same_value r14",
     ".cfi_same_value r15",
     "jmp rcx",
+    ".hidden stowaway_entry_end",
+    ".globl stowaway_entry_end",
+    "stowaway_entry_end:",
     ".cfi_endproc",
     ".popsection",
     xsave = sym STOWAWAY_XSAVE,
@@ -255,6 +258,7 @@ global_asm!(
 extern "C" {
     static stowaway_entry: u8;
     static stowaway_entry_handled: u8;
+    static stowaway_entry_end: u8;
 }
 
 /// Address of the entry that a redirected caller goes on at.
@@ -266,4 +270,9 @@ pub(crate) fn entry_address() -> usize {
 /// not be unwound before.
 pub fn is_before_handler(ip: usize) -> bool {
     (entry_address()..&raw const stowaway_entry_handled as usize).contains(&ip)
+}
+
+/// Whether `ip` is in the entry's assembler.
+pub fn contains(ip: usize) -> bool {
+    (entry_address()..&raw const stowaway_entry_end as usize).contains(&ip)
 }
