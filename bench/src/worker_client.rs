@@ -27,7 +27,8 @@ pub struct Worker {
 
 impl Worker {
     pub fn start(place: &Place, task: &str) -> Result<Worker> {
-        let mut command = place.command(std::env::current_exe()?)?;
+        // Not current_exe(): in a mount namespace of our own /proc may name it by a path that leads nowhere here.
+        let mut command = place.command("/proc/self/exe")?;
         command.arg(worker::VERB).arg(task).arg(&place.dir);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let (input, output) = (child.stdin.take(), child.stdout.take().context("no stdout")?);
