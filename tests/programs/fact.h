@@ -83,6 +83,29 @@ __attribute__((unused)) static double now_s(void)
 	return now.tv_sec + now.tv_nsec / 1e9;
 }
 
+/* Waits until a thread of this process sleeps (in either kernel), so that a signal finds it in its call. */
+__attribute__((unused)) static void until_asleep(pid_t thread)
+{
+	char path[64], line[256];
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", thread);
+	for (int asleep = 0; asleep < 5; sleep_ms(4)) {
+		FILE *stat = fopen(path, "r");
+		if (!stat || !fgets(line, sizeof(line), stat))
+			_exit(90);
+		fclose(stat);
+		char *state = strrchr(line, ')');
+		asleep = state && state[2] == 'S' ? asleep + 1 : 0;
+	}
+}
+
+/* Waits for a condition, five seconds at most. */
+#define EVENTUALLY(condition) do { \
+	for (double end = now_s() + 5; !(condition) && now_s() < end; ) \
+		sleep_ms(1); \
+	CHECK(condition); \
+} while (0)
+
 static int check(void);
 
 int main(int argc, char **argv)
