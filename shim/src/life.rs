@@ -96,9 +96,9 @@ pub fn fork(vfork: bool) -> Ret {
 }
 
 /// A child that goes on right here, in a copy of this memory. If the kernel is at rest its copy is the
-/// child's own; a vfork's child, which only executes something, does without.
+/// child's own. (A vfork's parent waits with the virtual CPU held: nobody else has a task then.)
 fn clone_without_stack(args: &Args) -> Ret {
-    if world::rest() && args[0] & (CLONE_VFORK | CLONE_VM) == 0 {
+    if world::rest() && args[0] & CLONE_VM == 0 {
         let r = section_away(|door| door.hold(clone_held, args.as_ptr() as usize));
         if r == 0 {
             after_fork_at_rest();

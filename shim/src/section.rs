@@ -67,7 +67,7 @@ impl Door<'_> {
 /// Runs `work` as a kernel section; boots the kernel if need be.
 #[inline]
 pub fn section(mut work: impl FnMut(&mut Door<'_>) -> Ret) -> Ret {
-    run(&mut |door: &mut Door<'_>| match cwd::is_parked() || inherit::is_pending() {
+    run(&mut |door: &mut Door<'_>| match cwd::is_parked() || inherit::is_pending() || world::is_asleep() {
         true => resume(door).map_or_else(|e| e, |()| work(door)),
         false => work(door),
     })
@@ -76,6 +76,7 @@ pub fn section(mut work: impl FnMut(&mut Door<'_>) -> Ret) -> Ret {
 /// What the kernel has to be told of the process before its next call.
 #[cold]
 fn resume(door: &mut Door<'_>) -> Result<(), Ret> {
+    world::wake();
     inherit::reopen(door);
     if cwd::is_parked() {
         cwd::enter(door)?;

@@ -6,7 +6,7 @@
 //! calls, so here they wait for ever. DOWN follows only where an exec failed.
 #![allow(unsafe_code)]
 
-use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 
@@ -35,6 +35,8 @@ static KERNEL: OnceCell<&'static Kernel> = OnceCell::new();
 static FAILURE: AtomicI32 = AtomicI32::new(0);
 /// The process that the kernel was started in.
 static OWNER: AtomicU32 = AtomicU32::new(0);
+/// See [`is_asleep`].
+static ASLEEP: AtomicBool = AtomicBool::new(false);
 /// The thread that ends it.
 static ENDER: AtomicU32 = AtomicU32::new(0);
 /// Threads that have a task.
@@ -186,7 +188,7 @@ pub fn rest() -> bool {
 /// Inside a section.
 pub fn shut_down(thread: &mut Thread) {
     let _change = CHANGE.hold();
-    if STATE.load(Ordering::Acquire) != UP {
+    if STATE.load(Ordering::Acquire) != UP || is_asleep() {
         return;
     }
     let Some(kernel) = KERNEL.get() else { return };
@@ -231,13 +233,27 @@ fn stay() {
     host::set_sigmask(mask);
 }
 
-/// In the child of a fork of a kernel at rest: the copy is a kernel of its own.
+/// In the child of a fork of a kernel at rest: the copy is a kernel of its own. What it needs for that waits
+/// until it is used: most children only execute something.
 pub fn after_fork_at_rest() {
     CHANGE.reset();
     OWNER.store(host::ids().0 as u32, Ordering::Relaxed);
+    ASLEEP.store(true, Ordering::Relaxed);
+}
+
+/// Whether [`wake`] is due: the kernel is a copy that this process has not used yet.
+#[inline]
+pub fn is_asleep() -> bool {
+    ASLEEP.load(Ordering::Relaxed)
+}
+
+/// Before the first call of a copied kernel: its clock was a thread of the parent's.
+pub fn wake() {
+    if !ASLEEP.swap(false, Ordering::Relaxed) {
+        return;
+    }
     if let Some(Err(e)) = KERNEL.get().map(|kernel| kernel.restart_timer()) {
         say!("no thread for the kernel's clock after fork: {}", errno::name(-(e.0 as isize)));
-        STATE.store(LOST, Ordering::Release);
     }
 }
 

@@ -2,10 +2,11 @@
 //! Calls with one path: the *at forms, and the older ones, which are special cases of them.
 
 use crate::calls::Call;
-use crate::errno::{EBUSY, EISDIR, ENOSYS};
+use crate::errno::{EBUSY, EINVAL, EISDIR, ENOSYS};
 use crate::host::{self, Args, Ret};
 use crate::path::{with_path, AT_FDCWD};
 use crate::report::say_once;
+use crate::scratch::Scratch;
 use crate::section::section;
 use crate::{cwd, fd, magic, user};
 
@@ -39,7 +40,11 @@ fn removing(nr: i64, args: Args) -> Ret {
             return host::forward(nr as usize, &args);
         }
         if spot.is_mount_root() {
-            return if args[2] & libc::AT_REMOVEDIR as usize != 0 { EBUSY } else { EISDIR };
+            return match args[2] & libc::AT_REMOVEDIR as usize {
+                0 => EISDIR,
+                _ if ends_in_dot(args[1]) => EINVAL,
+                _ => EBUSY,
+            };
         }
         section(|door| match spot.kernel_at(door) {
             Ok((dirfd, path)) => {
@@ -49,6 +54,14 @@ fn removing(nr: i64, args: Args) -> Ret {
             Err(e) => e,
         })
     })
+}
+
+/// Whether the last name of the application's path is `.`, which rmdir(2) refuses as such.
+fn ends_in_dot(path: usize) -> bool {
+    let Ok(mut scratch) = Scratch::take() else { return false };
+    let Ok(len) = user::read_string(scratch.path(), path) else { return false };
+    let text = &scratch.path()[..len];
+    text == b"." || text.ends_with(b"/.")
 }
 
 /// A call that exists without a directory only: `host_nr(path, ...)` there, `kernel_nr(dirfd, path, ...)`
