@@ -17,7 +17,7 @@ use crate::host::Ret;
 use crate::report::Line;
 use crate::settings::settings;
 use crate::thread::Thread;
-use crate::{fd, host, world};
+use crate::{fd, host, procfs, world};
 
 /// What became of each mount, in the order of the settings.
 static MOUNTED: OnceCell<Vec<MountState>> = OnceCell::new();
@@ -126,7 +126,7 @@ fn mount_now(
     if read_only {
         flags |= libc::MS_RDONLY;
     }
-    let data = CString::new(with_defaults(mount, data)).map_err(|_| EINVAL)?;
+    let data = CString::new(with_defaults(mount, &fstype, data)).map_err(|_| EINVAL)?;
     // SAFETY: the task is this thread's.
     match unsafe { kernel.mount(thread.task, source, &path, &fstype, flags, &data, root as i32) } {
         Ok(()) => {
@@ -145,12 +145,22 @@ fn mount_now(
     }
 }
 
-/// The kernel library's tmpfs is a ramfs (no swap there), whose root would be 0755: as tmpfs has it, 1777.
-fn with_defaults(mount: &Mount, data: String) -> String {
-    if mount.fstype.as_deref() == Some("tmpfs") && !mount.opts.iter().any(|o| o.starts_with("mode=")) {
-        return if data.is_empty() { "mode=1777".into() } else { format!("{data},mode=1777") };
+/// Options that are understood here: tmpfs is a ramfs, whose root would be 0755 (as tmpfs has it: 1777); and
+/// vfat has no owners, so all is the caller's instead of root's, who made the mount.
+fn with_defaults(mount: &Mount, fstype: &CStr, data: String) -> String {
+    let given = |name: &str| mount.opts.iter().any(|o| o.starts_with(name));
+    let mut options: Vec<String> = (!data.is_empty()).then_some(data).into_iter().collect();
+    if fstype == c"tmpfs" && !given("mode=") {
+        options.push("mode=1777".into());
     }
-    data
+    if let (true, Some(who)) = (fstype == c"vfat", procfs::credentials()) {
+        for (name, id) in [("uid=", who.uid[1]), ("gid=", who.gid[1])] {
+            if !given(name) {
+                options.push(format!("{name}{id}"));
+            }
+        }
+    }
+    options.join(",")
 }
 
 /// RLIMIT_FSIZE in bytes: the host holds our writes to an image against it.

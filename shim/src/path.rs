@@ -85,16 +85,37 @@ pub struct Walk {
     pub spot: Spot,
     dirfd: i32,
     path: usize,
-    follow: bool,
+    last: Last,
     scratch: Option<Scratch>,
     careful: bool,
 }
 
-/// Routes a path argument. `follow`: whether the call follows a symlink in the last place.
-pub fn route(dirfd: usize, path: usize, follow: bool) -> Result<Walk, Ret> {
+/// What a call does with the last name of its path (fs/namei.c).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Last {
+    /// A symlink there is followed.
+    Follow,
+    /// It is not, unless a slash stands behind it (lstat).
+    Keep,
+    /// The name itself is made or removed: it stays as it is written, `.`, `..` and slash included (rmdir).
+    Parent,
+}
+
+impl From<bool> for Last {
+    fn from(follow: bool) -> Last {
+        if follow {
+            Last::Follow
+        } else {
+            Last::Keep
+        }
+    }
+}
+
+/// Routes a path argument.
+pub fn route(dirfd: usize, path: usize, last: Last) -> Result<Walk, Ret> {
     let dirfd = dirfd as i32;
     let host = Spot { world: World::Host, dirfd, path };
-    let mut walk = Walk { spot: host, dirfd, path, follow, scratch: None, careful: false };
+    let mut walk = Walk { spot: host, dirfd, path, last, scratch: None, careful: false };
     if !settings().is_active() {
         return Ok(walk);
     }
@@ -115,7 +136,7 @@ pub fn route(dirfd: usize, path: usize, follow: bool) -> Result<Walk, Ret> {
     };
     let text = &scratch.path()[..len];
     if text.first() == Some(&b'/') {
-        if follow && magic::is_possible() {
+        if last == Last::Follow && magic::is_possible() {
             if let Some(spot) = magic::through(&mut scratch, len)? {
                 walk.spot = spot;
                 walk.scratch = Some(scratch);
@@ -182,16 +203,22 @@ impl Walk {
             return Ok(false);
         }
         let before = self.spot.world;
-        let found = walk::resolve(&mut scratch, len, self.dirfd, self.follow);
+        let found = walk::resolve(&mut scratch, len, self.dirfd, self.last);
         self.scratch = Some(scratch);
-        self.spot = found?;
-        Ok(before != World::Host || !self.spot.is_host())
+        let Some((spot, crossed)) = found? else { return Ok(false) };
+        self.spot = spot;
+        Ok(before != World::Host || crossed)
     }
 }
 
 /// Makes a call with one path: in the world it seems to lead to, and again where it really leads.
-pub fn with_path(dirfd: usize, path: usize, follow: bool, mut call: impl FnMut(&Spot) -> Ret) -> Ret {
-    let mut walk = match route(dirfd, path, follow) {
+pub fn with_path(
+    dirfd: usize,
+    path: usize,
+    last: impl Into<Last>,
+    mut call: impl FnMut(&Spot) -> Ret,
+) -> Ret {
+    let mut walk = match route(dirfd, path, last.into()) {
         Ok(walk) => walk,
         Err(e) => return e,
     };
@@ -208,8 +235,8 @@ pub fn with_path(dirfd: usize, path: usize, follow: bool, mut call: impl FnMut(&
 
 /// Makes a call with two paths.
 pub fn with_two_paths(
-    first: (usize, usize, bool),
-    second: (usize, usize, bool),
+    first: (usize, usize, Last),
+    second: (usize, usize, Last),
     mut call: impl FnMut(&Spot, &Spot) -> Ret,
 ) -> Ret {
     let (mut a, mut b) = match (route(first.0, first.1, first.2), route(second.0, second.1, second.2)) {

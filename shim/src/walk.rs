@@ -7,21 +7,34 @@
 
 use crate::errno::{EINVAL, ELOOP, ENAMETOOLONG};
 use crate::host::{self, Ret};
-use crate::path::{self, Spot, AT_FDCWD, MAX_SYMLINKS};
+use crate::path::{self, Last, Spot, AT_FDCWD, MAX_SYMLINKS};
 use crate::places;
 use crate::scratch::{Buffers, Scratch, PATH_MAX};
 use crate::section::section;
 
 /// Resolves the path of `len` bytes in `scratch.path` against `dirfd`. The spot's path lies in
-/// `scratch.place`. An error is that of a name on the way.
-pub fn resolve(scratch: &mut Scratch, len: usize, dirfd: i32, follow: bool) -> Result<Spot, Ret> {
+/// `scratch.place`; true: the way led through a mount. `None`: the
+/// directory it begins at has no name (removed, or no directory at all). An error is that of a name on the way.
+pub fn resolve(
+    scratch: &mut Scratch,
+    len: usize,
+    dirfd: i32,
+    last: Last,
+) -> Result<Option<(Spot, bool)>, Ret> {
     let buffers = scratch.buffers();
-    let place_len = if buffers.path[0] == b'/' { 0 } else { path::directory(dirfd, &mut buffers.place)? };
+    let place_len = match buffers.path[0] {
+        b'/' => 0,
+        _ => match path::directory(dirfd, &mut buffers.place) {
+            Ok(len) => len,
+            Err(_) => return Ok(None),
+        },
+    };
     // The root is the empty string here: every place is a row of "/name".
     let place_len = if place_len == 1 { 0 } else { place_len };
-    let mut walk = Walker { buffers, at: 0, end: len, place: place_len, links: 0 };
-    walk.run(follow)?;
-    walk.spot()
+    let mut walk = Walker { buffers, at: 0, end: len, place: place_len, links: 0, crossed: false };
+    walk.run(last)?;
+    let spot = walk.spot()?;
+    Ok(Some((spot, walk.crossed || !spot.is_host())))
 }
 
 struct Walker<'a> {
@@ -32,10 +45,12 @@ struct Walker<'a> {
     /// Length of the place reached.
     place: usize,
     links: u32,
+    /// A mount was entered.
+    crossed: bool,
 }
 
 impl Walker<'_> {
-    fn run(&mut self, follow: bool) -> Result<(), Ret> {
+    fn run(&mut self, mode: Last) -> Result<(), Ret> {
         loop {
             while self.at < self.end && self.buffers.path[self.at] == b'/' {
                 self.at += 1;
@@ -45,7 +60,12 @@ impl Walker<'_> {
             }
             let name_end = self.name_end();
             let (from, to) = (self.at, name_end);
+            let last = self.buffers.path[to..self.end].iter().all(|&b| b == b'/');
             match &self.buffers.path[from..to] {
+                b"." | b".." if last && mode == Last::Parent => {
+                    self.append(from, to)?;
+                    self.at = to;
+                }
                 b"." => self.at = to,
                 b".." => {
                     self.check_directory()?;
@@ -55,9 +75,8 @@ impl Walker<'_> {
                 _ => {
                     self.append(from, to)?;
                     self.at = to;
-                    let last = self.buffers.path[to..self.end].iter().all(|&b| b == b'/');
-                    // A slash behind the last name makes it followed.
-                    if !last || follow || to != self.end {
+                    let slash_follows = to != self.end && mode != Last::Parent;
+                    if !last || mode == Last::Follow || slash_follows {
                         self.follow_link(last)?;
                     }
                 }
@@ -122,6 +141,7 @@ impl Walker<'_> {
 
     fn read_link(&mut self) -> Ret {
         let Ok(spot) = self.spot() else { return 0 };
+        self.crossed |= !spot.is_host();
         let target = self.buffers.link.as_mut_ptr() as usize;
         ask(&spot, libc::SYS_readlinkat, [target, PATH_MAX])
     }

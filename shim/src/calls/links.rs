@@ -5,14 +5,14 @@ use crate::calls::Call;
 use crate::errno::{EACCES, EBUSY, EFAULT, ELOOP, ENAMETOOLONG, ENOTDIR, EXDEV};
 use crate::host::{self, Ret};
 use crate::magic;
-use crate::path::{with_path, with_two_paths, Spot, AT_FDCWD};
+use crate::path::{with_path, with_two_paths, Last, Spot, AT_FDCWD};
 use crate::section::section;
 
 const CWD: usize = AT_FDCWD as usize;
 
 /// `nr(dirfd, path, dirfd, path, flags)`; both names have to lie in one world.
-fn two(nr: i64, args: [usize; 5], follow_first: bool, roots_stay: bool) -> Ret {
-    with_two_paths((args[0], args[1], follow_first), (args[2], args[3], false), |from, to| {
+fn two(nr: i64, args: [usize; 5], first: Last, roots_stay: bool) -> Ret {
+    with_two_paths((args[0], args[1], first), (args[2], args[3], Last::Parent), |from, to| {
         match (from.is_host(), to.is_host()) {
             (true, true) => host::forward(
                 nr as usize,
@@ -61,22 +61,22 @@ fn name_error(spot: &Spot) -> Ret {
 
 /// rename(2)
 pub fn rename(c: &Call<'_>) -> Ret {
-    two(libc::SYS_renameat2, [CWD, c.args[0], CWD, c.args[1], 0], false, true)
+    two(libc::SYS_renameat2, [CWD, c.args[0], CWD, c.args[1], 0], Last::Parent, true)
 }
 
 /// renameat(2)
 pub fn renameat(c: &Call<'_>) -> Ret {
-    two(libc::SYS_renameat2, [c.args[0], c.args[1], c.args[2], c.args[3], 0], false, true)
+    two(libc::SYS_renameat2, [c.args[0], c.args[1], c.args[2], c.args[3], 0], Last::Parent, true)
 }
 
 /// renameat2(2)
 pub fn renameat2(c: &Call<'_>) -> Ret {
-    two(libc::SYS_renameat2, [c.args[0], c.args[1], c.args[2], c.args[3], c.args[4]], false, true)
+    two(libc::SYS_renameat2, [c.args[0], c.args[1], c.args[2], c.args[3], c.args[4]], Last::Parent, true)
 }
 
 /// link(2)
 pub fn link(c: &Call<'_>) -> Ret {
-    two(libc::SYS_linkat, [CWD, c.args[0], CWD, c.args[1], 0], false, false)
+    two(libc::SYS_linkat, [CWD, c.args[0], CWD, c.args[1], 0], Last::Keep, false)
 }
 
 /// linkat(2)
@@ -85,12 +85,12 @@ pub fn linkat(c: &Call<'_>) -> Ret {
     if let Some(number) = magic::descriptor(c.args[1]).filter(|_| follow) {
         return link_descriptor(number as usize, c.args[2], c.args[3]);
     }
-    two(libc::SYS_linkat, [c.args[0], c.args[1], c.args[2], c.args[3], c.args[4]], follow, false)
+    two(libc::SYS_linkat, [c.args[0], c.args[1], c.args[2], c.args[3], c.args[4]], follow.into(), false)
 }
 
 /// Gives an open kernel file a name, as linkat of its /proc/self/fd/N does (open(2), O_TMPFILE).
 fn link_descriptor(number: usize, dirfd: usize, path: usize) -> Ret {
-    with_path(dirfd, path, false, |spot| {
+    with_path(dirfd, path, Last::Parent, |spot| {
         if spot.is_host() {
             return EXDEV;
         }
@@ -102,7 +102,7 @@ fn link_descriptor(number: usize, dirfd: usize, path: usize) -> Ret {
 }
 
 fn make_symlink(target: usize, dirfd: usize, path: usize) -> Ret {
-    with_path(dirfd, path, false, |spot| {
+    with_path(dirfd, path, Last::Parent, |spot| {
         if spot.is_host() {
             return host::call(libc::SYS_symlinkat, &[target, spot.dirfd as usize, spot.path]);
         }

@@ -4,7 +4,7 @@
 use crate::calls::Call;
 use crate::errno::{EBUSY, EINVAL, EISDIR, ENOSYS};
 use crate::host::{self, Args, Ret};
-use crate::path::{with_path, AT_FDCWD};
+use crate::path::{with_path, Last, AT_FDCWD};
 use crate::report::say_once;
 use crate::scratch::Scratch;
 use crate::section::section;
@@ -14,8 +14,8 @@ const CWD: usize = AT_FDCWD as usize;
 const NOFOLLOW: usize = libc::AT_SYMLINK_NOFOLLOW as usize;
 
 /// Makes an *at call (directory in argument 0, path in 1) in the world of its path.
-pub fn at(nr: i64, args: Args, follow: bool) -> Ret {
-    with_path(args[0], args[1], follow, |spot| {
+pub fn at(nr: i64, args: Args, last: impl Into<Last>) -> Ret {
+    with_path(args[0], args[1], last, |spot| {
         let mut args = args;
         if spot.is_host() {
             (args[0], args[1]) = (spot.dirfd as usize, spot.path);
@@ -33,7 +33,7 @@ pub fn at(nr: i64, args: Args, follow: bool) -> Ret {
 
 /// The same for a call that takes a name out of its directory: a mount's root stays.
 fn removing(nr: i64, args: Args) -> Ret {
-    with_path(args[0], args[1], false, |spot| {
+    with_path(args[0], args[1], Last::Parent, |spot| {
         let mut args = args;
         if spot.is_host() {
             (args[0], args[1]) = (spot.dirfd as usize, spot.path);
@@ -106,13 +106,13 @@ at_forms! {
     /// faccessat2(2)
     faccessat2(c) = SYS_faccessat2 [c.args[0], c.args[1], c.args[2], c.args[3]] follow c.args[3] & NOFOLLOW == 0;
     /// mkdir(2)
-    mkdir(c) = SYS_mkdirat [CWD, c.args[0], c.args[1]] follow false;
+    mkdir(c) = SYS_mkdirat [CWD, c.args[0], c.args[1]] follow Last::Parent;
     /// mkdirat(2)
-    mkdirat(c) = SYS_mkdirat [c.args[0], c.args[1], c.args[2]] follow false;
+    mkdirat(c) = SYS_mkdirat [c.args[0], c.args[1], c.args[2]] follow Last::Parent;
     /// mknod(2)
-    mknod(c) = SYS_mknodat [CWD, c.args[0], c.args[1], c.args[2]] follow false;
+    mknod(c) = SYS_mknodat [CWD, c.args[0], c.args[1], c.args[2]] follow Last::Parent;
     /// mknodat(2)
-    mknodat(c) = SYS_mknodat [c.args[0], c.args[1], c.args[2], c.args[3]] follow false;
+    mknodat(c) = SYS_mknodat [c.args[0], c.args[1], c.args[2], c.args[3]] follow Last::Parent;
     /// chmod(2)
     chmod(c) = SYS_fchmodat [CWD, c.args[0], c.args[1]] follow true;
     /// fchmodat(2)
