@@ -52,8 +52,25 @@ static int check(void)
 	/* the directory that holds the mount point */
 	CHECK(!chdir(at(H, "..")));
 	ends();
-	CHECK(!chdir("h/hostdir"));
+	/* and reached from within */
+	CHECK(!chdir(D) && !chdir(".."));
 	ends();
+	CHECK(!chdir(at(D, "dir")) && !chdir("../../h"));
+	ends();
+	CHECK(!chdir(at(H, "hostdir")));
+	ends();
+	for (int round = 0; round < 2; round++) {
+		CHECK(!mkdir(at(D, "qd"), 0755) && !symlink("qd", at(D, "ql")));
+		FAILS(rmdir(at(D, "ql/")), ENOTDIR);
+		FAILS(rmdir(at(D, "ql/.")), EINVAL);
+		FAILS(rmdir(at(D, ".")), EINVAL);
+		FAILS(rmdir(at(D, "qd/.")), EINVAL);
+		FAILS(rmdir(at(D, "qd/..")), ENOTEMPTY);
+		FAILS(unlink(at(D, "ql/")), ENOTDIR);
+		FAILS(unlink(at(D, ".")), EISDIR);
+		CHECK(!rmdir(at(D, "qd/")) && !unlink(at(D, "ql")) && !chdir(at(H, "..")));
+	}
+	CHECK(!chdir(at(H, "hostdir")));
 	/* across */
 	CHECK(!symlink(D, "to") && !symlink(H, at(D, "to")));
 	FAILS(rmdir("to/"), ENOTDIR);

@@ -54,7 +54,24 @@ static void from_descriptors(void)
 	CHECK(!fchownat(d, "tabs.txt", getuid(), getgid(), 0) && !faccessat(d, "tabs.txt", R_OK, 0));
 	FAILS(faccessat(d, "tabs.txt/", R_OK, 0), ENOTDIR);
 	FAILS(openat(d, "missing/x", O_RDONLY), ENOENT);
-	FAILS(openat(99, "x", O_RDONLY), EBADF);
+	static const int bad[] = { 99, -1, -5, INT_MIN, INT_MAX, 1 << 20 };
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		FAILS(openat(bad[i], "x", O_RDONLY), EBADF);
+		FAILS(openat(bad[i], "../x", O_RDONLY), EBADF);
+		FAILS(mkdirat(bad[i], "x", 0700), EBADF);
+		FAILS(fstatat(bad[i], "x", &st, 0), EBADF);
+		FAILS(fstatat(bad[i], "", &st, AT_EMPTY_PATH), EBADF);
+		FAILS(renameat(bad[i], "x", bad[i], "y"), EBADF);
+		FAILS(symlinkat("x", bad[i], "y"), EBADF);
+		FAILS(fstat(bad[i], &st), EBADF);
+		FAILS(read(bad[i], link, 1), EBADF);
+		FAILS(close(bad[i]), EBADF);
+		FAILS(dup(bad[i]), EBADF);
+		FAILS(fchdir(bad[i]), EBADF);
+		FAILS(fcntl(bad[i], F_GETFL), EBADF);
+		FAILS(sendfile(1, bad[i], NULL, 1), EBADF);
+		CHECK(!faccessat(bad[i], at(D, "hello.txt"), R_OK, 0));
+	}
 	FAILS(fstatat(d, "", &st, 0), ENOENT);
 	FAILS(unlinkat(d, "dir", 0), EISDIR);
 	FAILS(mkdirat(d, "dir", 0700), EEXIST);

@@ -90,13 +90,18 @@ impl Mounted {
 /// the shim; afterwards the image is whole.
 #[track_caller]
 pub fn fact(name: &str, source: &str) -> Outcome {
-    let mounted = Mounted::new(Kind::Basic);
+    fact_on(&Mounted::new(Kind::Basic), name, source)
+}
+
+/// The same on an image of the caller's making.
+#[track_caller]
+pub fn fact_on(mounted: &Mounted, name: &str, source: &str) -> Outcome {
     let program = mounted.program(name, source);
     let (dir, host) = (mounted.fixture.dir(Side::Native), mounted.fixture.host(Side::Native));
     let mut native = Run::new([program.as_os_str(), dir.as_os_str(), host.as_os_str()]);
     native.cwd = Some(host);
     said_ok("natively", &native.output());
-    only_mounted(&mounted, &program)
+    only_mounted(mounted, &program)
 }
 
 /// The same for what has no native twin.

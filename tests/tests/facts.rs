@@ -3,7 +3,7 @@
 
 use stowaway_tests::everyone;
 use stowaway_tests::fixture::{Kind, Side};
-use stowaway_tests::mounted::{fact, fact_mounted, our_lines, said_ok, Mounted};
+use stowaway_tests::mounted::{fact, fact_mounted, fact_on, our_lines, said_ok, Mounted};
 use stowaway_tests::process::Run;
 use stowaway_tests::{tree, user};
 
@@ -18,6 +18,14 @@ macro_rules! program {
 fn as_native((name, source): (&str, &str)) {
     let outcome = fact(name, source);
     assert_eq!(outcome.err(), "");
+}
+
+/// The same with no directory of the host under the mount path, and with one.
+#[track_caller]
+fn on_both_grounds((name, source): (&str, &str)) {
+    for mounted in [Mounted::new(Kind::Basic), Mounted::over_a_directory(Kind::Basic)] {
+        assert_eq!(fact_on(&mounted, name, source).err(), "");
+    }
 }
 
 /// The same random calls on both sides: the same results, the same trees.
@@ -58,13 +66,13 @@ fn random(seed: u32) -> Result<(), String> {
 
 everyone! {
     fn descriptor_numbers() { as_native(program!("fds")); }
-    fn paths_and_inodes() { as_native(program!("paths")); }
+    fn paths_and_inodes() { on_both_grounds(program!("paths")); }
     fn transfers() { as_native(program!("transfer")); }
     fn threads() { as_native(program!("threads")); }
     fn signals() { as_native(program!("signals")); }
     fn a_timer_during_a_write_load() { as_native(program!("timer")); }
 
-    fn ends_of_paths() { as_native(program!("lastnames")); }
+    fn ends_of_paths() { on_both_grounds(program!("lastnames")); }
     fn names_in_proc() { as_native(program!("procfd")); }
 
     fn a_database() {
