@@ -9,7 +9,7 @@
 //! path name by name, reading every symlink in the world it stands in, and the call is made again.
 //! If a mount's path does exist on the host, ENOENT proves nothing and host paths are always walked.
 
-use crate::errno::{ENOENT, EXDEV};
+use crate::errno::{EBADF, ENOENT, EXDEV};
 use crate::host::{self, Ret};
 use crate::scratch::{Scratch, PATH_MAX};
 use crate::section::section;
@@ -256,6 +256,9 @@ pub fn with_two_paths(
 
 /// Writes the absolute path of a directory (a descriptor or the current one) into `into`; its length.
 pub fn directory(dirfd: i32, into: &mut [u8; PATH_MAX]) -> Result<usize, Ret> {
+    if dirfd < 0 && dirfd != AT_FDCWD {
+        return Err(EBADF);
+    }
     let class = if dirfd == AT_FDCWD { cwd::class() } else { fd::class(dirfd as usize) };
     let (address, size) = (into.as_mut_ptr() as usize, into.len());
     let getcwd = [address, size, 0, 0, 0, 0];
@@ -276,7 +279,12 @@ pub fn directory(dirfd: i32, into: &mut [u8; PATH_MAX]) -> Result<usize, Ret> {
         (other, _) => return Err(fd::refuse(other)),
     };
     if n <= nul {
-        return Err(if n < 0 { n } else { ENOENT });
+        return Err(match n {
+            // No such entry in /proc/self/fd: not open.
+            ENOENT if dirfd != AT_FDCWD => EBADF,
+            e if e < 0 => e,
+            _ => ENOENT,
+        });
     }
     let n = n - nul;
     if into[0] != b'/' {

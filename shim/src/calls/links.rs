@@ -2,7 +2,7 @@
 //! Calls with two names: rename, link, symlink.
 
 use crate::calls::Call;
-use crate::errno::{EACCES, EBUSY, EFAULT, ELOOP, ENAMETOOLONG, ENOTDIR, EXDEV};
+use crate::errno::{EACCES, EBADF, EBUSY, EFAULT, ELOOP, ENAMETOOLONG, ENOTDIR, EXDEV};
 use crate::host::{self, Ret};
 use crate::magic;
 use crate::path::{with_path, with_two_paths, Last, Spot, AT_FDCWD};
@@ -52,7 +52,7 @@ fn name_error(spot: &Spot) -> Ret {
             Err(e) => e,
         })
     };
-    if matches!(r, ENOTDIR | EACCES | ELOOP | ENAMETOOLONG | EFAULT) {
+    if matches!(r, EBADF | ENOTDIR | EACCES | ELOOP | ENAMETOOLONG | EFAULT) {
         r
     } else {
         0
