@@ -79,10 +79,8 @@ fn mount_now(
         None => (Source::None, mount.fstype.clone()),
         Some(image) => {
             let image = CString::new(image.as_os_str().as_bytes()).map_err(|_| EINVAL)?;
-            let open = |read_only| {
-                Disk::open(trampoline::gate::RAW, &image, read_only, fd::reserved_range_start())
-                    .map_err(|e| complain_open(&image, e, state))
-            };
+            let open =
+                |read_only| open_patiently(&image, read_only).map_err(|e| complain_open(&image, e, state));
             let mut disk = open(mount.read_only)?;
             let found = lkl::probe_fs(&disk).map(|t| t.to_str().unwrap_or("").to_owned());
             let fstype = mount.fstype.clone().or(found);
@@ -143,6 +141,23 @@ fn mount_now(
             Err(complain_mount(&name, &fstype, -(e.0 as isize), state))
         }
     }
+}
+
+/// Opens and locks an image. One that is in use may be so by a process on its way out (the one before in a
+/// script, the left side of a pipeline): it gets a moment for that.
+fn open_patiently(image: &CStr, read_only: bool) -> Result<Disk, DiskError> {
+    const TRIES: u32 = 25;
+    const PAUSE_NS: i64 = 10_000_000;
+    for _ in 0..TRIES {
+        match Disk::open(trampoline::gate::RAW, image, read_only, fd::reserved_range_start()) {
+            Err(DiskError::Busy { .. }) => {
+                let pause = libc::timespec { tv_sec: 0, tv_nsec: PAUSE_NS };
+                host::call(libc::SYS_nanosleep, &[&raw const pause as usize, 0]);
+            }
+            other => return other,
+        }
+    }
+    Disk::open(trampoline::gate::RAW, image, read_only, fd::reserved_range_start())
 }
 
 /// Options that are understood here: tmpfs is a ramfs, whose root would be 0755 (as tmpfs has it: 1777); and

@@ -54,6 +54,27 @@ pub struct Fixture {
     pub image: PathBuf,
 }
 
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        make_removable(self.base.path());
+    }
+}
+
+impl Drop for Stock {
+    fn drop(&mut self) {
+        make_removable(self.directory.path());
+    }
+}
+
+/// Gives directories back to their owner: an ordinary user cannot empty one that he may not write.
+fn make_removable(root: &Path) {
+    for entry in walkdir::WalkDir::new(root).into_iter().flatten() {
+        if entry.file_type().is_dir() {
+            let _ = set_mode(entry.path(), 0o700);
+        }
+    }
+}
+
 /// A side of a comparison: the directory on the host, or the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
