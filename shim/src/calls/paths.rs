@@ -24,11 +24,31 @@ pub fn at(nr: i64, args: Args, last: impl Into<Last>) -> Ret {
         section(|door| match spot.kernel_at(door) {
             Ok((dirfd, path)) => {
                 (args[0], args[1]) = (dirfd, path);
+                let (nr, args) = if spot.is_mount_root() { on_root(nr, args) } else { (nr, args) };
                 door.call(nr, &args)
             }
             Err(e) => e,
         })
     })
+}
+
+/// The form of an *at call for the root of a mount, of which we have a descriptor: "." would have to be searched
+/// for in it, and the path that the application gave does not search the directory it ends at.
+fn on_root(nr: i64, mut args: Args) -> (i64, Args) {
+    const EMPTY_PATH: usize = libc::AT_EMPTY_PATH as usize;
+    let (nr, flags) = match nr {
+        libc::SYS_newfstatat => (nr, 3),
+        libc::SYS_statx => (nr, 2),
+        libc::SYS_fchownat => (nr, 4),
+        libc::SYS_faccessat | libc::SYS_faccessat2 => (libc::SYS_faccessat2, 3),
+        libc::SYS_fchmodat => return (libc::SYS_fchmod, [args[0], args[2], 0, 0, 0, 0]),
+        libc::SYS_utimensat => return (nr, [args[0], 0, args[2], 0, 0, 0]),
+        libc::SYS_futimesat => return (nr, [args[0], 0, args[2], 0, 0, 0]),
+        _ => return (nr, args),
+    };
+    args[1] = c"".as_ptr() as usize;
+    args[flags] |= EMPTY_PATH;
+    (nr, args)
 }
 
 /// The same for a call that takes a name out of its directory: a mount's root stays.
