@@ -98,18 +98,40 @@ pub fn fork(vfork: bool) -> Ret {
 /// A child that goes on right here, in a copy of this memory. If the kernel is at rest its copy is the
 /// child's own. (A vfork's parent waits with the virtual CPU held: nobody else has a task then.)
 fn clone_without_stack(args: &Args) -> Ret {
-    if world::rest() && args[0] & CLONE_VM == 0 {
-        let r = section_away(|door| door.hold(clone_held, args.as_ptr() as usize));
+    /// No result of clone(2).
+    const NOT_AT_REST: Ret = Ret::MIN;
+    if world::may_rest() {
+        let r = section_away(|door| {
+            let _change = world::change();
+            if world::rest(door) && args[0] & CLONE_VM == 0 {
+                door.hold(clone_held, args.as_ptr() as usize)
+            } else {
+                NOT_AT_REST
+            }
+        });
         if r == 0 {
             after_fork_at_rest();
         }
-        return r;
+        if r != NOT_AT_REST {
+            return r;
+        }
     }
     let r = host::forward(libc::SYS_clone as usize, args);
     if r == 0 {
         after_fork();
     }
     r
+}
+
+/// For a child that goes on elsewhere and only executes something: the images are given back.
+fn rest_for_spawn() {
+    if world::may_rest() {
+        section_away(|door| {
+            let _change = world::change();
+            world::rest(door);
+            0
+        });
+    }
 }
 
 /// clone(2) on the kernel's side of the door. Returns twice.
@@ -127,7 +149,7 @@ pub fn clone(args: &Args, frame: Option<&Frame>) -> Ret {
         return clone_without_stack(&args);
     }
     if args[0] & CLONE_THREAD == 0 {
-        world::rest();
+        rest_for_spawn();
     }
     let Some(frame) = frame else { return EINVAL };
     args[1] = stack - CHILD_WORDS * 8;
@@ -155,7 +177,7 @@ pub fn clone3(args: &Args, frame: Option<&Frame>) -> Ret {
     let flags = private_memory(words[0] as usize);
     words[0] = flags as u64;
     if flags & CLONE_THREAD == 0 {
-        world::rest();
+        rest_for_spawn();
     }
     let mut own = *args;
     own[0] = words.as_ptr() as usize;

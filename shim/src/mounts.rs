@@ -241,7 +241,6 @@ fn complain_mount(image: &CStr, fstype: &CStr, ret: Ret, state: &MountState) -> 
 /// Inside a section of the only thread that has a task: unmounts all images. False: one is still in use, or a
 /// pseudo file system is mounted, whose contents belong to this kernel.
 pub fn unmount_idle(kernel: &Kernel, thread: &mut Thread) -> bool {
-    let _change = world::change();
     let mut all = settings().net == Net::None;
     for (mount, state) in settings().mounts.iter().zip(MOUNTED.get().into_iter().flatten()) {
         let root = state.root.load(Ordering::Acquire);

@@ -18,6 +18,7 @@ use crate::errno::{self, EIO, ENOMEM};
 use crate::host::Ret;
 use crate::lock::{Guard, Lock};
 use crate::report::{say, say_once, Line};
+use crate::section::Door;
 use crate::settings::settings;
 use crate::thread::Thread;
 use crate::{fd, host, mounts, procfs, report};
@@ -112,7 +113,7 @@ fn boot(thread: &mut Thread) -> Result<&'static Kernel, Ret> {
     };
     mounts::init();
     let _ = KERNEL.set(kernel);
-    adopt(kernel, thread)?;
+    adopt_locked(kernel, thread)?;
     if settings.net == Net::Lo {
         // SAFETY: adopt() gave this thread its task.
         if let Err(e) = unsafe { kernel.loopback_up(thread.task) } {
@@ -142,8 +143,18 @@ fn open_log(path: &[u8]) -> Option<i32> {
     (kept >= 0).then_some(kept)
 }
 
-/// Gives the thread a task of the kernel, with the credentials of the process.
+/// Gives the thread a task of the kernel, with the credentials of the process. Not while a fork looks whether
+/// anybody but its own thread has one.
+#[inline]
 pub fn adopt(kernel: &'static Kernel, thread: &mut Thread) -> Result<(), Ret> {
+    if !thread.task.is_null() {
+        return Ok(());
+    }
+    let _change = CHANGE.hold();
+    adopt_locked(kernel, thread)
+}
+
+fn adopt_locked(kernel: &'static Kernel, thread: &mut Thread) -> Result<(), Ret> {
     if !thread.task.is_null() {
         return Ok(());
     }
@@ -166,22 +177,23 @@ pub fn task_released() {
     TASKS.fetch_sub(1, Ordering::Relaxed);
 }
 
-/// Before a fork: gives the images back that nothing of this process uses, so that the child, and what it
-/// executes, can have them. They come back with the next call that needs them. True: nothing at all is in
-/// use, and a copy of this kernel would be a kernel.
-pub fn rest() -> bool {
+/// Before a fork: whether it is worth a look if anything of the kernel is in use ([`rest`]).
+pub fn may_rest() -> bool {
     if !is_up() {
         return false;
     }
     crate::cwd::remember();
-    if fd::any_kernel() || TASKS.load(Ordering::Relaxed) != 1 {
-        return false;
-    }
-    let at_rest = crate::section::section_away(|door| {
-        let parked = crate::cwd::park(door);
-        (parked && door.unmount_idle()) as isize
-    });
-    at_rest == 1
+    let own = u32::from(crate::thread::current().is_some_and(|t| !t.task.is_null()));
+    !fd::any_kernel() && TASKS.load(Ordering::Relaxed) == own
+}
+
+/// Gives the images back that nothing of this process uses, so that a child, and what it executes, can have
+/// them. They come back with the next call that needs them. True: nothing at all is in use, and as long as the
+/// caller holds [`change`], a copy of this kernel would be a kernel. Inside a section, with [`change`] held.
+pub fn rest(door: &mut Door<'_>) -> bool {
+    // The caller has a task by now; another thread's would be at work in what is taken away.
+    let alone = !fd::any_kernel() && TASKS.load(Ordering::Relaxed) == 1;
+    alone && crate::cwd::park(door) && door.unmount_idle()
 }
 
 /// Ends the kernel: files closed, images synced and unmounted. Returns when that is done, whoever does it.
@@ -194,7 +206,7 @@ pub fn shut_down(thread: &mut Thread) {
     let Some(kernel) = KERNEL.get() else { return };
     ENDER.store(host::ids().1 as u32, Ordering::Relaxed);
     STATE.store(ENDING, Ordering::Release);
-    if adopt(kernel, thread).is_ok() {
+    if adopt_locked(kernel, thread).is_ok() {
         // SAFETY: the task is this thread's.
         if let Err(e) = unsafe { kernel.shutdown(thread.task) } {
             say!("unmounting failed: {}; the image may need fsck", errno::name(-(e.0 as isize)));
