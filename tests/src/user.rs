@@ -61,7 +61,8 @@ pub fn again(test: &str) {
         return;
     }
     let copies = copies();
-    let done = Command::new(copies.join("tests"))
+    let mut command = Command::new(copies.join("tests"));
+    command
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env("STOWAWAY_BIN_DIR", copies)
         .env("STOWAWAY_TEST_AGAIN", "1")
@@ -69,9 +70,18 @@ pub fn again(test: &str) {
         .env("HOME", "/")
         .current_dir("/")
         .gid(ORDINARY)
-        .uid(ORDINARY)
-        .output()
-        .expect("a copy of this test program");
+        .uid(ORDINARY);
+    // Another test's fork may hold the copy open for writing until its exec: then "text file busy".
+    let mut tries = 0;
+    let done = loop {
+        match command.output() {
+            Err(e) if e.kind() == std::io::ErrorKind::ExecutableFileBusy && tries < 250 => {
+                tries += 1;
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+            done => break done.expect("a copy of this test program"),
+        }
+    };
     let said = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
     for line in said.lines().filter(|line| line.starts_with("note: ") && !line.contains("RUST_BACKTRACE")) {
         note(&line["note: ".len()..]);
