@@ -151,6 +151,9 @@ pub fn clone(args: &Args, frame: Option<&Frame>) -> Ret {
     if args[0] & CLONE_THREAD == 0 {
         rest_for_spawn();
     }
+    if stack == 0 {
+        return host::forward(libc::SYS_clone as usize, &args);
+    }
     let Some(frame) = frame else { return EINVAL };
     args[1] = stack - CHILD_WORDS * 8;
     // SAFETY: the application hands `stack` to its child; nothing else uses it.

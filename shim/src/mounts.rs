@@ -4,7 +4,7 @@
 #![allow(unsafe_code)]
 
 use core::ffi::CStr;
-use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use core::sync::atomic::{AtomicI32, Ordering};
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 
@@ -33,8 +33,9 @@ struct MountState {
     image: AtomicI32,
     /// The errno last reported for it: each reason is said once.
     reported: AtomicI32,
-    /// A failure that will not pass: a missing image may appear, a broken one does not heal.
-    complained: AtomicBool,
+    /// Why the kernel would not mount it, -errno; 0: it was not asked, or did. A missing image may appear, a
+    /// broken one does not heal: it stays attached (and locked by us), so it is not opened again either.
+    refused: AtomicI32,
 }
 
 /// At boot, under the lock: nothing is mounted.
@@ -45,7 +46,7 @@ pub fn init() {
         disk: AtomicI32::new(-1),
         image: AtomicI32::new(-1),
         reported: AtomicI32::new(0),
-        complained: AtomicBool::new(false),
+        refused: AtomicI32::new(0),
     });
     let _ = MOUNTED.set(mounted);
 }
@@ -62,6 +63,10 @@ pub fn mount_root(kernel: &'static Kernel, thread: &mut Thread, index: usize) ->
     let root = state.root.load(Ordering::Acquire);
     if root >= 0 {
         return Ok(root);
+    }
+    let refused = state.refused.load(Ordering::Relaxed);
+    if refused != 0 {
+        return Err(refused as Ret);
     }
     let mount = &settings().mounts[index];
     mount_now(kernel, thread, mount, state).inspect(|&root| state.root.store(root, Ordering::Release))
@@ -224,17 +229,13 @@ fn complain(image: &CStr, ret: Ret, state: &MountState, why: &str) -> Ret {
 }
 
 fn complain_mount(image: &CStr, fstype: &CStr, ret: Ret, state: &MountState) -> Ret {
-    if !state.complained.swap(true, Ordering::Relaxed) {
-        Line::new()
-            .bytes(image.to_bytes())
-            .text(format_args!(": cannot mount as "))
-            .bytes(fstype.to_bytes())
-            .text(format_args!(
-                ": {}; STOWAWAY_KERNEL_LOG=stderr shows what the kernel says",
-                errno::name(ret)
-            ))
-            .print();
-    }
+    state.refused.store(ret as i32, Ordering::Relaxed);
+    Line::new()
+        .bytes(image.to_bytes())
+        .text(format_args!(": cannot mount as "))
+        .bytes(fstype.to_bytes())
+        .text(format_args!(": {}; STOWAWAY_KERNEL_LOG=stderr shows what the kernel says", errno::name(ret)))
+        .print();
     ret
 }
 

@@ -44,6 +44,7 @@ static ENDER: AtomicU32 = AtomicU32::new(0);
 static TASKS: AtomicU32 = AtomicU32::new(0);
 /// Boot, mounting and shutdown, one at a time.
 static CHANGE: Lock = Lock::new();
+
 /// Holds off every change of what runs and what is mounted.
 pub fn change() -> Guard<'static> {
     CHANGE.hold()
@@ -283,7 +284,7 @@ pub fn owns_process() -> bool {
     OWNER.load(Ordering::Relaxed) == host::ids().0 as u32
 }
 
-/// Whether this process has, or had, a kernel running.
+/// Whether a kernel runs in this process, and is this process's.
 pub fn is_up() -> bool {
     STATE.load(Ordering::Acquire) == UP
 }
