@@ -13,6 +13,7 @@
 
 pub mod frame;
 pub mod gate;
+pub mod rewrite;
 pub mod sud;
 
 pub use frame::Frame;

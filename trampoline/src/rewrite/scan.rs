@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! All sites of one module, and what is to be done about each.
+
+use core::ops::Range;
+
+use memchr::memmem;
+
+use crate::rewrite::decode::Function;
+use crate::rewrite::functions::{Extent, Functions};
+use crate::rewrite::tactic::{self, Refusal, Tactic};
+use crate::rewrite::view::{Segment, View};
+
+/// One `syscall` of a module, or what may be one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Site {
+    /// Its address: as the file names it, or where it is mapped.
+    pub address: u64,
+    /// The function that it is in, if the file names one.
+    pub function: Option<String>,
+    /// How it is rewritten, or why it is left to the backstop.
+    pub tactic: Result<Tactic, Refusal>,
+}
+
+impl Site {
+    /// Whether it can be rewritten at any time, with other threads running.
+    pub fn live_safe(&self) -> bool {
+        self.tactic.as_ref().is_ok_and(Tactic::live_safe)
+    }
+}
+
+/// What [`scan_file`] found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Every `syscall` instruction of every known function, ascending.
+    pub sites: Vec<Site>,
+    /// The two bytes inside other instructions: of a number, of a displacement.
+    pub data_occurrences: usize,
+    /// The two bytes where no function is known: tables in the text, or code that nothing describes. Should they be
+    /// called, the backstop sees them.
+    pub unknown_occurrences: Vec<u64>,
+}
+
+/// The sites of the ELF file whose bytes are `file`; None if it is not one for x86-64.
+pub fn scan_file(file: &[u8]) -> Option<Report> {
+    let view = View::of_file(file)?;
+    let functions = Functions::of_view(&view).with_symbols(file);
+    let mut report = scan(&view, &functions);
+    for site in &mut report.sites {
+        site.function = functions.name(site.address).map(str::to_owned);
+    }
+    Some(report)
+}
+
+/// The sites of a module.
+pub fn scan(view: &View, functions: &Functions) -> Report {
+    let mut report = Report::default();
+    for segment in view.segments.iter().filter(|segment| segment.executable) {
+        scan_segment(segment, functions, &mut report);
+    }
+    refuse_jumped_into(view, &mut report.sites);
+    report
+}
+
+fn scan_segment(segment: &Segment, functions: &Functions, report: &mut Report) {
+    // Candidates of one function follow each other: it is decoded once.
+    let mut current: Option<(Extent, Function)> = None;
+    for offset in memmem::find_iter(segment.bytes, &tactic::SYSCALL) {
+        let address = segment.address + offset as u64;
+        let same = current.as_ref().is_some_and(|(extent, _)| extent.holds(address));
+        if !same {
+            current = functions.decode_at(address);
+        }
+        let Some((_, function)) = &current else {
+            report.unknown_occurrences.push(address);
+            continue;
+        };
+        match tactic::choose_in(function, address) {
+            Err(Refusal::NotAnInstruction) => report.data_occurrences += 1,
+            tactic => report.sites.push(Site { address, function: None, tactic }),
+        }
+    }
+}
+
+/// Functions are judged one by one, but compilers split them: a rarely run part, elsewhere, may jump back to any place
+/// of the other. So whatever looks like a jump in the whole text counts against the windows that have boundaries
+/// inside.
+fn refuse_jumped_into(view: &View, sites: &mut [Site]) {
+    let inside = |tactic: &Tactic| (tactic.inner != 0).then(|| tactic.start + 1..tactic.end());
+    let mut insides: Vec<Range<u64>> =
+        sites.iter().filter_map(|site| inside(site.tactic.as_ref().ok()?)).collect();
+    if insides.is_empty() {
+        return;
+    }
+    insides.sort_by_key(|range| range.start);
+    let hit = jumped_into(view, &insides);
+    for site in sites {
+        let Ok(tactic) = &site.tactic else { continue };
+        if inside(tactic).is_some_and(|range| hit.contains(&range)) {
+            site.tactic = Err(Refusal::JumpedInto);
+        }
+    }
+}
+
+/// Which of the ascending ranges `insides` anything that looks like a jump leads into.
+pub fn jumped_into(view: &View, insides: &[Range<u64>]) -> Vec<Range<u64>> {
+    let mut hit = Vec::new();
+    for segment in view.segments.iter().filter(|segment| segment.executable) {
+        for_each_jump(segment, |target| {
+            let next = insides.partition_point(|range| range.end <= target);
+            if let Some(range) = insides.get(next).filter(|range| range.contains(&target)) {
+                hit.push(range.clone());
+            }
+        });
+    }
+    hit
+}
+
+/// Calls `found` with the target of all that looks like `jmp rel32`, `jcc rel32` or `call rel32`, at any byte. (Jumps of
+/// 8-bit reach stay within their function, which is decoded properly.)
+fn for_each_jump(segment: &Segment, mut found: impl FnMut(u64)) {
+    let mut previous = 0;
+    for (offset, window) in segment.bytes.windows(5).enumerate() {
+        let opcode = window[0];
+        let jump = matches!(opcode, 0xe8 | 0xe9) || (previous == 0x0f && opcode & 0xf0 == 0x80);
+        previous = opcode;
+        if jump {
+            let distance = i32::from_le_bytes([window[1], window[2], window[3], window[4]]);
+            let end = segment.address + offset as u64 + 5;
+            found(end.wrapping_add_signed(i64::from(distance)));
+        }
+    }
+}
