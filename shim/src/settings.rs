@@ -9,7 +9,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use once_cell::sync::OnceCell;
-use stowaway_config::{Config, ConfigError, KernelLog, Level, Net};
+use stowaway_config::{Config, ConfigError, Level, Net, Sink, Trace};
 
 use crate::{host, inherit, procfs};
 
@@ -43,7 +43,10 @@ static INACTIVE: Settings = Settings {
         mem: 0,
         net: Net::None,
         log: Level::Warn,
-        kernel_log: KernelLog::Off,
+        kernel_log: Sink::Off,
+        follow: true,
+        stats: Sink::Off,
+        trace: Trace { to: Sink::Off, only: Vec::new() },
         cwd: None,
         under_run: false,
     },

@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use lkl::Kernel;
 use once_cell::sync::OnceCell;
-use stowaway_config::{KernelLog, Net};
+use stowaway_config::{Net, Sink};
 
 use crate::errno::{self, EIO, ENOMEM};
 use crate::host::Ret;
@@ -88,9 +88,9 @@ fn boot(thread: &mut Thread) -> Result<&'static Kernel, Ret> {
     report::keep_stderr();
     let settings = settings();
     let log_fd = match &settings.kernel_log {
-        KernelLog::Off => None,
-        KernelLog::Stderr => Some(report::stderr_fd()),
-        KernelLog::File(path) => open_log(path.as_os_str().as_bytes()),
+        Sink::Off => None,
+        Sink::Stderr => Some(report::stderr_fd()),
+        Sink::File(path) => open_log(path.as_os_str().as_bytes()),
     };
     fd::make_master()?;
     let config = lkl::BootConfig {

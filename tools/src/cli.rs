@@ -41,6 +41,8 @@ pub enum Command {
   stowaway run --mount disk.img:/mnt/data:ro,type=ext4 -- cp -a /mnt/data/src ./out
   stowaway run --mount disk.img:/mnt,opts=noatime+data=journal -- python3 script.py
   stowaway run --mount none:/mnt/tmp,type=tmpfs -- python3 script.py
+  stowaway run --trace=stderr,openat,memory -- ls
+  stowaway run --stats=./counts.txt --mount disk.img:/mnt/data -- make -C /mnt/data
   stowaway run --net lo -- python3 program-with-server-and-clients.py
 
 PATH need not exist. Every option can be a variable too (--mount is STOWAWAY_MOUNT, --kernel-log
@@ -51,6 +53,9 @@ is STOWAWAY_KERNEL_LOG; several mounts are separated by ; or newline), or a line
   net = \"none\"
   log = \"warn\"
   kernel_log = \"off\"
+  follow = \"yes\"
+  stats = \"off\"
+  trace = \"off\"
 An option counts more than a variable, a variable more than the file.
 
 Exit status: the program's; 125 if a setting is wrong or the program cannot take the library;
@@ -79,6 +84,30 @@ pub struct RunOptions {
     /// The kernel's messages: off, stderr, or a file to append to [default: off]
     #[arg(long, value_name = "off|stderr|FILE")]
     pub kernel_log: Option<OsString>,
+
+    /// Leave the programs that PROGRAM starts alone
+    #[arg(long)]
+    pub no_follow: bool,
+
+    /// Count calls by door and by who served them; a table per process at its end
+    ///
+    /// To stderr, or to a file that is appended to. Calls come in by a libc name (hook), a rewritten call site (patched),
+    /// a trap (sigsys) or int 0x80; they are served by the host, the kernel, or Stowaway itself (own).
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "stderr")]
+    pub stats: Option<OsString>,
+
+    /// Print calls as strace does, with who served them and how they came
+    ///
+    /// To stderr, or to a file that is appended to; after the first comma names of calls, or classes: file desc memory
+    /// network process signal wait, and host kernel own (who served it). A call is printed when it returns.
+    #[arg(
+        long,
+        value_name = "FILE[,NAME...]",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "stderr"
+    )]
+    pub trace: Option<OsString>,
 
     /// A file of settings (TOML; see below)
     #[arg(long, value_name = "FILE")]

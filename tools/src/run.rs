@@ -55,11 +55,15 @@ fn settings(options: &RunOptions, env: RawConfig) -> Result<Config, Failure> {
 
 fn from_options(options: &RunOptions) -> RawConfig {
     let mut raw = RawConfig::default();
+    let no_follow = options.no_follow.then(|| OsString::from("no"));
     let single = [
         (Key::Mem, &options.mem),
         (Key::Net, &options.net),
         (Key::Log, &options.log),
         (Key::KernelLog, &options.kernel_log),
+        (Key::Follow, &no_follow),
+        (Key::Stats, &options.stats),
+        (Key::Trace, &options.trace),
         (Key::Config, &options.config),
     ];
     let mounts = options.mount.iter().map(|value| (Key::Mount, value));

@@ -11,7 +11,7 @@ use crate::names::Key;
 use crate::raw::RawConfig;
 use crate::size::format_size;
 use crate::text::show;
-use crate::values::{KernelLog, Level, Net, MEM_DEFAULT};
+use crate::values::{Level, Net, Sink, Trace, MEM_DEFAULT};
 
 /// Every setting, with a value that can be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +25,13 @@ pub struct Config {
     /// Our own messages.
     pub log: Level,
     /// The kernel's messages.
-    pub kernel_log: KernelLog,
+    pub kernel_log: Sink,
+    /// Whether programs that this one starts are served, too.
+    pub follow: bool,
+    /// Where calls are counted to.
+    pub stats: Sink,
+    /// Where calls are printed to, and which.
+    pub trace: Trace,
     /// The current directory inside a mount that an exec handed over; absolute.
     pub cwd: Option<PathBuf>,
     /// Whether `stowaway run` started the program: an error ends it then.
@@ -39,7 +45,10 @@ impl Default for Config {
             mem: MEM_DEFAULT,
             net: Net::default(),
             log: Level::default(),
-            kernel_log: KernelLog::default(),
+            kernel_log: Sink::default(),
+            follow: true,
+            stats: Sink::default(),
+            trace: Trace::default(),
             cwd: None,
             under_run: false,
         }
@@ -71,14 +80,19 @@ impl Config {
         RawConfig::from_env(vars)?.with_file(read)?.validate()
     }
 
+    /// Whether calls are counted or printed.
+    pub fn is_watched(&self) -> bool {
+        self.stats != Sink::Off || self.trace.to != Sink::Off
+    }
+
     /// Makes every relative path absolute against `cwd`, for the program may change its directory before the
     /// path is used. Then two names for one image show as one.
     pub fn absolutize(&mut self, cwd: &Path) -> Result<(), ConfigError> {
         for mount in &mut self.mounts {
             mount.absolutize(cwd);
         }
-        if let KernelLog::File(path) = &mut self.kernel_log {
-            *path = cwd.join(&path);
+        for sink in [&mut self.kernel_log, &mut self.stats, &mut self.trace.to] {
+            sink.absolutize(cwd);
         }
         self.check_mounts(Key::Mount.env())
     }
@@ -92,18 +106,16 @@ impl Config {
             }
             mounts.extend_from_slice(mount.format().as_bytes());
         }
-        let kernel_log = match &self.kernel_log {
-            KernelLog::Off => "off".into(),
-            KernelLog::Stderr => "stderr".into(),
-            KernelLog::File(path) => file_word(path),
-        };
         let mut vars = vec![
             (Key::Mount, OsString::from_vec(mounts)),
             (Key::Mem, format_size(self.mem).into()),
             (Key::Net, self.net.to_string().into()),
             (Key::Log, self.log.to_string().into()),
-            (Key::KernelLog, kernel_log),
+            (Key::KernelLog, self.kernel_log.format()),
         ];
+        vars.extend((!self.follow).then(|| (Key::Follow, "no".into())));
+        vars.extend((self.stats != Sink::Off).then(|| (Key::Stats, self.stats.format())));
+        vars.extend((self.trace.to != Sink::Off).then(|| (Key::Trace, self.trace.format())));
         vars.extend(self.cwd.iter().map(|cwd| (Key::Cwd, cwd.clone().into())));
         vars.extend(self.under_run.then(|| (Key::Run, "1".into())));
         vars.into_iter().map(|(key, value)| (key.env().to_string(), value)).collect()
@@ -131,15 +143,6 @@ impl Config {
         }
         Ok(())
     }
-}
-
-/// The path of a kernel log, written so that it is not taken for a word.
-fn file_word(path: &Path) -> OsString {
-    let bytes = path.as_os_str().as_bytes();
-    if bytes.contains(&b'/') || bytes.contains(&b'.') {
-        return path.into();
-    }
-    Path::new(".").join(path).into()
 }
 
 /// Whether two mounts name one image. Links are not followed here: the lock on the image finds those.

@@ -37,4 +37,4 @@ pub use mount::{split_list, Mount, DISK_TYPES, PSEUDO_TYPES};
 pub use names::{Key, Origin, ENV_PREFIX, RESERVED_PREFIXES};
 pub use raw::{RawConfig, RawValue};
 pub use size::{format_size, parse_size};
-pub use values::{KernelLog, Level, Net, MEM_DEFAULT, MEM_MAX, MEM_MIN};
+pub use values::{Level, Net, Sink, Trace, MEM_DEFAULT, MEM_MAX, MEM_MIN};

@@ -33,6 +33,12 @@ pub enum Key {
     Log,
     /// The kernel's messages.
     KernelLog,
+    /// Whether programs that ours starts are served, too.
+    Follow,
+    /// Where calls are counted to.
+    Stats,
+    /// Where calls are printed to, and which.
+    Trace,
     /// A settings file.
     Config,
     /// Internal: the current directory inside a mount, handed over at exec.
@@ -44,12 +50,15 @@ pub enum Key {
 }
 
 /// (key, environment, option of `stowaway run`, key in a file); an empty name: not in that source.
-const ROWS: [(Key, &str, &str, &str); 9] = [
+const ROWS: [(Key, &str, &str, &str); 12] = [
     (Key::Mount, "STOWAWAY_MOUNT", "--mount", "mount"),
     (Key::Mem, "STOWAWAY_MEM", "--mem", "mem"),
     (Key::Net, "STOWAWAY_NET", "--net", "net"),
     (Key::Log, "STOWAWAY_LOG", "--log", "log"),
     (Key::KernelLog, "STOWAWAY_KERNEL_LOG", "--kernel-log", "kernel_log"),
+    (Key::Follow, "STOWAWAY_FOLLOW", "--no-follow", "follow"),
+    (Key::Stats, "STOWAWAY_STATS", "--stats", "stats"),
+    (Key::Trace, "STOWAWAY_TRACE", "--trace", "trace"),
     (Key::Config, "STOWAWAY_CONFIG", "--config", ""),
     (Key::Cwd, "STOWAWAY_CWD", "", ""),
     (Key::Run, "STOWAWAY_RUN", "", ""),
@@ -89,7 +98,7 @@ impl Key {
     }
 
     /// The key of an environment variable. `None`: not one of ours, or reserved for our build and tests.
-    pub(crate) fn from_env(name: &[u8]) -> Result<Option<Key>, ConfigError> {
+    pub fn from_env(name: &[u8]) -> Result<Option<Key>, ConfigError> {
         if !name.starts_with(ENV_PREFIX) || RESERVED_PREFIXES.iter().any(|p| name.starts_with(p.as_bytes())) {
             return Ok(None);
         }
@@ -97,7 +106,7 @@ impl Key {
             return Ok(Some(row.0));
         }
         let name = String::from_utf8_lossy(name);
-        Err(unknown(&name, "no such setting", ROWS.iter().map(|row| row.1).take(6)))
+        Err(unknown(&name, "no such setting", ROWS.iter().map(|row| row.1).take(9)))
     }
 
     /// The key of a line in a settings file.

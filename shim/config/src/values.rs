@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The values of the simple settings, and how each is read.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
 use crate::error::ConfigError;
 use crate::size::{format_size, parse_size};
-use crate::text::show;
+use crate::text::{escape_into, show, split, unescape};
 
 /// The kernel's memory where none is set.
 pub const MEM_DEFAULT: u64 = 64 << 20;
@@ -40,9 +40,9 @@ pub enum Net {
     Lo,
 }
 
-/// Where the kernel's own messages go.
+/// Where messages of a kind go.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum KernelLog {
+pub enum Sink {
     /// Nowhere.
     #[default]
     Off,
@@ -50,6 +50,15 @@ pub enum KernelLog {
     Stderr,
     /// To the end of this file.
     File(PathBuf),
+}
+
+/// Where calls are printed, and which.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Trace {
+    /// Where to; off: no calls are printed.
+    pub to: Sink,
+    /// Names and classes of calls; empty: all.
+    pub only: Vec<String>,
 }
 
 const LEVELS: [(&str, Level); 6] = [
@@ -105,16 +114,72 @@ pub(crate) fn mem(key: &str, value: &[u8]) -> Result<u64, ConfigError> {
     }
 }
 
-pub(crate) fn kernel_log(key: &str, value: &[u8]) -> Result<KernelLog, ConfigError> {
+pub(crate) fn sink(key: &str, value: &[u8]) -> Result<Sink, ConfigError> {
     match value {
-        b"off" => Ok(KernelLog::Off),
-        b"stderr" => Ok(KernelLog::Stderr),
+        b"off" => Ok(Sink::Off),
+        b"stderr" => Ok(Sink::Stderr),
         // A mistyped word must not become a file of that name.
         value if value.contains(&b'/') || value.contains(&b'.') => {
-            Ok(KernelLog::File(PathBuf::from(OsStr::from_bytes(value))))
+            Ok(Sink::File(PathBuf::from(OsStr::from_bytes(value))))
         }
         value => Err(ConfigError::new(key, format!("{} is not known", show(value)))
             .advise("allowed are off, stderr or a file (one beside you as ./NAME)")),
+    }
+}
+
+pub(crate) fn follow(key: &str, value: &[u8]) -> Result<bool, ConfigError> {
+    word(key, value, &[("yes", true), ("no", false)])
+}
+
+/// `SINK[,NAME...]`; a comma in a file's name is escaped.
+pub(crate) fn trace(key: &str, value: &[u8]) -> Result<Trace, ConfigError> {
+    let mut pieces = split(value, b",").into_iter();
+    let to = pieces.next().unwrap_or_default();
+    let to = unescape(to).map_err(|_| {
+        ConfigError::new(key, format!("{} has a wrong backslash", show(value)))
+            .advise("\\ goes before a comma or a backslash of a name")
+    })?;
+    let name = |piece: &[u8]| match std::str::from_utf8(piece.trim_ascii()) {
+        Ok(name) if !name.is_empty() => Ok(name.to_string()),
+        _ => Err(ConfigError::new(key, format!("{} has an empty or unreadable name", show(value)))
+            .advise("names of calls or classes follow the first comma, such as stderr,openat,memory")),
+    };
+    Ok(Trace { to: sink(key, &to)?, only: pieces.map(name).collect::<Result<_, _>>()? })
+}
+
+impl Sink {
+    /// As it is written, so that a path is not taken for a word.
+    pub(crate) fn format(&self) -> OsString {
+        match self {
+            Sink::Off => "off".into(),
+            Sink::Stderr => "stderr".into(),
+            Sink::File(path) => {
+                let bytes = path.as_os_str().as_bytes();
+                if bytes.contains(&b'/') || bytes.contains(&b'.') {
+                    return path.into();
+                }
+                Path::new(".").join(path).into()
+            }
+        }
+    }
+
+    /// Makes a relative path absolute.
+    pub(crate) fn absolutize(&mut self, cwd: &Path) {
+        if let Sink::File(path) = self {
+            *path = cwd.join(&path);
+        }
+    }
+}
+
+impl Trace {
+    pub(crate) fn format(&self) -> OsString {
+        let mut text = Vec::new();
+        escape_into(&mut text, self.to.format().as_bytes());
+        for name in &self.only {
+            text.push(b',');
+            text.extend_from_slice(name.as_bytes());
+        }
+        OsString::from_vec(text)
     }
 }
 
@@ -146,10 +211,26 @@ mod tests {
 
     #[test]
     fn a_mistyped_word_is_not_a_file() {
-        assert_eq!(kernel_log("k", b"stderr"), Ok(KernelLog::Stderr));
-        assert_eq!(kernel_log("k", b"./stdout"), Ok(KernelLog::File("./stdout".into())));
-        assert_eq!(kernel_log("k", b"boot.log"), Ok(KernelLog::File("boot.log".into())));
-        assert!(kernel_log("k", b"stdout").is_err());
-        assert!(kernel_log("k", b"").is_err());
+        assert_eq!(sink("k", b"stderr"), Ok(Sink::Stderr));
+        assert_eq!(sink("k", b"./stdout"), Ok(Sink::File("./stdout".into())));
+        assert_eq!(sink("k", b"boot.log"), Ok(Sink::File("boot.log".into())));
+        assert!(sink("k", b"stdout").is_err());
+        assert!(sink("k", b"").is_err());
+    }
+
+    #[test]
+    fn traces() {
+        assert_eq!(trace("k", b"off"), Ok(Trace::default()));
+        let some = trace("k", b"./a\\,b,openat, memory").unwrap();
+        assert_eq!(
+            some,
+            Trace { to: Sink::File("./a,b".into()), only: vec!["openat".into(), "memory".into()] }
+        );
+        assert_eq!(trace("k", some.format().as_bytes()), Ok(some));
+        for bad in [&b""[..], b"trace", b"stderr,", b"stderr,,read", b"./a\\x"] {
+            assert!(trace("k", bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(follow("k", b"no"), Ok(false));
+        assert!(follow("k", b"maybe").is_err());
     }
 }

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use stowaway_config::{Config, KernelLog, Level, Mount, Net, DISK_TYPES, PSEUDO_TYPES};
+use stowaway_config::{Config, Level, Mount, Net, Sink, Trace, DISK_TYPES, PSEUDO_TYPES};
 
 fn mount(text: &str) -> Mount {
     Mount::parse(text.as_bytes()).unwrap()
@@ -102,11 +102,19 @@ fn lists() {
 #[test]
 fn relative_names_become_absolute() {
     let mut config = env(b"a:/m;none:/t,type=tmpfs").unwrap();
-    config.kernel_log = KernelLog::File("k.log".into());
+    config.kernel_log = Sink::File("k.log".into());
+    config.stats = Sink::File("s.log".into());
+    config.trace.to = Sink::File("t.log".into());
     config.absolutize(Path::new("/home/u")).unwrap();
+    assert_eq!(
+        (config.stats, config.trace.to),
+        (Sink::File("/home/u/s.log".into()), Sink::File("/home/u/t.log".into()))
+    );
+    config.stats = Sink::Off;
+    config.trace = Trace::default();
     assert_eq!(config.mounts[0].image, Some("/home/u/a".into()));
     assert_eq!(config.mounts[1].image, None);
-    assert_eq!(config.kernel_log, KernelLog::File("/home/u/k.log".into()));
+    assert_eq!(config.kernel_log, Sink::File("/home/u/k.log".into()));
     let twice = env(b"a:/m;/home/u/a:/n").unwrap().absolutize(Path::new("/home/u")).unwrap_err();
     assert!(twice.to_string().contains("mounted twice"));
 }
@@ -121,6 +129,9 @@ fn the_rest_of_the_environment() {
         ("STOWAWAY_NET", "eth0"),
         ("STOWAWAY_LOG", ""),
         ("STOWAWAY_KERNEL_LOG", "on"),
+        ("STOWAWAY_FOLLOW", "maybe"),
+        ("STOWAWAY_STATS", "on"),
+        ("STOWAWAY_TRACE", "on"),
         ("STOWAWAY_CWD", "mnt"),
         ("STOWAWAY_RUN", "yes"),
         ("STOWAWAY_MOUNTT", "a:/b"),
@@ -182,8 +193,11 @@ proptest! {
             mounts,
             mem: pages << 12,
             net: if lo { Net::Lo } else { Net::None },
-            kernel_log: file.map_or(KernelLog::Stderr, |f| KernelLog::File(OsStr::from_bytes(&f).into())),
+            kernel_log: file.map_or(Sink::Stderr, |f| Sink::File(OsStr::from_bytes(&f).into())),
             under_run,
+            follow: !lo,
+            stats: if lo { Sink::Stderr } else { Sink::Off },
+            trace: Trace { to: Sink::File("/a,b\\c".into()), only: vec!["read".into()] },
             ..Config::default()
         };
         let vars: Vec<(String, OsString)> = config.to_env();
