@@ -6,7 +6,7 @@ use crate::host::Ret;
 macro_rules! errnos {
     ($($name:ident)*) => { $(pub const $name: Ret = -(libc::$name as Ret);)* };
 }
-errnos!(EPERM ENOENT EINTR EIO EBADF EACCES EFBIG EFAULT EBUSY EXDEV ENODEV ENOTDIR EISDIR EINVAL EMFILE EPIPE ENAMETOOLONG
+errnos!(EPERM ENOENT E2BIG EINTR EIO EBADF EACCES EFBIG EFAULT EBUSY EXDEV ENODEV ENOTDIR EISDIR EINVAL EMFILE EPIPE ENAMETOOLONG
         ENOSYS ELOOP ENOMEM);
 
 /// Restart codes that leave the kernel library raw (include/linux/errno.h): not for the application.

@@ -58,3 +58,28 @@ pub fn read_file(path: &core::ffi::CStr, into: &mut [u8]) -> Option<usize> {
     host::close(fd as i32);
     (n >= 0).then_some(n as usize)
 }
+
+/// Reads all of a host file. Allocates: for the constructor.
+pub fn read_all(path: &core::ffi::CStr) -> Option<Vec<u8>> {
+    let flags = (libc::O_RDONLY | libc::O_CLOEXEC) as usize;
+    let fd = host::call(libc::SYS_openat, &[libc::AT_FDCWD as usize, path.as_ptr() as usize, flags, 0]);
+    if fd < 0 {
+        return None;
+    }
+    let mut text = vec![0; 16 << 10];
+    let mut len = 0;
+    loop {
+        if text.len() - len < 4096 {
+            text.resize(text.len() * 2, 0);
+        }
+        let to = text[len..].as_mut_ptr() as usize;
+        let n = host::call(libc::SYS_read, &[fd as usize, to, text.len() - len]);
+        if n <= 0 {
+            break;
+        }
+        len += n as usize;
+    }
+    host::close(fd as i32);
+    text.truncate(len);
+    Some(text)
+}

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use once_cell::sync::OnceCell;
 use stowaway_config::{Config, ConfigError, Level, Net, Sink, Trace};
 
+use crate::calls::exec::kept;
 use crate::{host, inherit, procfs};
 
 /// The settings, and what follows from them and the host.
@@ -65,7 +66,7 @@ pub fn deactivate() {
     settings().active.store(false, Ordering::Relaxed);
 }
 
-/// Reads the environment; false: it asks for nothing.
+/// Reads the environment; false: it asks for nothing, neither mounts or sockets nor to be watched.
 pub fn read() -> Result<bool, ConfigError> {
     let vars = environment();
     if vars.is_empty() {
@@ -74,16 +75,19 @@ pub fn read() -> Result<bool, ConfigError> {
     if let Some((_, text)) = vars.iter().find(|(name, _)| name.as_bytes() == b"STOWAWAY_FDS") {
         inherit::accept(text.as_bytes());
     }
-    let mut config = Config::from_env_and_file(vars, read_file)?;
+    let mut config = Config::from_env_and_file(vars.clone(), read_file)?;
     let active = !config.mounts.is_empty() || config.net != Net::None;
-    if active {
-        if let Some(cwd) = current_directory() {
-            config.absolutize(&cwd)?;
+    let wanted = active || config.is_watched();
+    if wanted {
+        let cwd = current_directory();
+        if let Some(cwd) = &cwd {
+            config.absolutize(cwd)?;
         }
+        kept::remember(&vars, &config, cwd.as_deref());
     }
     let shadowed = config.mounts.iter().any(|m| exists_on_host(&m.path));
     let _ = SETTINGS.set(Settings { config, host_paths_shadowed: shadowed, active: AtomicBool::new(active) });
-    Ok(active)
+    Ok(wanted)
 }
 
 /// Our variables, straight from `environ`: std's accessors lock and copy everything.

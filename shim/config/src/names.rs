@@ -65,6 +65,11 @@ const ROWS: [(Key, &str, &str, &str); 12] = [
     (Key::Lib, "STOWAWAY_LIB", "", ""),
 ];
 
+/// Whether an environment variable is a setting's.
+pub fn is_setting(name: &[u8]) -> bool {
+    ROWS.iter().any(|row| row.1.as_bytes() == name)
+}
+
 /// Where a value was written: decides how its key is called in a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {

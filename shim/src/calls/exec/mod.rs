@@ -1,15 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! execve(2): the kernel does not survive it (it lives in the memory that goes away), so the images are
 //! unmounted first. The new program finds its settings in the environment and starts its own kernel.
+//!
+//! Whatever environment the application gives to a program, what kept this one served is in it (see
+//! `environment.rs`), unless the settings or the program itself forbid it (`target.rs`).
+
+mod environment;
+pub mod kept;
+mod target;
+
+use core::ffi::CStr;
 
 use crate::calls::Call;
-use crate::errno::{EACCES, ENOMEM, ENOSYS};
+use crate::errno::{EACCES, ENAMETOOLONG, ENOMEM, ENOSYS};
 use crate::host::{self, Ret};
 use crate::path::{self, with_path, AT_FDCWD};
-use crate::report::{say, say_once};
-use crate::scratch::{Buffers, Scratch, PATH_MAX};
+use crate::report::{say, say_once, Line};
+use crate::scratch::Scratch;
 use crate::section::section;
-use crate::{cwd, inherit, life, user, world};
+use crate::settings::settings;
+use crate::{life, user, world};
+use environment::{Environment, Way};
+use kept::Kept;
+use target::Obstacle;
 
 /// execve(2)
 pub fn execve(c: &Call<'_>) -> Ret {
@@ -25,7 +38,7 @@ fn run(dirfd: usize, path: usize, argv: usize, envp: usize, flags: usize) -> Ret
     let follow = flags & libc::AT_SYMLINK_NOFOLLOW as usize == 0;
     with_path(dirfd, path, follow, |spot| {
         if !spot.is_host() {
-            return from_mount(spot, argv, envp);
+            return from_mount(spot, path, argv, envp);
         }
         // What can be seen to fail is not worth an unmount; execvp tries one directory after another.
         let directory = spot.dirfd as usize;
@@ -36,23 +49,38 @@ fn run(dirfd: usize, path: usize, argv: usize, envp: usize, flags: usize) -> Ret
                 return r;
             }
         }
-        launch(directory, spot.path, argv, envp, flags)
+        launch(&Start { dirfd: directory, path: spot.path, flags, argv, envp, name: path })
     })
 }
 
+/// A program to start.
+struct Start {
+    dirfd: usize,
+    path: usize,
+    flags: usize,
+    argv: usize,
+    envp: usize,
+    /// The path as the application gave it.
+    name: usize,
+}
+
 /// Unmounts and hands over to the host's execveat. Returns only if that fails.
-fn launch(dirfd: usize, path: usize, argv: usize, envp: usize, flags: usize) -> Ret {
+fn launch(start: &Start) -> Ret {
     let mut scratch = match Scratch::take() {
         Ok(scratch) => scratch,
         Err(e) => return e,
     };
-    let environment = match Environment::new(envp, scratch.buffers()) {
-        Ok(environment) => environment,
-        Err(e) => return e,
+    let environment = match kept::get() {
+        Some(kept) => match Environment::new(start.envp, way(start, kept), kept, scratch.buffers()) {
+            Ok(environment) => environment,
+            Err(e) => return e,
+        },
+        None => Environment::untouched(start.envp),
     };
     let was_up = world::is_up();
     life::unmount_for_exec();
-    let r = host::call(libc::SYS_execveat, &[dirfd, path, argv, environment.address(envp), flags]);
+    let args = [start.dirfd, start.path, start.argv, environment.address(), start.flags];
+    let r = host::call(libc::SYS_execveat, &args);
     if was_up {
         world::end_failed();
         say!("exec failed after the mounts were given up: calls into them fail with EIO from now on");
@@ -60,93 +88,49 @@ fn launch(dirfd: usize, path: usize, argv: usize, envp: usize, flags: usize) -> 
     r
 }
 
-const CWD: &[u8] = b"STOWAWAY_CWD=";
-/// Descriptors that the new program inherits and that are the kernel's.
-const FDS: &[u8] = b"STOWAWAY_FDS=";
-
-/// The environment with what the new program has to know of the old one's kernel.
-struct Environment {
-    address: usize,
-    bytes: usize,
-}
-
-impl Environment {
-    /// Texts of the added variables live in `buffers`.
-    fn new(envp: usize, buffers: &mut Buffers) -> Result<Environment, Ret> {
-        let none = Environment { address: 0, bytes: 0 };
-        let cwd = current_directory(&mut buffers.path);
-        let fds = inherit::describe(&mut buffers.place, FDS, &mut buffers.link);
-        if envp == 0 || (!cwd && !fds) {
-            return Ok(none);
-        }
-        const WORD: usize = size_of::<usize>();
-        let mut count = 0;
-        while user::read::<usize>(envp + count * WORD)? != 0 {
-            count += 1;
-        }
-        let bytes = (count + 3) * WORD;
-        let address = host::map(bytes);
-        if address < 0 {
-            return Err(ENOMEM);
-        }
-        let made = Environment { address: address as usize, bytes };
-        let mut out = made.address;
-        let mut put = |entry: usize| -> Result<(), Ret> {
-            user::write(out, &entry)?;
-            out += WORD;
-            Ok(())
-        };
-        for i in 0..count {
-            let entry: usize = user::read(envp + i * WORD)?;
-            if !names(entry, CWD) && !names(entry, FDS) {
-                put(entry)?;
-            }
-        }
-        if cwd {
-            put(buffers.path.as_ptr() as usize)?;
-        }
-        if fds {
-            put(buffers.place.as_ptr() as usize)?;
-        }
-        Ok(made)
+/// What is done for the program to be served as this one is.
+fn way(start: &Start, kept: &Kept) -> Way {
+    if !settings().follow {
+        return Way::Alone;
     }
-
-    fn address(&self, given: usize) -> usize {
-        if self.address == 0 {
-            given
-        } else {
-            self.address
-        }
+    let empty = start.flags & libc::AT_EMPTY_PATH as usize != 0 && user::read::<u8>(start.path) == Ok(0);
+    let why = target::obstacle(start.dirfd, start.path, empty);
+    let (why, way) = match why {
+        // Without a path to the library (a chroot) there is nothing to preload.
+        None if is_there(&kept.library) => return Way::Follow,
+        None => ("the library is out of reach", Way::NoPreload),
+        // What it starts in its turn can be followed again.
+        Some(why @ Obstacle::Static) => (why.text(), Way::Follow),
+        Some(why @ (Obstacle::Musl | Obstacle::Foreign)) => (why.text(), Way::NoPreload),
+        Some(why) => (why.text(), Way::Untouched),
+    };
+    if settings().is_active() {
+        warn(start.name, why);
     }
+    way
 }
 
-impl Drop for Environment {
-    fn drop(&mut self) {
-        if self.address != 0 {
-            host::unmap(self.address, self.bytes);
-        }
-    }
+fn is_there(library: &CStr) -> bool {
+    let args = [AT_FDCWD as usize, library.as_ptr() as usize, libc::R_OK as usize];
+    host::call(libc::SYS_faccessat, &args) == 0
 }
 
-/// Whether the string at `entry` begins with `name`.
-fn names(entry: usize, name: &[u8]) -> bool {
-    let mut head = [0u8; CWD.len()];
-    let head = &mut head[..name.len()];
-    user::read_bytes(head, entry).is_ok() && head == name
-}
-
-/// Writes STOWAWAY_CWD=..., if the current directory lies in a mount.
-fn current_directory(text: &mut [u8; PATH_MAX]) -> bool {
-    cwd::remember();
-    let Some(name) = cwd::name().filter(|name| CWD.len() + name.len() < PATH_MAX) else { return false };
-    text[..CWD.len()].copy_from_slice(CWD);
-    text[CWD.len()..CWD.len() + name.len()].copy_from_slice(name);
-    text[CWD.len() + name.len()] = 0;
-    true
+fn warn(name: usize, why: &str) {
+    let mut text = [0u8; 256];
+    let length = match user::read_string(&mut text, name) {
+        Ok(n) => n,
+        Err(ENAMETOOLONG) => text.len(),
+        Err(_) => 0,
+    };
+    let name: &[u8] = if length == 0 { b"a program by its descriptor" } else { &text[..length] };
+    Line::new()
+        .bytes(name)
+        .text(format_args!(": {why}: it runs without us, on the host's files alone"))
+        .print();
 }
 
 /// A program on an image: copied into a memfd, which the host can execute.
-fn from_mount(spot: &path::Spot, argv: usize, envp: usize) -> Ret {
+fn from_mount(spot: &path::Spot, name: usize, argv: usize, envp: usize) -> Ret {
     let memfd = host::call(libc::SYS_memfd_create, &[c"stowaway-program".as_ptr() as usize, 0]);
     if memfd < 0 {
         return memfd;
@@ -182,7 +166,8 @@ fn from_mount(spot: &path::Spot, argv: usize, envp: usize) -> Ret {
         let cloexec = libc::FD_CLOEXEC as usize;
         host::call(libc::SYS_fcntl, &[memfd as usize, libc::F_SETFD as usize, cloexec]);
     }
-    let r = launch(memfd as usize, c"".as_ptr() as usize, argv, envp, libc::AT_EMPTY_PATH as usize);
+    let (path, flags) = (c"".as_ptr() as usize, libc::AT_EMPTY_PATH as usize);
+    let r = launch(&Start { dirfd: memfd as usize, path, flags, argv, envp, name });
     host::close(memfd as i32);
     r
 }

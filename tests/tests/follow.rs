@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Programs that a served program starts are served too, whatever environment they are given, unless that is not
+//! wanted or not possible; then a line says so.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use stowaway_tests::everyone;
+use stowaway_tests::fixture::{Kind, Side};
+use stowaway_tests::mounted::{our_lines, Mounted};
+use stowaway_tests::process::{Outcome, Run};
+use stowaway_tests::{program, user};
+
+const HELLO: &str = "Hello, world!\n";
+
+/// Every way of starting a program with an environment that says nothing of us.
+const WAYS: [&str; 12] = [
+    "execve",
+    "null",
+    "replaced",
+    "unset",
+    "clearenv",
+    "fexecve",
+    "path-descriptor",
+    "execveat",
+    "vfork",
+    "clone",
+    "spawn",
+    "thread",
+];
+
+fn started(mounted: &Mounted, way: &str, words: &[&str]) -> Run {
+    let program = mounted.program("started", include_str!("../programs/started.c")).display().to_string();
+    mounted.run([&[program.as_str(), way], words].concat())
+}
+
+/// The command, through `stowaway run`.
+fn by_command(mounted: &Mounted, options: &[&str], words: &[&str]) -> Run {
+    let command = mounted.artifacts.command.display().to_string();
+    let mount = mounted.fixture.mount(mounted.options);
+    let mut run = Run::new([&[&command, "run", "--mount", &mount], options, &["--"], words].concat());
+    run.cwd = Some(mounted.fixture.host(Side::Image));
+    run
+}
+
+#[track_caller]
+fn says_hello(what: &str, outcome: &Outcome) {
+    let got = (outcome.status.as_str(), outcome.out(), outcome.err());
+    assert_eq!(got, ("exit 0", HELLO.to_string(), String::new()), "{what}");
+}
+
+/// One line that names the program and the reason, and the program ran on the host.
+#[track_caller]
+fn one_warning(outcome: &Outcome, name: &str, why: &str) {
+    let lines = our_lines(outcome);
+    assert_eq!(lines.len(), 1, "{}", outcome.err());
+    assert!(lines[0].contains(name) && lines[0].contains(why), "no {name}, {why} in: {}", lines[0]);
+}
+
+everyone! {
+    fn every_way_of_starting_a_program() {
+        let mounted = Mounted::new(Kind::Basic);
+        let file = format!("{}/hello.txt", mounted.dir());
+        for way in WAYS {
+            says_hello(way, &started(&mounted, way, &["/bin/cat", &file]).output());
+        }
+        mounted.check();
+    }
+
+    fn children_of_children() {
+        let mounted = Mounted::new(Kind::Basic);
+        let file = format!("{}/hello.txt", mounted.dir());
+        let words = ["/usr/bin/env", "-i", "/bin/sh", "-c", "exec env -i cat \"$0\"", &file];
+        says_hello("env -i in sh in env -i", &started(&mounted, "spawn", &words).output());
+        let script = "exec -c cat \"$0\"";
+        says_hello("bash's exec -c", &mounted.run(["bash", "-c", script, &file]).output());
+        let python = "import subprocess, sys; subprocess.run(['/bin/cat', sys.argv[1]], env={}, check=True)";
+        says_hello("python's subprocess", &mounted.run(["python3", "-c", python, &file]).output());
+        mounted.check();
+    }
+
+    fn scripts_and_a_loader_run_by_hand() {
+        let mounted = Mounted::new(Kind::Basic);
+        let file = format!("{}/hello.txt", mounted.dir());
+        let script = mounted.fixture.base.path().join("script");
+        fs::write(&script, "#!/bin/sh\nexec cat \"$1\"\n").expect("a script");
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("an executable script");
+        let script = script.display().to_string();
+        let loader = ["/lib64/ld-linux-x86-64.so.2", "/bin/cat", &file];
+        for way in ["execve", "vfork", "spawn", "path-descriptor"] {
+            if way != "path-descriptor" {
+                says_hello(way, &started(&mounted, way, &[&script, &file]).output());
+            }
+            says_hello(way, &started(&mounted, way, &loader).output());
+        }
+        mounted.check();
+    }
+
+    fn the_environment_is_the_applications_otherwise() {
+        let mounted = Mounted::new(Kind::Basic);
+        let library = mounted.artifacts.library.display().to_string();
+        let outcome = started(&mounted, "replaced", &["/usr/bin/env"]).output();
+        let preload = format!("LD_PRELOAD={library}:libm.so.6:libdl.so.2\n");
+        let start = format!("{preload}STOWAWAY_LOG=error\nA=1\nSTOWAWAY_MOUNT=");
+        assert!(outcome.out().starts_with(&start), "{}", outcome.out());
+        assert_eq!(outcome.out().lines().count(), 4, "{}", outcome.out());
+        // What it was given already is not there twice.
+        let native = Run::new(["/usr/bin/env"]).output().out();
+        let outcome = mounted.run(["/usr/bin/env", "env"]).output();
+        let mut rest: Vec<_> = outcome.out().lines().filter(|l| !l.starts_with("STOWAWAY_")).map(String::from).collect();
+        rest.retain(|line| *line != format!("LD_PRELOAD={library}"));
+        assert_eq!(rest.join("\n") + "\n", native);
+        assert_eq!(outcome.out().matches("STOWAWAY_MOUNT=").count(), 1);
+    }
+
+    fn a_relative_image_is_meant_from_the_first_directory() {
+        let mounted = Mounted::new(Kind::Basic);
+        let file = format!("{}/hello.txt", mounted.dir());
+        let mount = mounted.fixture.mount(mounted.options);
+        let (image, path) = mount.split_once(':').expect("a mount");
+        let image = std::path::Path::new(image);
+        let name = image.file_name().expect("a name").to_string_lossy();
+        let script = "cd / && cat \"$0\" && exec env -i cat \"$0\"";
+        let mut run = Run::new(["sh", "-c", script, &file]).env("LD_PRELOAD", &mounted.artifacts.library);
+        run = run.env("STOWAWAY_MOUNT", format!("{name}:{path}"));
+        run.cwd = image.parent().map(Into::into);
+        let outcome = run.output();
+        let got = (outcome.status.as_str(), outcome.out(), outcome.err());
+        assert_eq!(got, ("exit 0", HELLO.repeat(2), String::new()));
+    }
+
+    fn the_application_may_choose_for_its_children() {
+        let mounted = Mounted::new(Kind::Basic);
+        let file = format!("{}/hello.txt", mounted.dir());
+        let outcome = mounted.run(["sh", "-c", "STOWAWAY_MOUNT= cat \"$0\"", &file]).output();
+        assert_eq!((outcome.status.as_str(), outcome.out().as_str()), ("exit 1", ""), "{}", outcome.err());
+    }
+
+    fn not_followed_on_request() {
+        let mounted = Mounted::new(Kind::Basic);
+        let file = format!("{}/hello.txt", mounted.dir());
+        let script = "read line <\"$0\"; echo \"$line\"; env | grep -E '^(STOWAWAY|LD_PRELOAD)'; cat \"$0\"";
+        let by_variable = mounted.run(["sh", "-c", script, &file]).env("STOWAWAY_FOLLOW", "no");
+        for run in [by_variable, by_command(&mounted, &["--no-follow"], &["sh", "-c", script, &file])] {
+            let outcome = run.output();
+            assert_eq!(outcome.out(), HELLO, "the shell itself is served: {}", outcome.err());
+            assert!(outcome.err().contains("No such file"), "{}", outcome.err());
+            assert!(our_lines(&outcome).is_empty(), "{}", outcome.err());
+        }
+        mounted.check();
+    }
+
+    fn a_setuid_child_is_left_alone() {
+        let mounted = Mounted::new(Kind::Basic);
+        let path = if user::is_root() {
+            let path = mounted.fixture.base.path().join("setuid");
+            fs::copy("/bin/true", &path).expect("a copy");
+            std::os::unix::fs::chown(&path, Some(65534), Some(65534)).expect("another owner");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o4755)).expect("the bit");
+            path.display().to_string()
+        } else {
+            "/usr/bin/passwd".to_string()
+        };
+        let outcome = started(&mounted, "spawn", &[&path, "--help"]).output();
+        assert_eq!(outcome.status, "exit 0", "{}", outcome.err());
+        one_warning(&outcome, &path, "setuid");
+        // Nothing to lose: nothing to say.
+        let quiet = mounted.preload(Run::new(["sh", "-c", "\"$0\" --help >/dev/null; :", &path]));
+        assert_eq!(quiet.env("STOWAWAY_STATS", "off").output().err(), "");
+    }
+
+    fn capabilities_of_files() {
+        let mounted = Mounted::new(Kind::Basic);
+        if !user::is_root() {
+            return user::note("capabilities_of_files: only root can give some to a file");
+        }
+        let path = mounted.fixture.base.path().join("capable");
+        fs::copy("/bin/cat", &path).expect("a copy");
+        // struct vfs_cap_data, revision 2: CAP_NET_BIND_SERVICE permitted and effective.
+        let value = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        xattr::set(&path, "security.capability", &value).expect("capabilities");
+        let path = path.display().to_string();
+        // Root has them all anyway.
+        let file = format!("{}/hello.txt", mounted.dir());
+        says_hello("root", &started(&mounted, "spawn", &[&path, &file]).output());
+        let become_nobody = ["/usr/bin/setpriv", "--reuid=65534", "--clear-groups", &path, "/dev/null"];
+        let outcome = started(&mounted, "spawn", &become_nobody).output();
+        assert_eq!(outcome.status, "exit 0", "{}", outcome.err());
+        one_warning(&outcome, &path, "capabilities");
+    }
+
+    fn musl_and_foreign_children() {
+        let mounted = Mounted::new(Kind::Basic);
+        let base = mounted.fixture.base.path();
+        let musl = base.join("musl");
+        let plain = program::compile(base, "plain", "int main(void) { return 0; }\n");
+        let mut bytes = fs::read(&plain).expect("a program");
+        let loader = b"/lib64/ld-linux-x86-64.so.2\0";
+        let at = bytes.windows(loader.len()).position(|window| window == loader).expect("its loader");
+        bytes[at..at + 25].copy_from_slice(b"/lib/ld-musl-x86_64.so.1\0");
+        fs::write(&musl, &bytes).expect("a program for another loader");
+        fs::set_permissions(&musl, fs::Permissions::from_mode(0o755)).expect("an executable");
+        let musl = musl.display().to_string();
+        // There need not be a musl here: what counts is what is said, once.
+        one_warning(&started(&mounted, "spawn", &[&musl]).output(), &musl, "musl");
+        bytes[18] = 0xb7;
+        fs::write(&musl, &bytes).expect("a program for another machine");
+        one_warning(&started(&mounted, "spawn", &[&musl]).output(), &musl, "64-bit x86");
+    }
+
+    fn a_static_child_passes_it_on() {
+        let mounted = Mounted::new(Kind::Basic);
+        let source = include_str!("../programs/started.c");
+        let fixed = program::compile_static(mounted.fixture.base.path(), "fixed", source).display().to_string();
+        let file = format!("{}/hello.txt", mounted.dir());
+        // "unset" would take it away from its own child, which nobody sees: its child inherits.
+        let script = "\"$0\" spawn /bin/true; \"$0\" execve /bin/true";
+        let outcome = mounted.run(["sh", "-c", script, &fixed]).output();
+        assert_eq!(outcome.status, "exit 0", "{}", outcome.err());
+        let inheriting = "int main(int c, char **v) { extern int execv(const char *, char **); return execv(v[1], v + 1); }\n";
+        let fixed = program::compile_static(mounted.fixture.base.path(), "inheriting", inheriting).display().to_string();
+        let outcome = mounted.run(["sh", "-c", "\"$0\" /bin/cat \"$1\"; :", &fixed, &file]).output();
+        assert_eq!((outcome.status.as_str(), outcome.out().as_str()), ("exit 0", HELLO), "{}", outcome.err());
+    }
+}
