@@ -32,6 +32,10 @@
 #include <unistd.h>
 
 static const char *D, *H;
+/* For programs that start themselves again: their own path, and the part that the new one has. */
+__attribute__((unused)) static char *SELF, *ROLE;
+/* A file of the directory, named early: for places where nothing may be called. */
+__attribute__((unused)) static char HELLO[PATH_MAX];
 
 #define CHECK(condition) do { \
 	errno = 0; \
@@ -112,6 +116,9 @@ int main(int argc, char **argv)
 {
 	D = argv[1];
 	H = argc > 2 ? argv[2] : NULL;
+	ROLE = argc > 3 ? argv[3] : NULL;
+	SELF = argv[0];
+	snprintf(HELLO, sizeof(HELLO), "%s/hello.txt", D);
 	int status = check();
 	if (!status)
 		puts("ok");

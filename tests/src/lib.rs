@@ -14,6 +14,7 @@
 
 pub mod artifacts;
 pub mod case;
+pub mod conform;
 pub mod ext4;
 pub mod fixture;
 pub mod mounted;

@@ -52,6 +52,16 @@ impl Mounted {
         self.preload(Run::new(words)).env("STOWAWAY_MOUNT", self.fixture.mount(self.options))
     }
 
+    /// A command started by `stowaway run`.
+    pub fn run_by_command<S: Into<OsString>>(&self, words: impl IntoIterator<Item = S>) -> Run {
+        let mut all: Vec<OsString> = vec![self.artifacts.command.clone().into(), "run".into()];
+        all.extend(["--mount".into(), self.fixture.mount(self.options).into(), "--".into()]);
+        all.extend(words.into_iter().map(Into::into));
+        let mut run = Run::new(all);
+        run.cwd = Some(self.fixture.host(Side::Image));
+        run
+    }
+
     /// A command under the plain preload, without any mount.
     pub fn preload(&self, run: Run) -> Run {
         let mut run = run.env("LD_PRELOAD", &self.artifacts.library);

@@ -17,11 +17,16 @@ pub fn compile_static(directory: &Path, name: &str, source: &str) -> PathBuf {
 }
 
 fn build(directory: &Path, name: &str, source: &str, options: &[&str]) -> PathBuf {
+    compile_with("cc", directory, name, source, options)
+}
+
+/// The same by another compiler, or with options of the caller's.
+pub fn compile_with(compiler: &str, directory: &Path, name: &str, source: &str, options: &[&str]) -> PathBuf {
     let (text, program) = (directory.join(format!("{name}.c")), directory.join(name));
     std::fs::write(&text, source).expect("a source file");
     let mut words: Vec<&OsStr> = ["-O1", "-Wall", "-pthread", "-o"].iter().map(OsStr::new).collect();
     words.extend([program.as_os_str(), text.as_os_str()]);
     words.extend(options.iter().map(OsStr::new));
-    tool("cc", &words);
+    tool(compiler, &words);
     program
 }
