@@ -4,6 +4,8 @@
 //! Decoding starts where a function is known to start and never in the middle of bytes that merely look like a
 //! call: 31 % of all `0f 05` are data or parts of other instructions.
 
+use core::ops::Range;
+
 use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction, OpKind, Register};
 
 /// Longest jump table read.
@@ -77,6 +79,8 @@ pub struct Function {
     taken: Vec<u64>,
     /// How many more instructions the sum of a table's address and an entry is looked for in a jump's register.
     sum: Option<(Register, u8)>,
+    /// Windows that are taken: no other may reach into them.
+    pub occupied: Vec<Range<u64>>,
     /// Where decoding stopped at bytes that are no instruction.
     pub broken_at: Option<u64>,
 }

@@ -3,6 +3,7 @@
 //! symbols, else from Go's own function table.
 
 use core::ops::Range;
+use std::borrow::Cow;
 
 use gimli::{BaseAddresses, CieOrFde, EhFrame, LittleEndian, UnwindSection};
 use goblin::elf::sym::{Sym, STT_FUNC};
@@ -39,7 +40,27 @@ pub struct Functions<'a> {
     unwind: Option<Unwind<'a>>,
     /// Symbols or Go's functions, ascending by start.
     named: Vec<Named<'a>>,
+    originals: &'a [Original],
 }
+
+/// What stood at a place in code that we have rewritten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Original {
+    /// The place.
+    pub start: u64,
+    /// What stood there.
+    pub bytes: Vec<u8>,
+}
+
+impl Original {
+    /// The place, with its end.
+    pub fn range(&self) -> Range<u64> {
+        self.start..self.start + self.bytes.len() as u64
+    }
+}
+
+/// Bytes as they are, or as they were.
+type Bytes<'a> = Cow<'a, [u8]>;
 
 /// One function with a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +74,13 @@ pub struct Named<'a> {
 impl<'a> Functions<'a> {
     /// What the loaded parts of the module say.
     pub fn of_view(view: &'a View<'a>) -> Self {
-        Functions { view, unwind: Unwind::of_view(view), named: Vec::new() }
+        Functions { view, unwind: Unwind::of_view(view), named: Vec::new(), originals: &[] }
+    }
+
+    /// For a module in memory, parts of which were rewritten: `originals` by ascending start.
+    pub fn with_originals(mut self, originals: &'a [Original]) -> Self {
+        self.originals = originals;
+        self
     }
 
     /// Adds what the whole file says.
@@ -89,17 +116,36 @@ impl<'a> Functions<'a> {
     fn decode(&self, address: u64, extent: Extent) -> Option<(Extent, Function)> {
         let text = self.view.text_of(extent.start)?;
         let end = text.range().end;
-        let body = self.view.body(extent.start..extent.known_end.min(end))?;
-        let mut function = Function::decode(body);
+        let (known, occupied) = self.unpatched(extent.start..extent.known_end.min(end))?;
+        let mut function = Function::decode(Body { address: extent.start, bytes: &known });
+        function.occupied = occupied;
         if address >= extent.known_end {
-            let beyond: Body = self.view.body(extent.known_end..extent.limit.min(end))?;
-            function.run_on(beyond);
+            let (beyond, occupied) = self.unpatched(extent.known_end..extent.limit.min(end))?;
+            function.run_on(Body { address: extent.known_end, bytes: &beyond });
+            function.occupied.extend(occupied);
             if function.steps.last()?.end() <= address {
                 return None;
             }
         }
         function.add_tables(|table, index| self.table_entry(table, index));
         Some((extent, function))
+    }
+
+    /// The code of `range` as it was before anything was rewritten, and where it was.
+    fn unpatched(&self, range: Range<u64>) -> Option<(Bytes<'a>, Vec<Range<u64>>)> {
+        let mut bytes = Cow::Borrowed(self.view.slice(range.clone())?);
+        let first = self.originals.partition_point(|original| original.range().end <= range.start);
+        let reaching = self.originals[first..].iter().take_while(|original| original.start < range.end);
+        let mut occupied = Vec::new();
+        for original in reaching {
+            let place = original.range();
+            occupied.push(place.clone());
+            let (from, to) = (place.start.max(range.start), place.end.min(range.end));
+            let source = &original.bytes[(from - place.start) as usize..(to - place.start) as usize];
+            bytes.to_mut()[(from - range.start) as usize..(to - range.start) as usize]
+                .copy_from_slice(source);
+        }
+        Some((bytes, occupied))
     }
 
     /// Where entry `index` of the jump table at `table` leads to, if to code.

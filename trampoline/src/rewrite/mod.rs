@@ -1,10 +1,152 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Sites rewritten.
+//! Rewriting: a `syscall` instruction becomes a jmp to a stub near by, which calls the entry. From then on the site costs
+//! nanoseconds instead of a signal.
+//!
+//! The pieces, in the order in which a site meets them: [`maps`] finds the mapping, [`module`] and [`view`] its ELF
+//! module, [`functions`] (with [`unwind`] and [`golang`]) the function, [`decode`] its instructions; [`tactic`] decides,
+//! [`emit`] makes the stub, [`near`] has the memory for it, [`write`] writes it. [`scan`] does the deciding for a whole
+//! module. All but `near`, `module` and `write` are pure.
+//!
+//! Rules of the place: everything here but [`is_trap`] is called in ordinary context, with all signals blocked, on a
+//! stack of ours with 64 KiB to spare. It allocates (the global allocator has to be one that is not the application's),
+//! makes host calls through the gate alone, and touches neither TLS nor errno. One lock; nothing is called out to under
+//! it.
+#![allow(unsafe_code)]
+
+use core::ops::Range;
 
 pub mod decode;
+pub mod emit;
+mod engine;
 pub mod functions;
 pub mod golang;
+mod lock;
+pub mod maps;
+pub mod module;
+pub mod near;
 pub mod scan;
 pub mod tactic;
 pub mod unwind;
 pub mod view;
+pub mod write;
+
+pub use scan::{scan_file, Report, Site};
+pub use tactic::{Refusal, Shape, Tactic};
+pub use write::is_trap;
+
+use engine::Engine;
+use lock::{Guard, Lock};
+
+/// What [`start`] is told.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Where stubs call: with the words of the stub's contract (emit.rs) on the stack.
+    pub entry: usize,
+    /// Rewrite every site at once: at [`all`], and whenever code is mapped.
+    pub eager: bool,
+}
+
+/// What became of a site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It has its stub.
+    Rewritten,
+    /// It goes on reaching us through the backstop.
+    Left(Why),
+}
+
+/// Why a site was left alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// Not private code of a file: made by the program itself, shared, writable, execute-only; or ours.
+    NotFileCode,
+    /// No safe window.
+    Tactic(Refusal),
+    /// It can only be rewritten while there is one thread, and there are more.
+    NotAlone,
+    /// No place for a stub near enough.
+    OutOfReach,
+    /// The host does not let us write.
+    Refused,
+    /// After [`freeze`].
+    Frozen,
+}
+
+/// What happened so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Sites rewritten, by [`Shape`].
+    pub rewritten: [usize; 4],
+    /// Sites that were to be rewritten and were not.
+    pub left: usize,
+    /// Times a thread met a site that was being written.
+    pub traps: usize,
+}
+
+static ENGINE: Lock<Option<Engine>> = Lock::new(None);
+
+/// To be called once, before anything else.
+pub fn start(settings: Settings) {
+    *ENGINE.take() = Some(Engine::new(settings));
+}
+
+fn with<R>(what: impl FnOnce(&mut Engine) -> R) -> Option<R> {
+    ENGINE.take().as_mut().map(what)
+}
+
+/// A call has come in through the backstop from the `syscall` that ends at `after`, with `rax`. Rewrites it, if that
+/// can be done.
+pub fn first_hit(after: usize, rax: usize) -> Outcome {
+    let syscall = after.wrapping_sub(2) as u64;
+    with(|engine| engine.first_hit(syscall, rax as u64)).unwrap_or(Outcome::Left(Why::Frozen))
+}
+
+/// The process is about to make its first thread. Rewrites what can only be rewritten before.
+pub fn before_first_thread() {
+    with(Engine::before_first_thread);
+}
+
+/// Rewrites every site of everything mapped; with other threads running, those that can be at any time.
+pub fn all() {
+    with(Engine::all);
+}
+
+/// `len` bytes from `address` have become executable code of a file, and nobody has run any of it yet.
+pub fn mapped(address: usize, len: usize) {
+    with(|engine| engine.mapped(range(address, len)));
+}
+
+/// What was at `len` bytes from `address` is there no longer, or is no longer what it was: unmapped, mapped over, or
+/// made writable.
+pub fn unmapped(address: usize, len: usize) {
+    with(|engine| engine.unmapped(range(address, len)));
+}
+
+/// From now on nothing is written any more: a filter of the application's may forbid the calls that it takes.
+pub fn freeze() {
+    with(Engine::freeze);
+}
+
+/// To be called in a child of fork: it has one thread.
+pub fn alone_again() {
+    with(Engine::alone_again);
+}
+
+/// What happened so far.
+pub fn counts() -> Counts {
+    with(|engine| engine.counts()).unwrap_or_default()
+}
+
+/// Waits until nothing is being written. As long as the result lives, nothing is: held over fork, by parent and child.
+pub fn hold() -> Held {
+    Held { _guard: ENGINE.take() }
+}
+
+/// See [`hold`].
+pub struct Held {
+    _guard: Guard<'static, Option<Engine>>,
+}
+
+fn range(address: usize, len: usize) -> Range<u64> {
+    address as u64..(address as u64).saturating_add(len as u64)
+}

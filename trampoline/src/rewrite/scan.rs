@@ -70,13 +70,16 @@ fn scan_segment(segment: &Segment, functions: &Functions, report: &mut Report) {
         if !same {
             current = functions.decode_at(address);
         }
-        let Some((_, function)) = &current else {
+        let Some((_, function)) = &mut current else {
             report.unknown_occurrences.push(address);
             continue;
         };
         match tactic::choose_in(function, address) {
             Err(Refusal::NotAnInstruction) => report.data_occurrences += 1,
-            tactic => report.sites.push(Site { address, function: None, tactic }),
+            tactic => {
+                function.occupied.extend(tactic.as_ref().map(Tactic::window));
+                report.sites.push(Site { address, function: None, tactic });
+            }
         }
     }
 }
@@ -85,24 +88,22 @@ fn scan_segment(segment: &Segment, functions: &Functions, report: &mut Report) {
 /// of the other. So whatever looks like a jump in the whole text counts against the windows that have boundaries
 /// inside.
 fn refuse_jumped_into(view: &View, sites: &mut [Site]) {
-    let inside = |tactic: &Tactic| (tactic.inner != 0).then(|| tactic.start + 1..tactic.end());
-    let mut insides: Vec<Range<u64>> =
-        sites.iter().filter_map(|site| inside(site.tactic.as_ref().ok()?)).collect();
+    let inside = |site: &Site| site.tactic.as_ref().ok()?.inside();
+    let mut insides: Vec<Range<u64>> = sites.iter().filter_map(inside).collect();
     if insides.is_empty() {
         return;
     }
     insides.sort_by_key(|range| range.start);
     let hit = jumped_into(view, &insides);
     for site in sites {
-        let Ok(tactic) = &site.tactic else { continue };
-        if inside(tactic).is_some_and(|range| hit.contains(&range)) {
+        if inside(site).is_some_and(|range| hit.contains(&range)) {
             site.tactic = Err(Refusal::JumpedInto);
         }
     }
 }
 
 /// Which of the ascending ranges `insides` anything that looks like a jump leads into.
-pub fn jumped_into(view: &View, insides: &[Range<u64>]) -> Vec<Range<u64>> {
+fn jumped_into(view: &View, insides: &[Range<u64>]) -> Vec<Range<u64>> {
     let mut hit = Vec::new();
     for segment in view.segments.iter().filter(|segment| segment.executable) {
         for_each_jump(segment, |target| {
@@ -121,7 +122,7 @@ fn for_each_jump(segment: &Segment, mut found: impl FnMut(u64)) {
     let mut previous = 0;
     for (offset, window) in segment.bytes.windows(5).enumerate() {
         let opcode = window[0];
-        let jump = matches!(opcode, 0xe8 | 0xe9) || (previous == 0x0f && opcode & 0xf0 == 0x80);
+        let jump = is_jump(previous, opcode);
         previous = opcode;
         if jump {
             let distance = i32::from_le_bytes([window[1], window[2], window[3], window[4]]);
@@ -129,4 +130,38 @@ fn for_each_jump(segment: &Segment, mut found: impl FnMut(u64)) {
             found(end.wrapping_add_signed(i64::from(distance)));
         }
     }
+}
+
+/// Whether a 4-byte distance follows: `call`, `jmp`, `jcc`.
+fn is_jump(previous: u8, opcode: u8) -> bool {
+    matches!(opcode, 0xe8 | 0xe9) || (previous == 0x0f && opcode & 0xf0 == 0x80)
+}
+
+/// Whether anything in `text` that looks like a jump leads into `inside`. The same as above for a single window, and
+/// fast: it is asked while the application waits for its call.
+pub fn leads_into(text: &Segment, inside: &Range<u64>) -> bool {
+    let span = (inside.end - inside.start) as u32;
+    // Distance from the window's inside to the end of a jump whose distance stands at offset 0. Only 32 bits of it
+    // count, as a jump has no more.
+    let base = text.address.wrapping_add(4).wrapping_sub(inside.start) as u32;
+    (0..4).any(|phase| {
+        let bytes = text.bytes.get(phase..).unwrap_or_default();
+        bytes.chunks(4096).enumerate().any(|(index, chunk)| {
+            let offset = phase + index * 4096;
+            let leads = |at: usize, word: &[u8]| {
+                let distance = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
+                base.wrapping_add((offset + at * 4) as u32).wrapping_add(distance) < span
+            };
+            let words = || chunk.chunks_exact(4).enumerate();
+            // All of the chunk first, without branches: that is done many at a time.
+            let some = words().fold(false, |some, (at, word)| some | leads(at, word));
+            some && words().any(|(at, word)| leads(at, word) && follows_jump(text.bytes, offset + at * 4))
+        })
+    })
+}
+
+/// Whether what stands before `offset` takes a distance.
+fn follows_jump(bytes: &[u8], offset: usize) -> bool {
+    let before = |back: usize| offset.checked_sub(back).and_then(|at| bytes.get(at)).copied().unwrap_or(0);
+    is_jump(before(2), before(1))
 }

@@ -12,6 +12,8 @@
 //!
 //! All but the first are for when nobody else can stand there.
 
+use core::ops::Range;
+
 use crate::rewrite::decode::{Body, Function, Role, Step};
 
 /// Length of `jmp rel32`.
@@ -53,6 +55,16 @@ impl Tactic {
     /// Whether it may be written while other threads run.
     pub fn live_safe(&self) -> bool {
         self.shape == Shape::Single
+    }
+
+    /// The bytes that become the jmp, or nothing.
+    pub fn window(&self) -> Range<u64> {
+        self.start..self.end()
+    }
+
+    /// The addresses that nothing may jump to; None if it has no boundaries inside.
+    pub fn inside(&self) -> Option<Range<u64>> {
+        (self.inner != 0).then(|| self.start + 1..self.end())
     }
 
     /// Address behind the window.
@@ -156,6 +168,9 @@ fn behind(steps: &[Step], at: usize) -> impl Iterator<Item = usize> + '_ {
 /// Whether steps `first..=last` can become the jmp.
 fn judge(f: &Function, at: usize, first: usize, last: usize, shape: Shape) -> Result<Tactic, Refusal> {
     let (start, end) = (f.steps[first].address, f.steps[last].end());
+    if f.occupied.iter().any(|taken| taken.start < end && start < taken.end) {
+        return Err(Refusal::Immovable);
+    }
     if f.targeted(start + 1, end) {
         return Err(Refusal::JumpedInto);
     }

@@ -6,7 +6,7 @@
 use core::ops::Range;
 
 use goblin::container::{Container, Ctx, Endian};
-use goblin::elf::program_header::{ProgramHeader, PF_X, PT_GNU_EH_FRAME, PT_LOAD, PT_NOTE};
+use goblin::elf::program_header::{ProgramHeader, PF_W, PF_X, PT_GNU_EH_FRAME, PT_LOAD, PT_NOTE};
 use goblin::elf::Elf;
 
 use crate::rewrite::decode::Body;
@@ -27,6 +27,8 @@ pub struct View<'a> {
 pub struct Segment<'a> {
     /// Address of its first byte.
     pub address: u64,
+    /// Where in the file that is.
+    pub offset: u64,
     /// What stands there.
     pub bytes: &'a [u8],
     /// Whether it is code.
@@ -36,7 +38,7 @@ pub struct Segment<'a> {
 impl Segment<'_> {
     /// Addresses of its bytes.
     pub fn range(&self) -> Range<u64> {
-        self.address..self.address + self.bytes.len() as u64
+        self.address..self.address.saturating_add(self.bytes.len() as u64)
     }
 }
 
@@ -70,17 +72,39 @@ impl<'a> View<'a> {
             let start = header.p_vaddr.wrapping_add(bias);
             start..start.saturating_add(header.p_filesz)
         };
+        // What the program writes to tells nothing, and may change while it is looked at.
+        let constant = |header: &&ProgramHeader| header.p_flags & PF_W == 0;
         let of_type = move |kind: u32| headers.iter().filter(move |header| header.p_type == kind);
         let segment = |header: &ProgramHeader| {
             let address = header.p_vaddr.wrapping_add(bias);
-            Some(Segment { address, bytes: bytes(header)?, executable: header.p_flags & PF_X != 0 })
+            let (offset, bytes) = (header.p_offset, bytes(header)?);
+            Some(Segment { address, offset, bytes, executable: header.p_flags & PF_X != 0 })
         };
         View {
-            segments: of_type(PT_LOAD).filter_map(segment).collect(),
+            segments: of_type(PT_LOAD).filter(constant).filter_map(segment).collect(),
             unwind_index: of_type(PT_GNU_EH_FRAME).next().map(range),
             notes: of_type(PT_NOTE).map(range).collect(),
             bias,
         }
+    }
+
+    /// Moves it to where the executable mapping that starts at `address`, at `offset` of the file, has it.
+    pub fn move_to(&mut self, address: u64, offset: u64) -> Option<()> {
+        let holds = |segment: &&Segment| {
+            let pages = segment.offset & !0xfff..segment.offset + segment.bytes.len() as u64;
+            segment.executable && pages.contains(&offset)
+        };
+        let segment = self.segments.iter().find(holds)?;
+        let there = segment.address.wrapping_add(offset).wrapping_sub(segment.offset);
+        let distance = address.wrapping_sub(there);
+        self.bias = self.bias.wrapping_add(distance);
+        for segment in &mut self.segments {
+            segment.address = segment.address.wrapping_add(distance);
+        }
+        let moved = |range: &Range<u64>| range.start.wrapping_add(distance)..range.end.wrapping_add(distance);
+        self.unwind_index = self.unwind_index.as_ref().map(moved);
+        self.notes = self.notes.iter().map(moved).collect();
+        Some(())
     }
 
     /// The bytes from `address` to the end of the segment that holds it.

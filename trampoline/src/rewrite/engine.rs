@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What has been rewritten, what has not and why; one at a time.
+
+use core::ops::Range;
+use std::collections::BTreeMap;
+
+use crate::rewrite::emit;
+use crate::rewrite::functions::{Functions, Original};
+use crate::rewrite::maps::{self, Mapping};
+use crate::rewrite::module::{self, File};
+use crate::rewrite::near::Region;
+use crate::rewrite::scan::{self, Site};
+use crate::rewrite::tactic::{self, Refusal, Tactic, SYSCALL};
+use crate::rewrite::view::View;
+use crate::rewrite::write::{self, Manner, Memory};
+use crate::rewrite::{Counts, Outcome, Settings, Why};
+
+/// Sites left alone that are remembered: more than programs have, less than memory that one notices.
+const LEFT_MAX: usize = 1 << 16;
+
+/// See the top of the file.
+pub struct Engine {
+    settings: Settings,
+    /// The process's mappings, as last read.
+    maps: Vec<Mapping>,
+    stale: bool,
+    regions: Vec<Region>,
+    rewritten: BTreeMap<u64, Rewritten>,
+    left: BTreeMap<u64, Why>,
+    /// Sites of whole modules, by the start of their code.
+    lists: BTreeMap<u64, Vec<Site>>,
+    /// Where instructions in stubs jump to.
+    moved_jumps: Vec<u64>,
+    threads: bool,
+    frozen: bool,
+    counts: Counts,
+}
+
+/// Which sites are rewritten when many are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Which {
+    /// All: nobody else runs this code.
+    All,
+    /// Those that cannot be once somebody may run this code; nobody does.
+    NotLater,
+    /// Those that can be at any time: others may run this code.
+    AnyTime,
+}
+
+struct Rewritten {
+    tactic: Tactic,
+    original: Vec<u8>,
+}
+
+impl Engine {
+    pub fn new(settings: Settings) -> Self {
+        Engine {
+            settings,
+            maps: Vec::new(),
+            stale: true,
+            regions: Vec::new(),
+            rewritten: BTreeMap::new(),
+            left: BTreeMap::new(),
+            lists: BTreeMap::new(),
+            moved_jumps: Vec::new(),
+            threads: false,
+            frozen: false,
+            counts: Counts::default(),
+        }
+    }
+
+    pub fn first_hit(&mut self, syscall: u64, rax: u64) -> Outcome {
+        if self.rewritten.contains_key(&syscall) {
+            return Outcome::Rewritten;
+        }
+        match self.left.get(&syscall) {
+            // Has become possible since: a child of fork is alone again.
+            Some(Why::NotAlone) if !self.threads => {}
+            Some(&why) => return Outcome::Left(why),
+            None => {}
+        }
+        if self.frozen {
+            return Outcome::Left(Why::Frozen);
+        }
+        match self.rewrite_one(syscall, rax) {
+            Ok(()) => Outcome::Rewritten,
+            Err(why) => {
+                self.leave(syscall, why);
+                Outcome::Left(why)
+            }
+        }
+    }
+
+    fn leave(&mut self, syscall: u64, why: Why) {
+        if self.left.len() < LEFT_MAX && self.left.insert(syscall, why).is_none() {
+            self.counts.left += 1;
+        }
+    }
+
+    fn rewrite_one(&mut self, syscall: u64, rax: u64) -> Result<(), Why> {
+        let code = self.code_at(syscall).ok_or(Why::NotFileCode)?;
+        let tactic = self.decide(&code, syscall, rax)?;
+        let manner = if self.threads { Manner::Live } else { Manner::Alone };
+        if manner == Manner::Live && !tactic.live_safe() {
+            return Err(Why::NotAlone);
+        }
+        self.apply(&Memory::open(!self.threads), &code, &tactic, manner)
+    }
+
+    /// The mapping of `address`, if it is code that may be rewritten.
+    fn code_at(&mut self, address: u64) -> Option<Mapping> {
+        let find = |maps: &[Mapping]| {
+            let code = maps.iter().find(|mapping| mapping.range.contains(&address))?;
+            let own = maps.iter().find(|mapping| mapping.range.contains(&(self.settings.entry as u64)))?;
+            (code.is_rewritable() && code.file != own.file).then(|| code.clone())
+        };
+        if let Some(code) = find(&self.maps).filter(|_| !self.stale) {
+            return Some(code);
+        }
+        let maps = maps::read();
+        let found = find(&maps);
+        self.maps = maps;
+        self.stale = false;
+        found
+    }
+
+    fn decide(&mut self, code: &Mapping, syscall: u64, rax: u64) -> Result<Tactic, Why> {
+        match self.decide_in_memory(code, syscall) {
+            Err(Why::Tactic(Refusal::NoFunction)) => {}
+            decided => return decided,
+        }
+        // Static programs have no index of their functions in memory; their file may name them.
+        let listed = self.list(code).iter().find(|site| site.address == syscall);
+        if let Some(site) = listed {
+            return site.tactic.map_err(Why::Tactic);
+        }
+        let start = code.range.start.max(syscall.saturating_sub(16));
+        // SAFETY: within a mapping found readable and constant.
+        let before = unsafe { module::bytes(&(start..syscall)) };
+        tactic::from_evidence(before, syscall, rax).map_err(Why::Tactic)
+    }
+
+    fn decide_in_memory(&self, code: &Mapping, syscall: u64) -> Result<Tactic, Why> {
+        let unknown = Why::Tactic(Refusal::NoFunction);
+        // SAFETY: the thread that waits for us executes from there.
+        let view = unsafe { module::in_memory(&self.maps, code) }.ok_or(unknown)?;
+        let originals = self.originals(&code.range);
+        let functions = Functions::of_view(&view).with_originals(&originals);
+        let (_, function) = functions.decode_at(syscall).ok_or(unknown)?;
+        let tactic = tactic::choose_in(&function, syscall).map_err(Why::Tactic)?;
+        let Some(inside) = tactic.inside().filter(|_| !self.threads) else { return Ok(tactic) };
+        let text = view.text_of(syscall).ok_or(unknown)?;
+        let moved = self.moved_jumps.iter().any(|target| inside.contains(target));
+        if moved || scan::leads_into(&text, &inside) {
+            return Err(Why::Tactic(Refusal::JumpedInto));
+        }
+        Ok(tactic)
+    }
+
+    fn originals(&self, range: &Range<u64>) -> Vec<Original> {
+        let original = |site: &Rewritten| Original { start: site.tactic.start, bytes: site.original.clone() };
+        self.rewritten.range(range.clone()).map(|(_, site)| original(site)).collect()
+    }
+
+    /// All sites of the module of `code`, from its file or else from memory.
+    fn list(&mut self, code: &Mapping) -> &[Site] {
+        let key = code.range.start;
+        if !self.lists.contains_key(&key) {
+            let sites = self.list_file(code).or_else(|| self.list_memory(code)).unwrap_or_default();
+            self.lists.insert(key, sites);
+        }
+        &self.lists[&key]
+    }
+
+    fn list_file(&self, code: &Mapping) -> Option<Vec<Site>> {
+        let file = File::of(code)?;
+        let mut view = View::of_file(file.bytes())?;
+        view.move_to(code.range.start, code.offset)?;
+        let functions = Functions::of_view(&view).with_symbols(file.bytes());
+        Some(scan::scan(&view, &functions).sites)
+    }
+
+    fn list_memory(&self, code: &Mapping) -> Option<Vec<Site>> {
+        // SAFETY: the application has just mapped it, or executes from there.
+        let view = unsafe { module::in_memory(&self.maps, code) }?;
+        let originals = self.originals(&code.range);
+        let functions = Functions::of_view(&view).with_originals(&originals);
+        Some(scan::scan(&view, &functions).sites)
+    }
+
+    /// Makes the stub and the jmp to it.
+    fn apply(&mut self, memory: &Memory, code: &Mapping, tactic: &Tactic, manner: Manner) -> Result<(), Why> {
+        let window = tactic.window();
+        let span = window.start..window.end.max(tactic.after());
+        if span.start < code.range.start || span.end > code.range.end || self.overlaps(&window) {
+            return Err(Why::Tactic(Refusal::Immovable));
+        }
+        // SAFETY: within a mapping found readable; who writes to it is us.
+        let bytes = unsafe { module::bytes(&span) }.to_vec();
+        if bytes[tactic.before_len()..][..SYSCALL.len()] != SYSCALL {
+            return Err(Why::Tactic(Refusal::NotAnInstruction));
+        }
+        let original = &bytes[..usize::from(tactic.len)];
+        let (region, at) = self.slot(memory, window.start)?;
+        let entry_word = self.regions[region].entry_word();
+        let stub = emit::stub(tactic, original, at, entry_word).ok_or(Why::OutOfReach)?;
+        let jmp = emit::jmp(tactic, at).ok_or(Why::OutOfReach)?;
+        let old: [u8; 5] = original[..5].try_into().map_err(|_| Why::OutOfReach)?;
+        if !memory.write(at, &stub.slot) || !write::replace(memory, window.start, old, jmp, manner) {
+            return Err(Why::Refused);
+        }
+        self.regions[region].take();
+        self.moved_jumps.extend(&stub.jumps);
+        self.left.remove(&tactic.syscall);
+        self.counts.rewritten[tactic.shape as usize] += 1;
+        self.rewritten.insert(tactic.syscall, Rewritten { tactic: *tactic, original: original.to_vec() });
+        Ok(())
+    }
+
+    fn overlaps(&self, window: &Range<u64>) -> bool {
+        let near = window.start.saturating_sub(64)..window.end + 64;
+        self.rewritten.range(near).any(|(_, site)| {
+            let taken = site.tactic.window();
+            taken.start < window.end && window.start < taken.end
+        })
+    }
+
+    /// A region within reach of `address`, and a free slot in it.
+    fn slot(&mut self, memory: &Memory, address: u64) -> Result<(usize, u64), Why> {
+        let free = |region: &Region| region.in_reach(address).then(|| region.next()).flatten();
+        let found = self.regions.iter().enumerate().find_map(|(at, region)| Some((at, free(region)?)));
+        if let Some(found) = found {
+            return Ok(found);
+        }
+        let entry = self.settings.entry as u64;
+        let region = Region::make(&maps::read(), address, entry, memory).ok_or(Why::OutOfReach)?;
+        let next = region.next().ok_or(Why::OutOfReach)?;
+        self.regions.push(region);
+        Ok((self.regions.len() - 1, next))
+    }
+
+    /// Rewrites `which` sites of all mapped code in `range`.
+    fn complete(&mut self, range: Range<u64>, which: Which) {
+        if self.frozen {
+            return;
+        }
+        self.maps = maps::read();
+        self.stale = false;
+        let within = |mapping: &&Mapping| mapping.range.start < range.end && range.start < mapping.range.end;
+        let codes: Vec<u64> = self.maps.iter().filter(within).map(|mapping| mapping.range.start).collect();
+        let memory = Memory::open(!self.threads);
+        for start in codes {
+            if let Some(code) = self.code_at(start) {
+                self.complete_code(&memory, &code, which);
+            }
+        }
+    }
+
+    fn complete_code(&mut self, memory: &Memory, code: &Mapping, which: Which) {
+        let wanted = |site: &Site| {
+            let of_kind = |tactic: &Tactic| match which {
+                Which::All => true,
+                Which::NotLater => !tactic.live_safe(),
+                Which::AnyTime => tactic.live_safe(),
+            };
+            site.tactic.ok().filter(of_kind).filter(|tactic| code.range.contains(&tactic.syscall))
+        };
+        let tactics: Vec<Tactic> = self.list(code).iter().filter_map(wanted).collect();
+        for tactic in tactics {
+            let landed_in = |inside: Range<u64>| self.moved_jumps.iter().any(|jump| inside.contains(jump));
+            if self.rewritten.contains_key(&tactic.syscall) || tactic.inside().is_some_and(landed_in) {
+                continue;
+            }
+            let manner = if which == Which::AnyTime { Manner::Live } else { Manner::Alone };
+            if let Err(why) = self.apply(memory, code, &tactic, manner) {
+                self.leave(tactic.syscall, why);
+            }
+        }
+    }
+
+    pub fn before_first_thread(&mut self) {
+        if !self.threads {
+            self.complete(0..u64::MAX, self.which());
+            self.threads = true;
+        }
+    }
+
+    /// What has to be done about code that nobody runs yet.
+    fn which(&self) -> Which {
+        if self.settings.eager {
+            Which::All
+        } else {
+            Which::NotLater
+        }
+    }
+
+    pub fn all(&mut self) {
+        self.complete(0..u64::MAX, if self.threads { Which::AnyTime } else { Which::All });
+    }
+
+    pub fn mapped(&mut self, range: Range<u64>) {
+        self.unmapped(range.clone());
+        if self.threads || self.settings.eager {
+            self.complete(range, self.which());
+        }
+    }
+
+    pub fn unmapped(&mut self, range: Range<u64>) {
+        self.stale = true;
+        let meets = |window: Range<u64>| window.start < range.end && range.start < window.end;
+        self.rewritten.retain(|_, site| !meets(site.tactic.window()));
+        self.left.retain(|syscall, _| !range.contains(syscall));
+        self.lists.retain(|start, _| !range.contains(start));
+        self.regions.retain(|region| !meets(region.range.clone()));
+        write::forget(range);
+    }
+
+    pub fn freeze(&mut self) {
+        self.frozen = true;
+    }
+
+    pub fn alone_again(&mut self) {
+        self.threads = false;
+    }
+
+    pub fn counts(&self) -> Counts {
+        Counts { traps: write::traps_met(), ..self.counts }
+    }
+}

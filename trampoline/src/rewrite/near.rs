@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Memory for stubs, within reach of the code that jumps to them.
+//!
+//! A region is private, anonymous, readable and executable, and never writable: stubs are put in through
+//! /proc/self/mem (write.rs). A child of fork has its own copy, like of any memory.
+
+use core::ops::Range;
+
+use crate::gate::gate;
+use crate::rewrite::emit::SLOT;
+use crate::rewrite::maps::Mapping;
+use crate::rewrite::write::Memory;
+
+/// Size of a region: a thousand stubs. Only pages written to cost anything.
+pub const REGION: u64 = 64 << 10;
+/// How far from the code a region may be; so much less than 2 GiB that all of a big module reaches it, and that what
+/// a moved instruction refers to is in reach from it.
+const REACH: u64 = 1 << 30;
+/// Lowest address tried; vm.mmap_min_addr's usual value.
+const LOWEST: u64 = 0x1_0000;
+
+/// Memory that stubs are in.
+#[derive(Debug)]
+pub struct Region {
+    /// Its addresses. The first slot holds the entry's address.
+    pub range: Range<u64>,
+    used: u64,
+}
+
+impl Region {
+    /// Whether code at `address` can jump to all of it.
+    pub fn in_reach(&self, address: u64) -> bool {
+        address.abs_diff(self.range.start).max(address.abs_diff(self.range.end)) < REACH
+    }
+
+    /// The next free slot.
+    pub fn next(&self) -> Option<u64> {
+        let next = self.range.start + self.used;
+        (next < self.range.end).then_some(next)
+    }
+
+    /// Takes the slot of [`Region::next`] for good.
+    pub fn take(&mut self) {
+        self.used += SLOT as u64;
+    }
+
+    /// Where the entry's address is.
+    pub fn entry_word(&self) -> u64 {
+        self.range.start
+    }
+
+    /// Makes one near `address`, between the mappings `maps`.
+    pub fn make(maps: &[Mapping], address: u64, entry: u64, memory: &Memory) -> Option<Region> {
+        let start = places(maps, address).into_iter().find(|&place| map_at(place))?;
+        let region = Region { range: start..start + REGION, used: SLOT as u64 };
+        if !memory.write(start, &entry.to_le_bytes()) {
+            unmap(start);
+            return None;
+        }
+        Some(region)
+    }
+}
+
+/// Starts of free places, best first. Those below the code come first: what lies above the program is where its heap
+/// will grow.
+fn places(maps: &[Mapping], address: u64) -> Vec<u64> {
+    let mut free_from = LOWEST;
+    let mut places = Vec::new();
+    for mapping in maps {
+        let wide = mapping.range.start >= free_from.saturating_add(REGION);
+        if wide && mapping.path != b"[stack]" {
+            // The end of a gap: where it begins the heap may grow, and the stack grows down from where it ends.
+            places.push(mapping.range.start - REGION);
+        }
+        free_from = free_from.max(mapping.range.end);
+    }
+    places.retain(|&place| address.abs_diff(place).max(address.abs_diff(place + REGION)) < REACH);
+    places.sort_by_key(|&place| (place > address, address.abs_diff(place)));
+    places
+}
+
+fn map_at(place: u64) -> bool {
+    let protection = (libc::PROT_READ | libc::PROT_EXEC) as usize;
+    let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE) as usize;
+    // SAFETY: replaces no mapping; kernels before 4.17 take the address for a hint, and are caught below.
+    let got =
+        unsafe { gate(libc::SYS_mmap, &[place as usize, REGION as usize, protection, flags, usize::MAX, 0]) };
+    if got >= 0 && got as u64 != place {
+        unmap(got as u64);
+    }
+    got as u64 == place
+}
+
+fn unmap(start: u64) {
+    // SAFETY: a region that was just made and that nobody knows.
+    unsafe { gate(libc::SYS_munmap, &[start as usize, REGION as usize, 0, 0, 0, 0]) };
+}

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Writing into code that is being executed.
+//!
+//! Through /proc/self/mem, which writes to private memory whatever its protection (the kernel's FOLL_FORCE: a page of
+//! a file becomes a copy of ours): no protection is ever changed, so none has to be restored, and no page is writable
+//! and executable for a moment. Where a hardened kernel refuses, protections are changed, but only while no other thread
+//! exists.
+
+use core::ops::Range;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use crate::gate::gate;
+use crate::rewrite::maps::AT_FDCWD;
+
+/// `hlt`: one byte, and a fault in user mode (SIGSEGV) that nothing else on the way of a call gives.
+pub const TRAP: u8 = 0xf4;
+
+const MEMBARRIER_SYNC_CORE: usize = libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE as usize;
+const MEMBARRIER_REGISTER: usize = libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE as usize;
+
+/// The process's memory as a file. Opened for each batch of writes and closed after it: a number that is ours would be
+/// in the application's way.
+#[derive(Debug)]
+pub struct Memory {
+    file: Option<usize>,
+    alone: bool,
+}
+
+impl Memory {
+    /// Opens it. `alone`: no other thread exists, so that protections may be changed where there is no other way.
+    pub fn open(alone: bool) -> Self {
+        let flags = (libc::O_RDWR | libc::O_CLOEXEC) as usize;
+        // SAFETY: a path that ends in NUL.
+        let file = unsafe {
+            gate(libc::SYS_openat, &[AT_FDCWD, c"/proc/self/mem".as_ptr() as usize, flags, 0, 0, 0])
+        };
+        Memory { file: usize::try_from(file).ok(), alone }
+    }
+
+    /// Writes `bytes` into code at `address`. One byte is written as one store. Whether all of them were.
+    pub fn write(&self, address: u64, bytes: &[u8]) -> bool {
+        self.force(address, bytes) || (self.alone && write_unprotected(address, bytes))
+    }
+
+    /// The same, only where no protection has to be changed.
+    fn force(&self, address: u64, bytes: &[u8]) -> bool {
+        let Some(file) = self.file else { return false };
+        let args = [file, bytes.as_ptr() as usize, bytes.len(), address as usize, 0, 0];
+        // SAFETY: the buffer is valid; what is at `address` is the caller's to write.
+        unsafe { gate(libc::SYS_pwrite64, &args) == bytes.len() as isize }
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        if let Some(file) = self.file {
+            // SAFETY: opened by us.
+            unsafe { gate(libc::SYS_close, &[file, 0, 0, 0, 0, 0]) };
+        }
+    }
+}
+
+/// When all cores of the process have dropped what they fetched before: a thread that runs our code or the
+/// application's from here on executes what stands in memory (membarrier(2), SYNC_CORE). False where the kernel cannot.
+pub fn barrier() -> bool {
+    // SAFETY: membarrier takes no pointers.
+    let call = |command: usize| unsafe { gate(libc::SYS_membarrier, &[command, 0, 0, 0, 0, 0]) };
+    // The registration is the address space's: a child of fork may have to do it again.
+    call(MEMBARRIER_SYNC_CORE) == 0 || (call(MEMBARRIER_REGISTER) == 0 && call(MEMBARRIER_SYNC_CORE) == 0)
+}
+
+/// How a site is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// Other threads may run it meanwhile: only for one instruction, which nobody can stand inside of.
+    Live,
+    /// Nobody else can.
+    Alone,
+}
+
+/// Turns the five bytes at `address` from `old` into `new`, each of which is one instruction, or the start of one.
+/// False if nothing was changed.
+pub fn replace(memory: &Memory, address: u64, old: [u8; 5], new: [u8; 5], manner: Manner) -> bool {
+    match manner {
+        Manner::Live => replace_live(memory, address, old, new, &Protocol::default()),
+        Manner::Alone => {
+            let written = memory.write(address, &new);
+            // One thread, but the same rule: what it fetched before must not be what it runs (Intel SDM vol. 3,
+            // "Handling Self- and Cross-Modifying Code").
+            if written && !barrier() {
+                // SAFETY: cpuid serialises, and does nothing else.
+                core::arch::x86_64::__cpuid(0);
+            }
+            written
+        }
+    }
+}
+
+/// Parts of the protocol that a test leaves out, to see that it notices.
+#[derive(Debug, Clone, Copy)]
+#[doc(hidden)]
+pub struct Protocol {
+    pub trap: bool,
+    pub barriers: bool,
+}
+
+impl Default for Protocol {
+    fn default() -> Self {
+        Protocol { trap: true, barriers: true }
+    }
+}
+
+/// See [`replace`]. The instruction at `address` may straddle a word, a cache line or a page: only the store of its
+/// first byte has to be atomic, which that of any byte is.
+#[doc(hidden)]
+pub fn replace_live(memory: &Memory, address: u64, old: [u8; 5], new: [u8; 5], protocol: &Protocol) -> bool {
+    if !protocol.trap {
+        return memory.force(address, &new);
+    }
+    let synchronise = || !protocol.barriers || barrier();
+    // Nothing is begun that could not be finished.
+    if !synchronise() || !TRAPS.insert(address as usize) {
+        return false;
+    }
+    // 1. [TRAP old old old old]. A core fetches the first byte as it was, and then all of the old instruction, for no
+    //    other byte has changed; or it fetches the trap, faults, and the fault's handler sends it back here (`is_trap`).
+    if !memory.force(address, &[TRAP]) {
+        return false;
+    }
+    // Until here a core may still run an old first byte that it fetched earlier, and would take the new rest for its
+    // operand. Afterwards none does: whoever comes here runs into the trap.
+    synchronise();
+    // 2. [TRAP new new new new], in any order and in as many stores as it takes: these bytes are behind a trap, and
+    //    nothing leads between them.
+    let rest = memory.force(address + 1, &new[1..]);
+    // Afterwards no core holds an old rest that it could put behind the new first byte.
+    synchronise();
+    // 3. [new new new new new]. A core fetches the trap, and comes back, or the first byte of the new instruction and
+    //    then all of it. Had step 2 failed, the old first byte goes back in front of the old rest.
+    memory.force(address, &[if rest { new[0] } else { old[0] }]);
+    // A core that held on to the trap would only come back once more, but the caller may want to change it again.
+    synchronise();
+    rest
+}
+
+/// Whether the thread that got SIGSEGV at `ip` met a site while it was being written: then it has to do nothing but
+/// go on where it is. To be asked in the handler of SIGSEGV; the fault is not the application's.
+///
+/// Still true when the site is complete: the signal may have been on its way for long.
+pub fn is_trap(ip: usize) -> bool {
+    let known = TRAPS.contains(ip);
+    if known {
+        MET.fetch_add(1, Ordering::Relaxed);
+    }
+    known
+}
+
+/// How often [`is_trap`] was.
+pub fn traps_met() -> usize {
+    MET.load(Ordering::Relaxed)
+}
+
+static MET: AtomicUsize = AtomicUsize::new(0);
+static TRAPS: Addresses = Addresses::new();
+
+/// Forgets traps at addresses that are something else now.
+pub fn forget(range: Range<u64>) {
+    TRAPS.remove(range);
+}
+
+/// A set of addresses, read without locks: from signal handlers.
+struct Addresses {
+    slots: [AtomicUsize; Self::SLOTS],
+    any: AtomicBool,
+}
+
+impl Addresses {
+    /// Never more than half full.
+    const SLOTS: usize = 1 << 15;
+    const FREE: usize = 0;
+    const REMOVED: usize = 1;
+
+    const fn new() -> Self {
+        Addresses {
+            slots: [const { AtomicUsize::new(Self::FREE) }; Self::SLOTS],
+            any: AtomicBool::new(false),
+        }
+    }
+
+    fn probe(address: usize) -> impl Iterator<Item = usize> {
+        let first =
+            address.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (usize::BITS - Self::SLOTS.trailing_zeros());
+        (0..64).map(move |step| (first + step) % Self::SLOTS)
+    }
+
+    fn contains(&self, address: usize) -> bool {
+        let values = Self::probe(address).map(|slot| self.slots[slot].load(Ordering::Acquire));
+        address > Self::REMOVED
+            && values.take_while(|&value| value != Self::FREE).any(|value| value == address)
+    }
+
+    /// Called by one thread at a time. False if there is no room near where it belongs.
+    fn insert(&self, address: usize) -> bool {
+        if self.contains(address) {
+            return true;
+        }
+        let vacant = |slot: &usize| self.slots[*slot].load(Ordering::Relaxed) <= Self::REMOVED;
+        let Some(slot) = Self::probe(address).find(vacant) else { return false };
+        self.slots[slot].store(address, Ordering::Release);
+        self.any.store(true, Ordering::Release);
+        true
+    }
+
+    fn remove(&self, range: Range<u64>) {
+        if !self.any.load(Ordering::Acquire) {
+            return;
+        }
+        for slot in &self.slots {
+            if range.contains(&(slot.load(Ordering::Relaxed) as u64)) {
+                slot.store(Self::REMOVED, Ordering::Release);
+            }
+        }
+    }
+}
+
+/// For kernels that do not let /proc/self/mem write: the page becomes writable (and, for that moment, not executable),
+/// while no other thread exists. Only for pages that are readable and executable, which is what they become again.
+fn write_unprotected(address: u64, bytes: &[u8]) -> bool {
+    const PAGE: u64 = 4096;
+    let start = address & !(PAGE - 1);
+    let len = (address + bytes.len() as u64).next_multiple_of(PAGE) - start;
+    let protect = |protection: i32| {
+        let args = [start as usize, len as usize, protection as usize, 0, 0, 0];
+        // SAFETY: pages of a mapping that the caller found to be private, readable and executable; nobody executes
+        // them now.
+        unsafe { gate(libc::SYS_mprotect, &args) == 0 }
+    };
+    if !protect(libc::PROT_READ | libc::PROT_WRITE) {
+        return false;
+    }
+    for (offset, &byte) in bytes.iter().enumerate() {
+        // SAFETY: just made writable. Volatile: a call of memcpy might be to the very page.
+        unsafe { (address as *mut u8).add(offset).write_volatile(byte) };
+    }
+    protect(libc::PROT_READ | libc::PROT_EXEC)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_come_and_go() {
+        static SET: Addresses = Addresses::new();
+        assert!(!SET.contains(0) && !SET.contains(1) && !SET.contains(0x1000));
+        for address in (0x1000..0x9000).step_by(7) {
+            assert!(SET.insert(address) && SET.insert(address));
+        }
+        assert!((0x1000..0x9000).step_by(7).all(|address| SET.contains(address)));
+        SET.remove(0x2000..0x3000);
+        for address in (0x1000..0x9000).step_by(7) {
+            assert_eq!(SET.contains(address), !(0x2000..0x3000).contains(&address));
+        }
+        assert!(SET.insert(0x2003) && SET.contains(0x2003));
+        assert!(!SET.contains(0x1001));
+    }
+}
