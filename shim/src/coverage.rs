@@ -7,7 +7,7 @@ use std::path::Path;
 
 use syscalls::Sysno;
 
-use crate::table::{Serve, ROWS};
+use crate::table::{Arg, Serve, ROWS};
 
 fn served(serve: Serve) -> &'static str {
     match serve {
@@ -15,6 +15,19 @@ fn served(serve: Serve) -> &'static str {
         Serve::Fd(_) => "by descriptor",
         Serve::HostFdOnly(_) => "host; ENOSYS on a kernel file",
         Serve::Own(_) => "host or kernel",
+    }
+}
+
+/// The kinds that say more than a reader of the page needs are words of less.
+fn argument(kind: &Arg) -> String {
+    use Arg::*;
+    match kind {
+        Open | At | Access | Prot | Map | Clone | Socket | Message | Rename => "flags".into(),
+        Hex | Command | Whence | How | Family | Epoll => "int".into(),
+        Argv | Envp | Stat | Time | Address => "ptr".into(),
+        Fill => "buf".into(),
+        FillIov => "iov".into(),
+        other => format!("{other:?}").to_lowercase(),
     }
 }
 
@@ -27,7 +40,7 @@ fn page() -> String {
          | call | number | arguments | served by | note |\n|---|---|---|---|---|\n",
     );
     for row in ROWS {
-        let args: Vec<String> = row.args.iter().map(|a| format!("{a:?}").to_lowercase()).collect();
+        let args: Vec<String> = row.args.iter().map(argument).collect();
         writeln!(
             page,
             "| {} | {} | {} | {} | {} |",

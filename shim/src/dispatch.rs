@@ -11,9 +11,20 @@ use crate::host::{self, Args, Ret};
 use crate::report::say;
 use crate::section;
 use crate::table::{self, Serve};
+use crate::visibility;
 
 /// Serves call `nr`. `frame`: the caller's registers, where it came through the trampoline.
+#[inline]
 pub fn dispatch(nr: usize, args: &Args, frame: Option<&Frame>) -> Ret {
+    if visibility::is_on() {
+        return visibility::watch(nr, args, frame);
+    }
+    serve(nr, args, frame)
+}
+
+/// The same, unseen.
+#[inline]
+pub fn serve(nr: usize, args: &Args, frame: Option<&Frame>) -> Ret {
     match table::serve(nr) {
         Serve::Host => host::forward(nr, args),
         Serve::Fd(i) => by_fd(nr, args, i),

@@ -180,7 +180,7 @@ pub fn forget_kernel() {
     for fd in 0..end {
         match class(fd) {
             KERNEL => set(fd, LOST),
-            RESERVED if fd as i32 != crate::report::stderr_fd() => {
+            RESERVED if fd as i32 != crate::report::stderr_fd() && !crate::visibility::keeps(fd as i32) => {
                 host::close(fd as i32);
                 set(fd, HOST);
             }

@@ -7,6 +7,8 @@
 
 use trampoline::gate::{gate, gate_unless};
 
+use crate::visibility;
+
 /// Result of a system call in kernel ABI: a value, or -errno.
 pub type Ret = isize;
 
@@ -16,6 +18,9 @@ pub type Args = [usize; 6];
 /// Forwards a call of the application as it is. A cancelled thread makes none (see `cancel.rs`): STOPPED.
 #[inline]
 pub fn forward(nr: usize, args: &Args) -> Ret {
+    if visibility::is_on() {
+        visibility::went_to(visibility::Route::Host);
+    }
     // SAFETY: the call is the application's own; what it does to the application is its business.
     unsafe { gate_unless(crate::cancel::stop_flag(), nr as i64, args) }
 }

@@ -12,7 +12,7 @@ use crate::errno::{EFAULT, EINVAL};
 use crate::host::{self, Args, Ret};
 use crate::report::{self, say};
 use crate::section::{last_section, section_away};
-use crate::{cwd, inherit, signal, thread, user, world};
+use crate::{cwd, inherit, procfs, signal, thread, user, visibility, world};
 
 const CLONE_VM: usize = libc::CLONE_VM as usize;
 const CLONE_THREAD: usize = libc::CLONE_THREAD as usize;
@@ -22,6 +22,12 @@ const CLONE_VFORK: usize = libc::CLONE_VFORK as usize;
 pub fn exit_group(nr: usize, args: &Args) -> Ret {
     unmount_all();
     host::forward(nr, args)
+}
+
+/// Whether the application has no thread but the calling one.
+pub fn is_last_thread() -> bool {
+    let ours = usize::from(world::is_up() && !world::is_asleep());
+    procfs::threads() == Some(1 + ours)
 }
 
 /// exit(2) of one thread: its task goes with it.
@@ -63,6 +69,7 @@ pub fn unmount_for_exec() {
 
 /// A signal whose default action ends the process: unmount, then let it.
 pub fn die_of(sig: c_int, info: *mut libc::siginfo_t) {
+    visibility::end();
     unmount_all();
     signal::reset_to_default(sig);
     let (pid, tid) = host::ids();

@@ -15,7 +15,7 @@ use trampoline::gate::STOPPED;
 use crate::errno::{EINTR, ENOMEM, ERESTARTNOHAND, ERESTARTNOINTR, ERESTARTSYS, ERESTART_RESTARTBLOCK};
 use crate::host::{Args, Ret};
 use crate::thread::{self, Thread};
-use crate::{cancel, cwd, inherit, mounts, signal, world};
+use crate::{cancel, cwd, inherit, mounts, signal, visibility, world};
 
 /// What a section works with: the kernel, and the calling thread's task in it.
 pub struct Door<'a> {
@@ -92,6 +92,7 @@ pub fn section_away(mut work: impl FnMut(&mut Door<'_>) -> Ret) -> Ret {
 #[inline]
 fn run(work: &mut impl FnMut(&mut Door<'_>) -> Ret) -> Ret {
     let Some(thread) = thread::current_or_new() else { return ENOMEM };
+    thread.served = Some(visibility::Route::Kernel);
     if thread.is_inside() {
         // A call of the section's own work came back through a hook; its outer part keeps the door.
         return enter(thread, work).unwrap_or_else(|e| e);

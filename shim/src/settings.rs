@@ -12,7 +12,7 @@ use once_cell::sync::OnceCell;
 use stowaway_config::{Config, ConfigError, Level, Net, Sink, Trace};
 
 use crate::calls::exec::kept;
-use crate::{host, inherit, procfs};
+use crate::{host, inherit, procfs, visibility};
 
 /// The settings, and what follows from them and the host.
 pub struct Settings {
@@ -86,7 +86,9 @@ pub fn read() -> Result<bool, ConfigError> {
         kept::remember(&vars, &config, cwd.as_deref());
     }
     let shadowed = config.mounts.iter().any(|m| exists_on_host(&m.path));
-    let _ = SETTINGS.set(Settings { config, host_paths_shadowed: shadowed, active: AtomicBool::new(active) });
+    let read = Settings { config, host_paths_shadowed: shadowed, active: AtomicBool::new(active) };
+    visibility::start(&read)?;
+    let _ = SETTINGS.set(read);
     Ok(wanted)
 }
 

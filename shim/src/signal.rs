@@ -68,7 +68,7 @@ static ACTIONS: [Action; SIGNALS] = [const {
         mask: AtomicU64::new(0),
     }
 }; SIGNALS];
-/// Set when a kernel starts: fatal defaults come to us.
+/// Set when a kernel starts, or calls are counted: fatal defaults come to us.
 static CATCH_FATAL: AtomicBool = AtomicBool::new(false);
 
 impl Action {
@@ -119,8 +119,8 @@ pub fn install() {
     }
 }
 
-/// Fatal signals are ours from now on, where the application left them at their default.
-pub fn kernel_started() {
+/// Somebody has to know of a deadly signal: fatal signals are ours from now on, where the application left them at their default.
+pub fn catch_fatal() {
     CATCH_FATAL.store(true, Ordering::Release);
     for sig in 1..SIGNALS as c_int {
         if NOT_FATAL & bit(sig) == 0 && sig != libc::SIGSYS && host_handler(sig) == libc::SIG_DFL {

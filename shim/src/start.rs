@@ -9,7 +9,7 @@ use stowaway_config::Level;
 
 use crate::report::{say, Logger};
 use crate::settings::{self, settings};
-use crate::{cancel, cwd, host, life, program, signal};
+use crate::{cancel, cwd, host, life, program, signal, visibility};
 
 /// Runs before main, after libc's own constructors (ld.so orders by dependency).
 #[used]
@@ -25,6 +25,7 @@ static SEES_EXIT: AtomicBool = AtomicBool::new(false);
 
 extern "C" fn destruct() {
     if !SEES_EXIT.load(Ordering::Relaxed) {
+        visibility::end();
         life::unmount_all();
     }
 }

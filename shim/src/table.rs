@@ -6,6 +6,7 @@ use syscalls::Sysno;
 
 use crate::calls::{descriptors, exec, links, memory, paths, process, sockets, transfer, wait, xattrs, Call};
 use crate::host::Ret;
+use crate::hosted;
 
 /// Who serves a call.
 #[derive(Clone, Copy)]
@@ -32,12 +33,43 @@ pub enum Arg {
     Size,
     Offset,
     Int,
-    /// Data the call reads or fills.
+    Hex,
+    /// Data the call reads; its size follows.
     Buf,
+    /// Data the call fills, as much as its result says; the room follows.
+    Fill,
     Text,
     Iov,
+    FillIov,
     /// A structure.
     Ptr,
+    // Structures, flags and values that have names.
+    Argv,
+    Envp,
+    Stat,
+    Time,
+    /// A socket's; its size follows.
+    Address,
+    Open,
+    At,
+    Access,
+    Prot,
+    Map,
+    Signal,
+    How,
+    Whence,
+    Command,
+    Clone,
+    Futex,
+    Family,
+    Socket,
+    Message,
+    Advice,
+    Wait,
+    Rename,
+    Clock,
+    Limit,
+    Epoll,
 }
 
 /// One system call. What only the coverage page reads is not in the product.
@@ -69,24 +101,24 @@ use Serve::{Fd, HostFdOnly, Own};
 
 rows! {
     // Descriptors
-    open [Path Flags Mode] Own(descriptors::open), "O_DIRECT goes through the kernel's page cache";
-    openat [DirFd Path Flags Mode] Own(descriptors::openat), "O_DIRECT goes through the kernel's page cache";
+    open [Path Open Mode] Own(descriptors::open), "O_DIRECT goes through the kernel's page cache";
+    openat [DirFd Path Open Mode] Own(descriptors::openat), "O_DIRECT goes through the kernel's page cache";
     openat2 [DirFd Path Ptr Size] Own(descriptors::openat2);
     creat [Path Mode] Own(descriptors::creat);
-    open_by_handle_at [Fd Ptr Flags] Own(descriptors::open_by_handle_at);
+    open_by_handle_at [Fd Ptr Open] Own(descriptors::open_by_handle_at);
     close [Fd] Own(descriptors::close);
     close_range [Int Int Flags] Own(descriptors::close_range);
     dup [Fd] Own(descriptors::dup);
     dup2 [Fd Fd] Own(descriptors::dup2);
-    dup3 [Fd Fd Flags] Own(descriptors::dup3);
-    fcntl [Fd Int Int] Own(descriptors::fcntl);
-    ioctl [Fd Int Int] Own(descriptors::ioctl);
+    dup3 [Fd Fd Open] Own(descriptors::dup3);
+    fcntl [Fd Command Hex] Own(descriptors::fcntl);
+    ioctl [Fd Hex Hex] Own(descriptors::ioctl);
     // Data by descriptor
-    read [Fd Buf Size] Fd(0);
-    pread64 [Fd Buf Size Offset] Fd(0);
-    readv [Fd Iov Int] Fd(0);
-    preadv [Fd Iov Int Offset] Fd(0);
-    preadv2 [Fd Iov Int Offset Int Flags] Fd(0);
+    read [Fd Fill Size] Fd(0);
+    pread64 [Fd Fill Size Offset] Fd(0);
+    readv [Fd FillIov Int] Fd(0);
+    preadv [Fd FillIov Int Offset] Fd(0);
+    preadv2 [Fd FillIov Int Offset Int Flags] Fd(0);
     write [Fd Buf Size] Own(transfer::write);
     pwrite64 [Fd Buf Size Offset] Own(transfer::write);
     writev [Fd Iov Int] Own(transfer::write);
@@ -98,8 +130,8 @@ rows! {
     tee [Fd Fd Size Flags] Own(transfer::splice), "EINVAL between the worlds";
     vmsplice [Fd Iov Int Flags] HostFdOnly(0);
     // Files by descriptor
-    lseek [Fd Offset Int] Fd(0);
-    fstat [Fd Ptr] Fd(0);
+    lseek [Fd Offset Whence] Fd(0);
+    fstat [Fd Stat] Fd(0);
     fstatfs [Fd Ptr] Fd(0);
     fsync [Fd] Fd(0);
     fdatasync [Fd] Fd(0);
@@ -109,108 +141,108 @@ rows! {
     fallocate [Fd Int Offset Offset] Fd(0);
     fadvise64 [Fd Offset Offset Int] Fd(0);
     readahead [Fd Offset Size] Fd(0);
-    flock [Fd Int] Fd(0);
+    flock [Fd Hex] Fd(0);
     fchmod [Fd Mode] Fd(0);
     fchown [Fd Int Int] Fd(0);
-    getdents [Fd Buf Size] Fd(0);
-    getdents64 [Fd Buf Size] Fd(0);
-    fgetxattr [Fd Text Buf Size] Fd(0);
+    getdents [Fd Ptr Size] Fd(0);
+    getdents64 [Fd Ptr Size] Fd(0);
+    fgetxattr [Fd Text Fill Size] Fd(0);
     fsetxattr [Fd Text Buf Size Flags] Fd(0);
-    flistxattr [Fd Buf Size] Fd(0);
+    flistxattr [Fd Fill Size] Fd(0);
     fremovexattr [Fd Text] Fd(0);
     fchdir [Fd] Own(paths::fchdir);
     // Files by path
-    stat [Path Ptr] Own(paths::stat);
-    lstat [Path Ptr] Own(paths::lstat);
-    newfstatat [DirFd Path Ptr Flags] Own(paths::newfstatat);
-    statx [DirFd Path Flags Int Ptr] Own(paths::statx);
-    access [Path Mode] Own(paths::access);
-    faccessat [DirFd Path Mode] Own(paths::faccessat);
-    faccessat2 [DirFd Path Mode Flags] Own(paths::faccessat2);
+    stat [Path Stat] Own(paths::stat);
+    lstat [Path Stat] Own(paths::lstat);
+    newfstatat [DirFd Path Stat At] Own(paths::newfstatat);
+    statx [DirFd Path At Hex Ptr] Own(paths::statx);
+    access [Path Access] Own(paths::access);
+    faccessat [DirFd Path Access] Own(paths::faccessat);
+    faccessat2 [DirFd Path Access At] Own(paths::faccessat2);
     mkdir [Path Mode] Own(paths::mkdir);
     mkdirat [DirFd Path Mode] Own(paths::mkdirat);
     rmdir [Path] Own(paths::rmdir);
     unlink [Path] Own(paths::unlink);
-    unlinkat [DirFd Path Flags] Own(paths::unlinkat);
+    unlinkat [DirFd Path At] Own(paths::unlinkat);
     mknod [Path Mode Int] Own(paths::mknod);
     mknodat [DirFd Path Mode Int] Own(paths::mknodat);
     rename [Path Path] Own(links::rename);
     renameat [DirFd Path DirFd Path] Own(links::renameat);
-    renameat2 [DirFd Path DirFd Path Flags] Own(links::renameat2);
+    renameat2 [DirFd Path DirFd Path Rename] Own(links::renameat2);
     link [Path Path] Own(links::link);
-    linkat [DirFd Path DirFd Path Flags] Own(links::linkat);
+    linkat [DirFd Path DirFd Path At] Own(links::linkat);
     symlink [Text Path] Own(links::symlink);
     symlinkat [Text DirFd Path] Own(links::symlinkat);
-    readlink [Path Buf Size] Own(paths::readlink);
-    readlinkat [DirFd Path Buf Size] Own(paths::readlinkat);
+    readlink [Path Fill Size] Own(paths::readlink);
+    readlinkat [DirFd Path Fill Size] Own(paths::readlinkat);
     chmod [Path Mode] Own(paths::chmod);
     fchmodat [DirFd Path Mode] Own(paths::fchmodat);
-    fchmodat2 [DirFd Path Mode Flags] Own(paths::fchmodat2), "ENOSYS in a mount: newer than Linux 6.1";
+    fchmodat2 [DirFd Path Mode At] Own(paths::fchmodat2), "ENOSYS in a mount: newer than Linux 6.1";
     chown [Path Int Int] Own(paths::chown);
     lchown [Path Int Int] Own(paths::lchown);
-    fchownat [DirFd Path Int Int Flags] Own(paths::fchownat);
+    fchownat [DirFd Path Int Int At] Own(paths::fchownat);
     utime [Path Ptr] Own(paths::utime);
     utimes [Path Ptr] Own(paths::utimes);
     futimesat [DirFd Path Ptr] Own(paths::futimesat);
-    utimensat [DirFd Path Ptr Flags] Own(paths::utimensat);
+    utimensat [DirFd Path Ptr At] Own(paths::utimensat);
     truncate [Path Offset] Own(paths::truncate);
     statfs [Path Ptr] Own(paths::statfs);
     chdir [Path] Own(paths::chdir);
-    getcwd [Buf Size] Own(paths::getcwd);
+    getcwd [Fill Size] Own(paths::getcwd);
     chroot [Path] Own(paths::chroot), "ENOSYS for a path in a mount";
-    name_to_handle_at [DirFd Path Ptr Ptr Flags] Own(paths::name_to_handle_at);
-    getxattr [Path Text Buf Size] Own(xattrs::getxattr);
-    lgetxattr [Path Text Buf Size] Own(xattrs::lgetxattr);
+    name_to_handle_at [DirFd Path Ptr Ptr At] Own(paths::name_to_handle_at);
+    getxattr [Path Text Fill Size] Own(xattrs::getxattr);
+    lgetxattr [Path Text Fill Size] Own(xattrs::lgetxattr);
     setxattr [Path Text Buf Size Flags] Own(xattrs::setxattr);
     lsetxattr [Path Text Buf Size Flags] Own(xattrs::lsetxattr);
-    listxattr [Path Buf Size] Own(xattrs::listxattr);
-    llistxattr [Path Buf Size] Own(xattrs::llistxattr);
+    listxattr [Path Fill Size] Own(xattrs::listxattr);
+    llistxattr [Path Fill Size] Own(xattrs::llistxattr);
     removexattr [Path Text] Own(xattrs::removexattr);
     lremovexattr [Path Text] Own(xattrs::lremovexattr);
-    inotify_add_watch [Fd Path Int] Own(paths::inotify_add_watch), "ENOSYS for a path in a mount";
+    inotify_add_watch [Fd Path Hex] Own(paths::inotify_add_watch), "ENOSYS for a path in a mount";
     sync [] Own(process::sync);
     // Sockets
-    socket [Int Flags Int] Own(sockets::socket), "AF_INET, AF_INET6, AF_NETLINK, AF_PACKET with net=lo; AF_UNIX stays the host's";
-    bind [Fd Ptr Size] Fd(0);
+    socket [Family Socket Int] Own(sockets::socket), "AF_INET, AF_INET6, AF_NETLINK, AF_PACKET with net=lo; AF_UNIX stays the host's";
+    bind [Fd Address Int] Fd(0);
     listen [Fd Int] Fd(0);
     accept [Fd Ptr Ptr] Own(sockets::accept);
-    accept4 [Fd Ptr Ptr Flags] Own(sockets::accept);
-    connect [Fd Ptr Size] Fd(0);
+    accept4 [Fd Ptr Ptr Socket] Own(sockets::accept);
+    connect [Fd Address Int] Fd(0);
     shutdown [Fd Int] Fd(0);
     getsockname [Fd Ptr Ptr] Fd(0);
     getpeername [Fd Ptr Ptr] Fd(0);
     getsockopt [Fd Int Int Ptr Ptr] Fd(0);
-    setsockopt [Fd Int Int Ptr Size] Fd(0);
-    sendto [Fd Buf Size Flags Ptr Size] Own(sockets::send);
-    sendmsg [Fd Ptr Flags] Own(sockets::sendmsg), "a file in a mount cannot be passed (EINVAL)";
-    sendmmsg [Fd Ptr Int Flags] Own(sockets::send);
-    recvfrom [Fd Buf Size Flags Ptr Ptr] Fd(0);
-    recvmsg [Fd Ptr Flags] Fd(0);
-    recvmmsg [Fd Ptr Int Flags Ptr] Fd(0);
+    setsockopt [Fd Int Int Ptr Int] Fd(0);
+    sendto [Fd Buf Size Message Address Int] Own(sockets::send);
+    sendmsg [Fd Ptr Message] Own(sockets::sendmsg), "a file in a mount cannot be passed (EINVAL)";
+    sendmmsg [Fd Ptr Int Message] Own(sockets::send);
+    recvfrom [Fd Fill Size Message Ptr Ptr] Fd(0);
+    recvmsg [Fd Ptr Message] Fd(0);
+    recvmmsg [Fd Ptr Int Message Time] Fd(0);
     // Waiting
     poll [Ptr Int Int] Own(wait::poll), "EINVAL for descriptors of both worlds in one call";
-    ppoll [Ptr Int Ptr Ptr Size] Own(wait::poll), "EINVAL for descriptors of both worlds in one call";
-    select [Int Ptr Ptr Ptr Ptr] Own(wait::select), "EINVAL for descriptors of both worlds in one call";
-    pselect6 [Int Ptr Ptr Ptr Ptr Ptr] Own(wait::select), "EINVAL for descriptors of both worlds in one call";
+    ppoll [Ptr Int Time Ptr Size] Own(wait::poll), "EINVAL for descriptors of both worlds in one call";
+    select [Int Ptr Ptr Ptr Time] Own(wait::select), "EINVAL for descriptors of both worlds in one call";
+    pselect6 [Int Ptr Ptr Ptr Time Ptr] Own(wait::select), "EINVAL for descriptors of both worlds in one call";
     epoll_create [Int] Own(wait::epoll_create);
-    epoll_create1 [Flags] Own(wait::epoll_create);
-    epoll_ctl [Fd Int Fd Ptr] Own(wait::epoll_ctl), "EPERM for descriptors of both worlds in one set";
+    epoll_create1 [Open] Own(wait::epoll_create);
+    epoll_ctl [Fd Epoll Fd Ptr] Own(wait::epoll_ctl), "EPERM for descriptors of both worlds in one set";
     epoll_wait [Fd Ptr Int Int] Own(wait::epoll_wait);
     epoll_pwait [Fd Ptr Int Int Ptr Size] Own(wait::epoll_wait);
-    epoll_pwait2 [Fd Ptr Int Ptr Ptr Size] Own(wait::epoll_wait);
+    epoll_pwait2 [Fd Ptr Int Time Ptr Size] Own(wait::epoll_wait);
     // Memory
-    mmap [Ptr Size Int Flags Fd Offset] Own(memory::mmap), "a private mapping of a file in a mount is a copy; MAP_SHARED is ENODEV";
+    mmap [Ptr Size Prot Map Fd Offset] Own(memory::mmap), "a private mapping of a file in a mount is a copy; MAP_SHARED is ENODEV";
     // Processes, threads, signals
     fork [] Own(process::fork), "what the parent has open in a mount is EIO in the child";
     vfork [] Own(process::vfork), "the child gets a copy of the memory";
-    clone [Flags Ptr Ptr Ptr Int] Own(process::clone), "without CLONE_THREAD as fork";
+    clone [Clone Ptr Ptr Ptr Hex] Own(process::clone), "without CLONE_THREAD as fork";
     clone3 [Ptr Size] Own(process::clone3), "without CLONE_THREAD as fork";
-    execve [Path Ptr Ptr] Own(exec::execve), "files in mounts are opened again by name in the new program";
-    execveat [DirFd Path Ptr Ptr Flags] Own(exec::execveat), "files in mounts are opened again by name in the new program";
+    execve [Path Argv Envp] Own(exec::execve), "files in mounts are opened again by name in the new program";
+    execveat [DirFd Path Argv Envp At] Own(exec::execveat), "files in mounts are opened again by name in the new program";
     exit [Int] Own(process::exit);
     exit_group [Int] Own(process::exit_group);
-    rt_sigaction [Int Ptr Ptr Size] Own(process::sigaction);
-    rt_sigprocmask [Int Ptr Ptr Size] Own(process::sigprocmask), "SIGSYS, SIGSEGV, SIGBUS are never blocked";
+    rt_sigaction [Signal Ptr Ptr Size] Own(process::sigaction);
+    rt_sigprocmask [How Ptr Ptr Size] Own(process::sigprocmask), "SIGSYS, SIGSEGV, SIGBUS are never blocked";
     rt_sigsuspend [Ptr Size] Own(process::sigsuspend);
     umask [Mode] Own(process::both);
     setuid [Int] Own(process::both);
@@ -258,5 +290,16 @@ pub fn serve(nr: usize) -> Serve {
 
 /// The call's name, for messages.
 pub fn name(nr: usize) -> &'static str {
-    Sysno::new(nr).map_or("unknown system call", |nr| nr.name())
+    known(nr).unwrap_or("unknown system call")
+}
+
+/// The call's name, if it has one.
+pub fn known(nr: usize) -> Option<&'static str> {
+    Sysno::new(nr).map(|nr| nr.name())
+}
+
+/// What the call's arguments are; None: it has no row here, nor among the host's.
+pub fn arguments(nr: usize) -> Option<&'static [Arg]> {
+    let row = ROWS.iter().find(|row| row.nr as usize == nr).map(|row| row.args);
+    row.or_else(|| hosted::ROWS.iter().find(|row| row.0 as usize == nr).map(|row| row.1))
 }

@@ -9,6 +9,7 @@ use core::arch::{asm, global_asm};
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::host;
+use crate::visibility::Route;
 
 global_asm!(
     ".pushsection .tbss,\"awT\",@nobits",
@@ -45,6 +46,8 @@ pub struct Thread {
     /// Handlers of the application that ran since the section ended, and those without SA_RESTART.
     pub handlers_ran: AtomicU32,
     pub handlers_norestart: AtomicU32,
+    /// Who served the call that is under way, as far as is known.
+    pub served: Option<Route>,
     /// The tid this page was made for: a child of fork inherits the page but is another thread.
     pub tid: usize,
 }
@@ -83,8 +86,9 @@ pub fn current_or_new() -> Option<&'static mut Thread> {
         return None;
     }
     let thread = page as *mut Thread;
-    // SAFETY: a fresh zeroed page of our own; all fields are valid as zeroes.
+    // SAFETY: a fresh zeroed page of our own; all other fields are valid as zeroes.
     unsafe {
+        (&raw mut (*thread).served).write(None);
         (*thread).tid = host::ids().1;
         *slot() = thread;
         thread.as_mut()

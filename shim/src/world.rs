@@ -21,7 +21,7 @@ use crate::report::{say, say_once, Line};
 use crate::section::Door;
 use crate::settings::settings;
 use crate::thread::Thread;
-use crate::{fd, host, mounts, procfs, report};
+use crate::{fd, host, mounts, procfs, report, visibility};
 
 const NONE: u32 = 0;
 const UP: u32 = 1;
@@ -121,7 +121,7 @@ fn boot(thread: &mut Thread) -> Result<&'static Kernel, Ret> {
             say!("net=lo: the loopback device does not come up: {}", errno::name(-(e.0 as isize)));
         }
     }
-    crate::signal::kernel_started();
+    crate::signal::catch_fatal();
     OWNER.store(host::ids().0 as u32, Ordering::Relaxed);
     STATE.store(UP, Ordering::Release);
     crate::cwd::boot();
@@ -249,6 +249,7 @@ fn stay() {
 /// In the child of a fork of a kernel at rest: the copy is a kernel of its own. What it needs for that waits
 /// until it is used: most children only execute something.
 pub fn after_fork_at_rest() {
+    visibility::in_child();
     CHANGE.reset();
     OWNER.store(host::ids().0 as u32, Ordering::Relaxed);
     ASLEEP.store(true, Ordering::Relaxed);
@@ -272,6 +273,7 @@ pub fn wake() {
 
 /// In the child of a fork: the kernel belongs to the parent.
 pub fn after_fork() {
+    visibility::in_child();
     CHANGE.reset();
     if STATE.load(Ordering::Relaxed) == UP {
         STATE.store(LOST, Ordering::Release);

@@ -165,7 +165,9 @@ everyone! {
         one_warning(&outcome, &path, "setuid");
         // Nothing to lose: nothing to say.
         let quiet = mounted.preload(Run::new(["sh", "-c", "\"$0\" --help >/dev/null; :", &path]));
-        assert_eq!(quiet.env("STOWAWAY_STATS", "off").output().err(), "");
+        let log = mounted.fixture.base.path().join("stats");
+        assert_eq!(quiet.env("STOWAWAY_STATS", &log).output().err(), "");
+        assert!(fs::read_to_string(log).expect("what was counted").contains("execve"));
     }
 
     fn capabilities_of_files() {

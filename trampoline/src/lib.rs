@@ -14,6 +14,7 @@
 pub mod frame;
 pub mod gate;
 pub mod rewrite;
+pub mod seen;
 pub mod sud;
 
 pub use frame::Frame;

@@ -173,6 +173,7 @@ unsafe fn redirect(uc: &mut libc::ucontext_t, arch: u32) {
         ];
         // SAFETY: seven registers, as the gate reads them; the call is the application's own.
         let r = unsafe { gate::stowaway_gate_int80(call.as_ptr()) };
+        crate::seen::INT80.fetch_add(1, Ordering::Relaxed);
         regs[libc::REG_RAX as usize] = i64::from(r as u32);
         return;
     }

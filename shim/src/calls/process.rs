@@ -2,8 +2,10 @@
 //! Calls about the process that the host answers and the kernel has to know of: credentials, the file mode
 //! mask, and calls that concern both worlds.
 
+use core::sync::atomic::{AtomicUsize, Ordering};
+
 use crate::calls::Call;
-use crate::host::Ret;
+use crate::host::{self, Ret};
 use crate::section::section;
 use crate::{life, signal, world};
 
@@ -32,8 +34,20 @@ pub fn exit_group(c: &Call<'_>) -> Ret {
     life::exit_group(c.nr, &c.args)
 }
 
-/// exit(2)
+/// exit(2). Of the last thread it is the process's end, which the kernel's own thread would be in the way of.
 pub fn exit(c: &Call<'_>) -> Ret {
+    // What a process ends with is what its first thread ended with (kernel/exit.c, wait_task_zombie).
+    static FIRST: AtomicUsize = AtomicUsize::new(0);
+    let (pid, tid) = host::ids();
+    if pid == tid {
+        FIRST.store(c.args[0], Ordering::Relaxed);
+    }
+    if life::is_last_thread() {
+        return life::exit_group(
+            libc::SYS_exit_group as usize,
+            &[FIRST.load(Ordering::Relaxed), 0, 0, 0, 0, 0],
+        );
+    }
     life::exit_thread(c.nr, &c.args)
 }
 

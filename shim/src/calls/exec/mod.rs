@@ -19,26 +19,26 @@ use crate::report::{say, say_once, Line};
 use crate::scratch::Scratch;
 use crate::section::section;
 use crate::settings::settings;
-use crate::{life, user, world};
+use crate::{life, user, visibility, world};
 use environment::{Environment, Way};
 use kept::Kept;
 use target::Obstacle;
 
 /// execve(2)
 pub fn execve(c: &Call<'_>) -> Ret {
-    run(AT_FDCWD as usize, c.args[0], c.args[1], c.args[2], 0)
+    run(c, AT_FDCWD as usize, c.args[0], c.args[1], c.args[2], 0)
 }
 
 /// execveat(2)
 pub fn execveat(c: &Call<'_>) -> Ret {
-    run(c.args[0], c.args[1], c.args[2], c.args[3], c.args[4])
+    run(c, c.args[0], c.args[1], c.args[2], c.args[3], c.args[4])
 }
 
-fn run(dirfd: usize, path: usize, argv: usize, envp: usize, flags: usize) -> Ret {
+fn run(call: &Call<'_>, dirfd: usize, path: usize, argv: usize, envp: usize, flags: usize) -> Ret {
     let follow = flags & libc::AT_SYMLINK_NOFOLLOW as usize == 0;
     with_path(dirfd, path, follow, |spot| {
         if !spot.is_host() {
-            return from_mount(spot, path, argv, envp);
+            return from_mount(call, spot, path, argv, envp);
         }
         // What can be seen to fail is not worth an unmount; execvp tries one directory after another.
         let directory = spot.dirfd as usize;
@@ -49,12 +49,13 @@ fn run(dirfd: usize, path: usize, argv: usize, envp: usize, flags: usize) -> Ret
                 return r;
             }
         }
-        launch(&Start { dirfd: directory, path: spot.path, flags, argv, envp, name: path })
+        launch(&Start { call, dirfd: directory, path: spot.path, flags, argv, envp, name: path })
     })
 }
 
 /// A program to start.
-struct Start {
+struct Start<'a> {
+    call: &'a Call<'a>,
     dirfd: usize,
     path: usize,
     flags: usize,
@@ -65,7 +66,7 @@ struct Start {
 }
 
 /// Unmounts and hands over to the host's execveat. Returns only if that fails.
-fn launch(start: &Start) -> Ret {
+fn launch(start: &Start<'_>) -> Ret {
     let mut scratch = match Scratch::take() {
         Ok(scratch) => scratch,
         Err(e) => return e,
@@ -77,6 +78,7 @@ fn launch(start: &Start) -> Ret {
         },
         None => Environment::untouched(start.envp),
     };
+    visibility::leave(start.call);
     let was_up = world::is_up();
     life::unmount_for_exec();
     let args = [start.dirfd, start.path, start.argv, environment.address(), start.flags];
@@ -89,7 +91,7 @@ fn launch(start: &Start) -> Ret {
 }
 
 /// What is done for the program to be served as this one is.
-fn way(start: &Start, kept: &Kept) -> Way {
+fn way(start: &Start<'_>, kept: &Kept) -> Way {
     if !settings().follow {
         return Way::Alone;
     }
@@ -130,7 +132,7 @@ fn warn(name: usize, why: &str) {
 }
 
 /// A program on an image: copied into a memfd, which the host can execute.
-fn from_mount(spot: &path::Spot, name: usize, argv: usize, envp: usize) -> Ret {
+fn from_mount(call: &Call<'_>, spot: &path::Spot, name: usize, argv: usize, envp: usize) -> Ret {
     let memfd = host::call(libc::SYS_memfd_create, &[c"stowaway-program".as_ptr() as usize, 0]);
     if memfd < 0 {
         return memfd;
@@ -167,7 +169,7 @@ fn from_mount(spot: &path::Spot, name: usize, argv: usize, envp: usize) -> Ret {
         host::call(libc::SYS_fcntl, &[memfd as usize, libc::F_SETFD as usize, cloexec]);
     }
     let (path, flags) = (c"".as_ptr() as usize, libc::AT_EMPTY_PATH as usize);
-    let r = launch(&Start { dirfd: memfd as usize, path, flags, argv, envp, name });
+    let r = launch(&Start { call, dirfd: memfd as usize, path, flags, argv, envp, name });
     host::close(memfd as i32);
     r
 }
