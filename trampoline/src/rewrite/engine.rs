@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::rewrite::emit;
 use crate::rewrite::functions::{Functions, Original};
+use crate::rewrite::gdb;
 use crate::rewrite::maps::{self, Mapping};
 use crate::rewrite::module::{self, File};
 use crate::rewrite::near::Region;
@@ -104,7 +105,9 @@ impl Engine {
         if manner == Manner::Live && !tactic.live_safe() {
             return Err(Why::NotAlone);
         }
-        self.apply(&Memory::open(!self.threads), &code, &tactic, manner)
+        self.apply(&Memory::open(!self.threads), &code, &tactic, manner)?;
+        write::settle();
+        Ok(())
     }
 
     /// The mapping of `address`, if it is code that may be rewritten.
@@ -176,6 +179,10 @@ impl Engine {
         let file = File::of(code)?;
         let mut view = View::of_file(file.bytes())?;
         view.move_to(code.range.start, code.offset)?;
+        let report = scan::scan(&view, &Functions::of_view(&view));
+        if report.unknown_occurrences.is_empty() {
+            return Some(report.sites);
+        }
         let functions = Functions::of_view(&view).with_symbols(file.bytes());
         Some(scan::scan(&view, &functions).sites)
     }
@@ -235,6 +242,11 @@ impl Engine {
         let entry = self.settings.entry as u64;
         let region = Region::make(&maps::read(), address, entry, memory).ok_or(Why::OutOfReach)?;
         let next = region.next().ok_or(Why::OutOfReach)?;
+        let table = gdb::describe(&region.range);
+        if let Some(register) = self.settings.register_frame {
+            // SAFETY: a table that ends as it should, and stays.
+            unsafe { register(table.as_ptr()) };
+        }
         self.regions.push(region);
         Ok((self.regions.len() - 1, next))
     }
@@ -254,6 +266,7 @@ impl Engine {
                 self.complete_code(&memory, &code, which);
             }
         }
+        write::settle();
     }
 
     fn complete_code(&mut self, memory: &Memory, code: &Mapping, which: Which) {

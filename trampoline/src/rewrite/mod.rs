@@ -15,10 +15,12 @@
 
 use core::ops::Range;
 
+pub mod cfi;
 pub mod decode;
 pub mod emit;
 mod engine;
 pub mod functions;
+mod gdb;
 pub mod golang;
 mod lock;
 pub mod maps;
@@ -44,6 +46,10 @@ pub struct Settings {
     pub entry: usize,
     /// Rewrite every site at once: at [`all`], and whenever code is mapped.
     pub eager: bool,
+    /// libgcc's `__register_frame`, where it is in the process. Only needed for who unwinds from within a stub: the
+    /// entry's own tables can lead past it. It may allocate with the application's allocator: not to be given where a
+    /// call may come from inside that.
+    pub register_frame: Option<unsafe extern "C" fn(*const u8)>,
 }
 
 /// What became of a site.

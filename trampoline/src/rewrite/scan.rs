@@ -165,3 +165,30 @@ fn follows_jump(bytes: &[u8], offset: usize) -> bool {
     let before = |back: usize| offset.checked_sub(back).and_then(|at| bytes.get(at)).copied().unwrap_or(0);
     is_jump(before(2), before(1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fast_search_finds_what_the_plain_one_does() {
+        // A text of jumps of all kinds to each other, between bytes that look like some.
+        let mut bytes = Vec::new();
+        for index in 0u32..5000 {
+            let opcodes: [&[u8]; 4] = [&[0xe8], &[0xe9], &[0x0f, 0x84], &[0x0f]];
+            bytes.extend(opcodes[(index % 4) as usize]);
+            bytes.extend((index.wrapping_mul(0x9e37_79b9) % 40_000).wrapping_sub(20_000).to_le_bytes());
+            bytes.extend(vec![0x90; (index % 3) as usize]);
+        }
+        let text = Segment { address: 0x40_1000, offset: 0, bytes: &bytes, executable: true };
+        let mut found = 0;
+        for start in (text.address..text.range().end).step_by(7) {
+            let inside = start..start + 6;
+            let mut plain = false;
+            for_each_jump(&text, |target| plain |= inside.contains(&target));
+            assert_eq!(leads_into(&text, &inside), plain, "{inside:x?}");
+            found += usize::from(plain);
+        }
+        assert!(found > 100 && found < 5000, "{found}");
+    }
+}

@@ -83,16 +83,16 @@ pub enum Manner {
 pub fn replace(memory: &Memory, address: u64, old: [u8; 5], new: [u8; 5], manner: Manner) -> bool {
     match manner {
         Manner::Live => replace_live(memory, address, old, new, &Protocol::default()),
-        Manner::Alone => {
-            let written = memory.write(address, &new);
-            // One thread, but the same rule: what it fetched before must not be what it runs (Intel SDM vol. 3,
-            // "Handling Self- and Cross-Modifying Code").
-            if written && !barrier() {
-                // SAFETY: cpuid serialises, and does nothing else.
-                core::arch::x86_64::__cpuid(0);
-            }
-            written
-        }
+        Manner::Alone => memory.write(address, &new),
+    }
+}
+
+/// To be called after writes with [`Manner::Alone`], before what was written may run. One thread, but the same rule: what
+/// it fetched before must not be what it runs (Intel SDM vol. 3, "Handling Self- and Cross-Modifying Code").
+pub fn settle() {
+    if !barrier() {
+        // cpuid serialises, and does nothing else.
+        core::arch::x86_64::__cpuid(0);
     }
 }
 
