@@ -167,6 +167,13 @@ fn missing(compiler: &str) -> Option<String> {
     (!there).then(|| format!("{compiler} is not installed"))
 }
 
+const HEADERS: [(&str, &str); 4] = [
+    ("fact.h", include_str!("../programs/fact.h")),
+    ("conform.h", include_str!("../programs/conform/conform.h")),
+    ("registers.h", include_str!("../programs/conform/registers.h")),
+    ("vectors.h", include_str!("../programs/conform/vectors.h")),
+];
+
 /// A fact's program and where it runs.
 struct Stage<'a> {
     fact: &'a Fact,
@@ -178,9 +185,9 @@ impl<'a> Stage<'a> {
     fn new(fact: &'a Fact) -> Stage<'a> {
         let mounted = Mounted::new(Kind::Basic);
         let base = mounted.fixture.base.path().to_path_buf();
-        std::fs::write(base.join("fact.h"), include_str!("../programs/fact.h")).expect("a header");
-        std::fs::write(base.join("conform.h"), include_str!("../programs/conform/conform.h"))
-            .expect("a header");
+        for (name, text) in HEADERS {
+            std::fs::write(base.join(name), text).expect("a header");
+        }
         let mut options: Vec<String> = fact.options.iter().map(|option| option.to_string()).collect();
         if let Some(library) = fact.library {
             let built = build_library(&base, library);

@@ -71,6 +71,59 @@ facts! {
     exec_after_vfork;
     exec_keeps;
     exit_of_the_last_thread;
+    setuid_programs.says(2, 0);
+
+    // Signals.
+    all_signals_blocked;
+    mask_as_asked;
+    handler_that_blocks_all;
+    dash_and_its_children;
+    own_sigsys_handler;
+    ignored_sigsys;
+    sigsys_kills;
+    small_alternate_stack;
+    changed_context;
+    own_traps;
+    null_faults;
+    eintr;
+    interval_timer;
+    jumps_out_of_handlers;
+
+    // The program uses what we use.
+    own_dispatch;
+    dispatch_switched_off;
+    strict_seccomp;
+    seccomp_filter;
+    gs_base;
+
+    // Registers, and memory that is the caller's.
+    general_registers;
+    flags;
+    xmm;
+    ymm;
+    zmm_and_masks;
+    x87_and_mxcsr;
+    red_zone;
+    shallow_stack;
+    small_thread_stack;
+    coroutine_stack;
+    errno_untouched;
+
+    // Code stays what it is.
+    data_bytes;
+    steered_into_data;
+    branch_to_the_instruction;
+    first_instruction;
+    racing_threads;
+    blocked_in_a_site;
+    no_writable_code;
+    vdso;
+
+    // Numbers and surroundings.
+    int80;
+    odd_numbers;
+    own_names;
+    break_and_stack;
 }
 
 #[test]
