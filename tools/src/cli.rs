@@ -127,6 +127,7 @@ pub struct RunOptions {
 #[command(after_help = "Examples:
   stowaway doctor
   stowaway doctor /usr/bin/python3
+  stowaway doctor --verbose ls
 
 Exit status: 0 if everything needed to run is fine (and PROGRAM can be run); 1 if not.
 What is missing only for building, testing or making images is a warning.")]
@@ -134,9 +135,13 @@ pub struct DoctorOptions {
     /// A program to examine: its path, or its name in PATH
     pub program: Option<OsString>,
 
-    /// Write JSON: {\"ok\": BOOL, \"checks\": [{\"group\", \"name\", \"state\", \"detail\", \"advice\"}]}
+    /// Write JSON: {\"ok\": BOOL, \"checks\": [{\"group\", \"name\", \"state\", \"detail\", \"advice\"}], \"modules\": [...]}
     #[arg(long)]
     pub json: bool,
+
+    /// List every place where PROGRAM and its libraries make system calls, and how it is caught
+    #[arg(long)]
+    pub verbose: bool,
 }
 
 #[derive(Args)]

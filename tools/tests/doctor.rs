@@ -37,6 +37,34 @@ fn programs() {
 }
 
 #[test]
+fn call_sites() {
+    let place = Place::new();
+    let ended = place.run(&["doctor", "ls"]);
+    assert!(ended.stdout.contains("libc.so.6"), "{ended:?}");
+    assert!(ended.stdout.contains("sites are rewritten"), "{ended:?}");
+    let ended = place.run(&["doctor", "--json", "--verbose", "ls"]);
+    let value: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    let modules = value["modules"].as_array().unwrap();
+    let libc = modules.iter().find(|m| m["path"].as_str().unwrap().ends_with("libc.so.6")).unwrap();
+    let number = |name: &str| libc[name].as_u64().unwrap();
+    assert!(number("sites") > 300 && number("at_any_time") > 200, "{libc}");
+    assert_eq!(libc["list"].as_array().unwrap().len() as u64, number("sites"));
+    // Data that looks like a call, and code that nobody described: said, and not counted as sites.
+    let source = place.write(
+        "table.c",
+        b"__attribute__((section(\".text\"))) const unsigned char table[] = {1, 0x0f, 0x05, 2, 0x0f, 0x05};\n\
+          int main(void) { return table[0] - 1; }\n",
+        0o644,
+    );
+    compile(&["-w"], &source, &place.path("table"));
+    let ended = place.run(&["doctor", "--json", "./table"]);
+    let value: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    let number = |name: &str| value["modules"][0][name].as_u64().unwrap();
+    assert_eq!((number("sites"), number("data") + number("unknown")), (0, 2), "{ended:?}");
+    assert_eq!(value["modules"][0].get("list"), None);
+}
+
+#[test]
 fn a_missing_library_fails() {
     let place = Place::new();
     let output = place.command().arg("doctor").env("STOWAWAY_LIB", "/no/libstowaway.so").output().unwrap();

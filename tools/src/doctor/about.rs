@@ -2,16 +2,20 @@
 //! What a given program allows.
 
 use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 
 use goblin::elf::header::ET_DYN;
 
 use super::report::{Report, State};
+use super::sites;
 use crate::elf::Elf;
 use crate::program::{self, Binary};
 
 const GROUP: &str = "Program";
 
-pub fn check(report: &mut Report, name: &OsStr) {
+pub fn check(report: &mut Report, name: &OsStr, verbose: bool) {
     let path = match program::resolve(name, std::env::var_os("PATH").as_deref()) {
         Ok(path) => path,
         Err(failure) => {
@@ -31,11 +35,16 @@ pub fn check(report: &mut Report, name: &OsStr) {
             for interpreter in &program.interpreters {
                 report.add(GROUP, "interpreter", State::Ok, interpreter.display().to_string());
             }
+            let file = program.interpreters.last().unwrap_or(&path);
             facts(report, &program.binary);
+            if is_go(file) {
+                report.add(GROUP, "made by", State::Info, "the Go compiler");
+            }
             match program.binary.obstacle() {
                 None => report.add(GROUP, "verdict", State::Ok, "can be run with a kernel inside"),
                 Some(why) => report.add(GROUP, "verdict", State::Fail, why),
             };
+            sites::check(report, file, &program.binary.elf, verbose);
         }
     }
 }
@@ -61,4 +70,13 @@ fn facts(report: &mut Report, binary: &Binary) {
     let caps = if binary.capabilities { "some" } else { "none" };
     report.add(GROUP, "setuid, setgid", State::Info, setid);
     report.add(GROUP, "file capabilities", State::Info, caps);
+}
+
+/// Whether the program carries Go's build id: a note of type 4, named "Go", near its start (cmd/internal/buildid).
+fn is_go(path: &Path) -> bool {
+    const NOTE: &[u8] = b"\x04\0\0\0Go\0\0";
+    const START: u64 = 32 << 10;
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(START).read_to_end(&mut bytes));
+    read.is_ok() && bytes.windows(NOTE.len()).any(|window| window == NOTE)
 }

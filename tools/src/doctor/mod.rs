@@ -5,6 +5,7 @@ mod about;
 mod machine;
 mod report;
 mod selftest;
+mod sites;
 mod software;
 
 use crate::cli::DoctorOptions;
@@ -20,7 +21,7 @@ pub fn doctor(options: &DoctorOptions) -> Result<i32, Failure> {
         selftest::check(&mut report, &library);
     }
     if let Some(program) = &options.program {
-        about::check(&mut report, program);
+        about::check(&mut report, program, options.verbose);
     }
     let text = if options.json { report.json() } else { report.text() };
     use std::io::Write;

@@ -5,6 +5,8 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
+use super::sites::Module;
+
 /// How a finding is to be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -33,6 +35,8 @@ pub struct Check {
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
     checks: Vec<Check>,
+    /// The code of a program, where one was examined.
+    pub modules: Vec<Module>,
 }
 
 impl Report {
@@ -75,6 +79,13 @@ impl Report {
                 let _ = writeln!(text, "  {:<4}  {:<width$}  -> {advice}", "", "");
             }
         }
+        for module in self.modules.iter().filter(|module| !module.list.is_empty()) {
+            let _ = writeln!(text, "\n{}", module.path.display());
+            for place in &module.list {
+                let function = place.function.as_deref().unwrap_or("?");
+                let _ = writeln!(text, "  {:>12}  {function}: {}", place.address, place.tactic);
+            }
+        }
         let count = |state| self.checks.iter().filter(|check| check.state == state).count();
         let (failed, warned) = (count(State::Fail), count(State::Warn));
         let verdict = match (failed, warned) {
@@ -88,7 +99,7 @@ impl Report {
 
     /// For a machine.
     pub fn json(&self) -> String {
-        let value = serde_json::json!({ "ok": self.is_ok(), "checks": self.checks });
+        let value = serde_json::json!({ "ok": self.is_ok(), "checks": self.checks, "modules": self.modules });
         format!("{value:#}\n")
     }
 }
