@@ -9,6 +9,7 @@ mod entry;
 
 use std::ffi::CString;
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::time::Instant;
 
 use goblin::elf::program_header::{PF_W, PT_LOAD};
@@ -24,6 +25,7 @@ fn main() {
     with_threads_only_safe_windows_are_written();
     new_code_is_completed_when_there_are_threads();
     a_child_of_fork_works_on();
+    the_cache_gives_what_the_search_gives();
     all_of_this_process_can_be_rewritten();
     after_a_freeze_nothing_is_written();
     println!("ok: {:?}", rewrite::counts());
@@ -190,6 +192,48 @@ fn a_child_of_fork_works_on() {
         assert_eq!(calls_of(|| copy.expect("getgid")), 1);
     });
     assert_eq!(calls_of(|| copy.expect("getgid")), 0, "the child's code is the child's");
+}
+
+fn the_cache_gives_what_the_search_gives() {
+    let place = std::env::temp_dir().join(format!("sites-{}", std::process::id()));
+    let settings = Settings {
+        entry: entry::address(),
+        cache: Some(place.as_os_str().as_bytes().to_vec()),
+        ..Settings::default()
+    };
+    let files = || std::fs::read_dir(&place).map_or(0, |files| files.count());
+    let result = place.with_extension("result");
+    // All that a run has to say: what it rewrote.
+    let rewritten = |how: &str| {
+        in_child(|| {
+            rewrite::start(settings.clone());
+            let start = Instant::now();
+            rewrite::all();
+            println!("{how}: {:?}", start.elapsed());
+            std::fs::write(&result, format!("{:?}", rewrite::counts().rewritten)).expect("written");
+        });
+        std::fs::read_to_string(&result).expect("read")
+    };
+    let searched = rewritten("all sites, searched");
+    assert!(files() >= 2, "libc and the dynamic linker");
+    assert_eq!(rewritten("all sites, from the cache"), searched);
+    for file in std::fs::read_dir(&place).expect("the cache") {
+        let path = file.expect("a file").path();
+        let mut bytes = std::fs::read(&path).expect("read");
+        bytes[9] ^= 1;
+        std::fs::write(&path, bytes).expect("written");
+    }
+    assert_eq!(rewritten("all sites, from a damaged cache"), searched);
+    for how in ["before the first thread, from the cache", "before the first thread, searched"] {
+        in_child(|| {
+            let cache = settings.cache.clone().filter(|_| how.ends_with("cache"));
+            rewrite::start(Settings { cache, ..settings.clone() });
+            let start = Instant::now();
+            rewrite::before_first_thread();
+            println!("{how}: {:?}, {:?}", rewrite::counts().rewritten, start.elapsed());
+        });
+    }
+    std::fs::remove_dir_all(&place).and(std::fs::remove_file(&result)).expect("removed");
 }
 
 /// Runs `what` in a child, which has to come to its end.

@@ -4,6 +4,7 @@
 use core::ops::Range;
 use std::collections::BTreeMap;
 
+use crate::rewrite::cache::{self, Known, SPAN_MAX};
 use crate::rewrite::emit;
 use crate::rewrite::functions::{Functions, Original};
 use crate::rewrite::gdb;
@@ -29,7 +30,7 @@ pub struct Engine {
     rewritten: BTreeMap<u64, Rewritten>,
     left: BTreeMap<u64, Why>,
     /// Sites of whole modules, by the start of their code.
-    lists: BTreeMap<u64, Vec<Site>>,
+    lists: BTreeMap<u64, Vec<Known>>,
     /// Where instructions in stubs jump to.
     moved_jumps: Vec<u64>,
     threads: bool,
@@ -133,9 +134,8 @@ impl Engine {
             decided => return decided,
         }
         // Static programs have no index of their functions in memory; their file may name them.
-        let listed = self.list(code).iter().find(|site| site.address == syscall);
-        if let Some(site) = listed {
-            return site.tactic.map_err(Why::Tactic);
+        if let Some(known) = self.list(code).iter().find(|known| known.tactic.syscall == syscall) {
+            return Ok(known.tactic);
         }
         let start = code.range.start.max(syscall.saturating_sub(16));
         // SAFETY: within a mapping found readable and constant.
@@ -165,40 +165,55 @@ impl Engine {
         self.rewritten.range(range.clone()).map(|(_, site)| original(site)).collect()
     }
 
-    /// All sites of the module of `code`, from its file or else from memory.
-    fn list(&mut self, code: &Mapping) -> &[Site] {
+    /// All sites of the module of `code` that can be rewritten.
+    fn list(&mut self, code: &Mapping) -> &[Known] {
         let key = code.range.start;
         if !self.lists.contains_key(&key) {
-            let sites = self.list_file(code).or_else(|| self.list_memory(code)).unwrap_or_default();
+            let sites = self.find_list(code);
             self.lists.insert(key, sites);
         }
         &self.lists[&key]
     }
 
-    fn list_file(&self, code: &Mapping) -> Option<Vec<Site>> {
+    fn find_list(&self, code: &Mapping) -> Vec<Known> {
+        // SAFETY: the application has just mapped it, or executes from there.
+        let mapped = unsafe { module::in_memory(&self.maps, code) };
+        let id = mapped.as_ref().and_then(|view| Some((view.build_id()?, view.bias)));
+        let place = self.settings.cache.as_deref().zip(id);
+        if let Some(known) = place.and_then(|(directory, (id, bias))| cache::load(directory, id, bias)) {
+            return known;
+        }
+        let Some(known) = self.list_file(code) else {
+            return mapped.map(|view| self.list_memory(code, &view)).unwrap_or_default();
+        };
+        if let Some((directory, (id, bias))) = place {
+            // If it fails, the next process searches again.
+            let _ = cache::save(directory, id, bias, &known);
+        }
+        known
+    }
+
+    fn list_file(&self, code: &Mapping) -> Option<Vec<Known>> {
         let file = File::of(code)?;
         let mut view = View::of_file(file.bytes())?;
         view.move_to(code.range.start, code.offset)?;
-        let report = scan::scan(&view, &Functions::of_view(&view));
-        if report.unknown_occurrences.is_empty() {
-            return Some(report.sites);
+        let mut report = scan::scan(&view, &Functions::of_view(&view));
+        if !report.unknown_occurrences.is_empty() {
+            report = scan::scan(&view, &Functions::of_view(&view).with_symbols(file.bytes()));
         }
-        let functions = Functions::of_view(&view).with_symbols(file.bytes());
-        Some(scan::scan(&view, &functions).sites)
+        Some(known(&view, &report.sites))
     }
 
-    fn list_memory(&self, code: &Mapping) -> Option<Vec<Site>> {
-        // SAFETY: the application has just mapped it, or executes from there.
-        let view = unsafe { module::in_memory(&self.maps, code) }?;
+    fn list_memory(&self, code: &Mapping, view: &View) -> Vec<Known> {
         let originals = self.originals(&code.range);
-        let functions = Functions::of_view(&view).with_originals(&originals);
-        Some(scan::scan(&view, &functions).sites)
+        let functions = Functions::of_view(view).with_originals(&originals);
+        known(view, &scan::scan(view, &functions).sites)
     }
 
     /// Makes the stub and the jmp to it.
     fn apply(&mut self, memory: &Memory, code: &Mapping, tactic: &Tactic, manner: Manner) -> Result<(), Why> {
         let window = tactic.window();
-        let span = window.start..window.end.max(tactic.after());
+        let span = window.start..window.start + tactic.span_len() as u64;
         if span.start < code.range.start || span.end > code.range.end || self.overlaps(&window) {
             return Err(Why::Tactic(Refusal::Immovable));
         }
@@ -270,25 +285,42 @@ impl Engine {
     }
 
     fn complete_code(&mut self, memory: &Memory, code: &Mapping, which: Which) {
-        let wanted = |site: &Site| {
-            let of_kind = |tactic: &Tactic| match which {
+        let wanted = |known: &&Known| {
+            let of_kind = match which {
                 Which::All => true,
-                Which::NotLater => !tactic.live_safe(),
-                Which::AnyTime => tactic.live_safe(),
+                Which::NotLater => !known.tactic.live_safe(),
+                Which::AnyTime => known.tactic.live_safe(),
             };
-            site.tactic.ok().filter(of_kind).filter(|tactic| code.range.contains(&tactic.syscall))
+            of_kind && code.range.contains(&known.tactic.start) && code.range.contains(&known.tactic.syscall)
         };
-        let tactics: Vec<Tactic> = self.list(code).iter().filter_map(wanted).collect();
-        for tactic in tactics {
+        let all: Vec<Known> = self.list(code).iter().filter(wanted).copied().collect();
+        let manner = if which == Which::AnyTime { Manner::Live } else { Manner::Alone };
+        for known in all {
+            let tactic = &known.tactic;
             let landed_in = |inside: Range<u64>| self.moved_jumps.iter().any(|jump| inside.contains(jump));
             if self.rewritten.contains_key(&tactic.syscall) || tactic.inside().is_some_and(landed_in) {
                 continue;
             }
-            let manner = if which == Which::AnyTime { Manner::Live } else { Manner::Alone };
-            if let Err(why) = self.apply(memory, code, &tactic, manner) {
+            if let Err(why) = self.apply_known(memory, code, &known, manner) {
                 self.leave(tactic.syscall, why);
             }
         }
+    }
+
+    /// The same as [`Engine::apply`], for a decision about bytes that were read elsewhere.
+    fn apply_known(
+        &mut self,
+        memory: &Memory,
+        code: &Mapping,
+        known: &Known,
+        manner: Manner,
+    ) -> Result<(), Why> {
+        let span = known.tactic.start..known.tactic.start + known.span().len() as u64;
+        // SAFETY: within a mapping found readable; who writes to it is us.
+        if span.end > code.range.end || unsafe { module::bytes(&span) } != known.span() {
+            return Err(Why::Tactic(Refusal::NotAnInstruction));
+        }
+        self.apply(memory, code, &known.tactic, manner)
     }
 
     pub fn before_first_thread(&mut self) {
@@ -339,4 +371,15 @@ impl Engine {
     pub fn counts(&self) -> Counts {
         Counts { traps: write::traps_met(), ..self.counts }
     }
+}
+
+fn known(view: &View, sites: &[Site]) -> Vec<Known> {
+    let known = |site: &Site| {
+        let tactic = site.tactic.ok()?;
+        let mut bytes = [0; SPAN_MAX];
+        let span = tactic.start..tactic.start + tactic.span_len() as u64;
+        bytes.get_mut(..tactic.span_len())?.copy_from_slice(view.slice(span)?);
+        Some(Known { tactic, bytes })
+    };
+    sites.iter().filter_map(known).collect()
 }

@@ -60,7 +60,7 @@ fn read_file(path: &core::ffi::CStr) -> Option<Vec<u8>> {
 pub(crate) const AT_FDCWD: usize = libc::AT_FDCWD as usize;
 
 /// What is left to read of `file`.
-fn read_all(file: usize) -> Option<Vec<u8>> {
+pub(crate) fn read_all(file: usize) -> Option<Vec<u8>> {
     let mut text = Vec::with_capacity(32 << 10);
     loop {
         // /proc gives at most a page at a time, cut at a line's end.

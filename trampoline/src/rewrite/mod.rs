@@ -15,6 +15,7 @@
 
 use core::ops::Range;
 
+pub mod cache;
 pub mod cfi;
 pub mod decode;
 pub mod emit;
@@ -46,6 +47,9 @@ pub struct Settings {
     pub entry: usize,
     /// Rewrite every site at once: at [`all`], and whenever code is mapped.
     pub eager: bool,
+    /// Where lists of sites are kept between runs ([`cache::directory`]); None in programs that run with more rights
+    /// than their user has.
+    pub cache: Option<Vec<u8>>,
     /// libgcc's `__register_frame`, where it is in the process. Only needed for who unwinds from within a stub: the
     /// entry's own tables can lead past it. It may allocate with the application's allocator: not to be given where a
     /// call may come from inside that.

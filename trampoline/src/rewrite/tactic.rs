@@ -77,6 +77,11 @@ impl Tactic {
         self.syscall + SYSCALL_LEN
     }
 
+    /// Bytes of the window and the `syscall` together: what the decision is about.
+    pub fn span_len(&self) -> usize {
+        (self.end().max(self.after()) - self.start) as usize
+    }
+
     /// Bytes of the window that move in front of the call.
     pub fn before_len(&self) -> usize {
         (self.syscall - self.start) as usize
