@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use goblin::elf::program_header::{PF_W, PT_LOAD};
 use goblin::elf::Elf;
-use trampoline::rewrite::{self, maps, Outcome, Refusal, Settings, Why};
+use trampoline::rewrite::{self, maps, Outcome, Refusal, Settings, Shape, Why};
 
 const LIBC: &str = "/lib/x86_64-linux-gnu/libc.so.6";
 
@@ -22,6 +22,7 @@ fn main() {
     rewrite::start(Settings { entry: entry::address(), ..Settings::default() });
     a_site_is_rewritten_at_its_first_call();
     what_is_not_file_code_is_left_alone();
+    a_window_that_the_caller_stands_in_waits();
     with_threads_only_safe_windows_are_written();
     new_code_is_completed_when_there_are_threads();
     a_child_of_fork_works_on();
@@ -137,7 +138,11 @@ fn what_is_not_file_code_is_left_alone() {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
         libc::mmap(std::ptr::null_mut(), 4096, libc::PROT_READ | libc::PROT_EXEC, flags, -1, 0) as usize
     };
+    assert!(!rewrite::is_left(code + 100));
     assert_eq!(rewrite::first_hit(code + 100, 39), Outcome::Left(Why::NotFileCode));
+    assert!(rewrite::is_left(code + 100));
+    rewrite::unmapped(code, 4096);
+    assert!(!rewrite::is_left(code + 100));
     // The bytes in a number are no call, whoever says so.
     let copy = Copy::map();
     let report = rewrite::scan_file(&copy.file).expect("a report");
@@ -154,11 +159,26 @@ fn what_is_not_file_code_is_left_alone() {
     assert_eq!(rewrite::first_hit(entry::address() + 64, 0), Outcome::Left(Why::NotFileCode));
 }
 
+fn a_window_that_the_caller_stands_in_waits() {
+    let copy = Copy::map();
+    let report = rewrite::scan_file(&copy.file).expect("a report");
+    let shape = |site: &&rewrite::Site| site.tactic.is_ok_and(|tactic| tactic.shape == Shape::Behind);
+    let site = report.sites.iter().find(shape).expect("a window that takes in what follows").address as usize;
+    let hit = || rewrite::first_hit(copy.base + site + 2, 0);
+    assert_eq!(hit(), Outcome::Left(Why::StoodIn));
+    assert_eq!(hit(), Outcome::Left(Why::StoodIn));
+    let elsewhere = copy.base + copy.site("getppid").address as usize + 2;
+    assert_eq!(rewrite::first_hit_in_handler(elsewhere, 110), Outcome::Rewritten);
+    assert_eq!(hit(), Outcome::Left(Why::StoodIn), "what the handler interrupted may stand there");
+    assert_eq!(copy.first_hit("getuid", 102), Outcome::Rewritten);
+    assert_eq!(hit(), Outcome::Rewritten);
+}
+
 fn with_threads_only_safe_windows_are_written() {
     let copy = Copy::map();
     assert!(copy.site("getppid").live_safe());
     in_child(|| {
-        rewrite::before_first_thread();
+        rewrite::before_first_thread(0);
         let late = Copy::map();
         assert_eq!(late.first_hit_of_several(), Outcome::Left(Why::NotAlone));
         assert_eq!(late.first_hit("getppid", 110), Outcome::Rewritten);
@@ -171,7 +191,7 @@ fn with_threads_only_safe_windows_are_written() {
 
 fn new_code_is_completed_when_there_are_threads() {
     in_child(|| {
-        rewrite::before_first_thread();
+        rewrite::before_first_thread(0);
         let done = || rewrite::counts().rewritten;
         let before = done();
         let copy = Copy::map();
@@ -229,7 +249,7 @@ fn the_cache_gives_what_the_search_gives() {
             let cache = settings.cache.clone().filter(|_| how.ends_with("cache"));
             rewrite::start(Settings { cache, ..settings.clone() });
             let start = Instant::now();
-            rewrite::before_first_thread();
+            rewrite::before_first_thread(0);
             println!("{how}: {:?}, {:?}", rewrite::counts().rewritten, start.elapsed());
         });
     }

@@ -4,6 +4,7 @@
 use core::ops::Range;
 use std::collections::BTreeMap;
 
+use crate::rewrite::addresses::Addresses;
 use crate::rewrite::cache::{self, Known, SPAN_MAX};
 use crate::rewrite::emit;
 use crate::rewrite::functions::{Functions, Original};
@@ -12,13 +13,21 @@ use crate::rewrite::maps::{self, Mapping};
 use crate::rewrite::module::{self, File};
 use crate::rewrite::near::Region;
 use crate::rewrite::scan::{self, Site};
-use crate::rewrite::tactic::{self, Refusal, Tactic, SYSCALL};
+use crate::rewrite::tactic::{self, Refusal, Shape, Tactic, SYSCALL};
 use crate::rewrite::view::View;
 use crate::rewrite::write::{self, Manner, Memory};
 use crate::rewrite::{Counts, Outcome, Settings, Why};
 
 /// Sites left alone that are remembered: more than programs have, less than memory that one notices.
 const LEFT_MAX: usize = 1 << 16;
+
+/// Sites left for good, or until what is there changes.
+static LEFT: Addresses<{ 1 << 14 }> = Addresses::new();
+
+/// Whether nothing can be done about the site at `syscall`.
+pub fn is_left(syscall: usize) -> bool {
+    LEFT.contains(syscall)
+}
 
 /// See the top of the file.
 pub struct Engine {
@@ -33,6 +42,8 @@ pub struct Engine {
     lists: BTreeMap<u64, Vec<Known>>,
     /// Where instructions in stubs jump to.
     moved_jumps: Vec<u64>,
+    /// Sites left because the thread that called stood in the window, and the numbers they called.
+    stood_in: Vec<(u64, u64)>,
     threads: bool,
     frozen: bool,
     counts: Counts,
@@ -65,26 +76,33 @@ impl Engine {
             left: BTreeMap::new(),
             lists: BTreeMap::new(),
             moved_jumps: Vec::new(),
+            stood_in: Vec::new(),
             threads: false,
             frozen: false,
             counts: Counts::default(),
         }
     }
 
-    pub fn first_hit(&mut self, syscall: u64, rax: u64) -> Outcome {
+    /// `alone`: no signal handler of the application runs, so that nobody but the caller stands anywhere, if there are
+    /// no threads.
+    pub fn first_hit(&mut self, syscall: u64, rax: u64, alone: bool) -> Outcome {
         if self.rewritten.contains_key(&syscall) {
             return Outcome::Rewritten;
         }
+        let alone = alone && !self.threads;
         match self.left.get(&syscall) {
-            // Has become possible since: a child of fork is alone again.
-            Some(Why::NotAlone) if !self.threads => {}
+            // Has become possible since: a handler has returned, a child of fork is alone again.
+            Some(Why::NotAlone) if alone => {}
             Some(&why) => return Outcome::Left(why),
             None => {}
         }
         if self.frozen {
             return Outcome::Left(Why::Frozen);
         }
-        match self.rewrite_one(syscall, rax) {
+        if alone {
+            self.catch_up(syscall);
+        }
+        match self.rewrite_one(syscall, rax, alone) {
             Ok(()) => Outcome::Rewritten,
             Err(why) => {
                 self.leave(syscall, why);
@@ -93,19 +111,43 @@ impl Engine {
         }
     }
 
+    /// Rewrites the sites that could not be while the thread stood in them: it is at `syscall` now.
+    fn catch_up(&mut self, syscall: u64) {
+        for (site, rax) in core::mem::take(&mut self.stood_in) {
+            if site == syscall || self.rewrite_elsewhere(site, rax).is_err() {
+                self.stood_in.push((site, rax));
+            }
+        }
+    }
+
+    fn rewrite_elsewhere(&mut self, syscall: u64, rax: u64) -> Result<(), Why> {
+        let code = self.code_at(syscall).ok_or(Why::NotFileCode)?;
+        let tactic = self.decide(&code, syscall, rax)?;
+        self.apply(&Memory::open(true), &code, &tactic, Manner::Alone)
+    }
+
     fn leave(&mut self, syscall: u64, why: Why) {
         if self.left.len() < LEFT_MAX && self.left.insert(syscall, why).is_none() {
             self.counts.left += 1;
         }
+        if !matches!(why, Why::NotAlone | Why::StoodIn | Why::Frozen) {
+            // Should there be no room, it is asked about again and again.
+            let _ = LEFT.insert(syscall as usize);
+        }
     }
 
-    fn rewrite_one(&mut self, syscall: u64, rax: u64) -> Result<(), Why> {
+    fn rewrite_one(&mut self, syscall: u64, rax: u64, alone: bool) -> Result<(), Why> {
         let code = self.code_at(syscall).ok_or(Why::NotFileCode)?;
         let tactic = self.decide(&code, syscall, rax)?;
-        let manner = if self.threads { Manner::Live } else { Manner::Alone };
-        if manner == Manner::Live && !tactic.live_safe() {
+        if !alone && !tactic.live_safe() {
             return Err(Why::NotAlone);
         }
+        if tactic.shape == Shape::Behind {
+            // The caller itself will go on inside the window.
+            self.stood_in.push((syscall, rax));
+            return Err(Why::StoodIn);
+        }
+        let manner = if alone { Manner::Alone } else { Manner::Live };
         self.apply(&Memory::open(!self.threads), &code, &tactic, manner)?;
         write::settle();
         Ok(())
@@ -266,8 +308,8 @@ impl Engine {
         Ok((self.regions.len() - 1, next))
     }
 
-    /// Rewrites `which` sites of all mapped code in `range`.
-    fn complete(&mut self, range: Range<u64>, which: Which) {
+    /// Rewrites `which` sites of all mapped code in `range`. The caller's own call came from `from`, or 0.
+    fn complete(&mut self, range: Range<u64>, which: Which, from: u64) {
         if self.frozen {
             return;
         }
@@ -278,20 +320,24 @@ impl Engine {
         let memory = Memory::open(!self.threads);
         for start in codes {
             if let Some(code) = self.code_at(start) {
-                self.complete_code(&memory, &code, which);
+                self.complete_code(&memory, &code, which, from);
             }
         }
         write::settle();
     }
 
-    fn complete_code(&mut self, memory: &Memory, code: &Mapping, which: Which) {
+    fn complete_code(&mut self, memory: &Memory, code: &Mapping, which: Which, from: u64) {
         let wanted = |known: &&Known| {
             let of_kind = match which {
                 Which::All => true,
                 Which::NotLater => !known.tactic.live_safe(),
                 Which::AnyTime => known.tactic.live_safe(),
             };
-            of_kind && code.range.contains(&known.tactic.start) && code.range.contains(&known.tactic.syscall)
+            let stood_in = known.tactic.shape == Shape::Behind && known.tactic.syscall == from;
+            of_kind
+                && !stood_in
+                && code.range.contains(&known.tactic.start)
+                && code.range.contains(&known.tactic.syscall)
         };
         let all: Vec<Known> = self.list(code).iter().filter(wanted).copied().collect();
         let manner = if which == Which::AnyTime { Manner::Live } else { Manner::Alone };
@@ -323,9 +369,9 @@ impl Engine {
         self.apply(memory, code, &known.tactic, manner)
     }
 
-    pub fn before_first_thread(&mut self) {
+    pub fn before_first_thread(&mut self, syscall: u64) {
         if !self.threads {
-            self.complete(0..u64::MAX, self.which());
+            self.complete(0..u64::MAX, self.which(), syscall);
             self.threads = true;
         }
     }
@@ -340,13 +386,13 @@ impl Engine {
     }
 
     pub fn all(&mut self) {
-        self.complete(0..u64::MAX, if self.threads { Which::AnyTime } else { Which::All });
+        self.complete(0..u64::MAX, if self.threads { Which::AnyTime } else { Which::All }, 0);
     }
 
     pub fn mapped(&mut self, range: Range<u64>) {
         self.unmapped(range.clone());
         if self.threads || self.settings.eager {
-            self.complete(range, self.which());
+            self.complete(range, self.which(), 0);
         }
     }
 
@@ -355,8 +401,10 @@ impl Engine {
         let meets = |window: Range<u64>| window.start < range.end && range.start < window.end;
         self.rewritten.retain(|_, site| !meets(site.tactic.window()));
         self.left.retain(|syscall, _| !range.contains(syscall));
+        self.stood_in.retain(|(syscall, _)| !range.contains(syscall));
         self.lists.retain(|start, _| !range.contains(start));
         self.regions.retain(|region| !meets(region.range.clone()));
+        LEFT.remove(range.clone());
         write::forget(range);
     }
 

@@ -15,6 +15,7 @@
 
 use core::ops::Range;
 
+mod addresses;
 pub mod cache;
 pub mod cfi;
 pub mod decode;
@@ -74,6 +75,9 @@ pub enum Why {
     Tactic(Refusal),
     /// It can only be rewritten while there is one thread, and there are more.
     NotAlone,
+    /// It can only be rewritten while its caller does not stand in the window: will be, at the first call of another
+    /// site.
+    StoodIn,
     /// No place for a stub near enough.
     OutOfReach,
     /// The host does not let us write.
@@ -105,18 +109,39 @@ fn with<R>(what: impl FnOnce(&mut Engine) -> R) -> Option<R> {
 }
 
 /// A call has come in through the backstop from the `syscall` that ends at `after`, with `rax`. Rewrites it, if that
-/// can be done.
+/// can be done. The call itself goes on at `after` as it would have.
 pub fn first_hit(after: usize, rax: usize) -> Outcome {
-    let syscall = after.wrapping_sub(2) as u64;
-    with(|engine| engine.first_hit(syscall, rax as u64)).unwrap_or(Outcome::Left(Why::Frozen))
+    hit(after, rax, true)
 }
 
-/// The process is about to make its first thread. Rewrites what can only be rewritten before.
-pub fn before_first_thread() {
-    with(Engine::before_first_thread);
+/// The same, while a signal handler of the application runs: what it interrupted may stand anywhere, as another thread
+/// may.
+pub fn first_hit_in_handler(after: usize, rax: usize) -> Outcome {
+    hit(after, rax, false)
 }
 
-/// Rewrites every site of everything mapped; with other threads running, those that can be at any time.
+fn hit(after: usize, rax: usize, alone: bool) -> Outcome {
+    let hit = |engine: &mut Engine| engine.first_hit(syscall_before(after), rax as u64, alone);
+    with(hit).unwrap_or(Outcome::Left(Why::Frozen))
+}
+
+fn syscall_before(after: usize) -> u64 {
+    after.wrapping_sub(2) as u64
+}
+
+/// Whether [`first_hit`] need not be asked about the site that ends at `after`: it is left to the backstop. A look without
+/// the lock, at no cost to speak of: code that a program makes itself is met at each of its calls.
+pub fn is_left(after: usize) -> bool {
+    engine::is_left(after.wrapping_sub(2))
+}
+
+/// The process is about to make its first thread, by a call that goes on at `after`. Rewrites what can only be
+/// rewritten before.
+pub fn before_first_thread(after: usize) {
+    with(|engine| engine.before_first_thread(syscall_before(after)));
+}
+
+/// Rewrites every site of everything mapped, none of which is the caller's own; with other threads running, those that can be at any time.
 pub fn all() {
     with(Engine::all);
 }

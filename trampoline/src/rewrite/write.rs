@@ -7,9 +7,10 @@
 //! exists.
 
 use core::ops::Range;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::gate::gate;
+use crate::rewrite::addresses::Addresses;
 use crate::rewrite::maps::AT_FDCWD;
 
 /// `hlt`: one byte, and a fault in user mode (SIGSEGV) that nothing else on the way of a call gives.
@@ -161,66 +162,11 @@ pub fn traps_met() -> usize {
 }
 
 static MET: AtomicUsize = AtomicUsize::new(0);
-static TRAPS: Addresses = Addresses::new();
+static TRAPS: Addresses<{ 1 << 15 }> = Addresses::new();
 
 /// Forgets traps at addresses that are something else now.
 pub fn forget(range: Range<u64>) {
     TRAPS.remove(range);
-}
-
-/// A set of addresses, read without locks: from signal handlers.
-struct Addresses {
-    slots: [AtomicUsize; Self::SLOTS],
-    any: AtomicBool,
-}
-
-impl Addresses {
-    /// Never more than half full.
-    const SLOTS: usize = 1 << 15;
-    const FREE: usize = 0;
-    const REMOVED: usize = 1;
-
-    const fn new() -> Self {
-        Addresses {
-            slots: [const { AtomicUsize::new(Self::FREE) }; Self::SLOTS],
-            any: AtomicBool::new(false),
-        }
-    }
-
-    fn probe(address: usize) -> impl Iterator<Item = usize> {
-        let first =
-            address.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (usize::BITS - Self::SLOTS.trailing_zeros());
-        (0..64).map(move |step| (first + step) % Self::SLOTS)
-    }
-
-    fn contains(&self, address: usize) -> bool {
-        let values = Self::probe(address).map(|slot| self.slots[slot].load(Ordering::Acquire));
-        address > Self::REMOVED
-            && values.take_while(|&value| value != Self::FREE).any(|value| value == address)
-    }
-
-    /// Called by one thread at a time. False if there is no room near where it belongs.
-    fn insert(&self, address: usize) -> bool {
-        if self.contains(address) {
-            return true;
-        }
-        let vacant = |slot: &usize| self.slots[*slot].load(Ordering::Relaxed) <= Self::REMOVED;
-        let Some(slot) = Self::probe(address).find(vacant) else { return false };
-        self.slots[slot].store(address, Ordering::Release);
-        self.any.store(true, Ordering::Release);
-        true
-    }
-
-    fn remove(&self, range: Range<u64>) {
-        if !self.any.load(Ordering::Acquire) {
-            return;
-        }
-        for slot in &self.slots {
-            if range.contains(&(slot.load(Ordering::Relaxed) as u64)) {
-                slot.store(Self::REMOVED, Ordering::Release);
-            }
-        }
-    }
 }
 
 /// For kernels that do not let /proc/self/mem write: the page becomes writable (and, for that moment, not executable),
@@ -243,25 +189,4 @@ fn write_unprotected(address: u64, bytes: &[u8]) -> bool {
         unsafe { (address as *mut u8).add(offset).write_volatile(byte) };
     }
     protect(libc::PROT_READ | libc::PROT_EXEC)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_come_and_go() {
-        static SET: Addresses = Addresses::new();
-        assert!(!SET.contains(0) && !SET.contains(1) && !SET.contains(0x1000));
-        for address in (0x1000..0x9000).step_by(7) {
-            assert!(SET.insert(address) && SET.insert(address));
-        }
-        assert!((0x1000..0x9000).step_by(7).all(|address| SET.contains(address)));
-        SET.remove(0x2000..0x3000);
-        for address in (0x1000..0x9000).step_by(7) {
-            assert_eq!(SET.contains(address), !(0x2000..0x3000).contains(&address));
-        }
-        assert!(SET.insert(0x2003) && SET.contains(0x2003));
-        assert!(!SET.contains(0x1001));
-    }
 }

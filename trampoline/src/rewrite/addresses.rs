@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! A set of addresses that is read without locks: from signal handlers, and at every call that comes by signal.
+
+use core::ops::Range;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// See the top of the file. `SLOTS` is a power of two, and never more than half of them should be taken.
+pub struct Addresses<const SLOTS: usize> {
+    slots: [AtomicUsize; SLOTS],
+    any: AtomicBool,
+}
+
+impl<const SLOTS: usize> Addresses<SLOTS> {
+    const FREE: usize = 0;
+    const REMOVED: usize = 1;
+
+    /// Empty.
+    pub const fn new() -> Self {
+        Addresses { slots: [const { AtomicUsize::new(Self::FREE) }; SLOTS], any: AtomicBool::new(false) }
+    }
+
+    fn probe(address: usize) -> impl Iterator<Item = usize> {
+        let first = address.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (usize::BITS - SLOTS.trailing_zeros());
+        (0..64).map(move |step| (first + step) % SLOTS)
+    }
+
+    /// Whether `address` is one of them. Async-signal-safe.
+    pub fn contains(&self, address: usize) -> bool {
+        let values = Self::probe(address).map(|slot| self.slots[slot].load(Ordering::Acquire));
+        address > Self::REMOVED
+            && values.take_while(|&value| value != Self::FREE).any(|value| value == address)
+    }
+
+    /// Puts one in. Called by one thread at a time. False if there is no room near where it belongs.
+    pub fn insert(&self, address: usize) -> bool {
+        if self.contains(address) {
+            return true;
+        }
+        let vacant = |slot: &usize| self.slots[*slot].load(Ordering::Relaxed) <= Self::REMOVED;
+        let Some(slot) = Self::probe(address).find(vacant) else { return false };
+        self.slots[slot].store(address, Ordering::Release);
+        self.any.store(true, Ordering::Release);
+        true
+    }
+
+    /// Takes out those in `range`. Called by one thread at a time.
+    pub fn remove(&self, range: Range<u64>) {
+        if !self.any.load(Ordering::Acquire) {
+            return;
+        }
+        for slot in &self.slots {
+            if range.contains(&(slot.load(Ordering::Relaxed) as u64)) {
+                slot.store(Self::REMOVED, Ordering::Release);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_come_and_go() {
+        static SET: Addresses<{ 1 << 15 }> = Addresses::new();
+        assert!(!SET.contains(0) && !SET.contains(1) && !SET.contains(0x1000));
+        for address in (0x1000..0x9000).step_by(7) {
+            assert!(SET.insert(address) && SET.insert(address));
+        }
+        assert!((0x1000..0x9000).step_by(7).all(|address| SET.contains(address)));
+        SET.remove(0x2000..0x3000);
+        for address in (0x1000..0x9000).step_by(7) {
+            assert_eq!(SET.contains(address), !(0x2000..0x3000).contains(&address));
+        }
+        assert!(SET.insert(0x2003) && SET.contains(0x2003));
+        assert!(!SET.contains(0x1001));
+    }
+}
