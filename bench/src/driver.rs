@@ -13,7 +13,8 @@ use crate::memory::MemoryRunner;
 use crate::process::ProgramRunner;
 use crate::report::{Outcome, Report, RowReport, SideReport};
 use crate::rows::{self, Kind, Row};
-use crate::side::{Place, Side};
+use crate::side::{Libraries, Place, Side};
+use crate::sites::{FirstHitsRunner, SitesRunner};
 use crate::workdir::{self, WorkDir};
 use crate::worker_client::LoopRunner;
 use crate::RunOptions;
@@ -29,7 +30,7 @@ pub trait Runner {
 struct Bench<'a> {
     options: &'a RunOptions,
     work: &'a Path,
-    shim: Option<PathBuf>,
+    libraries: Libraries,
     fixtures: Rc<Fixtures>,
 }
 
@@ -45,13 +46,13 @@ pub fn run(options: &RunOptions) -> Result<Report> {
     if rows.is_empty() {
         bail!("--rows {}: no such row; `bench list` names them", options.rows.join(","));
     }
-    let shim = find_shim(options.shim.as_deref())?;
+    let libraries = libraries(options)?;
     workdir::own_mount_table();
     let work = WorkDir::create(options.dir.as_deref())?;
     let scale = if options.smoke { Scale::SMOKE } else { Scale::FULL };
-    let mut environment = Environment::observe(work.path(), shim.as_deref());
+    let mut environment = Environment::observe(work.path(), libraries.shim.as_deref());
     let fixtures = Rc::new(Fixtures::new(work.path(), scale));
-    let bench = Bench { options, work: work.path(), shim, fixtures };
+    let bench = Bench { options, work: work.path(), libraries, fixtures };
     let mut reports = Vec::new();
     for (i, row) in rows.iter().enumerate() {
         eprintln!("bench: [{}/{}] {}: {}", i + 1, rows.len(), row.id, row.what);
@@ -66,7 +67,7 @@ impl Bench<'_> {
         let rounds = self.options.reps.unwrap_or(row.rounds);
         let chosen = |side: &Side| self.options.sides.is_empty() || self.options.sides.contains(side);
         let mut players = Vec::new();
-        for side in Side::ALL.into_iter().filter(chosen) {
+        for side in row.sides().iter().copied().filter(chosen) {
             players.push(self.player(side, row)?);
         }
         for round in 0..rounds as usize {
@@ -86,7 +87,7 @@ impl Bench<'_> {
     fn player(&self, side: Side, row: &'static Row) -> Result<Player> {
         let mut report = SideReport::new(side, row);
         let reason = row.excludes(side).map(str::to_string);
-        if let Some(reason) = reason.or_else(|| side.missing(self.shim.as_deref())) {
+        if let Some(reason) = reason.or_else(|| side.missing(&self.libraries)) {
             report.outcome = Outcome::NotRun { why: reason };
             return Ok(Player { runner: None, report });
         }
@@ -103,11 +104,13 @@ impl Bench<'_> {
         } else {
             None
         };
-        let place = Place::new(side, row, self.work, &native, image, self.shim.as_deref())?;
+        let place = Place::new(side, row, self.work, &native, image, &self.libraries)?;
         Ok(match row.kind {
             Kind::Program { .. } => Box::new(ProgramRunner::start(place, row, self.fixtures.clone())?),
             Kind::Loop { op, cache } => Box::new(LoopRunner::start(place, op, cache, self.options.batch_ms)?),
             Kind::Memory => Box::new(MemoryRunner::start(place)?),
+            Kind::FirstHits => Box::new(FirstHitsRunner::start(place)?),
+            Kind::Sites => Box::new(SitesRunner::start(place, self.libraries.shim.as_deref())?),
         })
     }
 }
@@ -135,6 +138,26 @@ impl Player {
         }
         Ok(self.report)
     }
+}
+
+fn libraries(options: &RunOptions) -> Result<Libraries> {
+    let named = [
+        (Side::Zpoline, &options.zpoline),
+        (Side::Lazypoline, &options.lazypoline),
+        (Side::SyscallIntercept, &options.syscall_intercept),
+    ];
+    let mut peers = Vec::new();
+    for (side, path) in named {
+        if let Some(path) = path {
+            peers.push((side, path.canonicalize().with_context(|| format!("{}", path.display()))?));
+        }
+    }
+    let pair = |text: &String| match text.split_once('=') {
+        Some((name, value)) => Ok((name.into(), value.into())),
+        None => bail!("--peer-env {text}: not NAME=VALUE"),
+    };
+    let peer_environment = options.peer_env.iter().map(pair).collect::<Result<_>>()?;
+    Ok(Libraries { shim: find_shim(options.shim.as_deref())?, peers, peer_environment })
 }
 
 /// The library named, or the one built beside this program, or in the workspace's target directory.

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Measures what a program pays for a disk image: on the host's own file system, on a loop mount,
-//! through the shim, and through fuse2fs. All sides of a row take turns in one run, so that a noisy
+//! through the shim, and through fuse2fs; and what its calls to the host pay for being caught. All sides of a row take turns in one run, so that a noisy
 //! machine is noisy for all of them, and ratios are taken pair by pair.
 
+mod code;
 mod driver;
 mod environment;
 mod fixture;
@@ -12,6 +13,7 @@ mod process;
 mod report;
 mod rows;
 mod side;
+mod sites;
 mod stats;
 mod timed;
 mod workdir;
@@ -38,7 +40,7 @@ enum Command {
     /// Name the rows, their goals, and what each side does
     List,
     /// Measure
-    Run(RunOptions),
+    Run(Box<RunOptions>),
 }
 
 /// How a run is done.
@@ -65,6 +67,18 @@ pub struct RunOptions {
     /// libstowaway.so to measure (default: beside this program, then target/release)
     #[arg(long)]
     shim: Option<PathBuf>,
+    /// zpoline's library, to take part in the rows about calls
+    #[arg(long, value_name = "LIBRARY")]
+    zpoline: Option<PathBuf>,
+    /// lazypoline's library
+    #[arg(long, value_name = "LIBRARY")]
+    lazypoline: Option<PathBuf>,
+    /// A library made with syscall_intercept that forwards everything
+    #[arg(long, value_name = "LIBRARY")]
+    syscall_intercept: Option<PathBuf>,
+    /// What those need in their environment (LIBZPHOOK=...); may be given more than once
+    #[arg(long, value_name = "NAME=VALUE")]
+    peer_env: Vec<String>,
     /// Where the work directory is made (default: the temporary directory, /var/tmp if that is in RAM)
     #[arg(long)]
     dir: Option<PathBuf>,

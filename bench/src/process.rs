@@ -65,6 +65,9 @@ impl ProgramRunner {
 
     /// Undo what the program did before. Not timed.
     fn reset(&self) -> Result<()> {
+        if matches!(self.row.kind, Kind::Program { forgets: true, .. }) && self.place.cache.exists() {
+            fs::remove_dir_all(&self.place.cache)?;
+        }
         if !self.row.writes() {
             return Ok(());
         }

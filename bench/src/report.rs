@@ -6,7 +6,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use crate::environment::Environment;
-use crate::rows::{Better, Goal, Row, ROWS};
+use crate::rows::{Better, Family, Goal, Row, ROWS};
 use crate::side::Side;
 use crate::stats::{median_of_pairs, Summary};
 
@@ -25,6 +25,7 @@ pub struct RowReport {
     pub id: &'static str,
     pub what: &'static str,
     pub unit: &'static str,
+    pub family: Family,
     pub better: Better,
     pub rounds: u32,
     pub sides: Vec<SideReport>,
@@ -114,6 +115,7 @@ impl RowReport {
             id: row.id,
             what: row.what,
             unit: row.unit,
+            family: row.family,
             better: row.better,
             rounds,
             sides,
@@ -153,7 +155,7 @@ impl RowReport {
             Goal::Ratio(limit) => {
                 let ratio = ours.and_then(|side| side.ratio_to_native);
                 (
-                    format!("at most {limit:.1} times native"),
+                    format!("at most {limit} times native"),
                     ratio.map(|r| format!("{r:.2}")),
                     ratio.map(|r| r <= limit),
                 )
@@ -161,12 +163,20 @@ impl RowReport {
             Goal::Over(limit) => {
                 let over = ours.and_then(|side| side.over_native);
                 let shown = over.map(|o| format!("{o:+.2} {}", self.unit));
-                (format!("at most {limit:.0} {} over native", self.unit), shown, over.map(|o| o <= limit))
+                (format!("at most {limit} {} over native", self.unit), shown, over.map(|o| o <= limit))
             }
             Goal::LessThan(other) => {
                 let ratio = ours.and_then(|side| self.ratio(side, other));
                 let shown = ratio.map(|r| format!("{r:.2} times {}", other.name()));
                 (format!("less than {}", other.name()), shown, ratio.map(|r| r < 1.0))
+            }
+            Goal::AtMost(limit) | Goal::AtLeast(limit) => {
+                let median = ours.and_then(|side| side.summary.as_ref()).map(|summary| summary.median);
+                let most = matches!(goal, Goal::AtMost(_));
+                let word = if most { "most" } else { "least" };
+                let met = median.map(|m| if most { m <= limit } else { m >= limit });
+                let shown = median.map(|m| format!("{} {}", number(m), self.unit));
+                (format!("at {word} {limit} {}", self.unit), shown, met)
             }
         };
         GoalReport { goal: text, measured, met }
@@ -193,7 +203,7 @@ pub fn list() -> String {
     for row in ROWS {
         let report = RowReport::new(row, row.rounds, Vec::new());
         let _ = writeln!(out, "{}: {} ({}, {})", row.id, row.what, row.unit, way(row.better));
-        for side in Side::ALL {
+        for side in row.sides().iter().copied() {
             let does =
                 row.excludes(side).map_or_else(|| side.does(row), |why| format!("no such side: {why}"));
             let _ = writeln!(out, "  {:9} {does}", side.name());
@@ -259,18 +269,17 @@ fn side_line(side: &SideReport) -> String {
 /// For the README.
 pub fn markdown(report: &Report) -> String {
     let mut out = heading(report);
-    out.push_str("\n| | unit | native | loop mount | stowaway | fuse2fs | stowaway / native | stowaway / loop | goal |\n");
-    out.push_str("|---|---|---:|---:|---:|---:|---:|---:|---|\n");
-    for row in &report.rows {
-        let _ = write!(out, "| {} | {} |", row.what, row.unit);
-        for side in Side::ALL {
-            let _ = write!(out, " {} |", row.side(side).map_or("-".into(), cell));
+    for (family, sides) in [(Family::Image, &Side::IMAGE[..]), (Family::Calls, &Side::CALLS)] {
+        let rows: Vec<&RowReport> = report.rows.iter().filter(|row| row.family == family).collect();
+        // A side that nobody has here is named below, not in a column of its own.
+        let ran = |side: &Side| {
+            let here = rows.iter().filter_map(|row| row.side(*side));
+            !side.is_peer() || here.into_iter().any(|side| side.outcome == Outcome::Ran)
+        };
+        let sides: Vec<Side> = sides.iter().copied().filter(ran).collect();
+        if !rows.is_empty() {
+            table(&mut out, &rows, &sides, family);
         }
-        let ours = row.side(Side::Stowaway);
-        let ratio = |r: Option<f64>| r.map_or("-".into(), |r| format!("{r:.2}"));
-        let (native, on_loop) = (ours.and_then(|s| s.ratio_to_native), ours.and_then(|s| s.ratio_to_loop));
-        let goals: Vec<String> = row.goals.iter().map(GoalReport::line).collect();
-        let _ = writeln!(out, " {} | {} | {} |", ratio(native), ratio(on_loop), goals.join("; "));
     }
     out.push_str("\nMedians. A ratio is the median of the rounds' ratios of cost: below 1 is better.\n");
     for row in &report.rows {
@@ -290,6 +299,29 @@ pub fn markdown(report: &Report) -> String {
         }
     }
     out
+}
+
+fn table(out: &mut String, rows: &[&RowReport], sides: &[Side], family: Family) {
+    let names: Vec<&str> = sides.iter().map(|side| side.name()).collect();
+    let on_loop = family == Family::Image;
+    let ratios = if on_loop { " stowaway / native | stowaway / loop |" } else { " stowaway / native |" };
+    let _ = writeln!(out, "\n| | unit | {} |{ratios} goal |", names.join(" | "));
+    let columns = sides.len() + if on_loop { 2 } else { 1 };
+    let _ = writeln!(out, "|---|---|{}---|", "---:|".repeat(columns));
+    for row in rows {
+        let _ = write!(out, "| {} | {} |", row.what, row.unit);
+        for side in sides {
+            let _ = write!(out, " {} |", row.side(*side).map_or("-".into(), cell));
+        }
+        let ours = row.side(Side::Stowaway);
+        let ratio = |r: Option<f64>| r.map_or("-".into(), |r| format!("{r:.2}"));
+        let _ = write!(out, " {} |", ratio(ours.and_then(|side| side.ratio_to_native)));
+        if on_loop {
+            let _ = write!(out, " {} |", ratio(ours.and_then(|side| side.ratio_to_loop)));
+        }
+        let goals: Vec<String> = row.goals.iter().map(GoalReport::line).collect();
+        let _ = writeln!(out, " {} |", goals.join("; "));
+    }
 }
 
 fn cell(side: &SideReport) -> String {

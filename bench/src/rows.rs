@@ -35,6 +35,16 @@ pub enum Expect {
     TreeCount,
 }
 
+/// What a row is about, and so which sides it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Family {
+    /// A directory, and the ways in which a program comes to it.
+    Image,
+    /// System calls that go to the host, and what catching them costs.
+    Calls,
+}
+
 /// What an in-process row repeats. The names are the worker's words.
 #[derive(Debug, Clone, Copy)]
 pub enum Op {
@@ -45,6 +55,12 @@ pub enum Op {
     Fstat,
     /// One pass over the big file in blocks of so many bytes.
     ReadPass(usize),
+    /// A call that does nothing, from a site in the worker's own code.
+    NullSite,
+    /// A read of cached pages, from such a site.
+    PreadSite,
+    /// A read of a descriptor that is not there for the program, from such a site.
+    RefusedSite,
 }
 
 /// What a pass over the big file finds in memory.
@@ -62,11 +78,16 @@ pub enum Cache {
 #[derive(Debug, Clone, Copy)]
 pub enum Kind {
     /// The life of one program, in ms. `{dir}` and `{archive}` stand in its arguments.
-    Program { argv: &'static [&'static str], expect: Expect, uses_mount: bool, writes: bool },
+    /// `forgets`: what the library keeps in the user's cache directory is not there.
+    Program { argv: &'static [&'static str], expect: Expect, uses_mount: bool, writes: bool, forgets: bool },
     /// A loop inside one process that lives through the whole row.
     Loop { op: Op, cache: Cache },
     /// The high-water mark of the resident set of a program that uses the directory, in MiB.
     Memory,
+    /// The first execution of each of many call sites, in a new process each time, in ns.
+    FirstHits,
+    /// How many of the sites of the C library and its loader can be rewritten, in percent.
+    Sites,
 }
 
 /// What the project asks of the stowaway side.
@@ -78,6 +99,10 @@ pub enum Goal {
     Over(f64),
     /// Less than this side.
     LessThan(Side),
+    /// At most so much, in the row's unit.
+    AtMost(f64),
+    /// At least so much, in the row's unit.
+    AtLeast(f64),
 }
 
 /// One row.
@@ -85,6 +110,7 @@ pub enum Goal {
 pub struct Row {
     pub id: &'static str,
     pub what: &'static str,
+    pub family: Family,
     pub unit: &'static str,
     pub better: Better,
     pub template: Template,
@@ -99,12 +125,20 @@ impl Row {
         (self.template == Template::Big).then_some("512M")
     }
 
+    /// The sides that the row could have, in the order of the report.
+    pub fn sides(&self) -> &'static [Side] {
+        match self.family {
+            Family::Image => &Side::IMAGE,
+            Family::Calls => &Side::CALLS,
+        }
+    }
+
     /// Whether the side's directory is changed, so that no other row may use it.
     pub fn writes(&self) -> bool {
         match self.kind {
             Kind::Program { writes, .. } => writes,
             Kind::Loop { op, .. } => matches!(op, Op::Pwrite4k),
-            Kind::Memory => false,
+            Kind::Memory | Kind::FirstHits | Kind::Sites => false,
         }
     }
 
@@ -116,6 +150,12 @@ impl Row {
             }
             (Kind::Loop { cache: Cache::ImageWarm, .. }, Side::Native) => {
                 Some("there is no image below a host directory")
+            }
+            (Kind::Loop { op: Op::RefusedSite, .. }, side) if side.is_peer() => {
+                Some("it refuses nothing: that would be a forwarded call")
+            }
+            (Kind::Sites, side) if side != Side::Stowaway => {
+                Some("what can be rewritten is a matter of ours")
             }
             _ => None,
         }
@@ -129,20 +169,40 @@ const fn program(
     argv: &'static [&'static str],
     expect: Expect,
 ) -> Row {
-    let kind = Kind::Program { argv, expect, uses_mount: true, writes: false };
-    Row { id, what, unit: "ms", better: Better::Lower, template, kind, goals: &[], rounds: 25 }
+    let kind = Kind::Program { argv, expect, uses_mount: true, writes: false, forgets: false };
+    let (family, better) = (Family::Image, Better::Lower);
+    Row { id, what, family, unit: "ms", better, template, kind, goals: &[], rounds: 25 }
 }
 
 const fn calls(id: &'static str, what: &'static str, op: Op) -> Row {
     let kind = Kind::Loop { op, cache: Cache::Warm };
     let (unit, better) = ("ns", Better::Lower);
-    Row { id, what, unit, better, template: Template::Small, kind, goals: &[], rounds: 11 }
+    let (family, template) = (Family::Image, Template::Small);
+    Row { id, what, family, unit, better, template, kind, goals: &[], rounds: 11 }
 }
 
 const fn passes(id: &'static str, what: &'static str, block: usize, cache: Cache) -> Row {
     let kind = Kind::Loop { op: Op::ReadPass(block), cache };
     let (unit, better) = ("MB/s", Better::Higher);
-    Row { id, what, unit, better, template: Template::Big, kind, goals: &[], rounds: 7 }
+    let (family, template) = (Family::Image, Template::Big);
+    Row { id, what, family, unit, better, template, kind, goals: &[], rounds: 7 }
+}
+
+const fn sites(id: &'static str, what: &'static str, op: Op, goals: &'static [Goal]) -> Row {
+    Row { family: Family::Calls, goals, rounds: 21, ..calls(id, what, op) }
+}
+
+/// A program that the host serves alone, while a mount is configured.
+const fn on_the_host(
+    id: &'static str,
+    what: &'static str,
+    argv: &'static [&'static str],
+    goals: &'static [Goal],
+) -> Row {
+    let kind =
+        Kind::Program { argv, expect: Expect::Nothing, uses_mount: false, writes: false, forgets: false };
+    let row = program(id, what, Template::Small, argv, Expect::Nothing);
+    Row { family: Family::Calls, kind, goals, ..row }
 }
 
 /// All of them, in the order of the report; rows that can share a prepared image stand together.
@@ -153,6 +213,7 @@ pub const ROWS: &[Row] = &[
             expect: Expect::Nothing,
             uses_mount: false,
             writes: false,
+            forgets: false,
         },
         goals: &[Goal::Over(2.0)],
         rounds: 51,
@@ -231,6 +292,7 @@ pub const ROWS: &[Row] = &[
             expect: Expect::Nothing,
             uses_mount: true,
             writes: true,
+            forgets: false,
         },
         rounds: 7,
         ..program(
@@ -239,6 +301,64 @@ pub const ROWS: &[Row] = &[
             Template::Small,
             &[],
             Expect::Nothing,
+        )
+    },
+    sites("call-null", "getppid, forwarded", Op::NullSite, &[Goal::Ratio(1.12)]),
+    sites(
+        "call-pread-4k",
+        "4 KiB pread of a host file, cached, forwarded",
+        Op::PreadSite,
+        &[Goal::Ratio(1.04)],
+    ),
+    sites(
+        "call-refused",
+        "read answered by the descriptor's class alone",
+        Op::RefusedSite,
+        &[Goal::AtMost(10.0)],
+    ),
+    Row {
+        kind: Kind::FirstHits,
+        ..sites("call-first", "first call from a site, mean of 2,048", Op::NullSite, &[Goal::Ratio(12.0)])
+    },
+    Row {
+        unit: "%",
+        better: Better::Higher,
+        kind: Kind::Sites,
+        rounds: 1,
+        ..sites(
+            "call-sites",
+            "sites of libc and ld.so that are rewritten",
+            Op::NullSite,
+            &[Goal::AtLeast(100.0)],
+        )
+    },
+    Row {
+        kind: Kind::Program {
+            argv: &["/bin/true"],
+            expect: Expect::Nothing,
+            uses_mount: false,
+            writes: false,
+            forgets: true,
+        },
+        rounds: 101,
+        ..on_the_host(
+            "start-preload-cold",
+            "/bin/true, a mount configured, nothing in the cache of sites",
+            &["/bin/true"],
+            &[Goal::Over(0.3)],
+        )
+    },
+    Row {
+        rounds: 101,
+        ..on_the_host("start-preload", "/bin/true, a mount configured", &["/bin/true"], &[Goal::Over(0.15)])
+    },
+    Row {
+        rounds: 15,
+        ..on_the_host(
+            "dd-bs1",
+            "dd bs=1 count=200000 on host files",
+            &["/bin/dd", "if=/dev/zero", "of=/dev/null", "bs=1", "count=200000", "status=none"],
+            &[Goal::Ratio(1.05)],
         )
     },
 ];
@@ -263,7 +383,7 @@ mod tests {
     #[test]
     fn patterns_select() {
         assert_eq!(matching(&[]).len(), ROWS.len());
-        assert_eq!(matching(&["pread".into(), "fstat".into()]).len(), 2);
+        assert_eq!(matching(&["pwrite".into(), "fstat".into()]).len(), 2);
         assert!(matching(&["nonesuch".into()]).is_empty());
     }
 }

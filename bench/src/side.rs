@@ -13,9 +13,9 @@ use anyhow::{bail, Context, Result};
 use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::rows::{Kind, Row};
+use crate::rows::{Family, Kind, Row};
 use crate::workdir::detach;
-use crate::{interrupt, timed};
+use crate::{interrupt, timed, worker};
 
 /// One way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum, Serialize)]
@@ -29,11 +29,30 @@ pub enum Side {
     Stowaway,
     /// The image through FUSE.
     Fuse2fs,
+    /// No image: zpoline catches the calls and forwards them.
+    Zpoline,
+    /// The same with lazypoline.
+    Lazypoline,
+    /// The same with syscall_intercept.
+    SyscallIntercept,
+}
+
+/// What a side needs that is not a command.
+#[derive(Debug, Default, Clone)]
+pub struct Libraries {
+    /// libstowaway.so
+    pub shim: Option<PathBuf>,
+    /// Other catchers of calls, where somebody has them.
+    pub peers: Vec<(Side, PathBuf)>,
+    /// What they want in the environment.
+    pub peer_environment: Vec<(OsString, OsString)>,
 }
 
 impl Side {
     /// In the order of the report.
-    pub const ALL: [Side; 4] = [Side::Native, Side::Loop, Side::Stowaway, Side::Fuse2fs];
+    pub const IMAGE: [Side; 4] = [Side::Native, Side::Loop, Side::Stowaway, Side::Fuse2fs];
+    pub const CALLS: [Side; 5] =
+        [Side::Native, Side::Stowaway, Side::Zpoline, Side::Lazypoline, Side::SyscallIntercept];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -41,11 +60,19 @@ impl Side {
             Side::Loop => "loop",
             Side::Stowaway => "stowaway",
             Side::Fuse2fs => "fuse2fs",
+            Side::Zpoline => "zpoline",
+            Side::Lazypoline => "lazypoline",
+            Side::SyscallIntercept => "syscall_intercept",
         }
     }
 
     pub fn has_image(self) -> bool {
-        self != Side::Native
+        matches!(self, Side::Loop | Side::Stowaway | Side::Fuse2fs)
+    }
+
+    /// Another catcher of calls.
+    pub fn is_peer(self) -> bool {
+        matches!(self, Side::Zpoline | Side::Lazypoline | Side::SyscallIntercept)
     }
 
     /// Whether the host has to mount something before a program can use the side.
@@ -62,7 +89,16 @@ impl Side {
                 Side::Fuse2fs => "the program's resident set and the daemon's".into(),
                 _ => "the program's resident set".into(),
             },
+            Kind::FirstHits => "a process that has not run the sites yet".into(),
+            Kind::Sites => "stowaway doctor".into(),
         };
+        if row.family == Family::Calls {
+            return match self {
+                Side::Native => work,
+                Side::Stowaway => format!("{work} with the library preloaded and a mount configured"),
+                _ => format!("{work} with {} preloaded", self.name()),
+            };
+        }
         let timed = matches!(row.kind, Kind::Program { uses_mount: true, .. });
         match (self, timed) {
             (Side::Native, _) => format!("{work} on a host directory"),
@@ -72,28 +108,41 @@ impl Side {
             (Side::Fuse2fs, true) => format!("fuse2fs; {work}; umount, until its daemon has ended"),
             (Side::Loop, false) => format!("{work} on a loop mount that stands"),
             (Side::Fuse2fs, false) => format!("{work} on a fuse2fs mount that stands"),
+            (Side::Zpoline | Side::Lazypoline | Side::SyscallIntercept, _) => {
+                "nothing: it serves no image".into()
+            }
         }
     }
 
     /// Why this machine cannot run the side, if so.
-    pub fn missing(self, shim: Option<&Path>) -> Option<String> {
+    pub fn missing(self, libraries: &Libraries) -> Option<String> {
         let tools: &[&str] = match self {
             Side::Native => return None,
+            peer if peer.is_peer() => &[],
             Side::Loop => &["mkfs.ext4", "mount", "umount"],
             Side::Stowaway => &["mkfs.ext4", "e2fsck"],
-            Side::Fuse2fs => &["mkfs.ext4", "fuse2fs", "umount"],
+            _ => &["mkfs.ext4", "fuse2fs", "umount"],
         };
         if let Some(tool) = tools.iter().find(|tool| !timed::is_installed(tool)) {
             return Some(format!("{tool} is not installed"));
         }
         match self {
-            Side::Stowaway if shim.is_none() => {
+            peer if peer.is_peer() && libraries.peer(peer).is_none() => {
+                Some(format!("name its library with --{}", self.name().replace('_', "-")))
+            }
+            Side::Stowaway if libraries.shim.is_none() => {
                 Some("libstowaway.so is not built (or name it with --shim)".into())
             }
             Side::Loop => cannot_open("/dev/loop-control"),
             Side::Fuse2fs => cannot_open("/dev/fuse"),
             _ => None,
         }
+    }
+}
+
+impl Libraries {
+    fn peer(&self, side: Side) -> Option<&Path> {
+        self.peers.iter().find(|(other, _)| *other == side).map(|(_, path)| path.as_path())
     }
 }
 
@@ -108,7 +157,9 @@ pub struct Place {
     /// As the program names it. On the stowaway side it does not exist on the host.
     pub dir: PathBuf,
     pub image: Option<PathBuf>,
-    environment: Vec<(&'static str, OsString)>,
+    /// The user's cache directory.
+    pub cache: PathBuf,
+    environment: Vec<(OsString, OsString)>,
     complaints: PathBuf,
 }
 
@@ -120,22 +171,31 @@ impl Place {
         work: &Path,
         native: &Path,
         image: Option<PathBuf>,
-        shim: Option<&Path>,
+        libraries: &Libraries,
     ) -> Result<Place> {
         let mount_point = work.join(format!("mnt-{}", side.name()));
         if side.mounts_on_host() {
             fs::create_dir_all(&mount_point)?;
         }
         let mut environment = Vec::new();
-        if let (Side::Stowaway, Some(shim), Some(image)) = (side, shim, &image) {
-            environment.push(("LD_PRELOAD", shim.into()));
-            environment.push(("STOWAWAY_MOUNT", mount_setting(image, &mount_point)));
+        if let Some(peer) = libraries.peer(side) {
+            environment.push(("LD_PRELOAD".into(), peer.into()));
+            environment.extend(libraries.peer_environment.iter().cloned());
+        }
+        let mut set = |name: &str, value: OsString| environment.push((name.into(), value));
+        if let (Side::Stowaway, Some(shim), Some(image)) = (side, &libraries.shim, &image) {
+            set("LD_PRELOAD", shim.into());
+            set("STOWAWAY_MOUNT", mount_setting(image, &mount_point));
+            set(worker::TOUCH, mount_point.clone().into());
             if let Some(size) = row.kernel_ram() {
-                environment.push(("STOWAWAY_MEM", size.into()));
+                set("STOWAWAY_MEM", size.into());
             }
         }
-        let dir = if side == Side::Native { native.to_path_buf() } else { mount_point };
-        Ok(Place { side, dir, image, environment, complaints: work.join(format!("stderr-{}", side.name())) })
+        let on_host = side == Side::Native || row.family == Family::Calls;
+        let dir = if on_host { native.to_path_buf() } else { mount_point };
+        let (cache, complaints) = (work.join("cache"), work.join(format!("stderr-{}", side.name())));
+        environment.push(("XDG_CACHE_HOME".into(), cache.clone().into()));
+        Ok(Place { side, dir, image, cache, environment, complaints })
     }
 
     /// A program of this side: same small environment everywhere, stderr kept for the report.
@@ -168,7 +228,7 @@ impl Place {
         let mut command = match self.side {
             Side::Loop => self.host_command("mount")?,
             Side::Fuse2fs => self.host_command("fuse2fs")?,
-            Side::Native | Side::Stowaway => bail!("{} mounts nothing on the host", self.side.name()),
+            _ => bail!("{} mounts nothing on the host", self.side.name()),
         };
         if self.side == Side::Loop {
             command.args(["-o", "loop"]);

@@ -4,7 +4,8 @@
 //!   `run N` (repeat N times; answers the nanoseconds), `calibrate MS` (answers an N),
 //!   `forget` (drop the file's cached pages), `length` (answers the file's),
 //!   `rss` (answers the high-water mark of the resident set in KiB).
-//! It makes the calls through libc's names, where a preloaded library finds them.
+//! It makes the calls through libc's names, where a preloaded library finds them; those of the rows about sites stand
+//! in its own code.
 
 use std::ffi::{CStr, CString, OsString};
 use std::io::{BufRead, Write};
@@ -14,8 +15,11 @@ use std::time::Instant;
 
 use anyhow::{bail, Context, Result};
 
+use crate::code;
 use crate::environment::kib;
 
+/// Names a directory in the image to a worker that works on the host.
+pub const TOUCH: &str = "STOWAWAY_BENCH_TOUCH";
 /// First argument of a worker process.
 pub const VERB: &str = "worker";
 
@@ -44,6 +48,11 @@ enum Task {
     Pass(usize),
     /// List and read once: what the memory row calls use.
     Use,
+    /// Calls from sites of our own (`code.rs`).
+    NullSite,
+    PreadSite,
+    RefusedSite,
+    FirstSites,
 }
 
 impl Task {
@@ -57,6 +66,10 @@ impl Task {
                 "stat" => Task::Stat,
                 "fstat" => Task::Fstat,
                 "use" => Task::Use,
+                "null-site" => Task::NullSite,
+                "pread-site" => Task::PreadSite,
+                "refused-site" => Task::RefusedSite,
+                "first-sites" => Task::FirstSites,
                 _ => bail!("{word}: no such task"),
             },
         })
@@ -109,6 +122,7 @@ fn failed(call: &str, returned: isize) -> anyhow::Error {
 
 impl Bench {
     fn open(task: Task, dir: OsString) -> Result<Bench> {
+        code::touch();
         let file: &[u8] = if matches!(task, Task::Pass(_)) { b"/big" } else { b"/f1m" };
         let dir = dir.into_vec();
         let path = CString::new([&dir, file].concat())?;
@@ -124,6 +138,9 @@ impl Bench {
         // Warm: what the loop will find cached is cached now.
         if !matches!(task, Task::Pass(_)) {
             bench.pread_small(SMALL_BYTES as u64 / 4096)?;
+        }
+        if matches!(task, Task::RefusedSite) {
+            bench.fd = descriptor_out_of_reach();
         }
         Ok(bench)
     }
@@ -155,6 +172,10 @@ impl Bench {
             Task::Fstat => (0..times).try_for_each(|_| self.fstat().map(drop)),
             Task::Pass(_) => (0..times).try_for_each(|_| self.pass()),
             Task::Use => (0..times).try_for_each(|_| self.list_and_read()),
+            Task::NullSite => self.null_site(times),
+            Task::PreadSite => self.pread_site(times),
+            Task::RefusedSite => self.refused_site(times),
+            Task::FirstSites => code::first_calls(times),
         }
     }
 
@@ -249,6 +270,38 @@ impl Bench {
         Ok(self.length)
     }
 
+    fn null_site(&self, times: u64) -> Result<()> {
+        let expected = std::os::unix::process::parent_id() as isize;
+        for _ in 0..times {
+            let got = code::null();
+            if got != expected {
+                return Err(failed("getppid", got));
+            }
+        }
+        Ok(())
+    }
+
+    fn pread_site(&mut self, times: u64) -> Result<()> {
+        for i in 0..times as usize {
+            let offset = (i * 4096) & (SMALL_BYTES - 1);
+            let got = code::pread(self.fd, &mut self.buffer, offset);
+            if got != 4096 {
+                return Err(failed("pread", got));
+            }
+        }
+        Ok(())
+    }
+
+    fn refused_site(&mut self, times: u64) -> Result<()> {
+        for _ in 0..times {
+            let got = code::pread(self.fd, &mut self.buffer, 0);
+            if got != -(libc::EBADF as isize) {
+                return Err(failed("pread", got));
+            }
+        }
+        Ok(())
+    }
+
     fn list_and_read(&mut self) -> Result<()> {
         let path = CString::new([self.dir.as_bytes(), b"/d1000"].concat())?;
         let names = count_names(&path)?;
@@ -257,6 +310,24 @@ impl Bench {
         }
         self.pread_small(SMALL_BYTES as u64 / 4096)
     }
+}
+
+/// A number that is no descriptor for the program: one that the library keeps to itself, if there is one (its kernel
+/// has to run), so that the answer is the library's own; else one that is not open.
+fn descriptor_out_of_reach() -> libc::c_int {
+    const CLOSED: libc::c_int = 1 << 16;
+    let Some(path) = std::env::var_os(TOUCH).and_then(|path| CString::new(path.into_vec()).ok()) else {
+        return CLOSED;
+    };
+    // SAFETY: a C string; what it opens stays open, so that the kernel keeps the image.
+    unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_DIRECTORY) };
+    let Ok(listed) = std::fs::read_dir("/proc/self/fd") else { return CLOSED };
+    let numbers = listed.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    // SAFETY: takes two numbers.
+    let is_hidden = |fd: &libc::c_int| *fd > 2 && unsafe { libc::fcntl(*fd, libc::F_GETFD) } < 0;
+    // The listing's own is closed by the time it is asked for.
+    let hidden: Vec<libc::c_int> = numbers.collect::<Vec<_>>().into_iter().filter(is_hidden).collect();
+    hidden.into_iter().max().unwrap_or(CLOSED)
 }
 
 fn count_names(path: &CStr) -> Result<usize> {

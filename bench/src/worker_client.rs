@@ -158,5 +158,8 @@ fn task(op: Op) -> String {
         Op::Stat => "stat".into(),
         Op::Fstat => "fstat".into(),
         Op::ReadPass(block) => format!("pass:{block}"),
+        Op::NullSite => "null-site".into(),
+        Op::PreadSite => "pread-site".into(),
+        Op::RefusedSite => "refused-site".into(),
     }
 }

@@ -45,7 +45,7 @@ fn every_row_runs_natively() {
         let [side] = row["sides"].as_array().unwrap().as_slice() else { panic!("one side: {row}") };
         assert_eq!(side["side"], "native");
         if side["status"] == "not-run" {
-            assert_eq!(row["id"], "read-1m-first", "{row}");
+            assert!(row["id"] == "read-1m-first" || row["id"] == "call-sites", "{row}");
             continue;
         }
         assert_eq!(side["status"], "ran", "{row}");
