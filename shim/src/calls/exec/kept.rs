@@ -76,9 +76,19 @@ fn settings(found: &[(OsString, OsString)], config: &Config, cwd: Option<&Path>)
     kept
 }
 
-/// The file that this code was mapped from. Not the loader's name for it, which may be relative, and not from
-/// LD_PRELOAD, which may have changed.
+/// The file that this code was mapped from. Not from LD_PRELOAD, which may have changed.
 fn library() -> Option<CString> {
+    // SAFETY: plain data, filled by dladdr; the name is the dynamic loader's own and stays.
+    let named = unsafe {
+        let mut found: libc::Dl_info = core::mem::zeroed();
+        let known =
+            libc::dladdr(library as *const libc::c_void, &mut found) != 0 && !found.dli_fname.is_null();
+        known.then(|| CStr::from_ptr(found.dli_fname))
+    };
+    if let Some(path) = named.filter(|path| path.to_bytes().starts_with(b"/")) {
+        return Some(path.into());
+    }
+    // A relative name: the host knows the whole one (and takes longer to say so).
     let maps = procfs::read_all(c"/proc/self/maps")?;
     let here = library as *const () as usize;
     maps.split(|&byte| byte == b'\n').find_map(|line| mapped_file(line, here))
