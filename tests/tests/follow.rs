@@ -112,7 +112,7 @@ everyone! {
         assert_eq!(outcome.out().matches("STOWAWAY_MOUNT=").count(), 1);
     }
 
-    fn a_relative_image_is_meant_from_the_first_directory() {
+    fn relative_names_are_meant_from_the_first_directory() {
         let mounted = Mounted::new(Kind::Basic);
         let file = format!("{}/hello.txt", mounted.dir());
         let mount = mounted.fixture.mount(mounted.options);
@@ -123,6 +123,14 @@ everyone! {
         let mut run = Run::new(["sh", "-c", script, &file]).env("LD_PRELOAD", &mounted.artifacts.library);
         run = run.env("STOWAWAY_MOUNT", format!("{name}:{path}"));
         run.cwd = image.parent().map(Into::into);
+        let outcome = run.output();
+        let got = (outcome.status.as_str(), outcome.out(), outcome.err());
+        assert_eq!(got, ("exit 0", HELLO.repeat(2), String::new()));
+        // The library's own name likewise.
+        let library = &mounted.artifacts.library;
+        let name = format!("./{}", library.file_name().expect("a name").to_string_lossy());
+        let mut run = Run::new(["sh", "-c", script, &file]).env("LD_PRELOAD", name).env("STOWAWAY_MOUNT", &mount);
+        run.cwd = library.parent().map(Into::into);
         let outcome = run.output();
         let got = (outcome.status.as_str(), outcome.out(), outcome.err());
         assert_eq!(got, ("exit 0", HELLO.repeat(2), String::new()));

@@ -330,6 +330,7 @@ mod tests {
         Kept {
             library: c"/x/libstowaway.so".into(),
             id: None,
+            named: None,
             settings: vec![
                 setting("STOWAWAY_MOUNT=/h/a:/m", "STOWAWAY_MOUNT=a:/m"),
                 setting("STOWAWAY_MEM=32M", "STOWAWAY_MEM=32M"),

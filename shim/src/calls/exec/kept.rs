@@ -21,6 +21,8 @@ pub struct Kept {
     pub library: CString,
     /// Device and inode of it: LD_PRELOAD may name it otherwise.
     pub id: Option<(u64, u64)>,
+    /// How LD_PRELOAD named it when this process was started: a relative path means nothing elsewhere.
+    pub named: Option<CString>,
     /// The settings.
     pub settings: Vec<Setting>,
 }
@@ -47,7 +49,11 @@ pub fn get() -> Option<&'static Kept> {
 pub fn remember(found: &[(OsString, OsString)], config: &Config, cwd: Option<&Path>) {
     let library = library().unwrap_or_default();
     let id = file_id(&library);
-    let _ = KEPT.set(Kept { library, id, settings: settings(found, config, cwd) });
+    let mut kept = Kept { library, id, named: None, settings: settings(found, config, cwd) };
+    let preload = std::env::var_os("LD_PRELOAD").unwrap_or_default();
+    let entries = preload.as_bytes().split(|byte| matches!(byte, b' ' | b':'));
+    kept.named = entries.filter_map(|entry| CString::new(entry).ok()).find(|entry| kept.is_library(entry));
+    let _ = KEPT.set(kept);
 }
 
 fn settings(found: &[(OsString, OsString)], config: &Config, cwd: Option<&Path>) -> Vec<Setting> {
@@ -119,7 +125,7 @@ impl Kept {
     /// Whether an entry of LD_PRELOAD is the library.
     pub fn is_library(&self, entry: &CStr) -> bool {
         let (entry_bytes, own) = (entry.to_bytes(), self.library.to_bytes());
-        if entry_bytes == own {
+        if entry_bytes == own || self.named.as_deref() == Some(entry) {
             return true;
         }
         if entry_bytes.contains(&b'/') {
@@ -169,5 +175,7 @@ mod tests {
         let own = Kept { library: c"/x/libstowaway.so".into(), ..Kept::default() };
         assert!(own.is_library(c"/x/libstowaway.so") && own.is_library(c"libstowaway.so"));
         assert!(!own.is_library(c"/y/libstowaway.so") && !own.is_library(c"libm.so.6"));
+        let own = Kept { named: Some(c"./a.so".into()), ..own };
+        assert!(own.is_library(c"./a.so") && !own.is_library(c"a.so"));
     }
 }
