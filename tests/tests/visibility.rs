@@ -6,6 +6,7 @@ use stowaway_tests::everyone;
 use stowaway_tests::fixture::Kind;
 use stowaway_tests::mounted::{our_lines, Mounted};
 use stowaway_tests::process::{Outcome, Run};
+use stowaway_tests::user;
 
 /// As in programs/watched.c.
 const PARENTS: u64 = 1000;
@@ -130,6 +131,45 @@ fn is_whole(line: &str) {
     );
 }
 
+/// The calls of a list, but for those that depend on what else is in the memory.
+fn names<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<String> {
+    const OTHER: [&str; 7] = ["brk", "mmap", "munmap", "mremap", "madvise", "mprotect", "getrandom"];
+    let name = |line: &str| {
+        let call = line.split_once('(')?.0;
+        let name = call.rsplit(' ').next()?;
+        // Of twins in the host's table libc's names and libc itself do not take the same.
+        let name = match name {
+            "open" => "openat",
+            "stat" | "lstat" | "fstat" => "newfstatat",
+            name => name,
+        };
+        (!OTHER.contains(&name)).then(|| name.to_string())
+    };
+    lines.filter_map(name).collect()
+}
+
+/// What strace sees of a program from our constructor on, we see.
+#[track_caller]
+fn misses_nothing(mounted: &Mounted, words: &[&str]) {
+    let base = mounted.fixture.base.path();
+    let (theirs, ours) = (base.join("strace.log"), base.join("ours.log"));
+    let _ = std::fs::remove_file(&ours);
+    let strace = ["strace", "-o", &theirs.display().to_string()];
+    let native = Run::new([&strace[..], words].concat()).output();
+    let run = mounted.preload(Run::new(words.iter().copied())).env("STOWAWAY_TRACE", &ours).output();
+    assert_eq!((native.status, native.stdout), (run.status, run.stdout), "{words:?}");
+    let read = |path: &PathBuf| std::fs::read_to_string(path).expect("a list of calls");
+    let (theirs, ours) = (read(&theirs), read(&ours));
+    // What is no call begins with + or -; a call cut in two has its end elsewhere.
+    let theirs = names(theirs.lines().filter(|line| !line.starts_with(['+', '-', '<'])));
+    // Children are not strace's matter here.
+    let pid = ours.split_once("] ").expect("a line").0;
+    let ours = names(ours.lines().filter(|line| line.starts_with(pid)));
+    assert!(ours.len() > 3, "{words:?}: {ours:?}");
+    let from = theirs.len().saturating_sub(ours.len());
+    assert_eq!(ours, theirs[from..], "{words:?}");
+}
+
 #[track_caller]
 fn refused(outcome: &Outcome, status: &str, words: &[&str]) {
     let lines = our_lines(outcome);
@@ -240,6 +280,18 @@ everyone! {
         let tables = tables(&counted.join("\n"));
         tables.iter().for_each(Table::adds_up);
         assert!(tables.iter().any(|table| table.head.contains("(echo)")), "{err}");
+    }
+
+    fn strace_sees_no_more() {
+        let mounted = Mounted::new(Kind::Empty);
+        if !Run::new(["sh", "-c", "command -v strace"]).output().status.ends_with(" 0") {
+            return user::note("strace_sees_no_more: there is no strace");
+        }
+        misses_nothing(&mounted, &["cat", "/etc/passwd"]);
+        misses_nothing(&mounted, &["ls", "-l", "/etc"]);
+        misses_nothing(&mounted, &["find", "/etc/apt"]);
+        misses_nothing(&mounted, &["dd", "if=/dev/zero", "of=/dev/null", "bs=1", "count=3000", "status=none"]);
+        misses_nothing(&mounted, &["perl", "-e", "print scalar(stat('/etc/passwd')), `true`"]);
     }
 
     fn wrong_values() {
