@@ -2,12 +2,14 @@
 //! A set of addresses that is read without locks: from signal handlers, and at every call that comes by signal.
 
 use core::ops::Range;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// See the top of the file. `SLOTS` is a power of two, and never more than half of them should be taken.
 pub struct Addresses<const SLOTS: usize> {
     slots: [AtomicUsize; SLOTS],
-    any: AtomicBool,
+    /// No address was ever put in outside these.
+    lowest: AtomicUsize,
+    highest: AtomicUsize,
 }
 
 impl<const SLOTS: usize> Addresses<SLOTS> {
@@ -16,7 +18,11 @@ impl<const SLOTS: usize> Addresses<SLOTS> {
 
     /// Empty.
     pub const fn new() -> Self {
-        Addresses { slots: [const { AtomicUsize::new(Self::FREE) }; SLOTS], any: AtomicBool::new(false) }
+        Addresses {
+            slots: [const { AtomicUsize::new(Self::FREE) }; SLOTS],
+            lowest: AtomicUsize::new(usize::MAX),
+            highest: AtomicUsize::new(0),
+        }
     }
 
     fn probe(address: usize) -> impl Iterator<Item = usize> {
@@ -39,13 +45,15 @@ impl<const SLOTS: usize> Addresses<SLOTS> {
         let vacant = |slot: &usize| self.slots[*slot].load(Ordering::Relaxed) <= Self::REMOVED;
         let Some(slot) = Self::probe(address).find(vacant) else { return false };
         self.slots[slot].store(address, Ordering::Release);
-        self.any.store(true, Ordering::Release);
+        self.lowest.fetch_min(address, Ordering::Relaxed);
+        self.highest.fetch_max(address, Ordering::Relaxed);
         true
     }
 
     /// Takes out those in `range`. Called by one thread at a time.
     pub fn remove(&self, range: Range<u64>) {
-        if !self.any.load(Ordering::Acquire) {
+        let (lowest, highest) = (self.lowest.load(Ordering::Relaxed), self.highest.load(Ordering::Relaxed));
+        if highest as u64 <= range.start.saturating_sub(1) || range.end <= lowest as u64 {
             return;
         }
         for slot in &self.slots {

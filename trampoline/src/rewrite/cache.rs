@@ -13,7 +13,7 @@ use crate::rewrite::maps::{self, AT_FDCWD};
 use crate::rewrite::tactic::{Shape, Tactic, WINDOW_MAX};
 
 /// Changes with the format, and with what [`crate::rewrite::tactic`] decides.
-const MAGIC: &[u8; 8] = b"STOWSI\0\x01";
+const MAGIC: &[u8; 8] = b"STOWSI\0\x02";
 /// Bytes around a site that are kept: its window, with the `syscall`.
 pub const SPAN_MAX: usize = 24;
 const _: () = assert!(WINDOW_MAX <= SPAN_MAX);
@@ -124,7 +124,7 @@ fn format(build_id: &[u8], bias: u64, sites: &[Known]) -> Vec<u8> {
     text.extend(build_id);
     for Known { tactic, bytes } in sites {
         text.extend(tactic.start.wrapping_sub(bias).to_le_bytes());
-        text.extend([tactic.before_len() as u8, tactic.len, tactic.shape as u8, 0]);
+        text.extend([tactic.before_len() as u8, tactic.len, tactic.shape as u8, u8::from(tactic.plain)]);
         text.extend(tactic.inner.to_le_bytes());
         text.extend(bytes);
     }
@@ -148,33 +148,46 @@ fn parse(text: &[u8], build_id: &[u8], bias: u64) -> Option<Vec<Known>> {
 
 fn parse_record(record: &[u8], bias: u64) -> Option<Known> {
     let start = u64::from_le_bytes(record.get(..8)?.try_into().ok()?).wrapping_add(bias);
-    let [before, len, shape, _] = *record.get(8..12)? else { return None };
+    let [before, len, shape, plain @ (0 | 1)] = *record.get(8..12)? else { return None };
     let shape =
         [Shape::Single, Shape::Before, Shape::Through, Shape::Behind].into_iter().nth(shape.into())?;
     let inner = u32::from_le_bytes(record.get(12..16)?.try_into().ok()?);
-    let tactic = Tactic { shape, start, len, syscall: start.checked_add(before.into())?, inner };
+    let tactic =
+        Tactic { shape, start, len, syscall: start.checked_add(before.into())?, inner, plain: plain == 1 };
     let fits = tactic.span_len() <= SPAN_MAX && usize::from(len) <= WINDOW_MAX && len >= 5;
     fits.then_some(Known { tactic, bytes: record.get(16..)?.try_into().ok()? })
 }
 
-/// CRC-32 as in IEEE 802.3, zip and png.
-fn crc32(bytes: &[u8]) -> u32 {
-    const TABLE: [u32; 256] = {
-        let mut table = [0; 256];
-        let mut index = 0;
-        while index < 256 {
-            let mut value = index as u32;
-            let mut bit = 0;
-            while bit < 8 {
-                value = (value >> 1) ^ (0xedb8_8320 * (value & 1));
-                bit += 1;
-            }
-            table[index] = value;
-            index += 1;
+/// For [`crc32`]: what a byte adds, followed by as many zeroes as the table's index.
+const CRC_TABLES: [[u32; 256]; 8] = {
+    let mut tables = [[0; 256]; 8];
+    let mut index = 0;
+    while index < 256 * 8 {
+        let (zeroes, byte) = (index / 256, index % 256);
+        let mut value = if zeroes == 0 { byte as u32 } else { tables[zeroes - 1][byte] };
+        let mut bit = 0;
+        while bit < 8 {
+            value = (value >> 1) ^ (0xedb8_8320 * (value & 1));
+            bit += 1;
         }
-        table
+        tables[zeroes][byte] = value;
+        index += 1;
+    }
+    tables
+};
+
+/// CRC-32 as in IEEE 802.3, zip and png; eight bytes at a time.
+fn crc32(bytes: &[u8]) -> u32 {
+    let words = bytes.chunks_exact(8);
+    let rest = words.remainder();
+    let byte = |sum: u32, &byte: &u8| (sum >> 8) ^ CRC_TABLES[0][usize::from(sum as u8 ^ byte)];
+    let word = |sum: u32, word: &[u8]| {
+        let word = word.try_into().map_or(0, u64::from_le_bytes);
+        let mixed = (word ^ u64::from(sum)).to_le_bytes();
+        let parts = mixed.iter().zip(CRC_TABLES.iter().rev());
+        parts.fold(0, |sum, (&byte, table)| sum ^ table[usize::from(byte)])
     };
-    !bytes.iter().fold(!0, |sum, &byte| (sum >> 8) ^ TABLE[((sum ^ u32::from(byte)) & 0xff) as usize])
+    !rest.iter().fold(words.fold(!0, word), byte)
 }
 
 #[cfg(test)]
@@ -187,8 +200,14 @@ mod tests {
         let known = |index: u64| {
             let (start, shape) =
                 (0x7f00_0000 + index * 100, if index % 2 == 0 { Shape::Single } else { Shape::Before });
-            let tactic =
-                Tactic { shape, start, len: 7, syscall: start + 7, inner: (index % 2 * 0x20) as u32 };
+            let tactic = Tactic {
+                shape,
+                start,
+                len: 7,
+                syscall: start + 7,
+                inner: (index % 2 * 0x20) as u32,
+                plain: index % 3 == 0,
+            };
             Known { tactic, bytes: [index as u8; SPAN_MAX] }
         };
         (0..100).map(known).collect()
@@ -197,6 +216,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read_elsewhere() {
         assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+        assert_eq!(crc32(b"The quick brown fox jumps over the lazy dog"), 0x414f_a339);
         let text = format(ID, 0x7000_0000, &sites());
         assert_eq!(parse(&text, ID, 0x7000_0000), Some(sites()));
         let moved = parse(&text, ID, 0x1000).expect("the same sites");

@@ -31,6 +31,8 @@ pub struct Step {
     pub len: u8,
     /// What it is to a window that wants to move it.
     pub role: Role,
+    /// Whether its bytes do the same wherever they stand.
+    pub plain: bool,
 }
 
 impl Step {
@@ -157,15 +159,18 @@ impl Function {
         if role == Role::Indirect {
             self.note_indirect(instruction);
         }
+        let mut plain = true;
         if instruction.op_count() > 0 && instruction.op0_kind() == OpKind::NearBranch64 {
+            plain = false;
             self.targets.push(instruction.near_branch_target());
         }
         if instruction.is_ip_rel_memory_operand() {
+            plain = false;
             // An address taken may be jumped to; data in code is not to be moved either.
             self.targets.push(instruction.ip_rel_memory_address());
             self.taken.push(instruction.ip_rel_memory_address());
         }
-        self.steps.push(Step { address: instruction.ip(), len: instruction.len() as u8, role });
+        self.steps.push(Step { address: instruction.ip(), len: instruction.len() as u8, role, plain });
     }
 
     /// `add reg, reg`: what compilers put between a table and the jump through it.

@@ -17,9 +17,7 @@
 //! Every stub fills one slot, aligned to its length, so that what unwinds finds `after` from any address in it. The
 //! entry's address is in the first slot of the region that the stubs are in.
 
-use iced_x86::{
-    BlockEncoder, BlockEncoderOptions, Decoder, DecoderOptions, Instruction, InstructionBlock, OpKind,
-};
+use iced_x86::{ConditionCode, Decoder, DecoderOptions, Instruction, OpKind, Register};
 
 use crate::rewrite::tactic::{Tactic, JMP_LEN};
 
@@ -55,14 +53,14 @@ pub struct Stub {
 pub fn stub(tactic: &Tactic, window: &[u8], at: u64, entry_word: u64) -> Option<Stub> {
     let mut out = Assembler { at, code: Vec::with_capacity(SLOT), jumps: Vec::new() };
     let behind_at = window.len().checked_sub(tactic.behind_len())?;
-    out.moved(window.get(..tactic.before_len())?, tactic.start)?;
+    out.moved(window.get(..tactic.before_len())?, tactic.start, tactic.plain)?;
     out.code.extend(OVER_RED_ZONE);
     out.relative(&PUSH, at + AFTER as u64)?;
     let push_end = out.code.len() as u8;
     out.relative(&CALL, entry_word)?;
     out.code.push(POP_RCX);
     out.code.extend(BACK_OVER_RED_ZONE);
-    out.moved(&window[behind_at..], tactic.after())?;
+    out.moved(&window[behind_at..], tactic.after(), tactic.plain)?;
     out.relative(&[JMP], tactic.end().max(tactic.after()))?;
     let mut slot = [0xcc; SLOT];
     slot.get_mut(..PUSH_END)?.get_mut(..out.code.len())?.copy_from_slice(&out.code);
@@ -101,32 +99,52 @@ impl Assembler {
     }
 
     /// The instructions `bytes` from `from`, so that they do here what they did there.
-    fn moved(&mut self, bytes: &[u8], from: u64) -> Option<()> {
+    fn moved(&mut self, bytes: &[u8], from: u64, plain: bool) -> Option<()> {
+        if plain {
+            self.code.extend(bytes);
+            return Some(());
+        }
         let mut decoder = Decoder::with_ip(64, bytes, from, DecoderOptions::NONE);
         while decoder.can_decode() {
             let start = decoder.position();
             let instruction = decoder.decode();
+            let bytes = &bytes[start..decoder.position()];
             if instruction.is_invalid() {
                 return None;
             }
-            let jumps = instruction.op_count() > 0 && instruction.op0_kind() == OpKind::NearBranch64;
-            if jumps {
-                self.jumps.push(instruction.near_branch_target());
-            }
-            if jumps || instruction.is_ip_rel_memory_operand() {
-                self.encode(&instruction)?;
+            if instruction.op_count() > 0 && instruction.op0_kind() == OpKind::NearBranch64 {
+                self.jump(&instruction)?;
+            } else if instruction.is_ip_rel_memory_operand() {
+                let at = decoder.get_constant_offsets(&instruction).displacement_offset();
+                self.rip_relative(bytes, at, &instruction)?;
             } else {
-                self.code.extend(&bytes[start..decoder.position()]);
+                self.code.extend(bytes);
             }
         }
         Some(())
     }
 
-    fn encode(&mut self, instruction: &Instruction) -> Option<()> {
-        let instructions = [*instruction];
-        let block = InstructionBlock::new(&instructions, self.here());
-        let encoded = BlockEncoder::encode(64, block, BlockEncoderOptions::NONE).ok()?;
-        self.code.extend(encoded.code_buffer);
+    /// A jump there becomes a jump here, of the long form.
+    fn jump(&mut self, jump: &Instruction) -> Option<()> {
+        let to = jump.near_branch_target();
+        self.jumps.push(to);
+        match jump.condition_code() {
+            ConditionCode::None if jump.is_jmp_short_or_near() => self.relative(&[JMP], to),
+            ConditionCode::None => None,
+            // In the order of the instruction set's condition codes, from 1.
+            condition => self.relative(&[0x0f, 0x80 + (condition as u8 - 1)], to),
+        }
+    }
+
+    /// `bytes`, with the distance at offset `at` made one from here.
+    fn rip_relative(&mut self, bytes: &[u8], at: usize, instruction: &Instruction) -> Option<()> {
+        if instruction.memory_base() != Register::RIP {
+            return None;
+        }
+        let distance = distance(self.here() + bytes.len() as u64, instruction.ip_rel_memory_address())?;
+        let here = self.code.len();
+        self.code.extend(bytes);
+        self.code.get_mut(here + at..here + at + 4)?.copy_from_slice(&distance.to_le_bytes());
         Some(())
     }
 }

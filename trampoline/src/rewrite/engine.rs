@@ -155,34 +155,45 @@ impl Engine {
 
     /// The mapping of `address`, if it is code that may be rewritten.
     fn code_at(&mut self, address: u64) -> Option<Mapping> {
-        let find = |maps: &[Mapping]| {
-            let code = maps.iter().find(|mapping| mapping.range.contains(&address))?;
-            let own = maps.iter().find(|mapping| mapping.range.contains(&(self.settings.entry as u64)))?;
-            (code.is_rewritable() && code.file != own.file).then(|| code.clone())
-        };
-        if let Some(code) = find(&self.maps).filter(|_| !self.stale) {
+        if let Some(code) = self.known_code_at(address).filter(|_| !self.stale) {
             return Some(code);
         }
-        let maps = maps::read();
-        let found = find(&maps);
-        self.maps = maps;
+        self.maps = maps::read();
         self.stale = false;
-        found
+        self.known_code_at(address)
+    }
+
+    fn known_code_at(&self, address: u64) -> Option<Mapping> {
+        let mapping = |address: u64| self.maps.iter().find(|mapping| mapping.range.contains(&address));
+        let (code, own) = (mapping(address)?, mapping(self.settings.entry as u64)?);
+        (code.is_rewritable() && code.file != own.file).then(|| code.clone())
     }
 
     fn decide(&mut self, code: &Mapping, syscall: u64, rax: u64) -> Result<Tactic, Why> {
+        // With a cache, the first process that meets a module searches all of it, and all others nothing.
+        if let Some(tactic) = self.settings.cache.is_some().then(|| self.listed(code, syscall)).flatten() {
+            return Ok(tactic);
+        }
         match self.decide_in_memory(code, syscall) {
             Err(Why::Tactic(Refusal::NoFunction)) => {}
             decided => return decided,
         }
         // Static programs have no index of their functions in memory; their file may name them.
-        if let Some(known) = self.list(code).iter().find(|known| known.tactic.syscall == syscall) {
-            return Ok(known.tactic);
+        if let Some(tactic) = self.listed(code, syscall) {
+            return Ok(tactic);
         }
         let start = code.range.start.max(syscall.saturating_sub(16));
         // SAFETY: within a mapping found readable and constant.
         let before = unsafe { module::bytes(&(start..syscall)) };
         tactic::from_evidence(before, syscall, rax).map_err(Why::Tactic)
+    }
+
+    /// What the list of the module says, if the code is as the list has it.
+    fn listed(&mut self, code: &Mapping, syscall: u64) -> Option<Tactic> {
+        let known = *self.list(code).iter().find(|known| known.tactic.syscall == syscall)?;
+        let landed_in = |inside: Range<u64>| self.moved_jumps.iter().any(|jump| inside.contains(jump));
+        let safe = !known.tactic.inside().is_some_and(landed_in) && is_as_known(code, &known);
+        safe.then_some(known.tactic)
     }
 
     fn decide_in_memory(&self, code: &Mapping, syscall: u64) -> Result<Tactic, Why> {
@@ -297,7 +308,10 @@ impl Engine {
             return Ok(found);
         }
         let entry = self.settings.entry as u64;
-        let region = Region::make(&maps::read(), address, entry, memory).ok_or(Why::OutOfReach)?;
+        let known = Region::make(&self.maps, address, entry, memory);
+        // Where what we knew to be free is not any more.
+        let region = known.or_else(|| Region::make(&maps::read(), address, entry, memory));
+        let region = region.ok_or(Why::OutOfReach)?;
         let next = region.next().ok_or(Why::OutOfReach)?;
         let table = gdb::describe(&region.range);
         if let Some(register) = self.settings.register_frame {
@@ -319,7 +333,7 @@ impl Engine {
         let codes: Vec<u64> = self.maps.iter().filter(within).map(|mapping| mapping.range.start).collect();
         let memory = Memory::open(!self.threads);
         for start in codes {
-            if let Some(code) = self.code_at(start) {
+            if let Some(code) = self.known_code_at(start) {
                 self.complete_code(&memory, &code, which, from);
             }
         }
@@ -347,26 +361,13 @@ impl Engine {
             if self.rewritten.contains_key(&tactic.syscall) || tactic.inside().is_some_and(landed_in) {
                 continue;
             }
-            if let Err(why) = self.apply_known(memory, code, &known, manner) {
+            let unknown = Err(Why::Tactic(Refusal::NotAnInstruction));
+            let applied =
+                if is_as_known(code, &known) { self.apply(memory, code, tactic, manner) } else { unknown };
+            if let Err(why) = applied {
                 self.leave(tactic.syscall, why);
             }
         }
-    }
-
-    /// The same as [`Engine::apply`], for a decision about bytes that were read elsewhere.
-    fn apply_known(
-        &mut self,
-        memory: &Memory,
-        code: &Mapping,
-        known: &Known,
-        manner: Manner,
-    ) -> Result<(), Why> {
-        let span = known.tactic.start..known.tactic.start + known.span().len() as u64;
-        // SAFETY: within a mapping found readable; who writes to it is us.
-        if span.end > code.range.end || unsafe { module::bytes(&span) } != known.span() {
-            return Err(Why::Tactic(Refusal::NotAnInstruction));
-        }
-        self.apply(memory, code, &known.tactic, manner)
     }
 
     pub fn before_first_thread(&mut self, syscall: u64) {
@@ -419,6 +420,14 @@ impl Engine {
     pub fn counts(&self) -> Counts {
         Counts { traps: write::traps_met(), ..self.counts }
     }
+}
+
+/// Whether the bytes in memory are those that the decision was based on.
+fn is_as_known(code: &Mapping, known: &Known) -> bool {
+    let span = known.tactic.start..known.tactic.start + known.span().len() as u64;
+    let within = code.range.start <= span.start && span.end <= code.range.end;
+    // SAFETY: within a mapping found readable; who writes to it is us.
+    within && unsafe { module::bytes(&span) } == known.span()
 }
 
 fn known(view: &View, sites: &[Site]) -> Vec<Known> {
