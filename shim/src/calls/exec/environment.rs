@@ -66,42 +66,13 @@ impl Environment {
         let cwd = way == Way::Follow && current_directory(&mut buffers.path);
         let fds = way == Way::Follow && inherit::describe(&mut buffers.place, FDS, &mut buffers.link);
         let seen = Seen::look(given)?;
-        let more = kept.settings.len() + 4;
-        let words = (seen.count + more) * WORD;
+        // LD_PRELOAD, the two of above, the end.
+        let words = (seen.count + kept.settings.len() + 4) * WORD;
         let text = PRELOAD.len() + kept.library.as_bytes().len() + seen.preload_length + 2;
         made.map(words + text)?;
-        let mut out = Out { at: made.address };
         let preload = seen.write_preload(kept, way, made.address + words)?;
-        let mut present = 0u64;
-        let mut placed = false;
-        for i in 0..seen.count {
-            let entry: usize = user::read(given + i * WORD)?;
-            match Entry::of(entry, kept)? {
-                Entry::Preload if placed || preload == 0 => {}
-                Entry::Preload => {
-                    placed = true;
-                    out.put(preload)?;
-                }
-                Entry::Ours if way == Way::Alone => {}
-                Entry::Setting(_) if way == Way::Alone => {}
-                Entry::HandedOn if way != Way::NoPreload => {}
-                Entry::Setting(at) if way == Way::Follow => {
-                    out.put(kept.settings[at].replacement(entry)?)?;
-                    present |= 1 << at;
-                }
-                _ => out.put(entry)?,
-            }
-        }
-        if way == Way::Follow {
-            if !placed && preload != 0 {
-                out.put(preload)?;
-            }
-            for (at, setting) in kept.settings.iter().enumerate() {
-                if present & (1 << at) == 0 {
-                    out.put(setting.text.as_ptr() as usize)?;
-                }
-            }
-        }
+        let mut out = Out { at: made.address };
+        seen.fill(given, &mut out, way, kept, preload)?;
         for text in [cwd.then_some(&buffers.path), fds.then_some(&buffers.place)].into_iter().flatten() {
             out.put(text.as_ptr() as usize)?;
         }
@@ -242,6 +213,44 @@ impl Seen {
             seen.preload_length = length(seen.preload)?;
         }
         Ok(seen)
+    }
+
+    /// Puts what of the given environment stays, and what is added to it. `preload`: the new LD_PRELOAD, or 0.
+    fn fill(
+        &self,
+        given: usize,
+        out: &mut Out,
+        way: Way,
+        kept: &'static Kept,
+        preload: usize,
+    ) -> Result<(), Ret> {
+        let mut present = 0u64;
+        let mut placed = preload == 0;
+        for i in 0..self.count {
+            let entry: usize = user::read(given + i * WORD)?;
+            match Entry::of(entry, kept)? {
+                Entry::Preload if placed => {}
+                Entry::Preload => {
+                    placed = true;
+                    out.put(preload)?;
+                }
+                Entry::Ours | Entry::Setting(_) if way == Way::Alone => {}
+                Entry::HandedOn if way != Way::NoPreload => {}
+                Entry::Setting(at) if way == Way::Follow => {
+                    out.put(kept.settings[at].replacement(entry)?)?;
+                    present |= 1 << at;
+                }
+                _ => out.put(entry)?,
+            }
+        }
+        if way != Way::Follow {
+            return Ok(());
+        }
+        if !placed {
+            out.put(preload)?;
+        }
+        let missing = kept.settings.iter().enumerate().filter(|(at, _)| present & (1 << at) == 0);
+        missing.map(|(_, setting)| setting.text.as_ptr() as usize).try_for_each(|text| out.put(text))
     }
 
     /// The address of the new LD_PRELOAD, written at `room`; 0: none.
