@@ -30,7 +30,7 @@ use core::sync::atomic::{compiler_fence, AtomicBool, AtomicU8, Ordering};
 
 use libc::pthread_t;
 use trampoline::gate::{stop_if_waiting, STOPPED};
-use trampoline::{frame, After, Frame};
+use trampoline::{entry, After, Frame};
 
 use crate::dispatch::dispatch;
 use crate::errno::EINTR;
@@ -39,20 +39,6 @@ use crate::{life, signal, thread, user, world};
 
 /// glibc's SIGCANCEL (nptl, `internal-signals.h`).
 pub const SIGNAL: c_int = 32;
-
-// Like the pointer in thread.rs: in static TLS, so that it is read in any context, and found from another
-// thread at a fixed distance from its thread pointer.
-global_asm!(
-    ".pushsection .tbss,\"awT\",@nobits",
-    ".p2align 3",
-    ".hidden stowaway_cancel_state",
-    ".globl stowaway_cancel_state",
-    ".type stowaway_cancel_state,@object",
-    ".size stowaway_cancel_state,8",
-    "stowaway_cancel_state:",
-    ".zero 8",
-    ".popsection",
-);
 
 /// A thread's state: bytes, so that handlers save and restore it as one word. Written by its own thread only.
 #[repr(C, align(8))]
@@ -83,18 +69,9 @@ extern "C-unwind" {
 
 #[inline]
 fn state() -> &'static State {
-    let address: *const State;
-    // SAFETY: reads the thread pointer and the GOT entry of our own TLS symbol; a State is valid as zeroes,
-    // and the reference does not leave its thread.
-    unsafe {
-        asm!(
-            "mov {a}, qword ptr fs:[0]",
-            "add {a}, qword ptr [rip + stowaway_cancel_state@GOTTPOFF]",
-            a = out(reg) address,
-            options(pure, readonly, nostack, preserves_flags)
-        );
-        &*address
-    }
+    // SAFETY: the second of the thread's own words; a State is valid as zeroes, and the reference does not leave
+    // its thread.
+    unsafe { &*thread::words().cast::<State>().add(1) }
 }
 
 fn is_on(byte: &AtomicU8) -> bool {
@@ -257,9 +234,8 @@ pub unsafe extern "C-unwind" fn on_call(frame: &mut Frame) -> Option<After> {
 fn stopped(me: &State, frame: &mut Frame, r: Ret) -> Option<After> {
     me.stop.store(0, Ordering::Relaxed);
     if r == STOPPED {
-        // As the host restarts a call: the `syscall` instruction (two bytes) runs again.
-        frame.rip -= 2;
-        frame.rax = frame.nr;
+        // As the host restarts a call.
+        frame.again = 1;
     }
     if take(&me.put_off) {
         Some(run_libc_handler)
@@ -320,12 +296,12 @@ extern "C" {
 
 /// Whether a thread at `ip`, in no call, is in code of ours that must not be unwound: on its way to or from one.
 fn is_ours(ip: usize) -> bool {
-    if frame::is_before_handler(ip) {
+    if entry::is_before_handler(ip) {
         return true;
     }
     let library = &raw const __ehdr_start as usize..&raw const etext as usize;
     let hooks = &raw const __start_unwindable as usize..&raw const __stop_unwindable as usize;
-    library.contains(&ip) && !frame::contains(ip) && !hooks.contains(&ip)
+    library.contains(&ip) && !entry::contains(ip) && !hooks.contains(&ip)
 }
 
 /// In a signal handler, with `stop` set: ends what the interrupted thread waits for.
@@ -372,10 +348,18 @@ pub fn resume(before: u64, uc: &mut libc::ucontext_t) {
 }
 
 /// A new thread or process, cloned in the middle of a call that it does not return from.
-pub extern "C" fn child_started() {
+pub extern "C" fn child_started(is_thread: bool) {
     // SAFETY: the thread's own word.
     unsafe { *state().word() = 0 };
-    life::child_started();
+    if !is_thread {
+        life::after_fork();
+    }
+}
+
+/// libc installs its handler before the first request: from then on requests are put off. (A program without our
+/// hooks does not come through [`pthread_cancel`] below.)
+pub fn handler_installed() {
+    IN_USE.store(true, Ordering::SeqCst);
 }
 
 /// A siginfo that one thread makes for another (include/uapi/asm-generic/siginfo.h, `_rt`).

@@ -43,6 +43,11 @@ pub fn class(fd: usize) -> u8 {
     }
 }
 
+/// The classes of all numbers below [`LIMIT`].
+pub fn classes() -> &'static [AtomicU8] {
+    &CLASS
+}
+
 /// Sets the class of an open number below [`LIMIT`].
 pub fn set(fd: usize, class: u8) {
     let Some(slot) = CLASS.get(fd) else { return };

@@ -5,7 +5,6 @@
 use core::ffi::c_int;
 use core::sync::atomic::Ordering;
 
-use trampoline::frame::CHILD_WORDS;
 use trampoline::Frame;
 
 use crate::errno::{EFAULT, EINVAL};
@@ -43,6 +42,9 @@ pub fn exit_thread(nr: usize, args: &Args) -> Ret {
     // From here on no handler of the application may run: its state is gone.
     host::set_sigmask(!0);
     thread::discard();
+    if trampoline::is_installed() {
+        trampoline::thread::exit(args[0]);
+    }
     host::forward(nr, args)
 }
 
@@ -158,13 +160,11 @@ pub fn clone(args: &Args, frame: Option<&Frame>) -> Ret {
     if args[0] & CLONE_THREAD == 0 {
         rest_for_spawn();
     }
-    if stack == 0 {
-        return host::forward(libc::SYS_clone as usize, &args);
-    }
-    let Some(frame) = frame else { return EINVAL };
-    args[1] = stack - CHILD_WORDS * 8;
+    // A thread on its maker's stack is nothing that anybody does.
+    let (Some(frame), true) = (frame, stack != 0) else { return EINVAL };
+    let is_thread = args[0] & CLONE_THREAD != 0;
     // SAFETY: the application hands `stack` to its child; nothing else uses it.
-    unsafe { frame.clone_onto(libc::SYS_clone, &args, stack) }
+    unsafe { frame.clone_onto(libc::SYS_clone, &args, stack, is_thread) }
 }
 
 /// `struct clone_args` (include/uapi/linux/sched.h), up to its current size.
@@ -192,18 +192,17 @@ pub fn clone3(args: &Args, frame: Option<&Frame>) -> Ret {
     let mut own = *args;
     own[0] = words.as_ptr() as usize;
     let (stack, stack_size) = (words[5] as usize, words[6] as usize);
-    if stack == 0 {
+    if stack == 0 && flags & CLONE_THREAD == 0 {
         let r = host::forward(libc::SYS_clone3 as usize, &own);
-        if r == 0 && flags & CLONE_THREAD == 0 {
+        if r == 0 {
             after_fork();
         }
         return r;
     }
-    let (Some(frame), true) = (frame, stack_size >= CHILD_WORDS * 8) else { return EINVAL };
-    words[6] = (stack_size - CHILD_WORDS * 8) as u64;
-    own[0] = words.as_ptr() as usize;
+    let (Some(frame), true) = (frame, stack != 0) else { return EINVAL };
+    let is_thread = flags & CLONE_THREAD != 0;
     // SAFETY: as in `clone`.
-    unsafe { frame.clone_onto(libc::SYS_clone3, &own, stack + stack_size) }
+    unsafe { frame.clone_onto(libc::SYS_clone3, &own, stack + stack_size, is_thread) }
 }
 
 /// A process that shares memory without being a thread (posix_spawn, vfork) gets a copy instead: see `fork`.
@@ -212,18 +211,6 @@ fn private_memory(flags: usize) -> usize {
         flags & !CLONE_VM
     } else {
         flags
-    }
-}
-
-/// First thing in a child made on a new stack, thread or process: the trampoline calls it.
-pub extern "C" fn child_started() {
-    if let Some(thread) = thread::current() {
-        // A copy of the parent's memory: the page is another thread's. A real thread has fresh TLS.
-        if thread.tid != host::ids().1 {
-            after_fork();
-        }
-    } else if world::is_up() && !world::owns_process() {
-        after_fork();
     }
 }
 

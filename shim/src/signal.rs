@@ -177,9 +177,8 @@ fn put_host_action(sig: c_int, action: &KernelSigaction) -> Ret {
         real.handler = on_signal as *const () as usize;
         // RESETHAND is carried out by us: a noted signal must still find its handler.
         real.flags = (action.flags | libc::SA_SIGINFO as usize | SA_RESTORER) & !SA_RESETHAND;
-        if action.restorer == 0 {
-            real.restorer = restorer_address();
-        }
+        // Always ours, whose call is not dispatched.
+        real.restorer = restorer_address();
         if action.handler == libc::SIG_DFL {
             real.mask = 0;
             real.flags &= !(libc::SA_NODEFER as usize);
@@ -211,6 +210,9 @@ pub fn sigaction(args: &Args) -> Ret {
             return EINVAL;
         }
         slot.set(&action);
+        if sig == cancel::SIGNAL && !matches!(action.handler, libc::SIG_DFL | libc::SIG_IGN) {
+            cancel::handler_installed();
+        }
         if sig != libc::SIGSYS {
             let r = put_host_action(sig, &action);
             if r < 0 {
@@ -303,6 +305,9 @@ unsafe extern "C-unwind" fn on_signal(sig: c_int, info: *mut libc::siginfo_t, co
     // SAFETY: the kernel hands a valid siginfo.
     let from_fault = unsafe { (*info).si_code } > 0 && FAULTS & bit(sig) != 0;
     if from_fault {
+        if sig == libc::SIGSEGV && trampoline::sud::on_fault(uc) {
+            return;
+        }
         if let Some(next) = user::fixup(ip).or_else(|| world::running().and_then(|k| k.fault_fixup(ip))) {
             uc.uc_mcontext.gregs[libc::REG_RIP as usize] = next as i64;
             return;
@@ -366,6 +371,9 @@ unsafe fn act(sig: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
             thread.handlers_norestart.fetch_add(1, Ordering::Relaxed);
         }
     }
+    // SAFETY: the kernel hands a valid ucontext.
+    let sp = unsafe { (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs[libc::REG_RSP as usize] };
+    let floor = trampoline::is_installed().then(|| trampoline::thread::hold_floor(sp as usize));
     let before = cancel::suspend();
     // SAFETY: the address was given to sigaction as a handler; one that takes only the number ignores the
     // rest (System V ABI). The kernel's context is valid.
@@ -373,6 +381,11 @@ unsafe fn act(sig: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
         let handler: extern "C-unwind" fn(c_int, *mut libc::siginfo_t, *mut c_void) =
             core::mem::transmute(action.handler);
         handler(sig, info, context);
+        // Restored by the return, which is not dispatched.
+        *(&raw mut (*context.cast::<libc::ucontext_t>()).uc_sigmask).cast::<u64>() &= !NEVER_BLOCKED;
+        if let Some(floor) = floor {
+            trampoline::thread::release_floor(floor);
+        }
         cancel::resume(before, &mut *context.cast::<libc::ucontext_t>());
     }
 }

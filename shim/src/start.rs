@@ -6,10 +6,11 @@
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use stowaway_config::Level;
+use trampoline::Vectors;
 
 use crate::report::{say, Logger};
 use crate::settings::{self, settings};
-use crate::{cancel, cwd, host, life, program, signal, visibility};
+use crate::{cancel, cwd, dispatch, host, life, program, signal, visibility};
 
 /// Runs before main, after libc's own constructors (ld.so orders by dependency).
 #[used]
@@ -61,8 +62,12 @@ extern "C" fn construct() {
     });
     signal::install();
     cwd::hand_over();
-    match trampoline::install(cancel::on_call, signal::foreign_sigsys, cancel::child_started) {
-        Ok(()) => SEES_EXIT.store(true, Ordering::Relaxed),
+    let child = cancel::child_started;
+    match trampoline::install(cancel::on_call, signal::foreign_sigsys, child, Vectors::Sse) {
+        Ok(()) => {
+            SEES_EXIT.store(true, Ordering::Relaxed);
+            dispatch::shorten();
+        }
         Err(why) => say!(
             "Syscall User Dispatch is not available here (errno {}): only calls through libc's names are \
              caught; stdio, opendir and whatever else libc does inside itself will miss the mounts",

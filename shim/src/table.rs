@@ -244,6 +244,7 @@ rows! {
     rt_sigaction [Signal Ptr Ptr Size] Own(process::sigaction);
     rt_sigprocmask [How Ptr Ptr Size] Own(process::sigprocmask), "SIGSYS, SIGSEGV, SIGBUS are never blocked";
     rt_sigsuspend [Ptr Size] Own(process::sigsuspend);
+    arch_prctl [Int Ptr] Own(process::arch_prctl), "the GS base is ours: EPERM";
     umask [Mode] Own(process::both);
     setuid [Int] Own(process::both);
     setgid [Int] Own(process::both);
@@ -266,7 +267,8 @@ rows! {
     cachestat [Fd Ptr Ptr Flags] HostFdOnly(0);
 }
 
-const NUMBERS: usize = 512;
+/// Numbers from here on are the host's.
+pub const NUMBERS: usize = 512;
 
 /// Row of each number, for the dispatch.
 static BY_NUMBER: [Serve; NUMBERS] = {

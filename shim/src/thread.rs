@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What the shim keeps per thread: one pointer in static TLS, one page behind it.
+//! What the shim keeps per thread: two words, and a page behind the first.
 //!
-//! The pointer is read with two instructions in any context, signal handlers included: initial-exec TLS of
-//! our own, because `thread_local!` may allocate. A thread gets its page when it first needs the kernel.
+//! The words are read with two or three instructions in any context, signal handlers included: initial-exec TLS of
+//! our own, because `thread_local!` may allocate. A program that our own loader started has no TLS of ours
+//! (its FS base belongs to a C library that does not know us, or to none): there the words are the trampoline's,
+//! behind the GS base. A thread gets its page when it first needs the kernel.
 #![allow(unsafe_code)]
 
 use core::arch::{asm, global_asm};
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::host;
 use crate::visibility::Route;
@@ -17,9 +19,9 @@ global_asm!(
     ".hidden stowaway_thread",
     ".globl stowaway_thread",
     ".type stowaway_thread,@object",
-    ".size stowaway_thread,8",
+    ".size stowaway_thread,16",
     "stowaway_thread:",
-    ".zero 8",
+    ".zero 16",
     ".popsection",
 );
 
@@ -55,8 +57,21 @@ pub struct Thread {
 const PAGE: usize = 4096;
 const _: () = assert!(size_of::<Thread>() <= PAGE);
 
-fn slot() -> *mut *mut Thread {
-    let address: *mut *mut Thread;
+/// The program was started by our loader: FS is not ours to use.
+static FOREIGN_TLS: AtomicBool = AtomicBool::new(false);
+
+/// From here on FS belongs to somebody else. Called once, before there is a second thread.
+pub fn leave_tls() {
+    FOREIGN_TLS.store(true, Ordering::Relaxed);
+}
+
+/// The calling thread's two words: [`current`]'s pointer, and `cancel.rs`'s state.
+#[inline]
+pub fn words() -> *mut [usize; 2] {
+    if FOREIGN_TLS.load(Ordering::Relaxed) {
+        return trampoline::thread::user().cast();
+    }
+    let address: *mut [usize; 2];
     // SAFETY: reads the thread pointer and the GOT entry of our own TLS symbol.
     unsafe {
         asm!(
@@ -67,6 +82,11 @@ fn slot() -> *mut *mut Thread {
         );
     }
     address
+}
+
+#[inline]
+fn slot() -> *mut *mut Thread {
+    words().cast()
 }
 
 /// The calling thread's state, if it has one.

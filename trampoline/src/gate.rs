@@ -64,14 +64,7 @@ global_asm!(
     "mov rax, {stopped}",
     "ret",
     ".cfi_endproc",
-    // rt_sigreturn: rsp points at the ucontext (the restorer's address is popped). Never returns.
-    ".hidden stowaway_gate_sigreturn",
-    ".globl stowaway_gate_sigreturn",
-    "stowaway_gate_sigreturn:",
-    "mov eax, 15",
-    "syscall",
-    "ud2",
-    // The restorer of the handlers that we install: the same, under a name of its own for sa_restorer. These
+    // The restorer of the handlers that we install: rsp points at the ucontext. These
     // very bytes (a 64-bit mov) are how unwinders and debuggers know a signal frame (libgcc's
     // x86_64_fallback_frame_state).
     ".hidden stowaway_gate_restorer",
@@ -99,26 +92,34 @@ global_asm!(
     "pop rbx",
     "cdqe",
     "ret",
-    // isize clone_from(const Frame *frame /*rdi*/, const usize args[6] /*rsi*/, i64 nr /*rdx*/)
+    // The entry's way to the host: all registers are the caller's, on its stack; returns to its stub.
+    ".hidden stowaway_gate_forward",
+    ".globl stowaway_gate_forward",
+    ".type stowaway_gate_forward,@function",
+    "stowaway_gate_forward:",
+    ".cfi_startproc",
+    "syscall",
+    ".hidden stowaway_gate_forwarded",
+    ".globl stowaway_gate_forwarded",
+    "stowaway_gate_forwarded:",
+    "ret",
+    ".cfi_endproc",
+    // isize clone(i64 nr /*rdi*/, const usize args[6] /*rsi*/, Frame *child /*rdx*/, Block *block /*rcx*/)
     // clone or clone3 onto a new stack. The parent returns here, to Rust. The child goes on behind the
-    // application's own call site with the registers of `frame`; the top of its stack was prepared by
-    // frame.rs: [rdi][rsi][rflags][rip].
+    // application's call with the registers of `child`, which lies on a stack of ours that is its own: that of
+    // `block`, or, null, its copy of the parent's.
     ".hidden stowaway_gate_clone",
     ".globl stowaway_gate_clone",
+    ".type stowaway_gate_clone,@function",
     "stowaway_gate_clone:",
+    ".cfi_startproc",
     "push rbx",
-    "push rbp",
+    ".cfi_adjust_cfa_offset 8",
     "push r12",
-    "push r13",
-    "push r14",
-    "push r15",
-    "mov rax, rdx",
-    "mov r15, [rdi + {r15}]",
-    "mov r14, [rdi + {r14}]",
-    "mov r13, [rdi + {r13}]",
-    "mov r12, [rdi + {r12}]",
-    "mov rbp, [rdi + {rbp}]",
-    "mov rbx, [rdi + {rbx}]",
+    ".cfi_adjust_cfa_offset 8",
+    "mov rax, rdi",
+    "mov rbx, rdx",
+    "mov r12, rcx",
     "mov rdi, [rsi]",
     "mov rdx, [rsi + 16]",
     "mov r10, [rsi + 24]",
@@ -128,47 +129,47 @@ global_asm!(
     "syscall",
     "test rax, rax",
     "jz 2f",
-    "pop r15",
-    "pop r14",
-    "pop r13",
     "pop r12",
-    "pop rbp",
+    ".cfi_adjust_cfa_offset -8",
     "pop rbx",
+    ".cfi_adjust_cfa_offset -8",
     "ret",
+    // The child has no caller.
     "2:",
-    "push rdx",
-    "push r8",
-    "push r9",
-    "push r10",
-    "push rbx",
-    "mov rbx, rsp",
-    "and rsp, -16",
-    "call {child}",
+    ".cfi_undefined rip",
     "mov rsp, rbx",
-    "pop rbx",
-    "pop r10",
-    "pop r9",
-    "pop r8",
-    "pop rdx",
-    "pop rdi",
-    "pop rsi",
-    "mov r11, [rsp]",
-    "mov rcx, [rsp + 8]",
-    "mov eax, 0",
-    "popfq",
-    "ret",
+    "test r12, r12",
+    "jz 3f",
+    "mov eax, 158", // arch_prctl(ARCH_SET_GS, block)
+    "mov edi, 0x1001",
+    "mov rsi, r12",
+    "syscall",
+    "3:",
+    "mov rdi, r12",
+    "mov rsi, rbx",
+    "call {child}",
+    "mov rdi, rbx",
+    "jmp {resume}",
+    ".cfi_endproc",
+    // noreturn exit(usize base /*rdi*/, usize len /*rsi*/, usize status /*rdx*/): unmaps the stack that it was
+    // called on and ends the thread, with all signals blocked.
+    ".hidden stowaway_gate_exit",
+    ".globl stowaway_gate_exit",
+    "stowaway_gate_exit:",
+    "mov ebx, edx",
+    "mov eax, 11",
+    "syscall",
+    "mov edi, ebx",
+    "mov eax, 60",
+    "syscall",
+    "ud2",
     ".p2align 12",
     ".hidden stowaway_gate_end",
     ".globl stowaway_gate_end",
     "stowaway_gate_end:",
     ".popsection",
-    r15 = const core::mem::offset_of!(crate::Frame, r15),
-    r14 = const core::mem::offset_of!(crate::Frame, r14),
-    r13 = const core::mem::offset_of!(crate::Frame, r13),
-    r12 = const core::mem::offset_of!(crate::Frame, r12),
-    rbp = const core::mem::offset_of!(crate::Frame, rbp),
-    rbx = const core::mem::offset_of!(crate::Frame, rbx),
     child = sym crate::sud::thread_started,
+    resume = sym crate::entry::stowaway_resume,
     stopped = const STOPPED,
 );
 
@@ -178,10 +179,17 @@ extern "C" {
     static stowaway_gate_unless_stopped: u8;
     static stowaway_gate_start: u8;
     static stowaway_gate_end: u8;
-    static stowaway_gate_sigreturn: u8;
+    pub(crate) static stowaway_gate_forward: u8;
+    static stowaway_gate_forwarded: u8;
     static stowaway_gate_restorer: u8;
     pub(crate) fn stowaway_gate_int80(regs: *const u32) -> isize;
-    pub(crate) fn stowaway_gate_clone(frame: *const crate::Frame, args: *const usize, nr: i64) -> isize;
+    pub(crate) fn stowaway_gate_clone(
+        nr: i64,
+        args: *const usize,
+        child: *mut crate::Frame,
+        block: *mut crate::thread::Block,
+    ) -> isize;
+    pub(crate) fn stowaway_gate_exit(base: usize, len: usize, status: usize) -> !;
 }
 
 // A handler of the application may run on top of a host call and leave it by unwinding (pthread_exit, a C++
@@ -238,9 +246,9 @@ pub fn range() -> (usize, usize) {
     (start, end - start)
 }
 
-/// Address of the gate's rt_sigreturn, entered with rsp at the ucontext.
-pub fn sigreturn_address() -> usize {
-    &raw const stowaway_gate_sigreturn as usize
+/// Whether `ip` is in the forwarding of a call, with nothing of ours on the caller's stack but its stub's words.
+pub fn is_forward(ip: usize) -> bool {
+    (&raw const stowaway_gate_forward as usize..=&raw const stowaway_gate_forwarded as usize).contains(&ip)
 }
 
 /// Address for `sa_restorer` of handlers installed past libc.

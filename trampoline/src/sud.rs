@@ -8,8 +8,11 @@
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
-use crate::frame::{self, Frame};
+use crate::entry;
+use crate::frame::Frame;
 use crate::gate::{self, gate};
+use crate::thread::{self, Block};
+use crate::vectors::{self, Vectors};
 
 /// `prctl` numbers (include/uapi/linux/prctl.h).
 const PR_SET_SYSCALL_USER_DISPATCH: usize = 59;
@@ -17,7 +20,7 @@ const PR_SYS_DISPATCH_ON: usize = 1;
 /// `si_code` of a dispatched call (include/uapi/asm-generic/siginfo.h).
 const SYS_USER_DISPATCH: c_int = 2;
 const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
-const RFLAGS_TF_DF: i64 = 0x100 | 0x400;
+const RFLAGS_TF: i64 = 0x100;
 
 /// The selector is always BLOCK: the gate's address range is what lets our own calls through, so there
 /// is nothing per thread to switch and one byte serves all.
@@ -37,8 +40,8 @@ static CHILD: AtomicUsize = AtomicUsize::new(0);
 pub type Handler = unsafe extern "C-unwind" fn(&mut Frame) -> Option<After>;
 /// See [`Handler`].
 pub type After = unsafe extern "C-unwind" fn();
-/// Runs first in every thread or process cloned onto a new stack, armed, on that stack.
-pub type Child = extern "C" fn();
+/// Runs first in every thread (true) or process (false) cloned onto a new stack, armed, with all signals blocked.
+pub type Child = extern "C" fn(bool);
 /// Gets a SIGSYS that is not ours (seccomp, kill): signal, siginfo, ucontext.
 pub type Foreign = unsafe extern "C-unwind" fn(c_int, *mut libc::siginfo_t, *mut c_void);
 
@@ -57,19 +60,24 @@ pub struct KernelSigaction {
     pub mask: u64,
 }
 
-/// Installs `handler` for every dispatched call and arms the calling thread. `foreign` gets any other
+/// Installs `handler` for every call that is caught, and arms the calling thread. `foreign` gets any other
 /// SIGSYS. Threads made from now on have to call [`arm_thread`] (those cloned through
-/// [`Frame::clone_onto`] are armed before they run).
-pub fn install(handler: Handler, foreign: Foreign, child: Child) -> Result<(), Unsupported> {
-    frame::prepare();
+/// [`Frame::clone_onto`] are armed before they run). `vectors`: what the handler keeps its hands off.
+pub fn install(
+    handler: Handler,
+    foreign: Foreign,
+    child: Child,
+    vectors: Vectors,
+) -> Result<(), Unsupported> {
+    vectors::prepare(vectors);
     HANDLER.store(handler as *mut (), Ordering::Release);
     FOREIGN.store(foreign as usize, Ordering::Release);
     CHILD.store(child as usize, Ordering::Release);
     let action = KernelSigaction {
         handler: on_sigsys as *const () as usize,
-        // NODEFER: the redirected work may itself be interrupted by a handler of the application whose
-        // calls trap again.
-        flags: (libc::SA_SIGINFO | libc::SA_NODEFER | 0x0400_0000) as usize,
+        // NODEFER: the mask stays as it was for a SIGSYS that is handed on. ONSTACK: the frame is up to 11 KiB, and
+        // programs with small stacks (Go) have an alternate one.
+        flags: (libc::SA_SIGINFO | libc::SA_NODEFER | libc::SA_ONSTACK | 0x0400_0000) as usize,
         restorer: gate::restorer_address(),
         mask: LIBC_CANCEL,
     };
@@ -90,9 +98,10 @@ pub fn is_installed() -> bool {
     !HANDLER.load(Ordering::Acquire).is_null()
 }
 
-/// Arms the calling thread. The kernel disarms a child of fork or clone (kernel/fork.c), so it is
-/// called in each.
+/// Arms the calling thread, with a block if it has none. The kernel disarms a child of fork or clone
+/// (kernel/fork.c), so it is called in each.
 pub fn arm_thread() -> Result<(), Unsupported> {
+    thread::adopt().map_err(Unsupported)?;
     let (start, len) = gate::range();
     // SAFETY: prctl reads five integers.
     let r = unsafe {
@@ -107,15 +116,37 @@ pub fn arm_thread() -> Result<(), Unsupported> {
     Ok(())
 }
 
-/// First code of a thread cloned through the gate, on its own stack.
-pub(crate) extern "C" fn thread_started() {
+/// First code of a thread or process cloned through the gate, on its own stack of ours; the frame lies above.
+pub(crate) unsafe extern "C" fn thread_started(block: *mut Block, frame: *const Frame) {
     // It worked for the parent with the same arguments.
     let _ = arm_thread();
-    // SAFETY: install() stored a Child before any call was dispatched.
+    // SAFETY: install() stored a Child before any call was dispatched; the frame is `clone_onto`'s.
     unsafe {
         let child: Child = core::mem::transmute(CHILD.load(Ordering::Relaxed));
-        child();
+        child(!block.is_null());
+        set_signals((*frame).again as u64);
     }
+}
+
+/// Blocks all signals but faults of the calling thread; returns the mask before.
+pub(crate) fn block_signals() -> u64 {
+    let faults: u64 = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGSYS]
+        .iter()
+        .fold(0, |mask, sig| mask | 1 << (sig - 1));
+    swap_signals(!faults)
+}
+
+/// Sets the mask back.
+pub(crate) fn set_signals(mask: u64) {
+    swap_signals(mask);
+}
+
+fn swap_signals(mask: u64) -> u64 {
+    let mut old = 0u64;
+    let (new, old_at) = (&raw const mask as usize, &raw mut old as usize);
+    // SAFETY: two words of ours.
+    unsafe { gate(libc::SYS_rt_sigprocmask, &[libc::SIG_SETMASK as usize, new, old_at, 8, 0, 0]) };
+    old
 }
 
 /// Called by the entry's assembler with the saved registers.
@@ -126,6 +157,13 @@ pub(crate) unsafe extern "C-unwind" fn handle(frame: *mut Frame) -> Option<After
         let handler: Handler = core::mem::transmute(handler);
         handler(&mut *frame)
     }
+}
+
+/// A SIGSEGV: whether it was one of ours, and is dealt with. Async-signal-safe.
+pub fn on_fault(context: &libc::ucontext_t) -> bool {
+    let ip = context.uc_mcontext.gregs[libc::REG_RIP as usize] as usize;
+    // A thread made past us (its maker was not caught) came to a rewritten site.
+    entry::is_block_load(ip) && thread::adopt() == Ok(()) && arm_thread().is_ok()
 }
 
 /// The words of `siginfo_t` for SIGSYS (include/uapi/asm-generic/siginfo.h): call address, number, arch.
@@ -156,7 +194,6 @@ unsafe extern "C-unwind" fn on_sigsys(sig: c_int, info: *mut libc::siginfo_t, co
 /// `uc` is the context of a thread stopped right behind a dispatched call instruction.
 unsafe fn redirect(uc: &mut libc::ucontext_t, arch: u32) {
     let regs = &mut uc.uc_mcontext.gregs;
-    let rsp = regs[libc::REG_RSP as usize] as usize;
     let rip = regs[libc::REG_RIP as usize] as usize;
     if arch != AUDIT_ARCH_X86_64 {
         // int 0x80 from 64-bit code. All its registers are in use, so it cannot be redirected; it is
@@ -177,20 +214,7 @@ unsafe fn redirect(uc: &mut libc::ucontext_t, arch: u32) {
         regs[libc::REG_RAX as usize] = i64::from(r as u32);
         return;
     }
-    if regs[libc::REG_RAX as usize] == libc::SYS_rt_sigreturn {
-        // The frame to return through lies at rsp; SIGSYS must not come back blocked from it.
-        let mask = (rsp + SIGMASK_OFFSET) as *mut u64;
-        // SAFETY: rt_sigreturn is called with rsp at a ucontext.
-        unsafe { *mask &= !(1 << (libc::SIGSYS - 1)) };
-        regs[libc::REG_RIP as usize] = gate::sigreturn_address() as i64;
-        return;
-    }
-    let rflags = regs[libc::REG_EFL as usize];
     regs[libc::REG_RCX as usize] = rip as i64;
-    regs[libc::REG_R11 as usize] = rflags;
-    regs[libc::REG_EFL as usize] = rflags & !RFLAGS_TF_DF;
-    regs[libc::REG_RIP as usize] = frame::entry_address() as i64;
+    regs[libc::REG_EFL as usize] &= !RFLAGS_TF;
+    regs[libc::REG_RIP as usize] = entry::redirected_address() as i64;
 }
-
-/// Offset of `uc_sigmask` in the kernel's `struct ucontext`: flags, link, stack (24), mcontext (256).
-const SIGMASK_OFFSET: usize = 8 + 8 + 24 + 256;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use trampoline::gate::gate;
 use trampoline::sud::After;
-use trampoline::{arm_thread, Frame};
+use trampoline::{arm_thread, Frame, Vectors};
 
 static SEEN: AtomicUsize = AtomicUsize::new(0);
 /// A number no kernel has: answered by the handler alone.
@@ -41,10 +41,8 @@ unsafe extern "C-unwind" fn handler(frame: &mut Frame) -> Option<After> {
         return None;
     }
     if frame.nr == libc::SYS_clone as usize {
-        let mut with_room = args;
-        with_room[1] -= trampoline::frame::CHILD_WORDS * 8;
         // SAFETY: pthread_create hands over a fresh stack.
-        frame.rax = unsafe { frame.clone_onto(libc::SYS_clone, &with_room, args[1]) } as usize;
+        frame.rax = unsafe { frame.clone_onto(libc::SYS_clone, &args, args[1], true) } as usize;
         return None;
     }
     // SAFETY: the call is the caller's own.
@@ -56,12 +54,13 @@ unsafe extern "C-unwind" fn foreign(_: i32, _: *mut libc::siginfo_t, _: *mut std
     panic!("a SIGSYS that is not ours");
 }
 
-extern "C" fn child() {}
+extern "C" fn child(_: bool) {}
 
 /// Runs `test` on a thread that is armed while it runs.
 fn armed(test: fn()) {
     std::thread::spawn(move || {
-        trampoline::install(handler, foreign, child).expect("this kernel has no Syscall User Dispatch");
+        trampoline::install(handler, foreign, child, Vectors::All)
+            .expect("this kernel has no Syscall User Dispatch");
         test();
         disarm();
     })

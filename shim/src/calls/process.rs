@@ -5,9 +5,11 @@
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::calls::Call;
+use crate::errno::EPERM;
 use crate::host::{self, Ret};
+use crate::report::say;
 use crate::section::section;
-use crate::{life, signal, world};
+use crate::{life, signal, user, world};
 
 /// setuid(2) and its family, umask(2): the host decides, the kernel follows.
 pub fn both(c: &Call<'_>) -> Ret {
@@ -69,6 +71,20 @@ pub fn clone(c: &Call<'_>) -> Ret {
 /// clone3(2)
 pub fn clone3(c: &Call<'_>) -> Ret {
     life::clone3(&c.args, c.frame)
+}
+
+/// arch_prctl(2): the GS base tells the trampoline which thread it is.
+pub fn arch_prctl(c: &Call<'_>) -> Ret {
+    const ARCH_SET_GS: usize = 0x1001;
+    const ARCH_GET_GS: usize = 0x1004;
+    match c.args[0] {
+        ARCH_SET_GS => {
+            say!("arch_prctl(ARCH_SET_GS): the GS base is used here (EPERM)");
+            EPERM
+        }
+        ARCH_GET_GS => user::write(c.args[1], &0usize).map_or_else(|e| e, |()| 0),
+        _ => c.to_host(),
+    }
 }
 
 /// rt_sigaction(2)

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What a thread needs to be caught: a block of memory behind its GS base, and a stack of ours.
+//!
+//! GS is the register that no Linux ABI on x86-64 gives to a C library (glibc, musl and Go all use FS), so it
+//! serves whatever the program is linked with. It is set before a thread is armed: for the first one by
+//! [`adopt`], for every later one in the gate's clone, from its parent's allocation.
+//!
+//! ```text
+//! base: guard page | stack, STACK_BYTES ... | Block     (one mapping; the stack's top is the Block)
+//! ```
+#![allow(unsafe_code)]
+
+use core::arch::asm;
+use core::mem::offset_of;
+
+use crate::gate::{self, gate};
+
+/// Room for the handler, and for handlers of the application that run on top of it. Pages are taken when used.
+pub const STACK_BYTES: usize = 256 << 10;
+const PAGE: usize = 4096;
+const MAPPING: usize = PAGE + STACK_BYTES + PAGE;
+/// `arch_prctl` codes (arch/x86/include/uapi/asm/prctl.h).
+const ARCH_SET_GS: usize = 0x1001;
+const ARCH_GET_GS: usize = 0x1004;
+
+/// Words for whoever installed the handler, zero in a new thread.
+pub const USER_WORDS: usize = 8;
+
+/// Behind the GS base. The entry's assembler knows the first four fields.
+#[repr(C)]
+pub struct Block {
+    /// Its own address: the top of the stack.
+    pub(crate) top: usize,
+    /// Where the next entry's stack begins: `top`, or lower while frames of ours are alive further up and the
+    /// thread runs elsewhere (a handler on the alternate signal stack; see [`hold_floor`]).
+    pub(crate) floor: usize,
+    /// The alternate signal stack for which `floor` holds.
+    pub(crate) alternate: usize,
+    pub(crate) alternate_len: usize,
+    /// The embedder's.
+    pub(crate) user: [usize; USER_WORDS],
+}
+
+pub(crate) const FLOOR: usize = offset_of!(Block, floor);
+pub(crate) const ALTERNATE: usize = offset_of!(Block, alternate);
+pub(crate) const ALTERNATE_LEN: usize = offset_of!(Block, alternate_len);
+
+/// Maps a block and its stack; -errno if there is no memory.
+pub(crate) fn allocate() -> Result<*mut Block, i32> {
+    let prot = (libc::PROT_READ | libc::PROT_WRITE) as usize;
+    let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE) as usize;
+    // SAFETY: a fresh mapping, and the protection of its first page.
+    unsafe {
+        let base = gate(libc::SYS_mmap, &[0, MAPPING, prot, flags, usize::MAX, 0]);
+        if base < 0 {
+            return Err(-base as i32);
+        }
+        let base = base as usize;
+        gate(libc::SYS_mprotect, &[base, PAGE, libc::PROT_NONE as usize, 0, 0, 0]);
+        let block = (base + PAGE + STACK_BYTES) as *mut Block;
+        (*block).top = block as usize;
+        (*block).floor = block as usize;
+        Ok(block)
+    }
+}
+
+/// Gives back what [`allocate`] made, for a thread that did not come into being.
+pub(crate) fn free(block: *mut Block) {
+    // SAFETY: nobody uses it.
+    unsafe { gate(libc::SYS_munmap, &[mapping_of(block as usize), MAPPING, 0, 0, 0, 0]) };
+}
+
+fn mapping_of(block: usize) -> usize {
+    block - STACK_BYTES - PAGE
+}
+
+/// The GS base, by the host: works for a thread of any state.
+fn gs_base() -> usize {
+    let mut base = 0usize;
+    // SAFETY: arch_prctl writes one word.
+    unsafe { gate(libc::SYS_arch_prctl, &[ARCH_GET_GS, &raw mut base as usize, 0, 0, 0, 0]) };
+    base
+}
+
+/// Gives the calling thread a block if it has none. Async-signal-safe.
+pub fn adopt() -> Result<(), i32> {
+    if gs_base() != 0 {
+        return Ok(());
+    }
+    let block = allocate()?;
+    // SAFETY: sets the base of a register that nobody else uses.
+    let r = unsafe { gate(libc::SYS_arch_prctl, &[ARCH_SET_GS, block as usize, 0, 0, 0, 0]) };
+    if r < 0 {
+        free(block);
+        return Err(-r as i32);
+    }
+    Ok(())
+}
+
+/// The calling thread's block, which it must have.
+#[inline]
+fn block() -> *mut Block {
+    let block;
+    // SAFETY: reads the first word behind the GS base.
+    unsafe {
+        asm!("mov {}, qword ptr gs:[0]", out(reg) block, options(pure, readonly, nostack, preserves_flags))
+    };
+    block
+}
+
+/// The embedder's words of the calling thread, which must have been armed by this crate.
+#[inline]
+pub fn user() -> *mut [usize; USER_WORDS] {
+    // SAFETY: only the address is computed.
+    unsafe { &raw mut (*block()).user }
+}
+
+/// Before a handler of the application runs on the alternate signal stack on top of code of ours that was
+/// interrupted at `sp`: calls that it makes must not use the stack above. The result is for [`release_floor`].
+///
+/// A handler that leaves by siglongjmp never comes to `release_floor`; the entry sees that by the caller's stack
+/// pointer, which is then no longer in the alternate stack.
+pub fn hold_floor(sp: usize) -> usize {
+    let block = block();
+    // SAFETY: the calling thread's own block; sigaltstack only reads.
+    unsafe {
+        let before = (*block).floor;
+        if (*block).top.wrapping_sub(sp) >= STACK_BYTES {
+            return before;
+        }
+        let mut now: libc::stack_t = core::mem::zeroed();
+        gate(libc::SYS_sigaltstack, &[0, &raw mut now as usize, 0, 0, 0, 0]);
+        (*block).alternate = now.ss_sp as usize;
+        (*block).alternate_len = now.ss_size;
+        (*block).floor = (sp - RED_ZONE) & !63;
+        before
+    }
+}
+
+/// After that handler returned.
+pub fn release_floor(before: usize) {
+    // SAFETY: the calling thread's own block.
+    unsafe { (*block()).floor = before };
+}
+
+/// Bytes below the stack pointer that belong to the interrupted code (System V ABI).
+pub(crate) const RED_ZONE: usize = 128;
+
+/// Ends the calling thread, whose signals are all blocked, and gives its stack back.
+pub fn exit(status: usize) -> ! {
+    // SAFETY: the gate uses no stack any more.
+    unsafe { gate::stowaway_gate_exit(mapping_of(block() as usize), MAPPING, status) }
+}
+
+/// Whether `sp` lies on the calling thread's stack of ours.
+pub fn is_on_own_stack(sp: usize) -> bool {
+    (block() as usize).wrapping_sub(sp) < STACK_BYTES
+}
