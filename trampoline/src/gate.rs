@@ -66,7 +66,8 @@ global_asm!(
     ".cfi_endproc",
     // The restorer of the handlers that we install: rsp points at the ucontext. These
     // very bytes (a 64-bit mov) are how unwinders and debuggers know a signal frame (libgcc's
-    // x86_64_fallback_frame_state).
+    // x86_64_fallback_frame_state). They look one byte before for unwinding tables, where must be none.
+    "nop",
     ".hidden stowaway_gate_restorer",
     ".globl stowaway_gate_restorer",
     "stowaway_gate_restorer:",
