@@ -23,6 +23,7 @@ mod inherit;
 mod life;
 mod lock;
 mod magic;
+mod memory;
 mod mounts;
 mod path;
 mod places;

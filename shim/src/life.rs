@@ -11,7 +11,7 @@ use crate::errno::{EFAULT, EINVAL};
 use crate::host::{self, Args, Ret};
 use crate::report::{self, say};
 use crate::section::{last_section, section_away};
-use crate::{cwd, inherit, procfs, signal, thread, user, visibility, world};
+use crate::{cwd, inherit, memory, procfs, signal, thread, user, visibility, world};
 
 const CLONE_VM: usize = libc::CLONE_VM as usize;
 const CLONE_THREAD: usize = libc::CLONE_THREAD as usize;
@@ -110,14 +110,17 @@ fn clone_without_stack(args: &Args) -> Ret {
     /// No result of clone(2).
     const NOT_AT_REST: Ret = Ret::MIN;
     if world::may_rest() {
-        let r = section_away(|door| {
-            let _change = world::change();
-            if world::rest(door) && args[0] & CLONE_VM == 0 {
-                door.hold(clone_held, args.as_ptr() as usize)
-            } else {
-                NOT_AT_REST
-            }
-        });
+        let make = || {
+            section_away(|door| {
+                let _change = world::change();
+                if world::rest(door) && args[0] & CLONE_VM == 0 {
+                    door.hold(clone_held, args.as_ptr() as usize)
+                } else {
+                    NOT_AT_REST
+                }
+            })
+        };
+        let r = trampoline::sud::fork(make);
         if r == 0 {
             after_fork_at_rest();
         }
@@ -125,7 +128,7 @@ fn clone_without_stack(args: &Args) -> Ret {
             return r;
         }
     }
-    let r = host::forward(libc::SYS_clone as usize, args);
+    let r = trampoline::sud::fork(|| host::forward(libc::SYS_clone as usize, args));
     if r == 0 {
         after_fork();
     }
@@ -193,7 +196,7 @@ pub fn clone3(args: &Args, frame: Option<&Frame>) -> Ret {
     own[0] = words.as_ptr() as usize;
     let (stack, stack_size) = (words[5] as usize, words[6] as usize);
     if stack == 0 && flags & CLONE_THREAD == 0 {
-        let r = host::forward(libc::SYS_clone3 as usize, &own);
+        let r = trampoline::sud::fork(|| host::forward(libc::SYS_clone3 as usize, &own));
         if r == 0 {
             after_fork();
         }
@@ -216,21 +219,16 @@ fn private_memory(flags: usize) -> usize {
 
 /// In the child of a fork that took a kernel at rest along.
 fn after_fork_at_rest() {
-    arm();
+    memory::after_fork();
     if let Some(thread) = thread::current() {
         thread.tid = host::ids().1;
     }
     world::after_fork_at_rest();
 }
 
-fn arm() {
-    // It worked in the parent; where it did not, hooks alone serve here too.
-    let _ = trampoline::arm_thread();
-}
-
 /// In the child of a fork, its only thread.
 pub fn after_fork() {
-    arm();
+    memory::after_fork();
     if let Some(thread) = thread::current() {
         let mask = thread.noted.mask;
         let noted = thread.noted.sig.load(Ordering::Relaxed) != 0;

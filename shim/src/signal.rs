@@ -373,7 +373,7 @@ unsafe fn act(sig: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     }
     // SAFETY: the kernel hands a valid ucontext.
     let sp = unsafe { (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs[libc::REG_RSP as usize] };
-    let floor = trampoline::is_installed().then(|| trampoline::thread::hold_floor(sp as usize));
+    let interrupted = trampoline::is_installed().then(|| trampoline::thread::handler_begins(sp as usize));
     let before = cancel::suspend();
     // SAFETY: the address was given to sigaction as a handler; one that takes only the number ignores the
     // rest (System V ABI). The kernel's context is valid.
@@ -383,8 +383,8 @@ unsafe fn act(sig: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
         handler(sig, info, context);
         // Restored by the return, which is not dispatched.
         *(&raw mut (*context.cast::<libc::ucontext_t>()).uc_sigmask).cast::<u64>() &= !NEVER_BLOCKED;
-        if let Some(floor) = floor {
-            trampoline::thread::release_floor(floor);
+        if let Some(interrupted) = interrupted {
+            trampoline::thread::handler_ends(interrupted);
         }
         cancel::resume(before, &mut *context.cast::<libc::ucontext_t>());
     }

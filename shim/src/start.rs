@@ -4,6 +4,7 @@
 #![allow(unsafe_code)]
 
 use core::sync::atomic::{AtomicBool, Ordering};
+use std::os::unix::ffi::OsStringExt;
 
 use stowaway_config::Level;
 use trampoline::Vectors;
@@ -66,7 +67,10 @@ extern "C" fn construct() {
     match trampoline::install(cancel::on_call, signal::foreign_sigsys, child, Vectors::Sse) {
         Ok(()) => {
             SEES_EXIT.store(true, Ordering::Relaxed);
-            dispatch::shorten();
+            if !visibility::is_on() {
+                dispatch::shorten();
+            }
+            trampoline::sud::rewrite_sites(false, cache_directory());
         }
         Err(why) => say!(
             "Syscall User Dispatch is not available here (errno {}): only calls through libc's names are \
@@ -74,6 +78,11 @@ extern "C" fn construct() {
             why.0
         ),
     }
+}
+
+fn cache_directory() -> Option<Vec<u8>> {
+    let var = |name| std::env::var_os(name).map(|value| value.into_vec());
+    trampoline::rewrite::cache::directory(var("XDG_CACHE_HOME").as_deref(), var("HOME").as_deref())
 }
 
 /// A bad setting ends a program that `stowaway run` started.

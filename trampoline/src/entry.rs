@@ -51,6 +51,9 @@ global_asm!(
     ".type stowaway_entry_redirected,@function",
     "stowaway_entry_redirected:",
     ".cfi_startproc",
+    // As in the entry.
+    ".cfi_def_cfa rsp, 16 + {red_zone}",
+    ".cfi_offset rip, -8 - {red_zone}",
     "mov r11, rax",
     "lahf",
     "seto al",
@@ -69,6 +72,10 @@ global_asm!(
     ".type stowaway_entry,@function",
     "stowaway_entry:",
     ".cfi_startproc",
+    // For unwinders the caller is the code behind the syscall instruction: past the stub, which has no tables that
+    // they could find.
+    ".cfi_def_cfa rsp, 16 + {red_zone}",
+    ".cfi_offset rip, -8 - {red_zone}",
     "mov r11, rax",
     "lahf",
     "seto al",
@@ -119,9 +126,9 @@ global_asm!(
     "mov [r11 + {rbp}], rbp",
     "mov [r11 + {inner}], rcx",
     "mov rbp, r11",
-    // From here on the unwinding goes by rbp. rbp itself: [rbp + 32]; the CFA: [rbp + 152] + 24.
+    // From here on the unwinding goes by rbp. rbp itself: [rbp + 32]; the CFA: [rbp + 152] + 160.
     ".cfi_escape 0x10, 6, 2, 0x76, 0x20",
-    ".cfi_escape 0x0f, 6, 0x76, 0x98, 0x01, 0x06, 0x23, 24",
+    ".cfi_escape 0x0f, 7, 0x76, 0x98, 0x01, 0x06, 0x23, 0xa0, 0x01",
     "mov rsp, rbp",
     "mov [rbp + {rbx}], rbx",
     ".cfi_escape 0x10, 3, 2, 0x76, 0x28",
@@ -205,7 +212,7 @@ global_asm!(
     "12:",
     "mov rax, [rbp + {rax}]",
     "lea rsp, [rcx + 16]",
-    ".cfi_def_cfa rsp, 8",
+    ".cfi_def_cfa rsp, 16 + {red_zone}",
     "mov rbp, [rbp + {rbp}]",
     ".cfi_same_value rbp",
     ".cfi_same_value rbx",
@@ -215,7 +222,7 @@ global_asm!(
     ".cfi_same_value r15",
     "ret",
     // ---- Rare: the caller is on our stack already: go on below it.
-    ".cfi_def_cfa rsp, 24",
+    ".cfi_def_cfa rsp, 32 + {red_zone}",
     "20:",
     "mov r11, rcx",
     "and r11, -64",
@@ -240,7 +247,7 @@ global_asm!(
     ".cfi_escape 0x10, 13, 2, 0x76, 0x10",
     ".cfi_escape 0x10, 14, 2, 0x76, 0x08",
     ".cfi_escape 0x10, 15, 2, 0x76, 0x00",
-    ".cfi_escape 0x0f, 6, 0x76, 0x98, 0x01, 0x06, 0x23, 24",
+    ".cfi_escape 0x0f, 7, 0x76, 0x98, 0x01, 0x06, 0x23, 0xa0, 0x01",
     "22:",
     "push 0x202",
     "popfq",

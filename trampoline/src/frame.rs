@@ -86,6 +86,9 @@ impl Frame {
     /// # Safety
     /// The call's own conditions.
     pub unsafe fn clone_onto(&self, nr: i64, args: &[usize; 6], stack_top: usize, shares: bool) -> isize {
+        if shares {
+            crate::sud::before_thread(self.rip);
+        }
         let block = match shares.then(thread::allocate).transpose() {
             Ok(block) => block.unwrap_or(core::ptr::null_mut()),
             Err(errno) => return -errno as isize,
@@ -109,7 +112,9 @@ impl Frame {
         unsafe {
             let mask = crate::sud::block_signals();
             (*child).again = mask as usize;
+            let held = (!shares).then(crate::rewrite::hold);
             let r = crate::gate::stowaway_gate_clone(nr, args.as_ptr(), child, block);
+            drop(held);
             crate::sud::set_signals(mask);
             if r < 0 && !block.is_null() {
                 thread::free(block);

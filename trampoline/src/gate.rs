@@ -99,6 +99,9 @@ global_asm!(
     ".type stowaway_gate_forward,@function",
     "stowaway_gate_forward:",
     ".cfi_startproc",
+    // As in the entry: past the stub.
+    ".cfi_def_cfa rsp, 16 + {red_zone}",
+    ".cfi_offset rip, -8 - {red_zone}",
     "syscall",
     ".hidden stowaway_gate_forwarded",
     ".globl stowaway_gate_forwarded",
@@ -169,6 +172,7 @@ global_asm!(
     ".globl stowaway_gate_end",
     "stowaway_gate_end:",
     ".popsection",
+    red_zone = const crate::thread::RED_ZONE,
     child = sym crate::sud::thread_started,
     resume = sym crate::entry::stowaway_resume,
     stopped = const STOPPED,

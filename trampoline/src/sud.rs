@@ -6,11 +6,12 @@
 #![allow(unsafe_code)]
 
 use core::ffi::{c_int, c_void};
-use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 use crate::entry;
-use crate::frame::Frame;
+use crate::frame::{Door, Frame};
 use crate::gate::{self, gate};
+use crate::rewrite;
 use crate::thread::{self, Block};
 use crate::vectors::{self, Vectors};
 
@@ -34,6 +35,8 @@ const LIBC_CANCEL: u64 = 1 << (32 - 1);
 static HANDLER: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 static FOREIGN: AtomicUsize = AtomicUsize::new(0);
 static CHILD: AtomicUsize = AtomicUsize::new(0);
+/// Sites are rewritten when they are met.
+static REWRITES: AtomicBool = AtomicBool::new(false);
 
 /// Handles one call: reads the frame, writes `frame.rax`. What it returns is called next, with nothing but the
 /// entry's assembler between it and the caller: it may leave by unwinding.
@@ -120,12 +123,86 @@ pub fn arm_thread() -> Result<(), Unsupported> {
 pub(crate) unsafe extern "C" fn thread_started(block: *mut Block, frame: *const Frame) {
     // It worked for the parent with the same arguments.
     let _ = arm_thread();
+    if block.is_null() {
+        rewrite::after_fork();
+    }
     // SAFETY: install() stored a Child before any call was dispatched; the frame is `clone_onto`'s.
     unsafe {
         let child: Child = core::mem::transmute(CHILD.load(Ordering::Relaxed));
         child(!block.is_null());
         set_signals((*frame).again as u64);
     }
+}
+
+/// From now on a site that is met through SIGSYS is rewritten, if it can be. `eager`: all are, now and whenever code
+/// is mapped. `cache`: the directory in which lists of sites are kept between runs. After [`install`].
+pub fn rewrite_sites(eager: bool, cache: Option<Vec<u8>>) {
+    // The entry's own tables lead unwinders past the stub: no need to register any.
+    let settings = rewrite::Settings { entry: entry::entry_address(), eager, register_frame: None, cache };
+    aside(|| {
+        rewrite::start(settings.clone());
+        if eager {
+            // The caller's own site is none: it calls us.
+            rewrite::all();
+        }
+    });
+    REWRITES.store(true, Ordering::Release);
+}
+
+/// Makes a child by `make`, a fork that returns twice on the same stack: result 0 in the child, which is armed.
+pub fn fork(make: impl FnOnce() -> isize) -> isize {
+    // A handler on this thread could come to a site that is to be rewritten.
+    let mask = block_signals();
+    let held = rewrite::hold();
+    let r = make();
+    if r == 0 {
+        core::mem::forget(held);
+        rewrite::after_fork();
+        // It worked in the parent.
+        let _ = arm_thread();
+    } else {
+        drop(held);
+    }
+    set_signals(mask);
+    r
+}
+
+/// Before a thread is made by a call that goes on at `after`: what can be rewritten only as long as there is none.
+pub(crate) fn before_thread(after: usize) {
+    if REWRITES.load(Ordering::Relaxed) && !rewrite::has_threads() {
+        aside(|| rewrite::before_first_thread(after));
+    }
+}
+
+/// Rewrites the site that a call came from through SIGSYS.
+fn learn(frame: &Frame) {
+    let (after, nr) = (frame.rip, frame.nr);
+    if rewrite::is_left(after) {
+        return;
+    }
+    let in_handler = thread::is_in_handler(frame.rsp);
+    aside(|| {
+        match in_handler {
+            true => rewrite::first_hit_in_handler(after, nr),
+            false => rewrite::first_hit(after, nr),
+        };
+    });
+}
+
+/// Runs heavy work of ours in the middle of a call: no handler of the application runs meanwhile, and it may use any
+/// vector register.
+pub fn aside(mut work: impl FnMut()) {
+    extern "C" fn run<F: FnMut()>(work: usize) {
+        // SAFETY: the address of the closure below, which outlives the call.
+        unsafe { (*(work as *mut F))() }
+    }
+    fn address<F: FnMut()>(work: &mut F) -> (extern "C" fn(usize), usize) {
+        (run::<F>, work as *mut F as usize)
+    }
+    let (run, at) = address(&mut work);
+    let mask = block_signals();
+    vectors::with_all_vectors(run, at);
+    set_signals(mask);
 }
 
 /// Blocks all signals but faults of the calling thread; returns the mask before.
@@ -154,6 +231,9 @@ pub(crate) unsafe extern "C-unwind" fn handle(frame: *mut Frame) -> Option<After
     let handler = HANDLER.load(Ordering::Relaxed);
     // SAFETY: install() stored a Handler before any thread was armed; the frame lives on this stack.
     unsafe {
+        if (*frame).door() == Door::Signal && REWRITES.load(Ordering::Relaxed) {
+            learn(&*frame);
+        }
         let handler: Handler = core::mem::transmute(handler);
         handler(&mut *frame)
     }
@@ -162,6 +242,9 @@ pub(crate) unsafe extern "C-unwind" fn handle(frame: *mut Frame) -> Option<After
 /// A SIGSEGV: whether it was one of ours, and is dealt with. Async-signal-safe.
 pub fn on_fault(context: &libc::ucontext_t) -> bool {
     let ip = context.uc_mcontext.gregs[libc::REG_RIP as usize] as usize;
+    if rewrite::is_trap(ip) {
+        return true;
+    }
     // A thread made past us (its maker was not caught) came to a rewritten site.
     entry::is_block_load(ip) && thread::adopt() == Ok(()) && arm_thread().is_ok()
 }

@@ -32,11 +32,14 @@ pub struct Block {
     /// Its own address: the top of the stack.
     pub(crate) top: usize,
     /// Where the next entry's stack begins: `top`, or lower while frames of ours are alive further up and the
-    /// thread runs elsewhere (a handler on the alternate signal stack; see [`hold_floor`]).
+    /// thread runs elsewhere (a handler on the alternate signal stack; see [`handler_begins`]).
     pub(crate) floor: usize,
     /// The alternate signal stack for which `floor` holds.
     pub(crate) alternate: usize,
     pub(crate) alternate_len: usize,
+    /// The highest stack pointer of its own at which a handler of the application interrupted this thread; 0: none
+    /// runs; 1: one does, which interrupted code of ours.
+    pub(crate) interrupted: usize,
     /// The embedder's.
     pub(crate) user: [usize; USER_WORDS],
 }
@@ -115,32 +118,67 @@ pub fn user() -> *mut [usize; USER_WORDS] {
     unsafe { &raw mut (*block()).user }
 }
 
-/// Before a handler of the application runs on the alternate signal stack on top of code of ours that was
-/// interrupted at `sp`: calls that it makes must not use the stack above. The result is for [`release_floor`].
+/// What [`handler_begins`] changed.
+pub struct Interrupted {
+    floor: usize,
+    at: usize,
+}
+
+/// A handler of the application is about to run on top of what was interrupted at `sp`. If that is code of ours, and
+/// the handler runs on the alternate signal stack, calls that it makes must not use our stack above.
 ///
-/// A handler that leaves by siglongjmp never comes to `release_floor`; the entry sees that by the caller's stack
-/// pointer, which is then no longer in the alternate stack.
-pub fn hold_floor(sp: usize) -> usize {
+/// A handler that leaves by siglongjmp never comes to [`handler_ends`]; that is seen by the next caller's stack
+/// pointer, which is then neither in the alternate stack nor below `sp`.
+pub fn handler_begins(sp: usize) -> Interrupted {
     let block = block();
-    // SAFETY: the calling thread's own block; sigaltstack only reads.
+    // SAFETY: the calling thread's own block.
     unsafe {
-        let before = (*block).floor;
-        if (*block).top.wrapping_sub(sp) >= STACK_BYTES {
-            return before;
+        let before = Interrupted { floor: (*block).floor, at: (*block).interrupted };
+        let on_own = is_on_own_stack(sp);
+        (*block).interrupted = before.at.max(if on_own { 1 } else { sp });
+        if on_own {
+            ((*block).alternate, (*block).alternate_len) = alternate_stack();
+            (*block).floor = (sp - RED_ZONE) & !63;
         }
-        let mut now: libc::stack_t = core::mem::zeroed();
-        gate(libc::SYS_sigaltstack, &[0, &raw mut now as usize, 0, 0, 0, 0]);
-        (*block).alternate = now.ss_sp as usize;
-        (*block).alternate_len = now.ss_size;
-        (*block).floor = (sp - RED_ZONE) & !63;
         before
     }
 }
 
 /// After that handler returned.
-pub fn release_floor(before: usize) {
+pub fn handler_ends(before: Interrupted) {
     // SAFETY: the calling thread's own block.
-    unsafe { (*block()).floor = before };
+    unsafe {
+        (*block()).floor = before.floor;
+        (*block()).interrupted = before.at;
+    }
+}
+
+/// Whether a caller at `sp` is a handler of the application, or runs on top of one.
+pub(crate) fn is_in_handler(sp: usize) -> bool {
+    let block = block();
+    // SAFETY: the calling thread's own block.
+    unsafe {
+        if (*block).interrupted == 0 {
+            return false;
+        }
+        let (start, len) = alternate_stack();
+        let is_in = is_on_own_stack(sp) || sp < (*block).interrupted || sp.wrapping_sub(start) < len;
+        if !is_in {
+            (*block).interrupted = 0;
+        }
+        is_in
+    }
+}
+
+/// Start and length of the thread's alternate signal stack; length 0: none.
+fn alternate_stack() -> (usize, usize) {
+    // SAFETY: only asks; a stack_t is valid as zeroes.
+    unsafe {
+        let mut now: libc::stack_t = core::mem::zeroed();
+        gate(libc::SYS_sigaltstack, &[0, &raw mut now as usize, 0, 0, 0, 0]);
+        let is_none = now.ss_flags & libc::SS_DISABLE != 0;
+        (now.ss_sp as usize, if is_none { 0 } else { now.ss_size })
+    }
 }
 
 /// Bytes below the stack pointer that belong to the interrupted code (System V ABI).

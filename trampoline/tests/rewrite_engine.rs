@@ -182,7 +182,7 @@ fn with_threads_only_safe_windows_are_written() {
         let late = Copy::map();
         assert_eq!(late.first_hit_of_several(), Outcome::Left(Why::NotAlone));
         assert_eq!(late.first_hit("getppid", 110), Outcome::Rewritten);
-        rewrite::alone_again();
+        rewrite::after_fork();
         assert_eq!(late.first_hit_of_several(), Outcome::Rewritten);
         // What was there before the first thread is done.
         assert_eq!(copy.first_hit_of_several(), Outcome::Rewritten);

@@ -2,6 +2,9 @@
 //! Mappings of kernel files: a private mapping is a copy, made at once. A shared one would have to stay
 //! coherent with the page cache and is refused.
 
+use trampoline::rewrite;
+use trampoline::sud::aside;
+
 use crate::calls::Call;
 use crate::errno::{EACCES, EINVAL, ENODEV};
 use crate::fd;
@@ -16,16 +19,56 @@ const PAGE: usize = 4096;
 pub fn mmap(c: &Call<'_>) -> Ret {
     let flags = c.args[3];
     if flags & libc::MAP_ANONYMOUS as usize != 0 {
-        return c.to_host();
+        return map_on_host(c);
     }
     match fd::class(c.args[4]) {
-        fd::HOST | fd::EPOLL_EMPTY => c.to_host(),
+        fd::HOST | fd::EPOLL_EMPTY => map_on_host(c),
         fd::KERNEL if flags & MAP_TYPE == libc::MAP_PRIVATE as usize => copy(c),
         fd::KERNEL => {
             say_once!("mmap: MAP_SHARED of a file in a mount is not supported (ENODEV)");
             ENODEV
         }
         other => fd::refuse(other),
+    }
+}
+
+/// The rewriter has to know where code comes and goes.
+fn map_on_host(c: &Call<'_>) -> Ret {
+    let [address, len, prot, flags, ..] = c.args;
+    let executable = prot & libc::PROT_EXEC as usize != 0;
+    let replaces = flags & libc::MAP_FIXED as usize != 0 && rewrite::concerns(address, len);
+    let r = c.to_host();
+    if (executable || replaces) && r >= 0 {
+        let start = r as usize;
+        aside(|| match executable && flags & libc::MAP_ANONYMOUS as usize == 0 {
+            true => rewrite::mapped(start, len),
+            false => rewrite::unmapped(start, len),
+        });
+    }
+    r
+}
+
+/// munmap(2), mremap(2): the first two arguments say what goes away.
+pub fn munmap(c: &Call<'_>) -> Ret {
+    forget_code(c.args[0], c.args[1]);
+    c.to_host()
+}
+
+/// mprotect(2), pkey_mprotect(2)
+pub fn mprotect(c: &Call<'_>) -> Ret {
+    let [address, len, prot, ..] = c.args;
+    forget_code(address, len);
+    let r = c.to_host();
+    if prot & libc::PROT_EXEC as usize != 0 {
+        aside(|| rewrite::unmapped(address, len));
+    }
+    r
+}
+
+/// Before it may become something else: nothing may be rewritten there for what it was.
+fn forget_code(address: usize, len: usize) {
+    if rewrite::concerns(address, len) {
+        aside(|| rewrite::unmapped(address, len));
     }
 }
 

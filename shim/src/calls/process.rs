@@ -2,10 +2,13 @@
 //! Calls about the process that the host answers and the kernel has to know of: credentials, the file mode
 //! mask, and calls that concern both worlds.
 
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use trampoline::rewrite;
+use trampoline::sud::aside;
 
 use crate::calls::Call;
-use crate::errno::EPERM;
+use crate::errno::{EINVAL, EPERM};
 use crate::host::{self, Ret};
 use crate::report::say;
 use crate::section::section;
@@ -38,6 +41,9 @@ pub fn exit_group(c: &Call<'_>) -> Ret {
 
 /// exit(2). Of the last thread it is the process's end, which the kernel's own thread would be in the way of.
 pub fn exit(c: &Call<'_>) -> Ret {
+    if CONFINED.load(Ordering::Relaxed) {
+        return c.to_host();
+    }
     // What a process ends with is what its first thread ended with (kernel/exit.c, wait_task_zombie).
     static FIRST: AtomicUsize = AtomicUsize::new(0);
     let (pid, tid) = host::ids();
@@ -86,6 +92,36 @@ pub fn arch_prctl(c: &Call<'_>) -> Ret {
         _ => c.to_host(),
     }
 }
+
+/// prctl(2): what would switch our own interception off, or forbid what it needs.
+pub fn prctl(c: &Call<'_>) -> Ret {
+    const PR_SET_SYSCALL_USER_DISPATCH: usize = 59;
+    match c.args {
+        [PR_SET_SYSCALL_USER_DISPATCH, 0, 0, 0, 0, _] => 0,
+        [PR_SET_SYSCALL_USER_DISPATCH, ..] => EINVAL,
+        [option, ..] if option == libc::PR_SET_SECCOMP as usize => confine(c),
+        _ => c.to_host(),
+    }
+}
+
+/// seccomp(2)
+pub fn seccomp(c: &Call<'_>) -> Ret {
+    const SET_MODE_STRICT: usize = 0;
+    const SET_MODE_FILTER: usize = 1;
+    match c.args[0] {
+        SET_MODE_STRICT | SET_MODE_FILTER => confine(c),
+        _ => c.to_host(),
+    }
+}
+
+/// A filter may forbid any call: from now on none is made that the application did not ask for, as far as that goes.
+fn confine(c: &Call<'_>) -> Ret {
+    aside(rewrite::freeze);
+    CONFINED.store(true, Ordering::Relaxed);
+    c.to_host()
+}
+
+static CONFINED: AtomicBool = AtomicBool::new(false);
 
 /// rt_sigaction(2)
 pub fn sigaction(c: &Call<'_>) -> Ret {

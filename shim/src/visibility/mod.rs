@@ -126,7 +126,10 @@ fn open(path: &[u8]) -> Option<i32> {
 fn door(frame: Option<&Frame>) -> Door {
     match frame {
         None => Door::Hook,
-        Some(_) => Door::Sigsys,
+        Some(frame) => match frame.door() {
+            trampoline::frame::Door::Patched => Door::Patched,
+            trampoline::frame::Door::Signal => Door::Sigsys,
+        },
     }
 }
 

@@ -2,6 +2,7 @@
 //! What has been rewritten, what has not and why; one at a time.
 
 use core::ops::Range;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::collections::BTreeMap;
 
 use crate::rewrite::addresses::Addresses;
@@ -17,6 +18,48 @@ use crate::rewrite::tactic::{self, Refusal, Shape, Tactic, SYSCALL};
 use crate::rewrite::view::View;
 use crate::rewrite::write::{self, Manner, Memory};
 use crate::rewrite::{Counts, Outcome, Settings, Why};
+
+/// Read without the lock.
+pub static THREADS: AtomicBool = AtomicBool::new(false);
+
+/// The executable mappings as last read, for a look without the lock.
+pub struct Code {
+    /// More than fit, if greater.
+    count: AtomicUsize,
+    ranges: [(AtomicUsize, AtomicUsize); CODE_MAX],
+}
+
+const CODE_MAX: usize = 128;
+pub static CODE: Code = Code {
+    count: AtomicUsize::new(0),
+    ranges: [const { (AtomicUsize::new(0), AtomicUsize::new(0)) }; CODE_MAX],
+};
+
+impl Code {
+    /// Whether `len` bytes from `address` may contain some.
+    pub fn meets(&self, address: usize, len: usize) -> bool {
+        let count = self.count.load(Ordering::Acquire);
+        let end = address.saturating_add(len);
+        let meets = |range: &(AtomicUsize, AtomicUsize)| {
+            range.0.load(Ordering::Relaxed) < end && address < range.1.load(Ordering::Relaxed)
+        };
+        count > CODE_MAX || self.ranges[..count].iter().any(meets)
+    }
+
+    /// With the lock held. A reader meanwhile may see a mixture of two lists, which both hold what was there before
+    /// the thread that reads made its call.
+    fn set(&self, maps: &[Mapping]) {
+        let mut count = 0;
+        for mapping in maps.iter().filter(|mapping| mapping.is_executable()) {
+            if let Some(slot) = self.ranges.get(count) {
+                slot.0.store(mapping.range.start as usize, Ordering::Relaxed);
+                slot.1.store(mapping.range.end as usize, Ordering::Relaxed);
+            }
+            count += 1;
+        }
+        self.count.store(count, Ordering::Release);
+    }
+}
 
 /// Sites left alone that are remembered: more than programs have, less than memory that one notices.
 const LEFT_MAX: usize = 1 << 16;
@@ -158,8 +201,7 @@ impl Engine {
         if let Some(code) = self.known_code_at(address).filter(|_| !self.stale) {
             return Some(code);
         }
-        self.maps = maps::read();
-        self.stale = false;
+        self.read_maps();
         self.known_code_at(address)
     }
 
@@ -167,6 +209,12 @@ impl Engine {
         let mapping = |address: u64| self.maps.iter().find(|mapping| mapping.range.contains(&address));
         let (code, own) = (mapping(address)?, mapping(self.settings.entry as u64)?);
         (code.is_rewritable() && code.file != own.file).then(|| code.clone())
+    }
+
+    fn read_maps(&mut self) {
+        self.maps = maps::read();
+        self.stale = false;
+        CODE.set(&self.maps);
     }
 
     fn decide(&mut self, code: &Mapping, syscall: u64, rax: u64) -> Result<Tactic, Why> {
@@ -327,8 +375,7 @@ impl Engine {
         if self.frozen {
             return;
         }
-        self.maps = maps::read();
-        self.stale = false;
+        self.read_maps();
         let within = |mapping: &&Mapping| mapping.range.start < range.end && range.start < mapping.range.end;
         let codes: Vec<u64> = self.maps.iter().filter(within).map(|mapping| mapping.range.start).collect();
         let memory = Memory::open(!self.threads);
@@ -374,6 +421,7 @@ impl Engine {
         if !self.threads {
             self.complete(0..u64::MAX, self.which(), syscall);
             self.threads = true;
+            THREADS.store(true, Ordering::Relaxed);
         }
     }
 
@@ -415,6 +463,7 @@ impl Engine {
 
     pub fn alone_again(&mut self) {
         self.threads = false;
+        THREADS.store(false, Ordering::Relaxed);
     }
 
     pub fn counts(&self) -> Counts {

@@ -36,6 +36,11 @@ impl<T> Lock<T> {
         Guard { lock: self }
     }
 
+    /// In the only thread of a fork's child, which was made with the lock held: it is held no longer.
+    pub fn release_in_child(&self) {
+        self.state.store(FREE, Ordering::Release);
+    }
+
     fn futex(&self, operation: i32, value: u32) {
         let operation = (operation | libc::FUTEX_PRIVATE_FLAG) as usize;
         let args = [self.state.as_ptr() as usize, operation, value as usize, 0, 0, 0];

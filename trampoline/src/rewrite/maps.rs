@@ -30,6 +30,11 @@ impl Mapping {
         self.private && self.file.1 != 0 && self.protection == code
     }
 
+    /// Whether it is code at all.
+    pub fn is_executable(&self) -> bool {
+        self.protection & libc::PROT_EXEC as u32 != 0
+    }
+
     /// Whether it can be read and is not being written to.
     pub fn is_constant(&self) -> bool {
         self.protection & (libc::PROT_READ | libc::PROT_WRITE) as u32 == libc::PROT_READ as u32

@@ -14,6 +14,7 @@
 #![allow(unsafe_code)]
 
 use core::ops::Range;
+use core::sync::atomic::Ordering;
 
 mod addresses;
 pub mod cache;
@@ -141,7 +142,18 @@ pub fn before_first_thread(after: usize) {
     with(|engine| engine.before_first_thread(syscall_before(after)));
 }
 
-/// Rewrites every site of everything mapped, none of which is the caller's own; with other threads running, those that can be at any time.
+/// Whether [`before_first_thread`] was called since the start, or since the last fork.
+pub fn has_threads() -> bool {
+    engine::THREADS.load(Ordering::Relaxed)
+}
+
+/// Whether code that is known to us may lie in `len` bytes from `address`: only then [`unmapped`] matters.
+pub fn concerns(address: usize, len: usize) -> bool {
+    engine::CODE.meets(address, len)
+}
+
+/// Rewrites every site of everything mapped, none of which is the caller's own; with other threads running, those
+/// that can be at any time.
 pub fn all() {
     with(Engine::all);
 }
@@ -162,8 +174,9 @@ pub fn freeze() {
     with(Engine::freeze);
 }
 
-/// To be called in a child of fork: it has one thread.
-pub fn alone_again() {
+/// To be called in a child of fork that was made under [`hold`]: it has one thread, and nothing is held.
+pub fn after_fork() {
+    ENGINE.release_in_child();
     with(Engine::alone_again);
 }
 
