@@ -61,6 +61,7 @@ const _: () = assert!(size_of::<Thread>() <= PAGE);
 static FOREIGN_TLS: AtomicBool = AtomicBool::new(false);
 
 /// From here on FS belongs to somebody else. Called once, before there is a second thread.
+#[allow(dead_code)] // the loader's
 pub fn leave_tls() {
     FOREIGN_TLS.store(true, Ordering::Relaxed);
 }

@@ -281,11 +281,6 @@ pub fn after_fork() {
     }
 }
 
-/// Whether the kernel was started by this very process and not by the one that forked it.
-pub fn owns_process() -> bool {
-    OWNER.load(Ordering::Relaxed) == host::ids().0 as u32
-}
-
 /// Whether a kernel runs in this process, and is this process's.
 pub fn is_up() -> bool {
     STATE.load(Ordering::Acquire) == UP
