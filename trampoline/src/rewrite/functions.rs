@@ -91,9 +91,7 @@ impl<'a> Functions<'a> {
         if self.unwind.is_none() {
             named.extend(unindexed_frames(&elf, file, bias).unwrap_or_default());
         }
-        if named.is_empty() {
-            named = golang::functions(&elf, file, bias).unwrap_or_default();
-        }
+        named.extend(golang::functions(&elf, file, bias).unwrap_or_default());
         // Of several at one address, the one with a name, then the longest.
         named.sort_by_key(|named| (named.range.start, named.name.is_empty(), u64::MAX - named.range.end));
         named.dedup_by_key(|named| named.range.start);
