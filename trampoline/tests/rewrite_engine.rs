@@ -26,6 +26,7 @@ fn main() {
     with_threads_only_safe_windows_are_written();
     new_code_is_completed_when_there_are_threads();
     a_child_of_fork_works_on();
+    where_memory_cannot_be_forced_protections_are_restored();
     the_cache_gives_what_the_search_gives();
     all_of_this_process_can_be_rewritten();
     after_a_freeze_nothing_is_written();
@@ -212,6 +213,36 @@ fn a_child_of_fork_works_on() {
         assert_eq!(calls_of(|| copy.expect("getgid")), 1);
     });
     assert_eq!(calls_of(|| copy.expect("getgid")), 0, "the child's code is the child's");
+}
+
+fn where_memory_cannot_be_forced_protections_are_restored() {
+    in_child(|| {
+        // An ordinary user's process that may not be dumped: its /proc/self/mem is root's.
+        // SAFETY: changes this process alone.
+        unsafe {
+            assert!(libc::geteuid() != 0 || libc::setresuid(65534, 65534, 65534) == 0);
+            assert_eq!(libc::prctl(libc::PR_SET_DUMPABLE, 0), 0);
+        }
+        assert!(std::fs::File::open("/proc/self/mem").is_err(), "it can be opened: nothing is tested");
+        // A region of this process's own.
+        rewrite::start(Settings { entry: entry::address(), ..Settings::default() });
+        let copy = Copy::map();
+        // A mapping may be two now, but each page is what it was.
+        let protections = || {
+            let mut all: Vec<u32> = maps::read().into_iter().map(|mapping| mapping.protection).collect();
+            all.dedup();
+            all
+        };
+        assert_eq!(copy.first_hit("getppid", 110), Outcome::Rewritten);
+        let before = protections();
+        assert_eq!(copy.first_hit("getuid", 102), Outcome::Rewritten);
+        assert_eq!(copy.first_hit_of_several(), Outcome::Rewritten);
+        assert_eq!(protections(), before);
+        assert_eq!(calls_of(|| copy.expect("getppid")), 1);
+        assert_eq!(calls_of(|| copy.expect("getuid")), 1);
+        rewrite::before_first_thread(0);
+        assert_eq!(copy.first_hit("getgid", 104), Outcome::Left(Why::Refused), "not while others may run it");
+    });
 }
 
 fn the_cache_gives_what_the_search_gives() {

@@ -83,3 +83,27 @@ fn what_is_no_program_has_no_report() {
         assert!(sites <= 46);
     }
 }
+
+#[test]
+fn damaged_modules_do_no_harm() {
+    let whole = std::fs::read(LIBRARIES[1]).expect("the dynamic linker");
+    let mut state = 0x2545_f491_4f6c_dd1du64;
+    let mut random = |below: usize| {
+        // xorshift64: the same damage in every run.
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % below as u64) as usize
+    };
+    for round in 0..1500 {
+        let mut damaged = whole.clone();
+        // The headers, the unwind tables and all of it, in turn.
+        let (start, len) = [(0, 1024), (0x2d000, 0x4000), (0, whole.len())][round % 3];
+        for _ in 0..=random(8) {
+            damaged[(start + random(len)).min(whole.len() - 1)] =
+                [0, 0xff, 0x7f, 0x80, random(256) as u8][random(5)];
+        }
+        let sites = scan_file(&damaged).map_or(0, |report| report.sites.len());
+        assert!(sites <= 60, "{sites}");
+    }
+}
