@@ -2,15 +2,17 @@
 //! Facts about what programs may rely on while their calls are caught: one small program each, which must say `ok`
 //! natively (that proves the program) and then in every mode, with the same output.
 //!
-//! What is known not to hold yet stands in `programs/conform/gaps.txt`: a line there that is no longer true fails the
-//! test, so that the file can only shrink.
+//! What is known not to hold yet stands in `programs/conform/gaps.txt` (see `gaps`).
 
 use crate::fixture::{tool, Kind, Side};
 use crate::mounted::{our_lines, said_ok, Mounted};
 use crate::process::{Outcome, Run};
-use crate::{program, user};
+use crate::{gaps, program, user};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// What does not hold yet.
+pub const GAPS: &str = include_str!("../programs/conform/gaps.txt");
 
 /// How a program comes to run with its calls caught.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,36 +132,8 @@ impl Fact {
             user::note(&format!("{name}: not under the plain preload: {why}"));
             return None;
         }
-        match (stage.holds(mode, native), gap(name, mode)) {
-            (Ok(()), None) => None,
-            (Err(_), Some(why)) => {
-                user::note(&format!("{name} ({how}): a known gap: {why}"));
-                None
-            }
-            (Ok(()), Some(_)) => Some(format!("{name} ({how}): holds now; take its line out of gaps.txt")),
-            (Err(wrong), None) => Some(format!("{name} ({how}): {wrong}")),
-        }
+        gaps::judge(GAPS, name, how, stage.holds(mode, native))
     }
-}
-
-/// One line of the file of gaps: fact, mode (`preload`, `run`, or `both`), who (`root`, `user`, or `all`), and why.
-pub fn gaps() -> Vec<(&'static str, &'static str, &'static str, &'static str)> {
-    let text = include_str!("../programs/conform/gaps.txt");
-    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let fields = lines.map(|line| {
-        let mut fields = line.splitn(4, char::is_whitespace);
-        let mut next = || fields.next().unwrap_or_else(|| panic!("gaps.txt: {line:?}: four fields")).trim();
-        (next(), next(), next(), next())
-    });
-    fields.collect()
-}
-
-fn gap(name: &str, mode: Mode) -> Option<&'static str> {
-    let who = if user::is_root() { "root" } else { "user" };
-    let of_us = |(fact, how, whose, _): &(&str, &str, &str, &str)| {
-        *fact == name && (*how == mode.name() || *how == "both") && (*whose == who || *whose == "all")
-    };
-    gaps().into_iter().find(of_us).map(|(_, _, _, why)| why)
 }
 
 fn missing(compiler: &str) -> Option<String> {
