@@ -67,6 +67,13 @@ pub fn null() -> isize {
     unsafe { bench_null() }
 }
 
+/// The same from libc's site: a program that catches calls itself does not rewrite its own code.
+#[inline]
+pub fn null_of_libc() -> isize {
+    // SAFETY: the call takes nothing.
+    unsafe { libc::getppid() as isize }
+}
+
 /// pread64(2) of the whole buffer; the kernel's own result.
 #[inline]
 pub fn pread(fd: libc::c_int, to: &mut [u8], offset: usize) -> isize {

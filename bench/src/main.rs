@@ -3,6 +3,7 @@
 //! through the shim, and through fuse2fs; and what its calls to the host pay for being caught. All sides of a row take turns in one run, so that a noisy
 //! machine is noisy for all of them, and ratios are taken pair by pair.
 
+mod caught;
 mod code;
 mod driver;
 mod environment;

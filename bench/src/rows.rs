@@ -59,6 +59,8 @@ pub enum Op {
     NullSite,
     /// A read of cached pages, from such a site.
     PreadSite,
+    /// The same from a site of libc, answered by a handler of the worker's own that does nothing else.
+    HandlerSite,
     /// A read of a descriptor that is not there for the program, from such a site.
     RefusedSite,
 }
@@ -125,6 +127,11 @@ impl Row {
         (self.template == Template::Big).then_some("512M")
     }
 
+    /// Whether the worker catches its calls itself, by the crate, in place of the library.
+    pub fn catches_itself(&self) -> bool {
+        matches!(self.kind, Kind::Loop { op: Op::HandlerSite, .. })
+    }
+
     /// The sides that the row could have, in the order of the report.
     pub fn sides(&self) -> &'static [Side] {
         match self.family {
@@ -151,8 +158,8 @@ impl Row {
             (Kind::Loop { cache: Cache::ImageWarm, .. }, Side::Native) => {
                 Some("there is no image below a host directory")
             }
-            (Kind::Loop { op: Op::RefusedSite, .. }, side) if side.is_peer() => {
-                Some("it refuses nothing: that would be a forwarded call")
+            (Kind::Loop { op: Op::RefusedSite | Op::HandlerSite, .. }, side) if side.is_peer() => {
+                Some("it forwards everything: that is another row")
             }
             (Kind::Sites, side) if side != Side::Stowaway => {
                 Some("what can be rewritten is a matter of ours")
@@ -309,6 +316,12 @@ pub const ROWS: &[Row] = &[
         "4 KiB pread of a host file, cached, forwarded",
         Op::PreadSite,
         &[Goal::Ratio(1.04)],
+    ),
+    sites(
+        "call-handler",
+        "getppid answered by a handler that does nothing else",
+        Op::HandlerSite,
+        &[Goal::AtMost(6.0)],
     ),
     sites(
         "call-refused",

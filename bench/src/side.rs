@@ -95,6 +95,9 @@ impl Side {
         if row.family == Family::Calls {
             return match self {
                 Side::Native => work,
+                Side::Stowaway if row.catches_itself() => {
+                    format!("{work} in a program with the trampoline in it")
+                }
                 Side::Stowaway => format!("{work} with the library preloaded and a mount configured"),
                 _ => format!("{work} with {} preloaded", self.name()),
             };
@@ -183,7 +186,9 @@ impl Place {
             environment.extend(libraries.peer_environment.iter().cloned());
         }
         let mut set = |name: &str, value: OsString| environment.push((name.into(), value));
-        if let (Side::Stowaway, Some(shim), Some(image)) = (side, &libraries.shim, &image) {
+        if side == Side::Stowaway && row.catches_itself() {
+            set(worker::CATCH, "1".into());
+        } else if let (Side::Stowaway, Some(shim), Some(image)) = (side, &libraries.shim, &image) {
             set("LD_PRELOAD", shim.into());
             set("STOWAWAY_MOUNT", mount_setting(image, &mount_point));
             set(worker::TOUCH, mount_point.clone().into());

@@ -15,11 +15,13 @@ use std::time::Instant;
 
 use anyhow::{bail, Context, Result};
 
-use crate::code;
 use crate::environment::kib;
+use crate::{caught, code};
 
 /// Names a directory in the image to a worker that works on the host.
 pub const TOUCH: &str = "STOWAWAY_BENCH_TOUCH";
+/// Tells a worker to catch its calls itself.
+pub const CATCH: &str = "STOWAWAY_BENCH_CATCH";
 /// First argument of a worker process.
 pub const VERB: &str = "worker";
 
@@ -51,6 +53,7 @@ enum Task {
     /// Calls from sites of our own (`code.rs`).
     NullSite,
     PreadSite,
+    HandlerSite,
     RefusedSite,
     FirstSites,
 }
@@ -68,6 +71,7 @@ impl Task {
                 "use" => Task::Use,
                 "null-site" => Task::NullSite,
                 "pread-site" => Task::PreadSite,
+                "handler-site" => Task::HandlerSite,
                 "refused-site" => Task::RefusedSite,
                 "first-sites" => Task::FirstSites,
                 _ => bail!("{word}: no such task"),
@@ -139,6 +143,9 @@ impl Bench {
         if !matches!(task, Task::Pass(_)) {
             bench.pread_small(SMALL_BYTES as u64 / 4096)?;
         }
+        if matches!(task, Task::HandlerSite) && std::env::var_os(CATCH).is_some() {
+            caught::begin()?;
+        }
         if matches!(task, Task::RefusedSite) {
             bench.fd = descriptor_out_of_reach();
         }
@@ -172,7 +179,8 @@ impl Bench {
             Task::Fstat => (0..times).try_for_each(|_| self.fstat().map(drop)),
             Task::Pass(_) => (0..times).try_for_each(|_| self.pass()),
             Task::Use => (0..times).try_for_each(|_| self.list_and_read()),
-            Task::NullSite => self.null_site(times),
+            Task::NullSite => null_calls(times, code::null),
+            Task::HandlerSite => null_calls(times, code::null_of_libc),
             Task::PreadSite => self.pread_site(times),
             Task::RefusedSite => self.refused_site(times),
             Task::FirstSites => code::first_calls(times),
@@ -270,17 +278,6 @@ impl Bench {
         Ok(self.length)
     }
 
-    fn null_site(&self, times: u64) -> Result<()> {
-        let expected = std::os::unix::process::parent_id() as isize;
-        for _ in 0..times {
-            let got = code::null();
-            if got != expected {
-                return Err(failed("getppid", got));
-            }
-        }
-        Ok(())
-    }
-
     fn pread_site(&mut self, times: u64) -> Result<()> {
         for i in 0..times as usize {
             let offset = (i * 4096) & (SMALL_BYTES - 1);
@@ -310,6 +307,18 @@ impl Bench {
         }
         self.pread_small(SMALL_BYTES as u64 / 4096)
     }
+}
+
+#[inline]
+fn null_calls(times: u64, call: impl Fn() -> isize) -> Result<()> {
+    let expected = code::null_of_libc();
+    for _ in 0..times {
+        let got = call();
+        if got != expected {
+            return Err(failed("getppid", got));
+        }
+    }
+    Ok(())
 }
 
 /// A number that is no descriptor for the program: one that the library keeps to itself, if there is one (its kernel

@@ -160,6 +160,7 @@ fn task(op: Op) -> String {
         Op::ReadPass(block) => format!("pass:{block}"),
         Op::NullSite => "null-site".into(),
         Op::PreadSite => "pread-site".into(),
+        Op::HandlerSite => "handler-site".into(),
         Op::RefusedSite => "refused-site".into(),
     }
 }
