@@ -20,6 +20,7 @@
 
 mod config;
 mod error;
+mod exec;
 #[cfg(feature = "file")]
 mod file;
 mod flags;
@@ -32,6 +33,7 @@ mod values;
 
 pub use config::Config;
 pub use error::ConfigError;
+pub use exec::{fate, is_for_libc, Fate, EXEC, EXEC_PATH, KEPT};
 pub use flags::{mount_flags, MountFlags};
 pub use mount::{split_list, Mount, DISK_TYPES, PSEUDO_TYPES};
 pub use names::{is_setting, Key, Origin, ENV_PREFIX, RESERVED_PREFIXES};

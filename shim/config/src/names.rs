@@ -10,14 +10,16 @@ use crate::text::{nearest, show};
 pub const ENV_PREFIX: &[u8] = b"STOWAWAY_";
 
 /// Variables for our own build, tests and benches, and what the library tells itself over an exec
-/// (`STOWAWAY_FDS`): not settings, never an error.
-pub const RESERVED_PREFIXES: [&str; 6] = [
+/// (`STOWAWAY_FDS`, `exec.rs`): not settings, never an error.
+pub const RESERVED_PREFIXES: [&str; 8] = [
     "STOWAWAY_BIN_",
     "STOWAWAY_BUILD_",
     "STOWAWAY_KERNEL_SOURCE",
     "STOWAWAY_TEST_",
     "STOWAWAY_BENCH_",
     "STOWAWAY_FDS",
+    "STOWAWAY_EXEC",
+    "STOWAWAY_KEPT_",
 ];
 
 /// One setting.
