@@ -7,7 +7,7 @@ macro_rules! errnos {
     ($($name:ident)*) => { $(pub const $name: Ret = -(libc::$name as Ret);)* };
 }
 errnos!(EPERM ENOENT E2BIG EINTR EIO EBADF EACCES EFBIG EFAULT EBUSY EXDEV ENODEV ENOTDIR EISDIR EINVAL EMFILE EPIPE ENAMETOOLONG
-        ENOSYS ELOOP ENOMEM);
+        ENOSYS ELOOP ENOMEM ENOEXEC EEXIST ENXIO ELIBBAD);
 
 /// Restart codes that leave the kernel library raw (include/linux/errno.h): not for the application.
 pub const ERESTARTSYS: Ret = -512;

@@ -179,13 +179,20 @@ pub fn placeholder_at(fd: usize, cloexec: bool) -> Ret {
     host::call(libc::SYS_dup3, &[master as usize, fd, flags as usize])
 }
 
+/// Whether a descriptor of ours is of use in a child of fork, too.
+fn is_kept_over_fork(fd: usize) -> bool {
+    fd as i32 == crate::report::stderr_fd()
+        || crate::visibility::keeps(fd as i32)
+        || crate::load::exe::is_kept(fd)
+}
+
 /// Marks all kernel files as lost and closes our own: in a child of fork.
 pub fn forget_kernel() {
     let end = HIGHEST.load(Ordering::Relaxed);
     for fd in 0..end {
         match class(fd) {
             KERNEL => set(fd, LOST),
-            RESERVED if fd as i32 != crate::report::stderr_fd() && !crate::visibility::keeps(fd as i32) => {
+            RESERVED if !is_kept_over_fork(fd) => {
                 host::close(fd as i32);
                 set(fd, HOST);
             }

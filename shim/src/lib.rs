@@ -21,6 +21,7 @@ mod host;
 mod hosted;
 mod inherit;
 mod life;
+mod load;
 mod lock;
 mod magic;
 mod memory;

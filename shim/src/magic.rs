@@ -5,6 +5,7 @@
 use crate::errno::ENOENT;
 use crate::fd::{self, KERNEL};
 use crate::host::{self, Ret};
+use crate::load::exe;
 use crate::path::{directory, Spot, AT_FDCWD};
 use crate::scratch::{Scratch, PATH_MAX};
 use crate::{cwd, user};
@@ -14,7 +15,7 @@ const STANDARD: [(&[u8], i32); 3] = [(b"/dev/stdin", 0), (b"/dev/stdout", 1), (b
 /// Whether anything of this process is the kernel's that such a name could mean.
 #[inline]
 pub fn is_possible() -> bool {
-    fd::any_kernel() || cwd::class() == KERNEL
+    fd::any_kernel() || cwd::class() == KERNEL || exe::is_known()
 }
 
 /// What follows "/proc/self/" and the other names of that directory, and how long the name is.
@@ -55,6 +56,11 @@ fn named(path: &[u8]) -> Option<(i32, usize)> {
 
 /// If the path in `scratch` (of `len` bytes) leads through a kernel descriptor: where it leads.
 pub fn through(scratch: &mut Scratch, len: usize) -> Result<Option<Spot>, Ret> {
+    if is_exe(&scratch.path()[..len]) {
+        let place = &mut scratch.buffers().place;
+        let n = exe::way(place);
+        return Ok(Some(Spot::of_place(&place[..n])));
+    }
     let Some((number, end)) = named(&scratch.path()[..len]) else { return Ok(None) };
     let buffers = scratch.buffers();
     let n = directory(number, &mut buffers.place)?;
@@ -66,6 +72,11 @@ pub fn through(scratch: &mut Scratch, len: usize) -> Result<Option<Spot>, Ret> {
     buffers.place[n + rest] = 0;
     let spot = Spot::of_place(&buffers.place[..n + rest]);
     Ok((!spot.is_host()).then_some(spot))
+}
+
+/// Whether `path` is a name of the program's own file.
+fn is_exe(path: &[u8]) -> bool {
+    exe::is_known() && in_own_directory(path).is_some_and(|(entry, _)| exe::is_entry(entry))
 }
 
 /// The kernel descriptor that the application's path at `path` is a name of, if it is one.
@@ -86,6 +97,11 @@ pub fn read_link(path: usize, to: usize, size: usize) -> Option<Ret> {
     }
     let mut scratch = Scratch::take().ok()?;
     let len = user::read_string(scratch.path(), path).ok()?;
+    if is_exe(&scratch.path()[..len]) {
+        let target = exe::target();
+        let n = target.len().min(size);
+        return Some(user::write_bytes(to, &target[..n]).map_or_else(|e| e, |()| n as Ret));
+    }
     let (number, end) = named(&scratch.path()[..len])?;
     if end != len {
         return None;

@@ -14,7 +14,7 @@ use crate::host::{self, Ret};
 use crate::scratch::{Scratch, PATH_MAX};
 use crate::section::section;
 use crate::settings::settings;
-use crate::{cwd, fd, magic, places, user, walk};
+use crate::{cwd, fd, load, magic, places, user, walk};
 
 pub const AT_FDCWD: i32 = libc::AT_FDCWD;
 
@@ -116,7 +116,7 @@ pub fn route(dirfd: usize, path: usize, last: Last) -> Result<Walk, Ret> {
     let dirfd = dirfd as i32;
     let host = Spot { world: World::Host, dirfd, path };
     let mut walk = Walk { spot: host, dirfd, path, last, scratch: None, careful: false };
-    if !settings().is_active() {
+    if !settings().is_active() && !load::is_loader() {
         return Ok(walk);
     }
     let base = if dirfd == AT_FDCWD { cwd::class() } else { fd::class(dirfd as usize) };

@@ -11,7 +11,7 @@ use trampoline::Vectors;
 
 use crate::report::{say, Logger};
 use crate::settings::{self, settings};
-use crate::{cancel, cwd, dispatch, host, life, program, signal, visibility};
+use crate::{cancel, cwd, dispatch, host, life, load, program, signal, thread, visibility};
 
 /// Runs before main, after libc's own constructors (ld.so orders by dependency).
 #[used]
@@ -23,6 +23,8 @@ static CONSTRUCTOR: extern "C" fn() = construct;
 #[link_section = ".fini_array"]
 static DESTRUCTOR: extern "C" fn() = destruct;
 
+const NOT_AVAILABLE: &str = "Syscall User Dispatch is not available here";
+
 static SEES_EXIT: AtomicBool = AtomicBool::new(false);
 
 extern "C" fn destruct() {
@@ -33,17 +35,10 @@ extern "C" fn destruct() {
 }
 
 extern "C" fn construct() {
-    match settings::read() {
-        Ok(false) => return,
-        Ok(true) => {}
-        Err(error) => {
-            say!("{error}");
-            if is_under_run() {
-                host::call(libc::SYS_exit_group, &[125]);
-            }
-            return;
-        }
+    if !read_settings() {
+        return;
     }
+    load::was_preloaded();
     if program::is_go() {
         say!("a Go program: its stacks are too small for what is done here; it would not work under the preload");
         if is_under_run() {
@@ -52,6 +47,33 @@ extern "C" fn construct() {
         settings::deactivate();
         return;
     }
+    install();
+}
+
+/// The same for a program that the loader is about to start, whatever it asks for: `stowaway run` shows every call.
+pub fn under_loader() {
+    read_settings();
+    if install() {
+        thread::leave_tls();
+    }
+}
+
+/// Whether there is anything to do.
+fn read_settings() -> bool {
+    match settings::read() {
+        Ok(active) => active,
+        Err(error) => {
+            say!("{error}");
+            if is_under_run() {
+                host::call(libc::SYS_exit_group, &[125]);
+            }
+            false
+        }
+    }
+}
+
+/// Installs interception; false: the host does not let us.
+fn install() -> bool {
     let _ = log::set_logger(&Logger);
     log::set_max_level(match settings().log {
         Level::Off => log::LevelFilter::Off,
@@ -71,13 +93,18 @@ extern "C" fn construct() {
                 dispatch::shorten();
             }
             trampoline::sud::rewrite_sites(false, cache_directory());
+            return true;
+        }
+        Err(why) if load::is_loader() => {
+            say!("{NOT_AVAILABLE} (errno {}): the program runs without what is mounted", why.0)
         }
         Err(why) => say!(
-            "Syscall User Dispatch is not available here (errno {}): only calls through libc's names are \
-             caught; stdio, opendir and whatever else libc does inside itself will miss the mounts",
+            "{NOT_AVAILABLE} (errno {}): only calls through libc's names are caught; stdio, opendir and whatever else \
+             libc does inside itself will miss the mounts",
             why.0
         ),
     }
+    false
 }
 
 fn cache_directory() -> Option<Vec<u8>> {

@@ -12,7 +12,7 @@ use std::path::Path;
 use once_cell::sync::OnceCell;
 use stowaway_config::{Config, Key};
 
-use crate::{host, procfs};
+use crate::{host, load, procfs};
 
 /// What is handed on.
 #[derive(Debug, Default)]
@@ -47,7 +47,8 @@ pub fn get() -> Option<&'static Kept> {
 
 /// In the constructor: keeps the settings as found, and where the library is.
 pub fn remember(found: &[(OsString, OsString)], config: &Config, cwd: Option<&Path>) {
-    let library = library().unwrap_or_default();
+    // The loader executes the file that the host executed.
+    let library = if load::is_loader() { None } else { library() }.unwrap_or_default();
     let id = file_id(&library);
     let mut kept = Kept { library, id, named: None, settings: settings(found, config, cwd) };
     let preload = std::env::var_os("LD_PRELOAD").unwrap_or_default();

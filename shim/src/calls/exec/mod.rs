@@ -19,7 +19,7 @@ use crate::report::{say, say_once, Line};
 use crate::scratch::Scratch;
 use crate::section::section;
 use crate::settings::settings;
-use crate::{life, user, visibility, world};
+use crate::{life, load, user, visibility, world};
 use environment::{Environment, Way};
 use kept::Kept;
 use target::Obstacle;
@@ -35,6 +35,10 @@ pub fn execveat(c: &Call<'_>) -> Ret {
 }
 
 fn run(call: &Call<'_>, dirfd: usize, path: usize, argv: usize, envp: usize, flags: usize) -> Ret {
+    if load::is_loader() && settings().follow {
+        let request = load::Request { dirfd: dirfd as i32, path, argv, envp, flags };
+        return load::exec(&request, || visibility::leave(call));
+    }
     let follow = flags & libc::AT_SYMLINK_NOFOLLOW as usize == 0;
     with_path(dirfd, path, follow, |spot| {
         if !spot.is_host() {
