@@ -58,7 +58,7 @@ is STOWAWAY_KERNEL_LOG; several mounts are separated by ; or newline), or a line
   trace = \"off\"
 An option counts more than a variable, a variable more than the file.
 
-Exit status: the program's; 125 if a setting is wrong or the program cannot take the library;
+Exit status: the program's; 125 if a setting is wrong (or with --preload the program cannot take the library);
 126 if the program cannot be executed; 127 if it is not found.")]
 pub struct RunOptions {
     /// Mount IMAGE on PATH: IMAGE:PATH[:ro][,type=T][,opts=A+B]
@@ -88,6 +88,13 @@ pub struct RunOptions {
     /// Leave the programs that PROGRAM starts alone
     #[arg(long)]
     pub no_follow: bool,
+
+    /// Preload the library into PROGRAM instead of loading PROGRAM ourselves
+    ///
+    /// For dynamically linked programs only, and calls made before the library's constructor are missed. Debuggers see
+    /// the program as they are used to.
+    #[arg(long)]
+    pub preload: bool,
 
     /// Count calls by door and by who served them; a table per process at its end
     ///

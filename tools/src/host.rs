@@ -87,6 +87,13 @@ pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
+/// Whether Syscall User Dispatch can be asked for at all: switching it off is allowed where it exists.
+pub fn knows_user_dispatch() -> bool {
+    let off: libc::c_ulong = 0;
+    // SAFETY: takes numbers only; nothing is switched on in this process.
+    unsafe { libc::prctl(PR_SET_SYSCALL_USER_DISPATCH, off, off, off, off) == 0 }
+}
+
 /// Whether the kernel has Syscall User Dispatch: a child tries to switch it on, so that we need not live with it.
 pub fn has_user_dispatch() -> io::Result<bool> {
     // SAFETY: this process has one thread; the child makes two plain system calls and ends.

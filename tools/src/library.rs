@@ -15,12 +15,21 @@ use crate::fail::reason;
 /// The library's file name.
 pub const NAME: &str = "libstowaway.so";
 
+/// What the library is to be used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    /// It is executed and loads the program.
+    Load,
+    /// The dynamic loader preloads it.
+    Preload,
+}
+
 /// Finds the library: `named` (STOWAWAY_LIB) and nothing else if given; else beside this command; else in
 /// ../lib/stowaway. `Err` says what was tried.
-pub fn find(named: Option<&Path>) -> Result<PathBuf, String> {
+pub fn find(named: Option<&Path>, how: Use) -> Result<PathBuf, String> {
     if let Some(named) = named {
         let path = std::path::absolute(named).map_err(|error| format!("STOWAWAY_LIB: {}", reason(&error)))?;
-        return usable(&path).map(|()| path).map_err(|why| format!("STOWAWAY_LIB: {why}"));
+        return usable(&path, how).map(|()| path).map_err(|why| format!("STOWAWAY_LIB: {why}"));
     }
     let own = std::env::current_exe().map_err(|error| format!("{NAME}: {}", reason(&error)))?;
     let dir = own.parent().unwrap_or(Path::new("/"));
@@ -28,7 +37,7 @@ pub fn find(named: Option<&Path>) -> Result<PathBuf, String> {
     let installed = dir.parent().unwrap_or(dir).join("lib/stowaway").join(NAME);
     for path in [&beside, &installed] {
         if path.exists() {
-            return usable(path).map(|()| path.clone());
+            return usable(path, how).map(|()| path.clone());
         }
     }
     Err(format!(
@@ -38,11 +47,11 @@ pub fn find(named: Option<&Path>) -> Result<PathBuf, String> {
     ))
 }
 
-/// Whether the loader would take this file from LD_PRELOAD. `Err` says why not.
-fn usable(path: &Path) -> Result<(), String> {
+/// Whether the file can be used so. `Err` says why not.
+fn usable(path: &Path, how: Use) -> Result<(), String> {
     let shown = path.display();
     let error = |error: std::io::Error| format!("{shown}: {}", reason(&error));
-    if path.as_os_str().as_bytes().iter().any(|byte| b" :".contains(byte)) {
+    if how == Use::Preload && path.as_os_str().as_bytes().iter().any(|byte| b" :".contains(byte)) {
         return Err(format!(
             "{shown}: LD_PRELOAD takes no path with a space or colon; move or link the library"
         ));
@@ -51,7 +60,14 @@ fn usable(path: &Path) -> Result<(), String> {
     let mut head = [0; 64];
     file.read_exact_at(&mut head, 0).map_err(|_| format!("{shown}: is not a shared library"))?;
     match Elf::read(&file, &head) {
-        Ok(Elf::X86_64 { dynamic: true, kind: ET_DYN, .. }) if head.starts_with(b"\x7fELF") => Ok(()),
+        Ok(Elf::X86_64 { dynamic: true, kind: ET_DYN, interp }) if head.starts_with(b"\x7fELF") => {
+            match (how, interp) {
+                (Use::Load, None) => {
+                    Err(format!("{shown}: cannot be executed: it is no library of this version"))
+                }
+                _ => Ok(()),
+            }
+        }
         _ => Err(format!("{shown}: is not a 64-bit x86 shared library")),
     }
 }

@@ -156,23 +156,33 @@ impl Binary {
         }
     }
 
-    /// Why the library cannot be preloaded; `None`: it can.
-    pub fn obstacle(&self) -> Option<String> {
+    /// Why neither our loader nor LD_PRELOAD can do anything with it; `None`: the loader can.
+    pub fn untouchable(&self) -> Option<String> {
         let interp = match &self.elf {
             Elf::Foreign(what) => return Some(format!("{what}: the library is for 64-bit x86 programs")),
             Elf::Broken(why) => return Some(format!("not a program: {why}")),
-            Elf::X86_64 { interp: None, .. } => return Some("statically linked: cannot be preloaded".into()),
-            Elf::X86_64 { interp: Some(interp), .. } => interp,
+            Elf::X86_64 { interp, .. } => interp,
         };
         if let (Some(setid), true) = (self.setid, self.setid_takes_effect) {
-            return Some(format!("{setid}: the dynamic loader ignores LD_PRELOAD"));
+            return Some(format!("{setid}: only the host can give it its rights, and LD_PRELOAD is ignored"));
         }
         if self.capabilities && host::effective_ids().0 != 0 {
-            return Some("file capabilities: the dynamic loader ignores LD_PRELOAD".into());
+            return Some("file capabilities: only the host can give them, and LD_PRELOAD is ignored".into());
         }
-        match libc_of(interp) {
-            "musl" => Some("linked with musl: the library needs glibc".into()),
-            _ if !Path::new(interp).exists() => Some(format!("its dynamic loader {interp} is missing")),
+        let missing = interp.as_ref().filter(|interp| !Path::new(interp).exists());
+        missing.map(|interp| format!("its dynamic loader {interp} is missing"))
+    }
+
+    /// Why the library cannot be preloaded; `None`: it can.
+    pub fn obstacle(&self) -> Option<String> {
+        if let Some(why) = self.untouchable() {
+            return Some(why);
+        }
+        match &self.elf {
+            Elf::X86_64 { interp: Some(interp), .. } if libc_of(interp) == "musl" => {
+                Some("linked with musl: cannot be preloaded, for the library needs glibc".into())
+            }
+            Elf::X86_64 { interp: None, .. } => Some("statically linked: cannot be preloaded".into()),
             _ => None,
         }
     }

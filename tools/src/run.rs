@@ -3,14 +3,16 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::OpenOptions;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use stowaway_config::{Config, ConfigError, Key, Mount, Origin, RawConfig, ENV_PREFIX, RESERVED_PREFIXES};
+use stowaway_config::{fate, is_for_libc, Fate, EXEC, KEPT};
+use stowaway_config::{Config, ConfigError, Key, Mount, Origin, RawConfig};
 
 use crate::cli::RunOptions;
 use crate::fail::{reason, Failure, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_RUN};
+use crate::library::Use;
 use crate::{host, library, program};
 
 /// Runs the program in our place; returns only to say why it could not be started.
@@ -22,21 +24,66 @@ pub fn run(options: RunOptions) -> Result<i32, Failure> {
         return Err(Failure::new(EXIT_RUN, why));
     }
     let raw = RawConfig::from_env(std::env::vars_os()).map_err(bad_setting)?;
-    let library = library::find(raw.lib());
+    // Without the dispatch no call would reach us but those through libc's names, which only a preload has.
+    let how = if options.preload || !host::knows_user_dispatch() { Use::Preload } else { Use::Load };
+    let library = library::find(raw.lib(), how);
     let config = settings(&options, raw)?;
     let library = library.map_err(|why| Failure::new(EXIT_RUN, why))?;
     for mount in &config.mounts {
         check_image(mount)?;
     }
-    refuse_inside_mount(&config, name)?;
-    let program = program::resolve(name, std::env::var_os("PATH").as_deref())?;
-    program::require_preloadable(&program)?;
-    let error = host::execve(&program, &options.program, &environment(&config, &library));
+    let (file, env) = match how {
+        Use::Preload => preloaded(&config, &library, name)?,
+        Use::Load => loaded(&config, &library, name)?,
+    };
+    let error = host::execve(&file, &options.program, &env);
     let status = match error.kind() {
         std::io::ErrorKind::NotFound => EXIT_NOT_FOUND,
         _ => EXIT_NOT_EXECUTABLE,
     };
-    Err(Failure::new(status, format!("{}: {}", program.display(), reason(&error))))
+    Err(Failure::new(status, format!("{}: {}", file.display(), reason(&error))))
+}
+
+type Environment = Vec<(OsString, OsString)>;
+
+/// What to execute, and with which environment, so that the library's loader starts the program.
+fn loaded(config: &Config, library: &Path, name: &OsStr) -> Result<(PathBuf, Environment), Failure> {
+    let program = match mount_of(config, name) {
+        // The loader finds it there, or says why not.
+        Some(_) => name.into(),
+        None => {
+            let program = program::resolve(name, std::env::var_os("PATH").as_deref())?;
+            program::examine(&program)?;
+            program
+        }
+    };
+    let bytes = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
+    let order = [b":", program.as_os_str().as_bytes()].concat();
+    let mut env = vec![(bytes(EXEC.strip_suffix(b"=").unwrap_or(EXEC)), bytes(&order))];
+    env.extend(settings_of(config));
+    env.extend(std::env::vars_os().filter(|(name, _)| is_foreign(name)).map(
+        |(name, value)| match is_for_libc(&[name.as_bytes(), b"="].concat()) {
+            true => (bytes(&[KEPT, name.as_bytes()].concat()), value),
+            false => (name, value),
+        },
+    ));
+    Ok((library.to_path_buf(), env))
+}
+
+/// The same so that the dynamic loader preloads the library.
+fn preloaded(config: &Config, library: &Path, name: &OsStr) -> Result<(PathBuf, Environment), Failure> {
+    if mount_of(config, name).is_some() {
+        let why = format!("{}: is on an image: it is not started with --preload", name.to_string_lossy());
+        return Err(Failure::new(EXIT_NOT_EXECUTABLE, why));
+    }
+    let program = program::resolve(name, std::env::var_os("PATH").as_deref())?;
+    program::require_preloadable(&program)?;
+    let mut env: Environment =
+        std::env::vars_os().filter(|(name, _)| is_foreign(name) && name != "LD_PRELOAD").collect();
+    let before = std::env::var_os("LD_PRELOAD");
+    env.push(("LD_PRELOAD".into(), library::preload(library, before.as_deref())));
+    env.extend(settings_of(config));
+    Ok((program, env))
 }
 
 /// The settings of options, environment and file, checked, with absolute paths.
@@ -110,29 +157,16 @@ fn check_image(mount: &Mount) -> Result<(), Failure> {
     }
 }
 
-/// The host starts the program, and the host does not see what is on an image.
-fn refuse_inside_mount(config: &Config, name: &OsStr) -> Result<(), Failure> {
-    let inside = |mount: &&Mount| mount.contains(name.as_bytes());
-    match config.mounts.iter().find(inside) {
-        None => Ok(()),
-        Some(_) => Err(Failure::new(
-            EXIT_NOT_EXECUTABLE,
-            format!("{}: is on an image: programs are started from the host only", name.to_string_lossy()),
-        )),
-    }
+/// The mount that a program's name leads into.
+fn mount_of<'a>(config: &'a Config, name: &OsStr) -> Option<&'a Mount> {
+    config.mounts.iter().find(|mount| mount.contains(name.as_bytes()))
 }
 
-/// The program's environment: ours replaced by what was found, the library first in LD_PRELOAD.
-fn environment(config: &Config, library: &Path) -> Vec<(OsString, OsString)> {
-    let foreign = |name: &OsStr| {
-        let name = name.as_bytes();
-        !name.starts_with(ENV_PREFIX)
-            || RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix.as_bytes()))
-    };
-    let mut env: Vec<_> =
-        std::env::vars_os().filter(|(name, _)| foreign(name) && name != "LD_PRELOAD").collect();
-    let before = std::env::var_os("LD_PRELOAD");
-    env.push(("LD_PRELOAD".into(), library::preload(library, before.as_deref())));
-    env.extend(config.to_env().into_iter().map(|(name, value)| (OsString::from(name), value)));
-    env
+fn settings_of(config: &Config) -> impl Iterator<Item = (OsString, OsString)> {
+    config.to_env().into_iter().map(|(name, value)| (OsString::from(name), value))
+}
+
+/// Whether a variable is none of our settings.
+fn is_foreign(name: &OsStr) -> bool {
+    matches!(fate(&[name.as_bytes(), b"="].concat()), Fate::Keep(_))
 }

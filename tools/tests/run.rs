@@ -18,20 +18,30 @@ fn place() -> Place {
 fn the_program_gets_the_settings() {
     let place = place();
     let image = place.path("disk.img");
-    let run = ["run", "--mount", "disk.img:/mnt/a", "--mem", "128M", "--", "env"];
-    let mut command = place.command();
-    command.args(run).env("STOWAWAY_LOG", "info").env("STOWAWAY_MEM", "32M").env("STOWAWAY_TEST_X", "kept");
-    command.env("LD_PRELOAD", "libm.so.6");
-    let ended = Ended::of(command.output().unwrap());
-    assert_eq!(ended.status, Some(0), "{ended:?}");
-    let has = |line: &str| assert!(ended.stdout.lines().any(|other| other == line), "{line} in {ended:?}");
-    has(&format!("STOWAWAY_MOUNT={}:/mnt/a", image.display()));
-    has("STOWAWAY_MEM=128M");
-    has("STOWAWAY_LOG=info");
-    has("STOWAWAY_RUN=1");
-    has("STOWAWAY_TEST_X=kept");
-    has(&format!("LD_PRELOAD={}:libm.so.6", place.library().display()));
-    assert!(!ended.stdout.contains("STOWAWAY_LIB="));
+    let run = |option: &[&str]| {
+        let run = ["run", "--mount", "disk.img:/mnt/a", "--mem", "128M"];
+        let mut command = place.command();
+        command.args(run).args(option).args(["--", "/usr/bin/env"]);
+        command.env("STOWAWAY_LOG", "info").env("STOWAWAY_MEM", "32M").env("STOWAWAY_TEST_X", "kept");
+        let ended = Ended::of(command.env("LD_PRELOAD", "libm.so.6").output().unwrap());
+        assert_eq!(ended.status, Some(0), "{ended:?}");
+        let has =
+            |line: &str| assert!(ended.stdout.lines().any(|other| other == line), "{line} in {ended:?}");
+        has(&format!("STOWAWAY_MOUNT={}:/mnt/a", image.display()));
+        has("STOWAWAY_MEM=128M");
+        has("STOWAWAY_LOG=info");
+        has("STOWAWAY_RUN=1");
+        has("STOWAWAY_TEST_X=kept");
+        assert!(!ended.stdout.contains("STOWAWAY_LIB="));
+        ended.stdout
+    };
+    let loaded = run(&[]);
+    assert!(loaded.starts_with("STOWAWAY_EXEC=:/usr/bin/env\n"), "{loaded}");
+    assert!(loaded.contains("\nSTOWAWAY_KEPT_LD_PRELOAD=libm.so.6\n"), "{loaded}");
+    assert!(!loaded.contains("\nLD_PRELOAD="), "it would act on the library's own libc: {loaded}");
+    let preloaded = run(&["--preload"]);
+    let line = format!("\nLD_PRELOAD={}:libm.so.6\n", place.library().display());
+    assert!(preloaded.contains(&line) && !preloaded.contains("STOWAWAY_EXEC"), "{preloaded}");
 }
 
 #[test]
@@ -137,8 +147,8 @@ fn programs_that_are_not_there_or_not_executable() {
     place.run(&["run", "--", "/tmp"]).failed(126, &["/tmp: is a directory"]);
     place.run(&["run", "--", ""]).failed(127, &["empty"]);
     place
-        .run(&["run", "--mount", "disk.img:/m", "--", "/m/program"])
-        .failed(126, &["is on an image", "from the host only"]);
+        .run(&["run", "--preload", "--mount", "disk.img:/m", "--", "/m/program"])
+        .failed(126, &["is on an image", "--preload"]);
 }
 
 #[test]
@@ -147,11 +157,15 @@ fn programs_that_cannot_take_the_library() {
     let source = place.write("main.c", b"int main(void) { return 0; }\n", 0o644);
     compile(&["-static"], &source, &place.path("static"));
     compile(&[], &source, &place.path("dynamic"));
-    assert_eq!(place.run(&["run", "./dynamic"]).status, Some(0));
-    place.run(&["run", "./static"]).failed(125, &["./static: statically linked: cannot be preloaded"]);
+    assert_eq!(place.run(&["run", "--preload", "./dynamic"]).status, Some(0));
+    let refused = place.run(&["run", "--preload", "./static"]);
+    refused.failed(125, &["./static: statically linked: cannot be preloaded"]);
+    assert_eq!(place.run(&["run", "./static"]).status, Some(0));
 
     place.write("script", format!("#!{}\n", place.path("static").display()).as_bytes(), 0o755);
-    place.run(&["run", "./script"]).failed(125, &["./script (by its interpreter", "statically linked"]);
+    place
+        .run(&["run", "--preload", "./script"])
+        .failed(125, &["./script (by its interpreter", "statically linked"]);
     place.write("lost", b"#!/no/such/interpreter\n", 0o755);
     place.run(&["run", "./lost"]).failed(126, &["its interpreter /no/such/interpreter cannot be executed"]);
     place.write("text", b"echo hello\n", 0o755);
@@ -172,21 +186,21 @@ fn foreign_and_broken_binaries() {
         let mut bytes = binary.clone();
         bytes[at] = byte;
         place.write("changed", &bytes, 0o755);
-        place.run(&["run", "./changed"])
+        place.run(&["run", "--preload", "./changed"])
     };
     changed(4, 1).failed(125, &["32-bit"]);
     changed(18, 0xb7).failed(125, &["another machine", "AARCH64"]);
     changed(16, 1).failed(125, &["not a program"]);
     changed(39, 0xff).failed(125, &["not a program", "cut off"]);
     place.write("cut", &binary[..60], 0o755);
-    place.run(&["run", "./cut"]).failed(125, &["not a program", "cut off"]);
+    place.run(&["run", "--preload", "./cut"]).failed(125, &["not a program", "cut off"]);
 
     let loader = b"/lib64/ld-linux-x86-64.so.2";
     let at = binary.windows(loader.len()).position(|window| window == loader).unwrap();
     let musl = b"/lib/ld-musl-x86_64.so.1\0\0\0";
     let with_loader = [&binary[..at], &musl[..], &binary[at + loader.len()..]].concat();
     place.write("musl", &with_loader, 0o755);
-    place.run(&["run", "./musl"]).failed(125, &["linked with musl"]);
+    place.run(&["run", "--preload", "./musl"]).failed(125, &["linked with musl"]);
 }
 
 #[test]
@@ -202,8 +216,8 @@ fn setuid_programs() {
         // Every Debian has it.
         "/usr/bin/passwd".into()
     };
-    let ended = place.run(&["run", program.to_str().unwrap()]);
-    ended.failed(125, &["setuid: the dynamic loader ignores LD_PRELOAD"]);
+    let ended = place.run(&["run", "--preload", program.to_str().unwrap()]);
+    ended.failed(125, &["setuid", "LD_PRELOAD is ignored"]);
 }
 
 #[test]
@@ -215,6 +229,15 @@ fn the_library_must_be_one() {
     }
     let spaced = place.path("a b.so");
     std::fs::copy(place.library(), &spaced).unwrap();
-    let output = place.command().args(["run", "true"]).env("STOWAWAY_LIB", spaced).output().unwrap();
-    Ended::of(output).failed(125, &["space or colon"]);
+    let with = |library: &std::path::Path, options: &[&str]| {
+        let mut command = place.command();
+        command.arg("run").args(options).arg("true").env("STOWAWAY_LIB", library);
+        Ended::of(command.output().unwrap())
+    };
+    with(&spaced, &["--preload"]).failed(125, &["space or colon"]);
+    assert_eq!(with(&spaced, &[]).status, Some(0));
+    let old = place.path("libold.so");
+    compile(&["-shared", "-fPIC"], &place.write("old.c", b"int old;\n", 0o644), &old);
+    with(&old, &[]).failed(125, &["libold.so", "cannot be executed"]);
+    assert_eq!(with(&old, &["--preload"]).status, Some(0));
 }

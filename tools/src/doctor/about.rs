@@ -40,9 +40,13 @@ pub fn check(report: &mut Report, name: &OsStr, verbose: bool) {
             if is_go(file) {
                 report.add(GROUP, "made by", State::Info, "the Go compiler");
             }
-            match program.binary.obstacle() {
-                None => report.add(GROUP, "verdict", State::Ok, "can be run with a kernel inside"),
-                Some(why) => report.add(GROUP, "verdict", State::Fail, why),
+            match (program.binary.untouchable(), program.binary.obstacle()) {
+                (Some(why), _) => report.add(GROUP, "verdict", State::Fail, why),
+                (None, None) => report.add(GROUP, "verdict", State::Ok, "can be run with a kernel inside"),
+                (None, Some(why)) => {
+                    let verdict = format!("can be run with a kernel inside, by `stowaway run`; {why}");
+                    report.add(GROUP, "verdict", State::Ok, verdict)
+                }
             };
             sites::check(report, file, &program.binary.elf, verbose);
         }
@@ -59,7 +63,7 @@ fn facts(report: &mut Report, binary: &Binary) {
             report.add(GROUP, "dynamic loader", State::Ok, format!("{loader} ({libc})"));
         }
         None => {
-            report.add(GROUP, "dynamic loader", State::Fail, "none: statically linked");
+            report.add(GROUP, "dynamic loader", State::Info, "none: statically linked");
         }
     }
     let setid = match (binary.setid, binary.setid_takes_effect) {

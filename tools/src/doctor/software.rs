@@ -42,7 +42,7 @@ pub fn check(report: &mut Report) {
 pub fn library(report: &mut Report) -> Option<PathBuf> {
     let group = "Library";
     let named = std::env::var_os("STOWAWAY_LIB").map(PathBuf::from);
-    let library = match library::find(named.as_deref()) {
+    let library = match library::find(named.as_deref(), library::Use::Load) {
         Ok(library) => library,
         Err(why) => {
             report.add(group, library::NAME, State::Fail, why).advise("make build");
