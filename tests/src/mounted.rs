@@ -64,7 +64,7 @@ impl Mounted {
 
     /// A command under the plain preload, without any mount.
     pub fn preload(&self, run: Run) -> Run {
-        let mut run = run.env("LD_PRELOAD", &self.artifacts.library);
+        let mut run = run.served(&self.artifacts);
         run.cwd = Some(self.fixture.host(Side::Image));
         run
     }

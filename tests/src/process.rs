@@ -2,6 +2,7 @@
 //! Runs one command with a deadline: everything it leaves (children too) is killed when time is up, and a command
 //! that hangs is a result, not a hung suite.
 
+use crate::artifacts::Artifacts;
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -28,6 +29,8 @@ pub struct Run {
     pub umask: Option<u32>,
     /// Deadline, where the usual one does not fit.
     pub deadline: Option<Duration>,
+    /// What is put before the words.
+    pub before: Vec<OsString>,
 }
 
 /// What became of a command.
@@ -66,6 +69,15 @@ impl Run {
         Run { words: words.into_iter().map(Into::into).collect(), ..Run::default() }
     }
 
+    /// The same served by the library: preloaded, or, if `STOWAWAY_TEST_BY_RUN` says so, through `stowaway run`.
+    pub fn served(mut self, artifacts: &Artifacts) -> Run {
+        if std::env::var_os("STOWAWAY_TEST_BY_RUN").is_none() {
+            return self.env("LD_PRELOAD", &artifacts.library);
+        }
+        self.before = vec![artifacts.command.clone().into_os_string(), "run".into(), "--".into()];
+        self
+    }
+
     /// Adds a name to the environment.
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Run {
         self.env.push((name.into(), value.into()));
@@ -80,8 +92,9 @@ impl Run {
 
     /// The command as std knows it, its own process group leader, input and output not yet set.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(&self.words[0]);
-        command.args(&self.words[1..]).env_clear();
+        let mut words = self.before.iter().chain(&self.words);
+        let mut command = Command::new(words.next().expect("a program"));
+        command.args(words).env_clear();
         command.env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin").env("LC_ALL", "C").env("TZ", "UTC");
         if let Some(level) = std::env::var_os("STOWAWAY_TEST_LOG") {
             command.env("STOWAWAY_LOG", level);

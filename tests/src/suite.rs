@@ -154,9 +154,9 @@ fn command(runner: &Runner, fixture: &Fixture, case: &Case, side: Side, step: &F
         run = run.env(name, place(value));
     }
     match runner {
-        Runner::Shim(artifacts) if side == Side::Image => run
-            .env("LD_PRELOAD", &artifacts.library)
-            .env("STOWAWAY_MOUNT", fixture.mount(if case.ro { ":ro" } else { "" })),
+        Runner::Shim(artifacts) if side == Side::Image => {
+            run.served(artifacts).env("STOWAWAY_MOUNT", fixture.mount(if case.ro { ":ro" } else { "" }))
+        }
         _ => run,
     }
 }
