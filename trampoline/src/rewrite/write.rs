@@ -84,7 +84,13 @@ pub enum Manner {
 pub fn replace(memory: &Memory, address: u64, old: [u8; 5], new: [u8; 5], manner: Manner) -> bool {
     match manner {
         Manner::Live => replace_live(memory, address, old, new, &Protocol::default()),
-        Manner::Alone => memory.write(address, &new),
+        Manner::Alone => {
+            memory.write(address, &new) || {
+                // A part of it may be there: of two pages, the second one could not be had.
+                memory.write(address, &old);
+                false
+            }
+        }
     }
 }
 
@@ -119,7 +125,7 @@ pub fn replace_live(memory: &Memory, address: u64, old: [u8; 5], new: [u8; 5], p
         return memory.force(address, &new);
     }
     let synchronise = || !protocol.barriers || barrier();
-    // Nothing is begun that could not be finished.
+    // Nothing is begun that could not be finished. And from here on all cores see the stub, which was written before.
     if !synchronise() || !TRAPS.insert(address as usize) {
         return false;
     }
@@ -134,6 +140,10 @@ pub fn replace_live(memory: &Memory, address: u64, old: [u8; 5], new: [u8; 5], p
     // 2. [TRAP new new new new], in any order and in as many stores as it takes: these bytes are behind a trap, and
     //    nothing leads between them.
     let rest = memory.force(address + 1, &new[1..]);
+    if !rest {
+        // Of two pages, the second could not be had: what was written to the first is taken back.
+        memory.force(address + 1, &old[1..]);
+    }
     // Afterwards no core holds an old rest that it could put behind the new first byte.
     synchronise();
     // 3. [new new new new new]. A core fetches the trap, and comes back, or the first byte of the new instruction and
