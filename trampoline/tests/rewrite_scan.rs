@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
+use trampoline::rewrite::decode::{Body, Function};
 use trampoline::rewrite::scan::{scan_file, Report};
+use trampoline::rewrite::tactic::{choose_in, Refusal, Shape};
 
 const LIBRARIES: [&str; 2] = ["/lib/x86_64-linux-gnu/libc.so.6", "/lib64/ld-linux-x86-64.so.2"];
 const LIBCRYPTO: &str = "/usr/lib/x86_64-linux-gnu/libcrypto.so.3";
@@ -69,6 +71,24 @@ fn tables_in_the_text_are_not_code() {
     assert_eq!(report.sites, []);
     // The table of P-256 multiples holds some; what a sweep over the text breaks keys with.
     assert!(!report.unknown_occurrences.is_empty());
+}
+
+#[test]
+fn what_follows_a_function_counts_if_it_is_reached() {
+    let known = Body { address: 0x1000, bytes: &[0x48, 0x8d, 0x05, 0x02, 0, 0, 0, 0xeb, 0x04] };
+    // lea rax, [rip + 2]; jmp over the next four bytes, which are what was referred to: a table.
+    let beyond = Body {
+        address: 0x1009,
+        bytes: &[0x0f, 0x05, 0x0f, 0x05, 0xb8, 39, 0, 0, 0, 0x0f, 0x05, 0xc3, 0x0f, 0x05],
+    };
+    let mut function = Function::decode(known);
+    function.run_on(beyond);
+    let tactic = choose_in(&function, 0x1012).expect("the call that is reached");
+    assert_eq!((tactic.start, tactic.shape), (0x100d, Shape::Single));
+    for table in [0x1009, 0x100b, 0x1015] {
+        assert_eq!(choose_in(&function, table), Err(Refusal::NotAnInstruction));
+        assert!(!function.covers(table));
+    }
 }
 
 #[test]

@@ -69,10 +69,12 @@ impl Role {
 /// A decoded function.
 #[derive(Debug, Default)]
 pub struct Function {
-    /// Its instructions, ascending and without gaps.
+    /// Its instructions, ascending; without gaps in what is known of it.
     pub steps: Vec<Step>,
     /// Addresses that a jump, a call or an address taken refers to; sorted. Not only those inside.
     pub targets: Vec<u64>,
+    /// Where its jumps lead.
+    jumps: Vec<u64>,
     /// Whether it has an indirect jump whose targets nobody lists.
     pub indirect: bool,
     /// Whether it has jumps through tables that [`Function::add_tables`] has not seen to yet.
@@ -110,21 +112,34 @@ impl Function {
         self.targets.dedup();
     }
 
-    /// Decodes on into `beyond`, which follows the function without being known to be part of it: as far as control
-    /// demonstrably comes, by running on or by a jump from what was decoded before.
+    /// Decodes on into `beyond`, which follows the function without being known to be part of it: only what control
+    /// demonstrably reaches, by running on or by a jump. What is merely referred to may be a table.
     pub fn run_on(&mut self, beyond: Body) {
         let mut decoder = Decoder::with_ip(64, beyond.bytes, beyond.address, DecoderOptions::NONE);
         let mut instruction = Instruction::default();
-        let end = beyond.address + beyond.bytes.len() as u64;
-        while decoder.can_decode() && (self.runs_on() || self.jumps_between(decoder.ip(), end)) {
+        while let Some(next) = self.reached_from(decoder.ip(), beyond) {
+            if decoder.set_position((next - beyond.address) as usize).is_err() || !decoder.can_decode() {
+                break;
+            }
+            decoder.set_ip(next);
             decoder.decode_out(&mut instruction);
             if instruction.is_invalid() {
                 self.broken_at = Some(instruction.ip());
-                return;
+                break;
             }
             self.push(&instruction);
         }
         self.sort();
+    }
+
+    /// The first address from `ip` on that control reaches.
+    fn reached_from(&self, ip: u64, beyond: Body) -> Option<u64> {
+        if self.runs_on() {
+            return Some(ip);
+        }
+        let end = beyond.address + beyond.bytes.len() as u64;
+        let reached = self.jumps.iter().copied().filter(|jump| (ip..end).contains(jump)).min();
+        reached.filter(|_| self.broken_at.is_none())
     }
 
     /// Whether windows with boundaries inside can be judged: all jumps are known, or will be with
@@ -149,10 +164,6 @@ impl Function {
         self.sort();
     }
 
-    fn jumps_between(&self, from: u64, to: u64) -> bool {
-        self.broken_at.is_none() && self.targets.iter().any(|target| (from..to).contains(target))
-    }
-
     fn push(&mut self, instruction: &Instruction) {
         let role = role(instruction);
         self.follow_sum(instruction);
@@ -162,6 +173,9 @@ impl Function {
         let mut plain = true;
         if instruction.op_count() > 0 && instruction.op0_kind() == OpKind::NearBranch64 {
             plain = false;
+            if !instruction.is_call_near() {
+                self.jumps.push(instruction.near_branch_target());
+            }
             self.targets.push(instruction.near_branch_target());
         }
         if instruction.is_ip_rel_memory_operand() {
@@ -198,6 +212,12 @@ impl Function {
     /// Index of the instruction that starts at `address`.
     pub fn step_at(&self, address: u64) -> Option<usize> {
         self.steps.binary_search_by_key(&address, |step| step.address).ok()
+    }
+
+    /// Whether the byte at `address` is one of an instruction's.
+    pub fn covers(&self, address: u64) -> bool {
+        let next = self.steps.partition_point(|step| step.address <= address);
+        next.checked_sub(1).is_some_and(|at| address < self.steps[at].end())
     }
 
     /// Whether something refers to an address in `from..to`.

@@ -104,7 +104,7 @@ impl<'a> Functions<'a> {
         self.unwind.is_none() && self.named.is_empty()
     }
 
-    /// The function around `address`, decoded; None where no function is known to reach it.
+    /// The function around `address`, decoded; None where no function is known to hold it.
     pub fn decode_at(&self, address: u64) -> Option<(Extent, Function)> {
         let from_unwind = self.unwind.as_ref().and_then(|unwind| unwind.extent(address));
         let found = from_unwind.into_iter().chain(self.named_extent(address));
@@ -121,9 +121,9 @@ impl<'a> Functions<'a> {
             let (beyond, occupied) = self.unpatched(extent.known_end..extent.limit.min(end))?;
             function.run_on(Body { address: extent.known_end, bytes: &beyond });
             function.occupied.extend(occupied);
-            if function.steps.last()?.end() <= address {
-                return None;
-            }
+        }
+        if !function.covers(address) {
+            return None;
         }
         function.add_tables(|table, index| self.table_entry(table, index));
         Some((extent, function))

@@ -66,7 +66,9 @@ fn scan_segment(segment: &Segment, functions: &Functions, report: &mut Report) {
     let mut current: Option<(Extent, Function)> = None;
     for offset in memmem::find_iter(segment.bytes, &tactic::SYSCALL) {
         let address = segment.address + offset as u64;
-        let same = current.as_ref().is_some_and(|(extent, _)| extent.holds(address));
+        let holds =
+            |(extent, function): &(Extent, Function)| extent.holds(address) && function.covers(address);
+        let same = current.as_ref().is_some_and(holds);
         if !same {
             current = functions.decode_at(address);
         }

@@ -175,7 +175,8 @@ fn behind(steps: &[Step], at: usize) -> impl Iterator<Item = usize> + '_ {
 /// Whether steps `first..=last` can become the jmp.
 fn judge(f: &Function, at: usize, first: usize, last: usize, shape: Shape) -> Result<Tactic, Refusal> {
     let (start, end) = (f.steps[first].address, f.steps[last].end());
-    if f.occupied.iter().any(|taken| taken.start < end && start < taken.end) {
+    let whole = f.steps[first..=last].windows(2).all(|pair| pair[0].end() == pair[1].address);
+    if !whole || f.occupied.iter().any(|taken| taken.start < end && start < taken.end) {
         return Err(Refusal::Immovable);
     }
     if f.targeted(start + 1, end) {
