@@ -35,7 +35,7 @@ use trampoline::{entry, After, Frame};
 use crate::dispatch::dispatch;
 use crate::errno::EINTR;
 use crate::host::{self, Args, Ret};
-use crate::{life, signal, thread, user, world};
+use crate::{life, own_dispatch, signal, thread, user, world};
 
 /// glibc's SIGCANCEL (nptl, `internal-signals.h`).
 pub const SIGNAL: c_int = 32;
@@ -216,6 +216,9 @@ unsafe fn has_result(me: &State, r: Ret) -> bool {
 
 /// A call that the trampoline caught.
 pub unsafe extern "C-unwind" fn on_call(frame: &mut Frame) -> Option<After> {
+    if own_dispatch::stops(frame) {
+        return None;
+    }
     let args = frame.args();
     let me = state();
     if is_on(&me.busy) {

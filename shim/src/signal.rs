@@ -24,7 +24,7 @@ use crate::errno::EINVAL;
 use crate::host::{self, Args, Ret};
 use crate::report::say;
 use crate::thread::{self, Thread};
-use crate::{cancel, life, user, world};
+use crate::{cancel, life, mask, user, world};
 
 const SIGNALS: usize = 65;
 const SA_RESTORER: usize = 0x0400_0000;
@@ -35,7 +35,7 @@ const fn bit(sig: c_int) -> u64 {
 }
 
 /// Signals that no mask may block: ours, and the faults that we have to see.
-const NEVER_BLOCKED: u64 = bit(libc::SIGSYS) | bit(libc::SIGSEGV) | bit(libc::SIGBUS);
+pub const NEVER_BLOCKED: u64 = bit(libc::SIGSYS) | bit(libc::SIGSEGV) | bit(libc::SIGBUS);
 /// While a noted signal waits, these are let through all the same.
 const FAULTS: u64 = NEVER_BLOCKED | bit(libc::SIGILL) | bit(libc::SIGFPE) | bit(libc::SIGTRAP);
 /// Signals whose default action does not end the process (signal(7)), and the two that cannot be caught.
@@ -202,10 +202,12 @@ pub fn sigaction(args: &Args) -> Ret {
         before.handler = host_handler(sig);
     }
     if new != 0 {
-        let action: KernelSigaction = match user::read(new) {
+        let mut action: KernelSigaction = match user::read(new) {
             Ok(action) => action,
             Err(e) => return e,
         };
+        // As kernel/signal.c, do_sigaction.
+        action.mask &= !(bit(libc::SIGKILL) | bit(libc::SIGSTOP));
         if bit(sig) & (bit(libc::SIGKILL) | bit(libc::SIGSTOP)) != 0 {
             return EINVAL;
         }
@@ -227,15 +229,6 @@ pub fn sigaction(args: &Args) -> Ret {
         }
     }
     0
-}
-
-/// rt_sigprocmask(2): as asked, but what must not be blocked is not.
-pub fn sigprocmask(nr: usize, args: &Args) -> Ret {
-    let (how, set, size) = (args[0] as c_int, args[1], args[3]);
-    if set == 0 || size != 8 || how == libc::SIG_UNBLOCK {
-        return host::forward(nr, args);
-    }
-    with_mask(args, 1, |args| host::forward(nr, args))
 }
 
 /// Makes a host call whose argument `at` points at a signal mask, with a cleaned copy of that mask.
@@ -375,14 +368,15 @@ unsafe fn act(sig: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     let sp = unsafe { (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs[libc::REG_RSP as usize] };
     let interrupted = trampoline::is_installed().then(|| trampoline::thread::handler_begins(sp as usize));
     let before = cancel::suspend();
+    // SAFETY: as above; the mask is the context's.
+    unsafe { mask::handler_begins(action.mask, &mut *mask_of(context)) };
     // SAFETY: the address was given to sigaction as a handler; one that takes only the number ignores the
     // rest (System V ABI). The kernel's context is valid.
     unsafe {
         let handler: extern "C-unwind" fn(c_int, *mut libc::siginfo_t, *mut c_void) =
             core::mem::transmute(action.handler);
         handler(sig, info, context);
-        // Restored by the return, which is not dispatched.
-        *(&raw mut (*context.cast::<libc::ucontext_t>()).uc_sigmask).cast::<u64>() &= !NEVER_BLOCKED;
+        mask::handler_ends(&mut *mask_of(context));
         if let Some(interrupted) = interrupted {
             trampoline::thread::handler_ends(interrupted);
         }
@@ -390,8 +384,30 @@ unsafe fn act(sig: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     }
 }
 
+/// The mask that the return from a handler sets.
+fn mask_of(context: *mut c_void) -> *mut u64 {
+    // SAFETY: only the address is computed; uc_sigmask is at least the kernel's 8 bytes.
+    unsafe { (&raw mut (*context.cast::<libc::ucontext_t>()).uc_sigmask).cast() }
+}
+
+/// Ends the process by a signal that no handler gets, as the host does for misuse.
+pub fn force(sig: c_int) -> ! {
+    life::unmount_all();
+    reset_to_default(sig);
+    let only_it: u64 = bit(sig);
+    host::call(libc::SYS_rt_sigprocmask, &[libc::SIG_UNBLOCK as usize, &raw const only_it as usize, 0, 8]);
+    raise(sig);
+    host::call(libc::SYS_exit_group, &[128 + sig as usize]);
+    unreachable!()
+}
+
 /// A SIGSYS that is no dispatched call: the application's seccomp filter, or somebody's kill.
 pub unsafe extern "C-unwind" fn foreign_sigsys(sig: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    // SAFETY: the kernel hands a valid siginfo.
+    let was_sent = unsafe { (*info).si_code } <= 0;
+    if was_sent && (ACTIONS[sig as usize].get().handler == libc::SIG_IGN || mask::keeps_waiting()) {
+        return;
+    }
     match thread::current() {
         Some(thread) if thread.is_inside() => {
             // SAFETY: the kernel hands a valid ucontext.

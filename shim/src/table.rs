@@ -242,13 +242,14 @@ rows! {
     exit [Int] Own(process::exit);
     exit_group [Int] Own(process::exit_group);
     rt_sigaction [Signal Ptr Ptr Size] Own(process::sigaction);
+    rt_sigpending [Ptr Size] Own(process::sigpending);
     rt_sigprocmask [How Ptr Ptr Size] Own(process::sigprocmask), "SIGSYS, SIGSEGV, SIGBUS are never blocked";
     rt_sigsuspend [Ptr Size] Own(process::sigsuspend);
     munmap [Ptr Size] Own(memory::munmap);
     mremap [Ptr Size Size Flags Ptr] Own(memory::munmap);
     mprotect [Ptr Size Prot] Own(memory::mprotect);
     pkey_mprotect [Ptr Size Prot Int] Own(memory::mprotect);
-    prctl [Int Int Int Int Int] Own(process::prctl), "Syscall User Dispatch is ours: another's is refused (EINVAL)";
+    prctl [Int Int Int Int Int] Own(process::prctl);
     seccomp [Int Flags Ptr] Own(process::seccomp), "what the host is asked is filtered; calls that are served here are not";
     arch_prctl [Int Ptr] Own(process::arch_prctl), "the GS base is ours: EPERM";
     umask [Mode] Own(process::both);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What the shim keeps per thread: two words, and a page behind the first.
+//! What the shim keeps per thread: a few words, and a page behind the first.
 //!
 //! The words are read with two or three instructions in any context, signal handlers included: initial-exec TLS of
 //! our own, because `thread_local!` may allocate. A program that our own loader started has no TLS of ours
@@ -19,9 +19,9 @@ global_asm!(
     ".hidden stowaway_thread",
     ".globl stowaway_thread",
     ".type stowaway_thread,@object",
-    ".size stowaway_thread,16",
+    ".size stowaway_thread,64",
     "stowaway_thread:",
-    ".zero 16",
+    ".zero 64",
     ".popsection",
 );
 
@@ -57,6 +57,9 @@ pub struct Thread {
 const PAGE: usize = 4096;
 const _: () = assert!(size_of::<Thread>() <= PAGE);
 
+/// See [`words`].
+pub type Words = [usize; trampoline::thread::USER_WORDS];
+
 /// The program was started by our loader: FS is not ours to use.
 static FOREIGN_TLS: AtomicBool = AtomicBool::new(false);
 
@@ -66,13 +69,13 @@ pub fn leave_tls() {
     FOREIGN_TLS.store(true, Ordering::Relaxed);
 }
 
-/// The calling thread's two words: [`current`]'s pointer, and `cancel.rs`'s state.
+/// The calling thread's words: [`current`]'s pointer, `cancel.rs`'s state, `mask.rs`'s, and `own_dispatch.rs`'s four.
 #[inline]
-pub fn words() -> *mut [usize; 2] {
+pub fn words() -> *mut Words {
     if FOREIGN_TLS.load(Ordering::Relaxed) {
         return trampoline::thread::user().cast();
     }
-    let address: *mut [usize; 2];
+    let address: *mut Words;
     // SAFETY: reads the thread pointer and the GOT entry of our own TLS symbol.
     unsafe {
         asm!(

@@ -47,6 +47,17 @@ global_asm!(
     ".cfi_def_cfa rsp, 0",
     "jmp rcx",
     ".cfi_endproc",
+    // ---- Where a call goes on that is to be dispatched after all, by a handler of the application: in place of
+    // the stub (Frame::dispatch_again). The SIGSYS handler puts its address right.
+    ".hidden stowaway_bounce",
+    ".globl stowaway_bounce",
+    "stowaway_bounce:",
+    "lea rsp, [rsp + 8 + {red_zone}]",
+    "syscall",
+    ".hidden stowaway_bounced",
+    ".globl stowaway_bounced",
+    "stowaway_bounced:",
+    "ud2",
     // ---- From there. In: as stowaway_entry.
     ".type stowaway_entry_redirected,@function",
     "stowaway_entry_redirected:",
@@ -394,6 +405,8 @@ extern "C" {
     static stowaway_entry_block: u8;
     static stowaway_entry_handled: u8;
     static stowaway_entry_end: u8;
+    static stowaway_bounce: u8;
+    static stowaway_bounced: u8;
     static stowaway_redirected: u8;
     static stowaway_redirected_back: u8;
     pub(crate) fn stowaway_resume(frame: *mut Frame) -> !;
@@ -407,6 +420,16 @@ pub fn entry_address() -> usize {
 /// Address that a redirected caller goes on at.
 pub(crate) fn redirected_address() -> usize {
     &raw const stowaway_redirected as usize
+}
+
+/// Address that takes a stub's place for a call that is dispatched again.
+pub(crate) fn bounce_address() -> usize {
+    &raw const stowaway_bounce as usize
+}
+
+/// Whether a dispatched call came from there.
+pub(crate) fn is_bounced(ip: usize) -> bool {
+    ip == &raw const stowaway_bounced as usize
 }
 
 /// Whether a fault at `ip` is that of a thread without a block.

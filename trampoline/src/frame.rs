@@ -79,6 +79,15 @@ impl Frame {
         unsafe { ((self.inner + 16) as *const usize).read() + STUB_RESTORES }
     }
 
+    /// The call is not made: the application's own handler of SIGSYS gets it, as from a Syscall User Dispatch of its
+    /// own. To be called last.
+    pub fn dispatch_again(&mut self) {
+        thread::set_bounce(self.rip, self.resume());
+        self.rax = self.nr;
+        // SAFETY: the entry's words on the caller's stack; the entry returns there.
+        unsafe { ((self.inner + 16) as *mut usize).write(crate::entry::bounce_address()) };
+    }
+
     /// Carries out clone(2) (`nr` 56) or clone3(2) (435) for the caller with `args`, where `stack_top` is
     /// the child's new stack pointer. The parent gets the result; the child goes on behind the caller's own
     /// call, armed, with the caller's registers and 0 in rax. A child that shares the memory must be a thread.

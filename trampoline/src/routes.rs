@@ -25,6 +25,11 @@ pub(crate) static STOWAWAY_ROUTES: [AtomicU8; ROUTES] = [const { AtomicU8::new(T
 pub(crate) static STOWAWAY_CLASSES: AtomicPtr<AtomicU8> = AtomicPtr::new(core::ptr::null_mut());
 pub(crate) static STOWAWAY_CLASS_COUNT: AtomicUsize = AtomicUsize::new(0);
 
+/// From now on every call comes to the handler.
+pub fn all_to_handler() {
+    STOWAWAY_ROUTES.iter().for_each(|route| route.store(TO_HANDLER, Ordering::Release));
+}
+
 /// Sets where calls go; those that return twice, or not at all, must stay with the handler. `classes`: a byte for
 /// each descriptor; those beyond its end are the host's.
 pub fn set_routes(routes: impl Iterator<Item = (usize, Route)>, classes: &'static [AtomicU8]) {

@@ -253,7 +253,7 @@ pub fn on_fault(context: &libc::ucontext_t) -> bool {
 #[repr(C)]
 struct SigsysInfo {
     _head: [i32; 4],
-    _call_addr: usize,
+    call_addr: usize,
     _syscall: i32,
     arch: u32,
 }
@@ -266,8 +266,22 @@ unsafe extern "C-unwind" fn on_sigsys(sig: c_int, info: *mut libc::siginfo_t, co
             let foreign: Foreign = core::mem::transmute(FOREIGN.load(Ordering::Relaxed));
             return foreign(sig, info, context);
         }
-        let arch = (*info.cast::<SigsysInfo>()).arch;
-        redirect(&mut *context.cast::<libc::ucontext_t>(), arch);
+        let details = &mut *info.cast::<SigsysInfo>();
+        let regs = &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs;
+        if entry::is_bounced(regs[libc::REG_RIP as usize] as usize) {
+            let [after, resume] = thread::bounce();
+            details.call_addr = after;
+            regs[libc::REG_RIP as usize] = after as i64;
+            regs[libc::REG_RCX as usize] = after as i64;
+            let foreign: Foreign = core::mem::transmute(FOREIGN.load(Ordering::Relaxed));
+            foreign(sig, info, context);
+            let regs = &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs;
+            if regs[libc::REG_RIP as usize] == after as i64 {
+                regs[libc::REG_RIP as usize] = resume as i64;
+            }
+            return;
+        }
+        redirect(&mut *context.cast::<libc::ucontext_t>(), details.arch);
     }
 }
 

@@ -40,6 +40,8 @@ pub struct Block {
     /// The highest stack pointer of its own at which a handler of the application interrupted this thread; 0: none
     /// runs; 1: one does, which interrupted code of ours.
     pub(crate) interrupted: usize,
+    /// Of a call that is dispatched again: the address behind it, and where it goes on.
+    pub(crate) bounce: [usize; 2],
     /// The embedder's.
     pub(crate) user: [usize; USER_WORDS],
 }
@@ -151,6 +153,16 @@ pub fn handler_ends(before: Interrupted) {
         (*block()).floor = before.floor;
         (*block()).interrupted = before.at;
     }
+}
+
+pub(crate) fn set_bounce(after: usize, resume: usize) {
+    // SAFETY: the calling thread's own block.
+    unsafe { (*block()).bounce = [after, resume] };
+}
+
+pub(crate) fn bounce() -> [usize; 2] {
+    // SAFETY: as above.
+    unsafe { (*block()).bounce }
 }
 
 /// Whether a caller at `sp` is a handler of the application, or runs on top of one.

@@ -8,11 +8,11 @@ use trampoline::rewrite;
 use trampoline::sud::aside;
 
 use crate::calls::Call;
-use crate::errno::{EINVAL, EPERM};
+use crate::errno::EPERM;
 use crate::host::{self, Ret};
 use crate::report::say;
 use crate::section::section;
-use crate::{life, signal, user, world};
+use crate::{life, mask, own_dispatch, signal, user, world};
 
 /// setuid(2) and its family, umask(2): the host decides, the kernel follows.
 pub fn both(c: &Call<'_>) -> Ret {
@@ -97,8 +97,7 @@ pub fn arch_prctl(c: &Call<'_>) -> Ret {
 pub fn prctl(c: &Call<'_>) -> Ret {
     const PR_SET_SYSCALL_USER_DISPATCH: usize = 59;
     match c.args {
-        [PR_SET_SYSCALL_USER_DISPATCH, 0, 0, 0, 0, _] => 0,
-        [PR_SET_SYSCALL_USER_DISPATCH, ..] => EINVAL,
+        [PR_SET_SYSCALL_USER_DISPATCH, ..] => own_dispatch::set(&c.args),
         [option, ..] if option == libc::PR_SET_SECCOMP as usize => confine(c),
         _ => c.to_host(),
     }
@@ -130,7 +129,12 @@ pub fn sigaction(c: &Call<'_>) -> Ret {
 
 /// rt_sigprocmask(2)
 pub fn sigprocmask(c: &Call<'_>) -> Ret {
-    signal::sigprocmask(c.nr, &c.args)
+    mask::sigprocmask(c.nr, &c.args)
+}
+
+/// rt_sigpending(2)
+pub fn sigpending(c: &Call<'_>) -> Ret {
+    mask::sigpending(c.nr, &c.args)
 }
 
 /// rt_sigsuspend(2): the mask must let our signals through.
