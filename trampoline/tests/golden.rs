@@ -32,6 +32,9 @@ const REFUSED: &[(&str, &str, u64, Refusal)] = &[
     ("too short to hold a jmp", "0f 05 c3", 0, Refusal::Immovable),
     ("a call right before, a landing mark behind", "e8 00 00 00 00 0f 05 f3 0f 1e fa", 5, Refusal::Immovable),
     ("behind bytes that are no instruction", "06 b8 27 00 00 00 0f 05 c3", 6, Refusal::NotAnInstruction),
+    // jmp over a table of two bytes; mov eax, 39; syscall; ret
+    ("a table that reads like a call", "eb 02 0f 05 b8 27 00 00 00 0f 05 c3", 2, Refusal::Unreached),
+    ("a table behind a function", "b8 27 00 00 00 0f 05 c3 b8 27 00 00 00 0f 05 c3", 13, Refusal::Unreached),
     (
         "a loop into each window",
         // 1: xor edi, edi; 2: xor eax, eax; 3: syscall; 4: test eax, eax; je 2; jne 3; js 4
@@ -41,9 +44,9 @@ const REFUSED: &[(&str, &str, u64, Refusal)] = &[
     ),
     (
         "a jump through who knows what",
-        // jmp rdx; mov edi, 1; xor eax, eax; syscall; ret
-        "ff e2 bf 01 00 00 00 31 c0 0f 05 c3",
-        9,
+        // je over: jmp rdx; over: mov edi, 1; xor eax, eax; syscall; ret
+        "74 02 ff e2 bf 01 00 00 00 31 c0 0f 05 c3",
+        11,
         Refusal::IndirectJump,
     ),
     (

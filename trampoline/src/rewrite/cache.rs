@@ -13,7 +13,7 @@ use crate::rewrite::maps::{self, AT_FDCWD};
 use crate::rewrite::tactic::{Shape, Tactic, WINDOW_MAX};
 
 /// Changes with the format, and with what [`crate::rewrite::tactic`] decides.
-const MAGIC: &[u8; 8] = b"STOWSI\0\x03";
+const MAGIC: &[u8; 8] = b"STOWSI\0\x04";
 /// Bytes around a site that are kept: its window, with the `syscall`.
 pub const SPAN_MAX: usize = 24;
 const _: () = assert!(WINDOW_MAX <= SPAN_MAX);

@@ -158,7 +158,8 @@ impl Function {
         let before = self.targets.len();
         for &table in &self.taken {
             let entries = (0..TABLE_MAX).map_while(|index| entry(table, index));
-            self.targets.extend(entries);
+            self.targets.extend(entries.clone());
+            self.jumps.extend(entries);
         }
         self.indirect |= self.targets.len() == before;
         self.sort();
@@ -218,6 +219,24 @@ impl Function {
     pub fn covers(&self, address: u64) -> bool {
         let next = self.steps.partition_point(|step| step.address <= address);
         next.checked_sub(1).is_some_and(|at| address < self.steps[at].end())
+    }
+
+    /// Whether the straight run of instructions that holds step `at` begins where the function does, or where a jump
+    /// leads. Data between instructions does not, even if it can be read as some.
+    pub fn is_reached(&self, at: usize) -> bool {
+        let led_to = |step: usize| step == 0 || self.jumps.contains(&self.steps[step].address);
+        let goes_on_into = |step: usize| {
+            let (before, step) = (&self.steps[step - 1], &self.steps[step]);
+            before.role.falls_through() && before.end() == step.address
+        };
+        // Back to the first that a jump leads to, unless nothing goes on into one before that.
+        (0..=at).rev().find_map(|step| {
+            if led_to(step) {
+                Some(true)
+            } else {
+                (!goes_on_into(step)).then_some(false)
+            }
+        }) == Some(true)
     }
 
     /// Whether something refers to an address in `from..to`.

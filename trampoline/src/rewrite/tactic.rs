@@ -102,6 +102,8 @@ pub enum Refusal {
     NotAnInstruction,
     /// No function is known to hold these bytes.
     NoFunction,
+    /// Nothing that is known of the function leads there: it may be data.
+    Unreached,
     /// Something jumps into each possible window.
     JumpedInto,
     /// The function jumps through a table, and only windows with boundaries inside fit.
@@ -116,6 +118,7 @@ impl Refusal {
         match self {
             Refusal::NotAnInstruction => "not an instruction",
             Refusal::NoFunction => "in no known function",
+            Refusal::Unreached => "nothing leads there",
             Refusal::JumpedInto => "a jump leads into every possible window",
             Refusal::IndirectJump => "the function jumps through a table",
             Refusal::Immovable => "its neighbours cannot be moved",
@@ -133,6 +136,9 @@ pub fn choose_in(function: &Function, address: u64) -> Result<Tactic, Refusal> {
     let at = function.step_at(address).ok_or(Refusal::NotAnInstruction)?;
     if function.steps[at].role != Role::Syscall {
         return Err(Refusal::NotAnInstruction);
+    }
+    if !function.is_reached(at) {
+        return Err(Refusal::Unreached);
     }
     let mut worst = Refusal::Immovable;
     for (first, last, shape) in candidates(&function.steps, at) {
