@@ -56,6 +56,8 @@ struct Table {
 
 /// Columns after the total: hook, patched, sigsys, int80; host, kernel, own.
 const HOOK: usize = 1;
+const PATCHED: usize = 2;
+const SIGSYS: usize = 3;
 const INT80: usize = 4;
 const HOST: usize = 5;
 const KERNEL: usize = 6;
@@ -103,6 +105,8 @@ impl Table {
         self.adds_up();
         let parents = self.row("getppid");
         assert_eq!((parents[0], parents[HOST]), (PARENTS, PARENTS), "{:?}", self.rows);
+        // A site is met by a trap once, and is rewritten then.
+        assert_eq!((parents[SIGSYS], parents[PATCHED]), (1, PARENTS - 1), "{:?}", self.rows);
         let old = self.row("(int 0x80)");
         assert_eq!((old[0], old[INT80]), (PARENTS / 100, PARENTS / 100), "{:?}", self.rows);
         let reads = self.row("pread64");

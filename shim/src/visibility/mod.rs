@@ -36,7 +36,6 @@ pub enum Door {
     /// A name of libc's that is ours.
     Hook,
     /// A rewritten site.
-    #[allow(dead_code)] // nothing rewrites yet
     Patched,
     /// A trap.
     Sigsys,
