@@ -38,7 +38,6 @@ extern "C" fn construct() {
     if !read_settings() {
         return;
     }
-    load::was_preloaded();
     if program::is_go() {
         say!("a Go program: its stacks are too small for what is done here; it would not work under the preload");
         if is_under_run() {

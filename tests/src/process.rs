@@ -69,9 +69,14 @@ impl Run {
         Run { words: words.into_iter().map(Into::into).collect(), ..Run::default() }
     }
 
+    /// Whether [`Run::served`] goes through `stowaway run`.
+    pub fn is_by_run() -> bool {
+        std::env::var_os("STOWAWAY_TEST_BY_RUN").is_some()
+    }
+
     /// The same served by the library: preloaded, or, if `STOWAWAY_TEST_BY_RUN` says so, through `stowaway run`.
     pub fn served(mut self, artifacts: &Artifacts) -> Run {
-        if std::env::var_os("STOWAWAY_TEST_BY_RUN").is_none() {
+        if !Run::is_by_run() {
             return self.env("LD_PRELOAD", &artifacts.library);
         }
         self.before = vec![artifacts.command.clone().into_os_string(), "run".into(), "--".into()];

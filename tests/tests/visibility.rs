@@ -111,7 +111,9 @@ impl Table {
         assert_eq!((old[0], old[INT80]), (PARENTS / 100, PARENTS / 100), "{:?}", self.rows);
         let reads = self.row("pread64");
         assert!((READS..READS + 8).contains(&reads[0]), "{reads:?}");
-        assert_eq!((reads[HOOK], reads[KERNEL]), (READS, READS), "{:?}", self.rows);
+        assert_eq!(reads[KERNEL], READS, "{:?}", self.rows);
+        // A program that our own loader starts has no names of ours.
+        assert_eq!(reads[HOOK], if Run::is_by_run() { 0 } else { READS }, "{:?}", self.rows);
     }
 }
 
@@ -219,16 +221,16 @@ everyone! {
         let watched = Watched::new();
         let text = watched.written("STOWAWAY_TRACE", "{}", "return", "exit 0");
         text.lines().for_each(is_whole);
-        let open = format!("] open(\"{}\", O_RDONLY|O_CLOEXEC) = ", watched.file);
+        let open = format!("\"{}\", O_RDONLY|O_CLOEXEC) = ", watched.file);
         let opened = lines_with(&text, &open);
         assert_eq!(opened.len(), 1, "{text}");
         // Whatever the suite was started with is open too.
         let (_, fd) = opened[0].split_once(" = ").expect("a result");
-        let fd = fd.strip_suffix(" <kernel, hook>").expect("who served it");
-        let read = format!("] pread64({fd}, \"H\", 1, 0) = 1 <kernel, hook>");
+        let (fd, _) = fd.split_once(" <kernel, ").expect("who served it");
+        let read = format!("] pread64({fd}, \"H\", 1, 0) = 1 <kernel, ");
         assert_eq!(lines_with(&text, &read).len() as u64, READS);
         assert_eq!(lines_with(&text, "] getppid() = ").len() as u64, PARENTS);
-        assert_eq!(lines_with(&text, &format!("] close({fd}) = 0 <kernel, hook>")).len(), 1);
+        assert_eq!(lines_with(&text, &format!("] close({fd}) = 0 <kernel, ")).len(), 1);
         let last = text.lines().last().expect("lines");
         assert!(last.contains("] exit_group(0) = ? <own, "), "{last}");
     }
@@ -309,7 +311,8 @@ everyone! {
         ] {
             let run = Run::new([stowaway.as_str(), "run", "--", "true"]).env(name, value);
             refused(&run.output(), "exit 125", &[name, word]);
-            refused(&watched.mounted.preload(Run::new(["true"])).env(name, value).output(), "exit 0", &[name, word]);
+            let status = if Run::is_by_run() { "exit 125" } else { "exit 0" };
+            refused(&watched.mounted.preload(Run::new(["true"])).env(name, value).output(), status, &[name, word]);
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::load::{library, open, untouched};
 use crate::path::AT_FDCWD;
 use crate::report::Line;
 use crate::scratch::{Scratch, PATH_MAX};
+use crate::settings::settings;
 use crate::user;
 
 /// execveat(2), as the application asked for it.
@@ -74,7 +75,7 @@ pub fn command(request: &Request, own: &Own) -> Result<Command, Ret> {
     let program = match find(request, &mut names)? {
         Found::Program(program) => program,
         Found::Other(why) => {
-            if let Some(why) = why {
+            if let (Some(why), true) = (why, settings().is_active()) {
                 warn(names.execfn(), why);
             }
             return Ok(native);

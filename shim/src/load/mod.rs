@@ -34,7 +34,6 @@ use std::ffi::CString;
 
 pub use command::Request;
 pub use exec::exec;
-pub use library::was_preloaded;
 
 use crate::errno::{self, EEXIST, ENOENT, ENOEXEC};
 use crate::host::{self, Ret};

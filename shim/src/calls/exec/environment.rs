@@ -32,6 +32,8 @@ pub enum Way {
     Follow,
     /// As given, but for our entry in LD_PRELOAD, which the program's loader could not take.
     NoPreload,
+    /// The same: our own loader starts the program, and adds what it needs.
+    Load,
     /// As given.
     Untouched,
     /// Nothing of ours is in it.

@@ -75,13 +75,22 @@ fn launch(start: &Start<'_>) -> Ret {
         Ok(scratch) => scratch,
         Err(e) => return e,
     };
-    let environment = match kept::get() {
-        Some(kept) => match Environment::new(start.envp, way(start, kept), kept, scratch.buffers()) {
-            Ok(environment) => environment,
-            Err(e) => return e,
-        },
-        None => Environment::untouched(start.envp),
+    let (environment, by_loader) = match kept::get() {
+        Some(kept) => {
+            let way = way(start, kept);
+            match Environment::new(start.envp, way, kept, scratch.buffers()) {
+                Ok(environment) => (environment, way == Way::Load),
+                Err(e) => return e,
+            }
+        }
+        None => (Environment::untouched(start.envp), false),
     };
+    if by_loader {
+        let Start { dirfd, path, argv, flags, .. } = *start;
+        let envp = environment.address();
+        let request = load::Request { dirfd: dirfd as i32, path, argv, envp, flags };
+        return load::exec(&request, || visibility::leave(start.call));
+    }
     visibility::leave(start.call);
     let was_up = world::is_up();
     life::unmount_for_exec();
@@ -104,10 +113,10 @@ fn way(start: &Start<'_>, kept: &Kept) -> Way {
     let (why, way) = match why {
         // Without a path to the library (a chroot) there is nothing to preload.
         None if is_there(&kept.library) => return Way::Follow,
-        None => ("the library is out of reach", Way::NoPreload),
-        // What it starts in its turn can be followed again.
-        Some(why @ Obstacle::Static) => (why.text(), Way::Follow),
-        Some(why @ (Obstacle::Musl | Obstacle::Foreign)) => (why.text(), Way::NoPreload),
+        None => ("the library is out of reach here", Way::NoPreload),
+        // What no dynamic loader of glibc's starts, ours does.
+        Some(Obstacle::Static | Obstacle::Musl) => return Way::Load,
+        Some(why @ Obstacle::Foreign) => (why.text(), Way::NoPreload),
         Some(why) => (why.text(), Way::Untouched),
     };
     if settings().is_active() {
@@ -129,10 +138,7 @@ fn warn(name: usize, why: &str) {
         Err(_) => 0,
     };
     let name: &[u8] = if length == 0 { b"a program by its descriptor" } else { &text[..length] };
-    Line::new()
-        .bytes(name)
-        .text(format_args!(": {why}: it runs without us, on the host's files alone"))
-        .print();
+    Line::new().bytes(name).text(format_args!(": {why}: it runs without what is mounted here")).print();
 }
 
 /// A program on an image: copied into a memfd, which the host can execute.

@@ -47,10 +47,10 @@ impl Obstacle {
     pub fn text(self) -> &'static str {
         match self {
             Obstacle::SetId(which) => which,
-            Obstacle::Capabilities => "file capabilities",
-            Obstacle::Static => "statically linked",
-            Obstacle::Musl => "linked with musl",
-            Obstacle::Foreign => "not a 64-bit x86 program",
+            Obstacle::Capabilities => "it has file capabilities",
+            Obstacle::Static => "it is statically linked",
+            Obstacle::Musl => "it is linked with musl",
+            Obstacle::Foreign => "it is for another machine",
         }
     }
 }
@@ -135,10 +135,10 @@ fn of_privileges(file: &File) -> Option<Obstacle> {
     let (uid, gid) = (ids(libc::SYS_getresuid), ids(libc::SYS_getresgid));
     if count && !are_ignored(fd) {
         if setuid && status.st_uid != uid[0] {
-            return Some(Obstacle::SetId("setuid"));
+            return Some(Obstacle::SetId("it is setuid"));
         }
         if setgid && status.st_gid != gid[0] {
-            return Some(Obstacle::SetId("setgid"));
+            return Some(Obstacle::SetId("it is setgid"));
         }
         if capable && uid[0] != 0 {
             return Some(Obstacle::Capabilities);
@@ -146,7 +146,7 @@ fn of_privileges(file: &File) -> Option<Obstacle> {
     }
     // A setuid program that did not give up its rights starts others in this state.
     if (uid[0] != uid[1] && !setuid) || (gid[0] != gid[1] && !setgid) {
-        return Some(Obstacle::SetId("started by a setuid program"));
+        return Some(Obstacle::SetId("a setuid program starts it"));
     }
     None
 }
