@@ -21,7 +21,7 @@ pub enum Mode {
     Run,
     /// LD_PRELOAD, and a signal every millisecond.
     Tick,
-    /// LD_PRELOAD with a mount that nobody uses.
+    /// LD_PRELOAD with a mount that nobody uses. Not in the ordinary user's run: once is enough.
     Idle,
 }
 

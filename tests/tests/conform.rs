@@ -47,6 +47,7 @@ facts! {
     loaded_from_the_image.with(Library { place: Place::Image, ..DOOR });
     needed_from_the_image.with(Library { place: Place::Image, needed: true, ..DOOR }).only_run(BEFORE);
     early_constructor.with(EARLY).only_run(BEFORE);
+    preloaded_library.with(Library { needed: false, ..EARLY }).only_run(BEFORE);
     static_glibc = "static".built("cc", &["-static"]).only_run(STATIC);
     static_pie = "static".built("cc", &["-static-pie"]).only_run(STATIC);
     static_musl = "static".built("musl-gcc", &["-static"]).only_run(STATIC);
@@ -89,6 +90,7 @@ facts! {
     eintr;
     interval_timer;
     jumps_out_of_handlers;
+    backtraces;
 
     // The program uses what we use.
     own_dispatch;
