@@ -39,7 +39,13 @@ static int check(void)
 	int epoll = epoll_create1(EPOLL_CLOEXEC);
 	CHECK(epoll >= 0 && !epoll_ctl(epoll, EPOLL_CTL_ADD, pipes[0], &event) && write(pipes[1], "x", 1) == 1);
 	CHECK(epoll_wait(epoll, &got, 1, 1000) == 1 && got.data.u64 == 42 && read(pipes[0], &byte, 1) == 1);
-	FAILS(epoll_ctl(epoll, EPOLL_CTL_ADD, mine, &event), EPERM);
+	int pipe_of_mine = open(at(D, "fifo"), O_RDWR | O_NONBLOCK);
+	CHECK(pipe_of_mine >= 0);
+	FAILS(epoll_ctl(epoll, EPOLL_CTL_ADD, pipe_of_mine, &event), EPERM);
+	/* a file is never polled, and does not decide whose a set is */
+	int undecided = epoll_create1(EPOLL_CLOEXEC);
+	FAILS(epoll_ctl(undecided, EPOLL_CTL_ADD, mine, &event), EPERM);
+	CHECK(!epoll_ctl(undecided, EPOLL_CTL_ADD, pipes[0], &event) && !close(undecided) && !close(pipe_of_mine));
 	int watch = inotify_init1(IN_CLOEXEC);
 	CHECK(watch >= 0 && inotify_add_watch(watch, H, IN_CREATE) >= 0);
 	FAILS(inotify_add_watch(watch, D, IN_CREATE), ENOSYS);

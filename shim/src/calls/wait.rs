@@ -149,6 +149,7 @@ pub fn epoll_ctl(c: &Call<'_>) -> Ret {
     match (fd::class(set), fd::class(member)) {
         (_, fd::RESERVED) | (fd::RESERVED, _) => EBADF,
         (_, fd::LOST) | (fd::LOST, _) => fd::refuse(fd::LOST),
+        (_, KERNEL) if is_never_polled(member) => EPERM,
         (EPOLL_EMPTY, KERNEL) => match become_kernel_set(set) {
             r if r < 0 => r,
             _ => c.to_kernel(),
@@ -168,6 +169,16 @@ pub fn epoll_ctl(c: &Call<'_>) -> Ret {
             r
         }
     }
+}
+
+/// Whether a kernel's descriptor is of a file or directory: no kernel takes one into an epoll set (fs/eventpoll.c), so
+/// programs that try (Go's runtime, with everything it opens) count on it.
+fn is_never_polled(number: usize) -> bool {
+    let mut status = core::mem::MaybeUninit::<libc::stat>::zeroed();
+    let r = section(|door| door.call(libc::SYS_fstat, &[number, status.as_mut_ptr() as usize, 0, 0, 0, 0]));
+    // SAFETY: zeroes are a valid stat.
+    let kind = unsafe { status.assume_init() }.st_mode & libc::S_IFMT;
+    r == 0 && matches!(kind, libc::S_IFREG | libc::S_IFDIR)
 }
 
 /// An empty host set at `number` becomes an empty kernel set at the same number.
