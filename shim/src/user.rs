@@ -16,6 +16,8 @@ global_asm!(
     ".hidden stowaway_user_copy",
     ".globl stowaway_user_copy",
     "stowaway_user_copy:",
+    // Leaves that keep nothing on the stack: whoever is interrupted in one can be unwound.
+    ".cfi_startproc",
     "mov rcx, rdx",
     ".hidden stowaway_user_copy_at",
     ".globl stowaway_user_copy_at",
@@ -26,10 +28,12 @@ global_asm!(
     "stowaway_user_copy_out:",
     "mov rax, rcx",
     "ret",
+    ".cfi_endproc",
     // isize user_string(dst rdi, src rsi, max rdx): length without the NUL; -1: no NUL in max; -2: fault.
     ".hidden stowaway_user_string",
     ".globl stowaway_user_string",
     "stowaway_user_string:",
+    ".cfi_startproc",
     "xor eax, eax",
     "2:",
     "cmp rax, rdx",
@@ -52,6 +56,7 @@ global_asm!(
     "stowaway_user_string_out:",
     "mov rax, -2",
     "ret",
+    ".cfi_endproc",
     ".popsection",
 );
 
