@@ -177,7 +177,9 @@ pub(crate) fn before_thread(after: usize) {
 /// Rewrites the site that a call came from through SIGSYS.
 fn learn(frame: &Frame) {
     let (after, nr) = (frame.rip, frame.nr);
-    if rewrite::is_left(after) {
+    // Those do not come back: a program that does little else must not pay for a look at all of libc.
+    let is_last = matches!(nr as i64, libc::SYS_exit_group | libc::SYS_execve | libc::SYS_execveat);
+    if is_last || rewrite::is_left(after) {
         return;
     }
     let in_handler = thread::is_in_handler(frame.rsp);
