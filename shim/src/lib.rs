@@ -31,7 +31,6 @@ mod own_dispatch;
 mod path;
 mod places;
 mod procfs;
-mod program;
 mod report;
 mod scratch;
 mod section;

@@ -61,11 +61,6 @@ pub fn settings() -> &'static Settings {
     SETTINGS.get().unwrap_or(&INACTIVE)
 }
 
-/// The program cannot be served: everything is the host's.
-pub fn deactivate() {
-    settings().active.store(false, Ordering::Relaxed);
-}
-
 /// Reads the environment; false: it asks for nothing, neither mounts or sockets nor to be watched.
 pub fn read() -> Result<bool, ConfigError> {
     let vars = environment();

@@ -11,7 +11,7 @@ use trampoline::Vectors;
 
 use crate::report::{say, Logger};
 use crate::settings::{self, settings};
-use crate::{cancel, cwd, dispatch, host, life, load, program, signal, thread, visibility};
+use crate::{cancel, cwd, dispatch, host, life, load, signal, thread, visibility};
 
 /// Runs before main, after libc's own constructors (ld.so orders by dependency).
 #[used]
@@ -36,14 +36,6 @@ extern "C" fn destruct() {
 
 extern "C" fn construct() {
     if !read_settings() {
-        return;
-    }
-    if program::is_go() {
-        say!("a Go program: its stacks are too small for what is done here; it would not work under the preload");
-        if is_under_run() {
-            host::call(libc::SYS_exit_group, &[125]);
-        }
-        settings::deactivate();
         return;
     }
     install();
