@@ -15,7 +15,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use dlmalloc::{Allocator, Dlmalloc};
 
-use crate::host;
+use crate::{host, thread};
 
 const PAGE: usize = 4096;
 
@@ -90,11 +90,7 @@ impl Own {
 
 /// Not 0, and different for each thread that is alive.
 fn this_thread() -> usize {
-    if trampoline::is_installed() {
-        trampoline::thread::user() as usize
-    } else {
-        1
-    }
+    thread::words() as usize
 }
 
 /// In the only thread of a fork's child: whoever was inside is not here. What it was doing is lost to the heap's
@@ -290,3 +286,77 @@ global_asm!(
     ".cfi_endproc",
     ".popsection",
 );
+
+#[cfg(test)]
+mod tests {
+    use core::alloc::{GlobalAlloc, Layout};
+
+    extern "C" {
+        fn memmove(to: *mut u8, from: *const u8, n: usize) -> *mut u8;
+        fn memset(to: *mut u8, byte: i32, n: usize) -> *mut u8;
+        fn memcmp(a: *const u8, b: *const u8, n: usize) -> i32;
+        fn strlen(text: *const u8) -> usize;
+    }
+
+    fn pattern() -> [u8; 512] {
+        core::array::from_fn(|i| (i * 7 + i / 256) as u8)
+    }
+
+    #[test]
+    fn every_short_copy_at_every_distance() {
+        for n in 0..130 {
+            for from in [0, 1, 7, 64, 100] {
+                for to in (0..200).step_by(3).chain([from]) {
+                    let (mut bytes, before) = (pattern(), pattern());
+                    // SAFETY: within the array.
+                    unsafe { memmove(bytes.as_mut_ptr().add(to), bytes.as_ptr().add(from), n) };
+                    for (i, &byte) in bytes.iter().enumerate() {
+                        let expected =
+                            if (to..to + n).contains(&i) { before[from + i - to] } else { before[i] };
+                        assert_eq!(byte, expected, "{n} bytes from {from} to {to}, at {i}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn filled_compared_measured() {
+        for n in 0..70 {
+            let (mut a, b) = (pattern(), pattern());
+            // SAFETY: within the arrays.
+            unsafe {
+                assert_eq!(memcmp(a.as_ptr(), b.as_ptr(), n), 0);
+                if n > 0 {
+                    a[n - 1] = b[n - 1].wrapping_add(1);
+                    let signs = (memcmp(a.as_ptr(), b.as_ptr(), n), memcmp(b.as_ptr(), a.as_ptr(), n));
+                    let expected = a[n - 1].cmp(&b[n - 1]) as i32;
+                    assert_eq!((signs.0.signum(), signs.1.signum()), (expected, -expected), "{n}");
+                }
+                memset(a.as_mut_ptr().add(3), 0x1ff, n);
+                assert!(
+                    a[3..3 + n].iter().all(|&byte| byte == 0xff) && a[3 + n] == b[3 + n] && a[1] == b[1]
+                        || n < 3
+                );
+                a[3..3 + n].fill(b'x');
+                a[3 + n] = 0;
+                assert_eq!(strlen(a.as_ptr().add(3)), n);
+            }
+        }
+    }
+
+    #[test]
+    fn whoever_cannot_wait_gets_a_spare_block() {
+        let layout = Layout::from_size_align(100, 32).unwrap();
+        let own = &super::OWN;
+        // SAFETY: a layout of some size; the blocks are given back with it.
+        let (inner, outer) = unsafe {
+            let inner = own.with(|_| own.alloc(layout)).unwrap();
+            own.dealloc(inner, layout);
+            (inner, own.alloc(layout))
+        };
+        assert!(super::is_spare(inner) && !super::is_spare(outer) && inner as usize % 32 == 0);
+        // SAFETY: as above.
+        unsafe { own.dealloc(outer, layout) };
+    }
+}
