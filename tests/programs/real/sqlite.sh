@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# A database, in $W.
-mkdir -p "$W" && cd "$W" || exit 1
-sqlite3 data.db <<'END'
+# A database, in $W: of one program at a time, as a writable image is.
+mkdir -p "$W" || exit 1
+db="$W/data.db"
+sqlite3 "$db" <<'END'
 PRAGMA journal_mode=DELETE;
 CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT);
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) INSERT INTO t SELECT i, 'row ' || i FROM n;
@@ -11,6 +12,6 @@ SELECT count(*), sum(a) FROM t;
 VACUUM;
 PRAGMA integrity_check;
 END
-sqlite3 data.db 'SELECT b FROM t WHERE a = 4711' '.dump' | md5sum
-sqlite3 data.db "UPDATE t SET b = 'x' WHERE a < 100; SELECT changes();"
+dump=$(sqlite3 "$db" 'SELECT b FROM t WHERE a = 4711' '.dump'); echo "$dump" | md5sum
+sqlite3 "$db" "UPDATE t SET b = 'x' WHERE a < 100; SELECT changes();"
 exit 0
