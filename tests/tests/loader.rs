@@ -307,6 +307,19 @@ everyone! {
         assert!(our_lines(&outcome).len() == 1 && outcome.err().contains("stowaway run"), "{}", outcome.err());
     }
 
+    fn another_root() {
+        if !user::is_root() {
+            return user::note("another_root: only root may change it");
+        }
+        let mounted = Mounted::new(Kind::Basic);
+        let program = link(&mounted, "int main(void) { return 3; }\n", &LINKS[2]);
+        let words = ["chroot".as_ref(), mounted.fixture.base.path().as_os_str(), "/static".as_ref()];
+        let outcome = loaded(&mounted, &words).output();
+        assert!(program.ends_with("static"));
+        assert_eq!((outcome.status.as_str(), our_lines(&outcome).len()), ("exit 3", 1), "{}", outcome.err());
+        assert!(outcome.err().contains("/static: the library is out of reach"), "{}", outcome.err());
+    }
+
     fn one_run_inside_of_another() {
         let mounted = Mounted::new(Kind::Basic);
         let inner = Mounted::new(Kind::Basic);

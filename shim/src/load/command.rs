@@ -81,7 +81,13 @@ pub fn command(request: &Request, own: &Own) -> Result<Command, Ret> {
             return Ok(native);
         }
     };
-    let Some(library) = library::open().map(File) else { return Ok(native) };
+    let Some(library) = library::open().map(File) else {
+        // Another root, without /proc or without the library.
+        if settings().is_active() {
+            warn(names.execfn(), "the library is out of reach here");
+        }
+        return Ok(native);
+    };
     if library::is_same(library.0, program.file.0) {
         // `stowaway run` inside of a program that we serve: the settings are in its environment.
         return Ok(native);
