@@ -57,6 +57,9 @@ pub enum Op {
     ReadPass(usize),
     /// A call that does nothing, from a site in the worker's own code.
     NullSite,
+    /// The same with nothing caught: Syscall User Dispatch is armed, and the site is in its allowed range. What is left
+    /// to beat of [`Op::NullSite`].
+    AllowedSite,
     /// A read of cached pages, from such a site.
     PreadSite,
     /// The same from a site of libc, answered by a handler of the worker's own that does nothing else.
@@ -129,7 +132,7 @@ impl Row {
 
     /// Whether the worker catches its calls itself, by the crate, in place of the library.
     pub fn catches_itself(&self) -> bool {
-        matches!(self.kind, Kind::Loop { op: Op::HandlerSite, .. })
+        matches!(self.kind, Kind::Loop { op: Op::HandlerSite | Op::AllowedSite, .. })
     }
 
     /// The sides that the row could have, in the order of the report.
@@ -158,7 +161,9 @@ impl Row {
             (Kind::Loop { cache: Cache::ImageWarm, .. }, Side::Native) => {
                 Some("there is no image below a host directory")
             }
-            (Kind::Loop { op: Op::RefusedSite | Op::HandlerSite, .. }, side) if side.is_peer() => {
+            (Kind::Loop { op: Op::RefusedSite | Op::HandlerSite | Op::AllowedSite, .. }, side)
+                if side.is_peer() =>
+            {
                 Some("it forwards everything: that is another row")
             }
             (Kind::Sites, side) if side != Side::Stowaway => {
@@ -311,6 +316,7 @@ pub const ROWS: &[Row] = &[
         )
     },
     sites("call-null", "getppid, forwarded", Op::NullSite, &[Goal::Ratio(1.12)]),
+    sites("call-allowed", "getppid, dispatch armed and the call allowed", Op::AllowedSite, &[]),
     sites(
         "call-pread-4k",
         "4 KiB pread of a host file, cached, forwarded",

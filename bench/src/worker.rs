@@ -52,6 +52,7 @@ enum Task {
     Use,
     /// Calls from sites of our own (`code.rs`).
     NullSite,
+    AllowedSite,
     PreadSite,
     HandlerSite,
     RefusedSite,
@@ -70,6 +71,7 @@ impl Task {
                 "fstat" => Task::Fstat,
                 "use" => Task::Use,
                 "null-site" => Task::NullSite,
+                "allowed-site" => Task::AllowedSite,
                 "pread-site" => Task::PreadSite,
                 "handler-site" => Task::HandlerSite,
                 "refused-site" => Task::RefusedSite,
@@ -145,6 +147,8 @@ impl Bench {
         }
         if matches!(task, Task::HandlerSite) && std::env::var_os(CATCH).is_some() {
             caught::begin()?;
+        } else if matches!(task, Task::AllowedSite) && std::env::var_os(CATCH).is_some() {
+            caught::allow_all()?;
         }
         if matches!(task, Task::RefusedSite) {
             bench.fd = descriptor_out_of_reach();
@@ -179,7 +183,7 @@ impl Bench {
             Task::Fstat => (0..times).try_for_each(|_| self.fstat().map(drop)),
             Task::Pass(_) => (0..times).try_for_each(|_| self.pass()),
             Task::Use => (0..times).try_for_each(|_| self.list_and_read()),
-            Task::NullSite => null_calls(times, code::null),
+            Task::NullSite | Task::AllowedSite => null_calls(times, code::null),
             Task::HandlerSite => null_calls(times, code::null_of_libc),
             Task::PreadSite => self.pread_site(times),
             Task::RefusedSite => self.refused_site(times),

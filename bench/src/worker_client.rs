@@ -159,6 +159,7 @@ fn task(op: Op) -> String {
         Op::Fstat => "fstat".into(),
         Op::ReadPass(block) => format!("pass:{block}"),
         Op::NullSite => "null-site".into(),
+        Op::AllowedSite => "allowed-site".into(),
         Op::PreadSite => "pread-site".into(),
         Op::HandlerSite => "handler-site".into(),
         Op::RefusedSite => "refused-site".into(),
