@@ -39,6 +39,7 @@ mod signal;
 mod start;
 mod table;
 mod thread;
+mod unwinder;
 mod user;
 mod visibility;
 mod walk;
