@@ -31,6 +31,7 @@ pub(crate) struct Ops {
     blk_write: unsafe extern "C" fn(i64, *const Iov, i32, u64) -> i64,
     blk_flush: unsafe extern "C" fn(i64) -> i64,
     blk_discard: unsafe extern "C" fn(i64, u64, u64, i32) -> i64,
+    protect: unsafe extern "C" fn(usize, usize, i32) -> i64,
 }
 
 pub(crate) static OPS: Ops = Ops {
@@ -47,6 +48,7 @@ pub(crate) static OPS: Ops = Ops {
     blk_write,
     blk_flush,
     blk_discard,
+    protect,
 };
 
 /// Where the kernel log goes; -1: nowhere.
@@ -227,4 +229,8 @@ unsafe extern "C" fn blk_discard(fd: i64, off: u64, len: u64, zero: i32) -> i64 
     let how = if zero != 0 { libc::FALLOC_FL_ZERO_RANGE } else { libc::FALLOC_FL_PUNCH_HOLE };
     let mode = (how | libc::FALLOC_FL_KEEP_SIZE) as usize;
     host(libc::SYS_fallocate, [fd as usize, mode, off as usize, len as usize, 0, 0]) as i64
+}
+
+unsafe extern "C" fn protect(at: usize, len: usize, prot: i32) -> i64 {
+    host(libc::SYS_mprotect, [at, len, prot as usize, 0, 0, 0]) as i64
 }

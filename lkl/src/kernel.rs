@@ -1,62 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The API: boot, call, interrupt, mount, shut down.
+//! The API: call, interrupt, mount, shut down.
 
 use crate::door::{door, door6};
-use crate::host::{write_all, LOG_FD, OPS};
-use crate::image::{self, Loaded};
-use crate::sys::{host, map_anon, set_raw, unmap};
-use crate::{timer, Disk, Errno, Private, RawSyscall, Task};
-use std::cell::UnsafeCell;
+use crate::host::write_all;
+use crate::image::Loaded;
+use crate::{timer, Disk, Errno, Private, Task};
 use std::ffi::{c_char, c_void, CStr};
-use std::fmt;
-use std::mem::{transmute, MaybeUninit};
+use std::mem::transmute;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU8, Ordering};
-
-/// The kernel's physical memory starts at a multiple of this.
-const RAM_ALIGN: usize = 4 << 20;
-/// Less does not boot.
-const RAM_MIN: usize = 16 << 20;
-const BOOT_LOG: usize = 1;
-
-/// What a kernel is booted with.
-#[derive(Debug, Clone, Copy)]
-pub struct BootConfig<'a> {
-    /// Its RAM; at least 16 MiB, used in whole 4 MiB.
-    pub mem_bytes: usize,
-    /// Where its log goes while it runs.
-    pub kernel_log_fd: Option<i32>,
-    /// How to call the host.
-    pub syscall: RawSyscall,
-    /// Its command line.
-    pub cmdline: &'a CStr,
-}
-
-/// Why there is no kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BootError {
-    /// This process has (had) one: it boots once.
-    Again,
-    /// Less than 16 MiB of memory.
-    TooLittleMemory,
-    /// The host refused memory or a thread.
-    Host(Errno),
-    /// The kernel refused.
-    Kernel(Errno),
-}
-
-impl fmt::Display for BootError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            BootError::Again => write!(f, "the kernel boots once per process"),
-            BootError::TooLittleMemory => write!(f, "the kernel needs at least 16 MiB of memory"),
-            BootError::Host(e) => write!(f, "no memory or thread from the host: {e}"),
-            BootError::Kernel(e) => write!(f, "the kernel does not boot: {e}"),
-        }
-    }
-}
-
-impl std::error::Error for BootError {}
 
 /// What is mounted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,74 +46,10 @@ struct Creds {
 
 /// The kernel of this process.
 pub struct Kernel {
-    loaded: Loaded,
-}
-
-struct Slot(UnsafeCell<MaybeUninit<Kernel>>);
-// SAFETY: written once by the thread that takes STATE from NONE to BOOTING, read after READY.
-unsafe impl Sync for Slot {}
-static KERNEL: Slot = Slot(UnsafeCell::new(MaybeUninit::uninit()));
-
-const NONE: u8 = 0;
-const BOOTING: u8 = 1;
-const READY: u8 = 2;
-static STATE: AtomicU8 = AtomicU8::new(NONE);
-
-/// Boots the kernel; once per process, whether it works or not.
-pub fn boot(cfg: &BootConfig<'_>) -> Result<&'static Kernel, BootError> {
-    if cfg.mem_bytes < RAM_MIN {
-        return Err(BootError::TooLittleMemory);
-    }
-    if STATE.compare_exchange(NONE, BOOTING, Ordering::AcqRel, Ordering::Acquire).is_err() {
-        return Err(BootError::Again);
-    }
-    set_raw(cfg.syscall);
-    LOG_FD.store(cfg.kernel_log_fd.unwrap_or(-1), Ordering::Relaxed);
-    // SAFETY: once, by the state above.
-    let loaded = unsafe { image::load() }.map_err(BootError::Host)?;
-    let (ram, bytes) = map_ram(cfg.mem_bytes).map_err(BootError::Host)?;
-    timer::start(loaded.entries.irq).map_err(BootError::Host)?;
-    let task = Task::map().map_err(BootError::Host)?.as_ptr();
-    let flags = if cfg.kernel_log_fd.is_some() { BOOT_LOG } else { 0 };
-    let args =
-        [Task::carrier(task), &raw const OPS as usize, ram, bytes, cfg.cmdline.as_ptr() as usize, flags];
-    // SAFETY: lkl_boot() takes these six arguments; the task's stack is unused.
-    let err = unsafe { door6(Task::stack_top(task), loaded.entries.boot, &args) } as i32;
-    // SAFETY: boot made no kernel task for it and is over.
-    unsafe { Task::unmap(task) };
-    Errno::check(err as isize).map_err(BootError::Kernel)?;
-    // SAFETY: this thread alone is between BOOTING and READY.
-    let kernel = unsafe { (*KERNEL.0.get()).write(Kernel { loaded }) };
-    STATE.store(READY, Ordering::Release);
-    Ok(kernel)
-}
-
-/// Address space for the kernel's RAM; pages come when they are touched, small ones.
-fn map_ram(bytes: usize) -> Result<(usize, usize), Errno> {
-    let bytes = bytes & !(RAM_ALIGN - 1);
-    let at = map_anon(bytes + RAM_ALIGN)?;
-    let ram = at.next_multiple_of(RAM_ALIGN);
-    if ram > at {
-        unmap(at, ram - at);
-    }
-    let end = at + bytes + RAM_ALIGN;
-    if end > ram + bytes {
-        unmap(ram + bytes, end - (ram + bytes));
-    }
-    host(libc::SYS_madvise, [ram, bytes, libc::MADV_NOHUGEPAGE as usize, 0, 0, 0]);
-    Ok((ram, bytes))
+    pub(crate) loaded: Loaded,
 }
 
 impl Kernel {
-    /// The kernel of this process, once it is booted.
-    pub fn get() -> Option<&'static Kernel> {
-        if STATE.load(Ordering::Acquire) != READY {
-            return None;
-        }
-        // SAFETY: written before READY was stored, never after.
-        Some(unsafe { (*KERNEL.0.get()).assume_init_ref() })
-    }
-
     /// A call in kernel ABI: x86-64's numbers, or [`Private`].  -errno, and raw -ERESTART*
     /// (-512..=-516) when [`Kernel::interrupt`] ended a wait.  `want_fd >= 0`: a descriptor the
     /// call allocates gets this number if it is free.

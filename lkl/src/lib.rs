@@ -14,8 +14,9 @@
 //! # Rooms
 //! `image` turns the embedded library into a running one; `host` is what the kernel asks of us;
 //! `timer` is its clock; `door` the switch to a kernel-sized stack; `task` what a thread needs to
-//! call; `disk` and `probe` look after image files; `kernel` is the API.
+//! call; `disk` and `probe` look after image files; `boot` starts the kernel; `kernel` is the API.
 
+mod boot;
 mod disk;
 mod door;
 mod errno;
@@ -29,9 +30,10 @@ mod sys;
 mod task;
 mod timer;
 
+pub use boot::{boot, BootConfig, BootError};
 pub use disk::{Disk, DiskError};
 pub use errno::Errno;
-pub use kernel::{boot, AbiRow, BootConfig, BootError, Kernel, Source};
+pub use kernel::{AbiRow, Kernel, Source};
 pub use nr::Private;
 pub use probe::probe_fs;
 pub use sys::{plain_syscall, RawSyscall};
