@@ -8,21 +8,36 @@ use anyhow::{bail, Context, Result};
 
 use crate::environment::Environment;
 use crate::fixture::{Fixtures, Scale};
-use crate::interrupt;
 use crate::memory::MemoryRunner;
 use crate::process::ProgramRunner;
-use crate::report::{Outcome, Report, RowReport, SideReport};
+use crate::report::{Outcome, Report, RowReport, SideReport, SCHEMA};
 use crate::rows::{self, Kind, Row};
 use crate::side::{Libraries, Place, Side};
 use crate::sites::{FirstHitsRunner, SitesRunner};
+use crate::stats::METHOD;
+use crate::tail::Tail;
 use crate::workdir::{self, WorkDir};
-use crate::worker_client::LoopRunner;
+use crate::worker_client::{BootRunner, LoopRunner};
 use crate::RunOptions;
+use crate::{interrupt, pin};
+
+/// What one turn of a side found, in the row's unit.
+pub struct Sample {
+    pub value: f64,
+    /// Of a row whose value is itself taken from a distribution.
+    pub tail: Option<Tail>,
+}
+
+impl From<f64> for Sample {
+    fn from(value: f64) -> Sample {
+        Sample { value, tail: None }
+    }
+}
 
 /// One side of one row, ready to be measured.
 pub trait Runner {
-    /// One sample, in the row's unit.
-    fn sample(&mut self) -> Result<f64>;
+    /// One sample.
+    fn sample(&mut self) -> Result<Sample>;
     /// Take everything down, and make sure that what was measured was sound.
     fn finish(self: Box<Self>) -> Result<()>;
 }
@@ -59,7 +74,7 @@ pub fn run(options: &RunOptions) -> Result<Report> {
         reports.push(bench.row(row)?);
     }
     environment.close();
-    Ok(Report { smoke: options.smoke, environment, rows: reports })
+    Ok(Report { schema: SCHEMA, intervals: METHOD.into(), smoke: options.smoke, environment, rows: reports })
 }
 
 impl Bench<'_> {
@@ -86,7 +101,7 @@ impl Bench<'_> {
 
     fn player(&self, side: Side, row: &'static Row) -> Result<Player> {
         let mut report = SideReport::new(side, row);
-        let reason = row.excludes(side).map(str::to_string);
+        let reason = row.excludes(side).map(str::to_string).or_else(|| too_few_cpus(row));
         if let Some(reason) = reason.or_else(|| side.missing(&self.libraries)) {
             report.outcome = Outcome::NotRun { why: reason };
             return Ok(Player { runner: None, report });
@@ -107,7 +122,10 @@ impl Bench<'_> {
         let place = Place::new(side, row, self.work, &native, image, &self.libraries)?;
         Ok(match row.kind {
             Kind::Program { .. } => Box::new(ProgramRunner::start(place, row, self.fixtures.clone())?),
-            Kind::Loop { op, cache } => Box::new(LoopRunner::start(place, op, cache, self.options.batch_ms)?),
+            Kind::Loop { .. } | Kind::Core(_) => {
+                Box::new(LoopRunner::start(place, row, self.options.batch_ms)?)
+            }
+            Kind::Boot | Kind::BootMemory => Box::new(BootRunner::start(place, row)?),
             Kind::Memory => Box::new(MemoryRunner::start(place)?),
             Kind::FirstHits => Box::new(FirstHitsRunner::start(place)?),
             Kind::Sites => Box::new(SitesRunner::start(place, self.libraries.shim.as_deref())?),
@@ -121,7 +139,10 @@ impl Player {
         let sample = runner.sample();
         interrupt::check()?;
         match sample {
-            Ok(value) => self.report.samples.push(value),
+            Ok(sample) => {
+                self.report.samples.push(sample.value);
+                self.report.tails.extend(sample.tail);
+            }
             Err(error) => {
                 self.report.fail(&error);
                 self.runner = None;
@@ -138,6 +159,11 @@ impl Player {
         }
         Ok(self.report)
     }
+}
+
+fn too_few_cpus(row: &Row) -> Option<String> {
+    let (needs, here) = (row.cpus(), pin::cpus());
+    (needs > here).then(|| format!("it takes {needs} CPUs, here is {here}"))
 }
 
 fn libraries(options: &RunOptions) -> Result<Libraries> {

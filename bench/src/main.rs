@@ -5,17 +5,22 @@
 
 mod caught;
 mod code;
+mod door;
 mod driver;
 mod environment;
 mod fixture;
 mod interrupt;
+mod loops;
 mod memory;
+mod pin;
 mod process;
 mod report;
 mod rows;
 mod side;
 mod sites;
+mod sockets;
 mod stats;
+mod tail;
 mod timed;
 mod workdir;
 mod worker;

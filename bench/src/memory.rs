@@ -4,7 +4,7 @@
 
 use anyhow::{Context, Result};
 
-use crate::driver::Runner;
+use crate::driver::{Runner, Sample};
 use crate::environment::kib;
 use crate::fixture::check_image;
 use crate::side::{Held, Place, Side};
@@ -35,9 +35,9 @@ impl MemoryRunner {
 }
 
 impl Runner for MemoryRunner {
-    fn sample(&mut self) -> Result<f64> {
+    fn sample(&mut self) -> Result<Sample> {
         let kib = self.measure().map_err(|error| self.place.explain(error))?;
-        Ok(kib as f64 / 1024.0)
+        Ok((kib as f64 / 1024.0).into())
     }
 
     fn finish(self: Box<Self>) -> Result<()> {

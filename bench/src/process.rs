@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{bail, Context, Result};
 
-use crate::driver::Runner;
+use crate::driver::{Runner, Sample};
 use crate::fixture::{check_image, Fixtures};
 use crate::rows::{Expect, Kind, Row};
 use crate::side::{Place, Side};
@@ -105,9 +105,9 @@ impl ProgramRunner {
 }
 
 impl Runner for ProgramRunner {
-    fn sample(&mut self) -> Result<f64> {
+    fn sample(&mut self) -> Result<Sample> {
         self.reset()?;
-        Ok(self.live(Stdio::null())?.as_secs_f64() * 1e3)
+        Ok((self.live(Stdio::null())?.as_secs_f64() * 1e3).into())
     }
 
     fn finish(self: Box<Self>) -> Result<()> {

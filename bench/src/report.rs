@@ -3,16 +3,23 @@
 
 use std::fmt::Write;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::environment::Environment;
-use crate::rows::{Better, Family, Goal, Row, ROWS};
+use crate::rows::{self, Better, Family, Goal, Row};
 use crate::side::Side;
-use crate::stats::{median_of_pairs, Summary};
+use crate::stats::{Estimate, Summary};
+use crate::tail::Tail;
+
+/// Of the JSON below; a change that a reader would trip over makes it another.
+pub const SCHEMA: u32 = 2;
 
 /// All of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Report {
+    pub schema: u32,
+    /// How confidence intervals were found.
+    pub intervals: String,
     /// Tiny counts: the numbers mean nothing.
     pub smoke: bool,
     pub environment: Environment,
@@ -20,20 +27,22 @@ pub struct Report {
 }
 
 /// One row.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct RowReport {
-    pub id: &'static str,
-    pub what: &'static str,
-    pub unit: &'static str,
+    pub id: String,
+    pub what: String,
+    pub unit: String,
     pub family: Family,
     pub better: Better,
+    /// The side that the goals are about.
+    pub judged: Side,
     pub rounds: u32,
     pub sides: Vec<SideReport>,
     pub goals: Vec<GoalReport>,
 }
 
 /// What became of a side.
-#[derive(Debug, Serialize, PartialEq, Eq)]
+#[derive(Debug, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case", tag = "status")]
 pub enum Outcome {
     Ran,
@@ -48,7 +57,7 @@ pub enum Outcome {
 }
 
 /// One side of one row.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct SideReport {
     pub side: Side,
     pub does: String,
@@ -56,17 +65,21 @@ pub struct SideReport {
     pub outcome: Outcome,
     #[serde(flatten)]
     pub summary: Option<Summary>,
-    /// Median over the rounds of this side's cost by native's; below 1 is better than native.
-    pub ratio_to_native: Option<f64>,
+    /// Over the rounds, this side's cost by native's; below 1 is better than native.
+    pub ratio_to_native: Option<Estimate>,
     /// The same, by the loop mount's.
-    pub ratio_to_loop: Option<f64>,
-    /// Median over the rounds of the difference to native, in the row's unit.
-    pub over_native: Option<f64>,
+    pub ratio_to_loop: Option<Estimate>,
+    /// Over the rounds, the difference to native, in the row's unit.
+    pub over_native: Option<Estimate>,
     pub samples: Vec<f64>,
+    /// Of rows whose samples are taken from distributions: their quantiles, the median over the rounds.
+    pub tail: Option<Tail>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tails: Vec<Tail>,
 }
 
 /// One goal of one row.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct GoalReport {
     pub goal: String,
     pub measured: Option<String>,
@@ -92,6 +105,8 @@ impl SideReport {
             ratio_to_loop: None,
             over_native: None,
             samples: Vec::new(),
+            tail: None,
+            tails: Vec::new(),
         }
     }
 
@@ -112,11 +127,12 @@ impl SideReport {
 impl RowReport {
     pub fn new(row: &Row, rounds: u32, sides: Vec<SideReport>) -> RowReport {
         let mut report = RowReport {
-            id: row.id,
-            what: row.what,
-            unit: row.unit,
+            id: row.id.into(),
+            what: row.what.into(),
+            unit: row.unit.into(),
             family: row.family,
             better: row.better,
+            judged: row.judged(),
             rounds,
             sides,
             goals: Vec::new(),
@@ -127,6 +143,7 @@ impl RowReport {
             let to_native = report.ratio(side, Side::Native);
             let to_loop = report.ratio(side, Side::Loop).filter(|_| side.side != Side::Native);
             let side = &mut report.sides[i];
+            side.tail = Tail::median(&side.tails);
             (side.summary, side.over_native) = (summary, over);
             (side.ratio_to_native, side.ratio_to_loop) = (to_native, to_loop);
         }
@@ -138,35 +155,48 @@ impl RowReport {
         self.sides.iter().find(|side| side.side == wanted)
     }
 
-    fn ratio(&self, of: &SideReport, to: Side) -> Option<f64> {
+    fn ratio(&self, of: &SideReport, to: Side) -> Option<Estimate> {
         let base = self.side(to).filter(|_| of.side != to)?.good_samples();
         let better = self.better;
-        median_of_pairs(of.good_samples(), base, |a, b| if better == Better::Lower { a / b } else { b / a })
+        Estimate::of_pairs(
+            of.good_samples(),
+            base,
+            |a, b| if better == Better::Lower { a / b } else { b / a },
+        )
     }
 
-    fn over(&self, of: &SideReport, to: Side) -> Option<f64> {
+    fn over(&self, of: &SideReport, to: Side) -> Option<Estimate> {
         let base = self.side(to).filter(|_| of.side != to)?.good_samples();
-        median_of_pairs(of.good_samples(), base, |a, b| a - b)
+        Estimate::of_pairs(of.good_samples(), base, |a, b| a - b)
     }
 
     fn judge(&self, goal: Goal) -> GoalReport {
-        let ours = self.side(Side::Stowaway);
+        let ours = self.side(self.judged);
+        let middle = |estimate: Option<Estimate>| estimate.map(|estimate| estimate.median);
         let (text, measured, met) = match goal {
             Goal::Ratio(limit) => {
-                let ratio = ours.and_then(|side| side.ratio_to_native);
+                let ratio = middle(ours.and_then(|side| side.ratio_to_native));
                 (
                     format!("at most {limit} times native"),
                     ratio.map(|r| format!("{r:.2}")),
                     ratio.map(|r| r <= limit),
                 )
             }
+            Goal::Times(limit) => {
+                let times = middle(ours.and_then(|side| side.ratio_to_native)).map(|ratio| 1.0 / ratio);
+                (
+                    format!("at least {limit} times native"),
+                    times.map(|t| format!("{t:.2}")),
+                    times.map(|t| t >= limit),
+                )
+            }
             Goal::Over(limit) => {
-                let over = ours.and_then(|side| side.over_native);
+                let over = middle(ours.and_then(|side| side.over_native));
                 let shown = over.map(|o| format!("{o:+.2} {}", self.unit));
                 (format!("at most {limit} {} over native", self.unit), shown, over.map(|o| o <= limit))
             }
             Goal::LessThan(other) => {
-                let ratio = ours.and_then(|side| self.ratio(side, other));
+                let ratio = middle(ours.and_then(|side| self.ratio(side, other)));
                 let shown = ratio.map(|r| format!("{r:.2} times {}", other.name()));
                 (format!("less than {}", other.name()), shown, ratio.map(|r| r < 1.0))
             }
@@ -200,7 +230,7 @@ impl GoalReport {
 /// The rows, without measuring any.
 pub fn list() -> String {
     let mut out = String::new();
-    for row in ROWS {
+    for row in rows::all() {
         let report = RowReport::new(row, row.rounds, Vec::new());
         let _ = writeln!(out, "{}: {} ({}, {})", row.id, row.what, row.unit, way(row.better));
         for side in row.sides().iter().copied() {
@@ -253,15 +283,22 @@ fn side_line(side: &SideReport) -> String {
         (Outcome::Ran, Some(summary)) => summary,
     };
     let mut line = format!(
-        "median {:>9}  min {:>9}  p90 {:>9}",
+        "median {:>9} [{} .. {}]  min {:>9}  p99 {:>9}",
         number(summary.median),
+        number(summary.interval.low),
+        number(summary.interval.high),
         number(summary.min),
-        number(summary.p90)
+        number(summary.p99)
     );
     for (ratio, base) in [(side.ratio_to_native, "native"), (side.ratio_to_loop, "loop")] {
         if let Some(ratio) = ratio {
-            let _ = write!(line, "  {ratio:>6.2} x {base}");
+            let Estimate { median, interval } = ratio;
+            let _ = write!(line, "  {median:>6.2} x {base} [{:.2} .. {:.2}]", interval.low, interval.high);
         }
+    }
+    if let Some(tail) = &side.tail {
+        let [p50, p99, p999, max] = [tail.p50, tail.p99, tail.p999, tail.max].map(number);
+        let _ = write!(line, "  within a round: p50 {p50} p99 {p99} p99.9 {p999} max {max}");
     }
     line
 }
@@ -269,7 +306,9 @@ fn side_line(side: &SideReport) -> String {
 /// For the README.
 pub fn markdown(report: &Report) -> String {
     let mut out = heading(report);
-    for (family, sides) in [(Family::Image, &Side::IMAGE[..]), (Family::Calls, &Side::CALLS)] {
+    let families =
+        [(Family::Image, &Side::IMAGE[..]), (Family::Calls, &Side::CALLS), (Family::Core, &Side::CORE)];
+    for (family, sides) in families {
         let rows: Vec<&RowReport> = report.rows.iter().filter(|row| row.family == family).collect();
         // A side that nobody has here is named below, not in a column of its own.
         let ran = |side: &Side| {
@@ -304,7 +343,9 @@ pub fn markdown(report: &Report) -> String {
 fn table(out: &mut String, rows: &[&RowReport], sides: &[Side], family: Family) {
     let names: Vec<&str> = sides.iter().map(|side| side.name()).collect();
     let on_loop = family == Family::Image;
-    let ratios = if on_loop { " stowaway / native | stowaway / loop |" } else { " stowaway / native |" };
+    let judged = rows.first().map_or(Side::Stowaway, |row| row.judged).name();
+    let ratios =
+        if on_loop { " stowaway / native | stowaway / loop |" } else { &format!(" {judged} / native |") };
     let _ = writeln!(out, "\n| | unit | {} |{ratios} goal |", names.join(" | "));
     let columns = sides.len() + if on_loop { 2 } else { 1 };
     let _ = writeln!(out, "|---|---|{}---|", "---:|".repeat(columns));
@@ -313,8 +354,8 @@ fn table(out: &mut String, rows: &[&RowReport], sides: &[Side], family: Family) 
         for side in sides {
             let _ = write!(out, " {} |", row.side(*side).map_or("-".into(), cell));
         }
-        let ours = row.side(Side::Stowaway);
-        let ratio = |r: Option<f64>| r.map_or("-".into(), |r| format!("{r:.2}"));
+        let ours = row.side(row.judged);
+        let ratio = |r: Option<Estimate>| r.map_or("-".into(), |r| format!("{:.2}", r.median));
         let _ = write!(out, " {} |", ratio(ours.and_then(|side| side.ratio_to_native)));
         if on_loop {
             let _ = write!(out, " {} |", ratio(ours.and_then(|side| side.ratio_to_loop)));

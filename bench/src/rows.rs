@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The rows, as data: what is measured, in what unit, and what the project wants of it.
 
-use serde::Serialize;
+mod calls;
+mod image;
+mod kernel;
+
+use serde::{Deserialize, Serialize};
 
 use crate::side::Side;
 
 /// Which way is good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Better {
     Lower,
@@ -36,13 +40,15 @@ pub enum Expect {
 }
 
 /// What a row is about, and so which sides it has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Family {
     /// A directory, and the ways in which a program comes to it.
     Image,
     /// System calls that go to the host, and what catching them costs.
     Calls,
+    /// The kernel library itself: calls, waiting, waking, time.
+    Core,
 }
 
 /// What an in-process row repeats. The names are the worker's words.
@@ -53,6 +59,12 @@ pub enum Op {
     OpenClose,
     Stat,
     Fstat,
+    /// Write 4 KiB and have it on the disk.
+    Fsync4k,
+    /// 4 KiB each from places of the big file that were not read before.
+    Random4k,
+    /// Two threads with a file each: their throughput by one thread's.
+    TwoPread,
     /// One pass over the big file in blocks of so many bytes.
     ReadPass(usize),
     /// A call that does nothing, from a site in the worker's own code.
@@ -66,6 +78,53 @@ pub enum Op {
     HandlerSite,
     /// A read of a descriptor that is not there for the program, from such a site.
     RefusedSite,
+}
+
+/// What a row about the kernel library repeats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CoreOp {
+    /// getppid, served by the kernel.
+    Null,
+    /// A byte to another thread and one back, through two pipes; on one CPU or on two.
+    Pipe { cpus: usize },
+    /// System calls made of the host for that.
+    PipeCalls { cpus: usize },
+    /// The same over TCP on lo.
+    Tcp { cpus: usize },
+    /// 64 KiB pieces from one thread to another over TCP on lo.
+    TcpStream,
+    /// nanosleep of 100 us: how long it takes. `busy`: while another thread computes on the other CPU.
+    Sleep { busy: bool },
+    /// Two threads make null calls at once: their throughput by one thread's.
+    TwoNull,
+    /// A fixed piece of work again and again: how much longer than the shortest the longest takes. `active`: while
+    /// another thread, on another CPU, makes calls all the time.
+    FixedWork { active: bool },
+}
+
+impl CoreOp {
+    /// As the worker is told.
+    pub fn word(self) -> String {
+        format!("core-{self:?}")
+    }
+
+    /// What [`CoreOp::word`] said.
+    pub fn parse(word: &str) -> Option<CoreOp> {
+        let ops = all().filter_map(|row| match row.kind {
+            Kind::Core(op) => Some(op),
+            _ => None,
+        });
+        ops.into_iter().find(|op| op.word() == word)
+    }
+
+    /// CPUs that it cannot do without.
+    fn cpus(self) -> usize {
+        match self {
+            CoreOp::Null | CoreOp::Sleep { busy: false } | CoreOp::FixedWork { active: false } => 1,
+            CoreOp::Pipe { cpus } | CoreOp::PipeCalls { cpus } | CoreOp::Tcp { cpus } => cpus,
+            _ => 2,
+        }
+    }
 }
 
 /// What a pass over the big file finds in memory.
@@ -87,6 +146,12 @@ pub enum Kind {
     Program { argv: &'static [&'static str], expect: Expect, uses_mount: bool, writes: bool, forgets: bool },
     /// A loop inside one process that lives through the whole row.
     Loop { op: Op, cache: Cache },
+    /// A loop inside one process that calls the kernel library, by the shim or without it.
+    Core(CoreOp),
+    /// The boot of the kernel library in a new process, in ms.
+    Boot,
+    /// What that adds to the resident set, in MiB.
+    BootMemory,
     /// The high-water mark of the resident set of a program that uses the directory, in MiB.
     Memory,
     /// The first execution of each of many call sites, in a new process each time, in ns.
@@ -100,6 +165,8 @@ pub enum Kind {
 pub enum Goal {
     /// At most so many times native's cost.
     Ratio(f64),
+    /// At least so many times native's throughput.
+    Times(f64),
     /// At most so much above native, in the row's unit.
     Over(f64),
     /// Less than this side.
@@ -125,6 +192,32 @@ pub struct Row {
 }
 
 impl Row {
+    /// The side that the goals are about.
+    pub fn judged(&self) -> Side {
+        match self.family {
+            Family::Image | Family::Calls => Side::Stowaway,
+            Family::Core => Side::Kernel,
+        }
+    }
+
+    /// CPUs that it cannot do without.
+    pub fn cpus(&self) -> usize {
+        match self.kind {
+            Kind::Core(op) => op.cpus(),
+            Kind::Loop { op: Op::TwoPread, .. } => 2,
+            _ => 1,
+        }
+    }
+
+    /// One nanosecond in the row's unit.
+    pub fn nanosecond(&self) -> f64 {
+        match self.unit {
+            "us" => 1e-3,
+            "ms" => 1e-6,
+            _ => 1.0,
+        }
+    }
+
     /// Kernel RAM of the stowaway side, where the default would not hold the row's files.
     pub fn kernel_ram(&self) -> Option<&'static str> {
         (self.template == Template::Big).then_some("512M")
@@ -140,6 +233,7 @@ impl Row {
         match self.family {
             Family::Image => &Side::IMAGE,
             Family::Calls => &Side::CALLS,
+            Family::Core => &Side::CORE,
         }
     }
 
@@ -147,8 +241,10 @@ impl Row {
     pub fn writes(&self) -> bool {
         match self.kind {
             Kind::Program { writes, .. } => writes,
-            Kind::Loop { op, .. } => matches!(op, Op::Pwrite4k),
-            Kind::Memory | Kind::FirstHits | Kind::Sites => false,
+            Kind::Loop { op, .. } => matches!(op, Op::Pwrite4k | Op::Fsync4k),
+            // Their FIFOs are gone again at once.
+            Kind::Core(_) => false,
+            Kind::Boot | Kind::BootMemory | Kind::Memory | Kind::FirstHits | Kind::Sites => false,
         }
     }
 
@@ -158,7 +254,7 @@ impl Row {
             (Kind::Program { uses_mount: false, .. }, Side::Loop | Side::Fuse2fs) => {
                 Some("nothing is mounted in this row: it would be native again")
             }
-            (Kind::Loop { cache: Cache::ImageWarm, .. }, Side::Native) => {
+            (Kind::Loop { op: Op::ReadPass(_), cache: Cache::ImageWarm }, Side::Native) => {
                 Some("there is no image below a host directory")
             }
             (Kind::Loop { op: Op::RefusedSite | Op::HandlerSite | Op::AllowedSite, .. }, side)
@@ -169,223 +265,32 @@ impl Row {
             (Kind::Sites, side) if side != Side::Stowaway => {
                 Some("what can be rewritten is a matter of ours")
             }
+            (Kind::Boot | Kind::BootMemory, Side::Native | Side::Stowaway) => {
+                Some("a program's start is another row: start-touched")
+            }
+            (Kind::Core(CoreOp::Null | CoreOp::TwoNull | CoreOp::Sleep { .. }), Side::Stowaway) => {
+                Some("the shim leaves this call to the host")
+            }
+            (Kind::Core(CoreOp::PipeCalls { .. }), Side::Stowaway) => {
+                Some("counted at the gate, which is the shim's own there")
+            }
+            (Kind::Core(CoreOp::FixedWork { .. }), Side::Stowaway) => {
+                Some("the kernel is the same without the shim")
+            }
             _ => None,
         }
     }
 }
 
-const fn program(
-    id: &'static str,
-    what: &'static str,
-    template: Template,
-    argv: &'static [&'static str],
-    expect: Expect,
-) -> Row {
-    let kind = Kind::Program { argv, expect, uses_mount: true, writes: false, forgets: false };
-    let (family, better) = (Family::Image, Better::Lower);
-    Row { id, what, family, unit: "ms", better, template, kind, goals: &[], rounds: 25 }
+/// All rows, in the order of the report.
+pub fn all() -> impl Iterator<Item = &'static Row> {
+    [image::ROWS, calls::ROWS, kernel::ROWS].into_iter().flatten()
 }
-
-const fn calls(id: &'static str, what: &'static str, op: Op) -> Row {
-    let kind = Kind::Loop { op, cache: Cache::Warm };
-    let (unit, better) = ("ns", Better::Lower);
-    let (family, template) = (Family::Image, Template::Small);
-    Row { id, what, family, unit, better, template, kind, goals: &[], rounds: 11 }
-}
-
-const fn passes(id: &'static str, what: &'static str, block: usize, cache: Cache) -> Row {
-    let kind = Kind::Loop { op: Op::ReadPass(block), cache };
-    let (unit, better) = ("MB/s", Better::Higher);
-    let (family, template) = (Family::Image, Template::Big);
-    Row { id, what, family, unit, better, template, kind, goals: &[], rounds: 7 }
-}
-
-const fn sites(id: &'static str, what: &'static str, op: Op, goals: &'static [Goal]) -> Row {
-    Row { family: Family::Calls, goals, rounds: 21, ..calls(id, what, op) }
-}
-
-/// A program that the host serves alone, while a mount is configured.
-const fn on_the_host(
-    id: &'static str,
-    what: &'static str,
-    argv: &'static [&'static str],
-    goals: &'static [Goal],
-) -> Row {
-    let kind =
-        Kind::Program { argv, expect: Expect::Nothing, uses_mount: false, writes: false, forgets: false };
-    let row = program(id, what, Template::Small, argv, Expect::Nothing);
-    Row { family: Family::Calls, kind, goals, ..row }
-}
-
-/// All of them, in the order of the report; rows that can share a prepared image stand together.
-pub const ROWS: &[Row] = &[
-    Row {
-        kind: Kind::Program {
-            argv: &["/bin/true"],
-            expect: Expect::Nothing,
-            uses_mount: false,
-            writes: false,
-            forgets: false,
-        },
-        goals: &[Goal::Over(2.0)],
-        rounds: 51,
-        ..program(
-            "start-untouched",
-            "/bin/true, a mount configured and not touched",
-            Template::Small,
-            &[],
-            Expect::Nothing,
-        )
-    },
-    Row {
-        goals: &[Goal::Over(15.0), Goal::LessThan(Side::Fuse2fs)],
-        ..program(
-            "start-touched",
-            "mount, ls -d of the mount, unmount",
-            Template::Small,
-            &["/bin/ls", "-d", "{dir}"],
-            Expect::OneLine,
-        )
-    },
-    program(
-        "ls-1000",
-        "mount, ls -l of 1,000 files, unmount",
-        Template::Small,
-        &["/bin/ls", "-l", "{dir}/d1000"],
-        Expect::LongList,
-    ),
-    Row {
-        unit: "MiB",
-        kind: Kind::Memory,
-        goals: &[Goal::Over(16.0)],
-        rounds: 7,
-        ..program(
-            "rss",
-            "resident set at its highest: 1,000 names listed, 1 MiB read",
-            Template::Small,
-            &[],
-            Expect::Nothing,
-        )
-    },
-    Row { goals: &[Goal::Ratio(1.0)], ..calls("pread-4k", "4 KiB pread, cached", Op::Pread4k) },
-    calls("open-close", "open and close", Op::OpenClose),
-    calls("stat", "stat of a path", Op::Stat),
-    Row { goals: &[Goal::Ratio(1.0)], ..calls("fstat", "fstat", Op::Fstat) },
-    calls("pwrite-4k", "4 KiB pwrite into cached pages", Op::Pwrite4k),
-    passes("read-4k", "256 MiB in 4 KiB blocks, cached", 4096, Cache::Warm),
-    Row {
-        goals: &[Goal::Ratio(1.2)],
-        ..passes("read-1m", "256 MiB in 1 MiB blocks, cached", 1 << 20, Cache::Warm)
-    },
-    Row {
-        rounds: 5,
-        ..passes("read-4k-cold", "256 MiB in 4 KiB blocks, first pass, from the disk", 4096, Cache::Cold)
-    },
-    Row {
-        rounds: 5,
-        ..passes("read-1m-cold", "256 MiB in 1 MiB blocks, first pass, from the disk", 1 << 20, Cache::Cold)
-    },
-    passes(
-        "read-1m-first",
-        "256 MiB in 1 MiB blocks, first pass, image in the host's cache",
-        1 << 20,
-        Cache::ImageWarm,
-    ),
-    program(
-        "find-wc",
-        "mount, find | wc over 5,000 files, unmount",
-        Template::Tree,
-        &["/bin/sh", "-c", "find \"$0\"/tree | wc -l", "{dir}"],
-        Expect::TreeCount,
-    ),
-    Row {
-        kind: Kind::Program {
-            argv: &["/bin/tar", "-xf", "{archive}", "-C", "{dir}"],
-            expect: Expect::Nothing,
-            uses_mount: true,
-            writes: true,
-            forgets: false,
-        },
-        rounds: 7,
-        ..program(
-            "untar-5000",
-            "mount, untar of 5,000 small files, unmount",
-            Template::Small,
-            &[],
-            Expect::Nothing,
-        )
-    },
-    sites("call-null", "getppid, forwarded", Op::NullSite, &[Goal::Ratio(1.12)]),
-    sites("call-allowed", "getppid, dispatch armed and the call allowed", Op::AllowedSite, &[]),
-    sites(
-        "call-pread-4k",
-        "4 KiB pread of a host file, cached, forwarded",
-        Op::PreadSite,
-        &[Goal::Ratio(1.04)],
-    ),
-    sites(
-        "call-handler",
-        "getppid answered by a handler that does nothing else",
-        Op::HandlerSite,
-        &[Goal::AtMost(6.0)],
-    ),
-    sites(
-        "call-refused",
-        "read answered by the descriptor's class alone",
-        Op::RefusedSite,
-        &[Goal::AtMost(10.0)],
-    ),
-    Row {
-        kind: Kind::FirstHits,
-        ..sites("call-first", "first call from a site, mean of 2,048", Op::NullSite, &[Goal::Ratio(12.0)])
-    },
-    Row {
-        unit: "%",
-        better: Better::Higher,
-        kind: Kind::Sites,
-        rounds: 1,
-        ..sites(
-            "call-sites",
-            "sites of libc and ld.so that are rewritten",
-            Op::NullSite,
-            &[Goal::AtLeast(100.0)],
-        )
-    },
-    Row {
-        kind: Kind::Program {
-            argv: &["/bin/true"],
-            expect: Expect::Nothing,
-            uses_mount: false,
-            writes: false,
-            forgets: true,
-        },
-        rounds: 101,
-        ..on_the_host(
-            "start-preload-cold",
-            "/bin/true, a mount configured, nothing in the cache of sites",
-            &["/bin/true"],
-            &[Goal::Over(0.3)],
-        )
-    },
-    Row {
-        rounds: 101,
-        ..on_the_host("start-preload", "/bin/true, a mount configured", &["/bin/true"], &[Goal::Over(0.15)])
-    },
-    Row {
-        rounds: 15,
-        ..on_the_host(
-            "dd-bs1",
-            "dd bs=1 count=200000 on host files",
-            &["/bin/dd", "if=/dev/zero", "of=/dev/null", "bs=1", "count=200000", "status=none"],
-            &[Goal::Ratio(1.05)],
-        )
-    },
-];
 
 /// The rows whose id contains one of the patterns; all of them without patterns.
 pub fn matching(patterns: &[String]) -> Vec<&'static Row> {
     let wanted = |row: &&Row| patterns.is_empty() || patterns.iter().any(|p| row.id.contains(p.as_str()));
-    ROWS.iter().filter(wanted).collect()
+    all().filter(wanted).collect()
 }
 
 #[cfg(test)]
@@ -394,15 +299,15 @@ mod tests {
 
     #[test]
     fn ids_are_unique() {
-        for (i, row) in ROWS.iter().enumerate() {
-            assert!(ROWS[i + 1..].iter().all(|other| other.id != row.id), "{} twice", row.id);
+        for (i, row) in all().enumerate() {
+            assert!(all().skip(i + 1).all(|other| other.id != row.id), "{} twice", row.id);
         }
     }
 
     #[test]
     fn patterns_select() {
-        assert_eq!(matching(&[]).len(), ROWS.len());
-        assert_eq!(matching(&["pwrite".into(), "fstat".into()]).len(), 2);
+        assert_eq!(matching(&[]).len(), all().count());
+        assert_eq!(matching(&["pwrite".into(), "start-untouched".into()]).len(), 2);
         assert!(matching(&["nonesuch".into()]).is_empty());
     }
 }

@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{bail, Context, Result};
 use clap::ValueEnum;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::rows::{Family, Kind, Row};
 use crate::workdir::detach;
-use crate::{interrupt, timed, worker};
+use crate::{door, interrupt, timed, worker};
 
 /// One way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Side {
     /// A directory on the host's file system: what ratios are taken to.
@@ -27,6 +27,8 @@ pub enum Side {
     Loop,
     /// The image through the shim.
     Stowaway,
+    /// The kernel library alone, called by the program itself.
+    Kernel,
     /// The image through FUSE.
     Fuse2fs,
     /// No image: zpoline catches the calls and forwards them.
@@ -54,11 +56,14 @@ impl Side {
     pub const CALLS: [Side; 5] =
         [Side::Native, Side::Stowaway, Side::Zpoline, Side::Lazypoline, Side::SyscallIntercept];
 
+    pub const CORE: [Side; 3] = [Side::Native, Side::Kernel, Side::Stowaway];
+
     pub fn name(self) -> &'static str {
         match self {
             Side::Native => "native",
             Side::Loop => "loop",
             Side::Stowaway => "stowaway",
+            Side::Kernel => "kernel",
             Side::Fuse2fs => "fuse2fs",
             Side::Zpoline => "zpoline",
             Side::Lazypoline => "lazypoline",
@@ -84,7 +89,8 @@ impl Side {
     pub fn does(self, row: &Row) -> String {
         let work = match row.kind {
             Kind::Program { argv, .. } => argv.join(" "),
-            Kind::Loop { .. } => "the loop".into(),
+            Kind::Loop { .. } | Kind::Core(_) => "the loop".into(),
+            Kind::Boot | Kind::BootMemory => "the boot of a process's kernel".into(),
             Kind::Memory => match self {
                 Side::Fuse2fs => "the program's resident set and the daemon's".into(),
                 _ => "the program's resident set".into(),
@@ -92,6 +98,15 @@ impl Side {
             Kind::FirstHits => "a process that has not run the sites yet".into(),
             Kind::Sites => "stowaway doctor".into(),
         };
+        if row.family == Family::Core {
+            return match self {
+                Side::Native => format!("{work}, served by the host's kernel"),
+                Side::Kernel => {
+                    format!("{work}, served by the kernel library, which the program calls itself")
+                }
+                _ => format!("{work}, served by the kernel library through the shim"),
+            };
+        }
         if row.family == Family::Calls {
             return match self {
                 Side::Native => work,
@@ -111,7 +126,7 @@ impl Side {
             (Side::Fuse2fs, true) => format!("fuse2fs; {work}; umount, until its daemon has ended"),
             (Side::Loop, false) => format!("{work} on a loop mount that stands"),
             (Side::Fuse2fs, false) => format!("{work} on a fuse2fs mount that stands"),
-            (Side::Zpoline | Side::Lazypoline | Side::SyscallIntercept, _) => {
+            (Side::Kernel | Side::Zpoline | Side::Lazypoline | Side::SyscallIntercept, _) => {
                 "nothing: it serves no image".into()
             }
         }
@@ -120,7 +135,7 @@ impl Side {
     /// Why this machine cannot run the side, if so.
     pub fn missing(self, libraries: &Libraries) -> Option<String> {
         let tools: &[&str] = match self {
-            Side::Native => return None,
+            Side::Native | Side::Kernel => return None,
             peer if peer.is_peer() => &[],
             Side::Loop => &["mkfs.ext4", "mount", "umount"],
             Side::Stowaway => &["mkfs.ext4", "e2fsck"],
@@ -196,7 +211,12 @@ impl Place {
                 set("STOWAWAY_MEM", size.into());
             }
         }
-        let on_host = side == Side::Native || row.family == Family::Calls;
+        if side == Side::Kernel {
+            set(door::DIRECT, "1".into());
+        } else if row.family == Family::Core && side == Side::Stowaway {
+            set("STOWAWAY_NET", "lo".into());
+        }
+        let on_host = !side.has_image() || row.family == Family::Calls;
         let dir = if on_host { native.to_path_buf() } else { mount_point };
         let (cache, complaints) = (work.join("cache"), work.join(format!("stderr-{}", side.name())));
         environment.push(("XDG_CACHE_HOME".into(), cache.clone().into()));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::code;
-use crate::driver::Runner;
+use crate::driver::{Runner, Sample};
 use crate::fixture::check_image;
 use crate::side::{Place, Side};
 use crate::worker_client::Worker;
@@ -30,8 +30,8 @@ impl FirstHitsRunner {
 }
 
 impl Runner for FirstHitsRunner {
-    fn sample(&mut self) -> Result<f64> {
-        self.measure().map_err(|error| self.place.explain(error))
+    fn sample(&mut self) -> Result<Sample> {
+        self.measure().map(Sample::from).map_err(|error| self.place.explain(error))
     }
 
     fn finish(self: Box<Self>) -> Result<()> {
@@ -56,7 +56,7 @@ impl SitesRunner {
 }
 
 impl Runner for SitesRunner {
-    fn sample(&mut self) -> Result<f64> {
+    fn sample(&mut self) -> Result<Sample> {
         let mut command = self.place.host_command(&self.command)?;
         // Its verdict on the machine is another matter.
         let output =
@@ -68,7 +68,7 @@ impl Runner for SitesRunner {
         let sum = |name: &str| modules.iter().filter_map(|module| module[name].as_u64()).sum::<u64>();
         let all = sum("sites");
         anyhow::ensure!(all > 300, "only {all} sites: that is not all of libc");
-        Ok((sum("at_any_time") + sum("with_one_thread")) as f64 * 100.0 / all as f64)
+        Ok(((sum("at_any_time") + sum("with_one_thread")) as f64 * 100.0 / all as f64).into())
     }
 
     fn finish(self: Box<Self>) -> Result<()> {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The worker half of this program: one process that repeats one libc call on one directory. The
 //! driver starts it with the environment of a side, and tells it by lines on stdin what to do:
-//!   `run N` (repeat N times; answers the nanoseconds), `calibrate MS` (answers an N),
+//!   `run N` (repeat N times; answers the nanoseconds, then what else there is of an [`Answer`]),
+//!   `calibrate MS` (answers an N),
 //!   `forget` (drop the file's cached pages), `length` (answers the file's),
 //!   `rss` (answers the high-water mark of the resident set in KiB).
 //! It makes the calls through libc's names, where a preloaded library finds them; those of the rows about sites stand
@@ -11,17 +12,21 @@ use std::ffi::{CStr, CString, OsString};
 use std::io::{BufRead, Write};
 use std::os::unix::ffi::OsStringExt;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{bail, Context, Result};
 
 use crate::environment::kib;
-use crate::{caught, code};
+use crate::rows::CoreOp;
+use crate::tail::Tail;
+use crate::{caught, code, loops};
 
 /// Names a directory in the image to a worker that works on the host.
 pub const TOUCH: &str = "STOWAWAY_BENCH_TOUCH";
 /// Tells a worker to catch its calls itself.
 pub const CATCH: &str = "STOWAWAY_BENCH_CATCH";
+/// The task of a worker that boots the kernel library.
+pub const BOOT: &str = "boot";
 /// First argument of a worker process.
 pub const VERB: &str = "worker";
 
@@ -39,6 +44,31 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
+/// What a run of a loop found.
+pub struct Answer {
+    pub took: Duration,
+    /// In place of the time of one round.
+    pub value: Option<f64>,
+    pub tail: Option<Tail>,
+}
+
+impl Answer {
+    pub fn of(took: Duration) -> Answer {
+        Answer { took, value: None, tail: None }
+    }
+
+    pub fn with_value(took: Duration, value: f64) -> Answer {
+        Answer { took, value: Some(value), tail: None }
+    }
+
+    /// As the driver reads it.
+    fn line(&self) -> String {
+        let tail = self.tail.iter().flat_map(|t| [t.p50, t.p99, t.p999, t.max]);
+        let numbers: Vec<String> = self.value.into_iter().chain(tail).map(|n| n.to_string()).collect();
+        format!("{} {}", self.took.as_nanos(), numbers.join(" ")).trim_end().to_string()
+    }
+}
+
 #[derive(Clone, Copy)]
 enum Task {
     Pread,
@@ -46,6 +76,9 @@ enum Task {
     OpenClose,
     Stat,
     Fstat,
+    Fsync,
+    Random,
+    TwoPread,
     /// Block size.
     Pass(usize),
     /// List and read once: what the memory row calls use.
@@ -69,6 +102,9 @@ impl Task {
                 "open-close" => Task::OpenClose,
                 "stat" => Task::Stat,
                 "fstat" => Task::Fstat,
+                "fsync" => Task::Fsync,
+                "random" => Task::Random,
+                "pread-two" => Task::TwoPread,
                 "use" => Task::Use,
                 "null-site" => Task::NullSite,
                 "allowed-site" => Task::AllowedSite,
@@ -90,10 +126,18 @@ struct Bench {
     fd: libc::c_int,
     length: u64,
     buffer: Vec<u8>,
+    /// How many pages were read at random since the last time they were forgotten.
+    picked: u64,
 }
 
 fn serve(args: &[OsString]) -> Result<()> {
     let [task, dir] = args else { bail!("usage: {VERB} TASK DIR") };
+    let word = task.to_string_lossy();
+    if word == BOOT {
+        return serve_core(&mut Boot);
+    } else if let Some(op) = CoreOp::parse(&word) {
+        return serve_core(loops::open(op, dir.clone())?.as_mut());
+    }
     let mut bench = Bench::open(Task::parse(&task.to_string_lossy())?, dir.clone())?;
     answer("ready")?;
     for line in std::io::stdin().lock().lines() {
@@ -101,7 +145,7 @@ fn serve(args: &[OsString]) -> Result<()> {
         let (word, number) = line.split_once(' ').unwrap_or((&line, "0"));
         let number: u64 = number.parse()?;
         match word {
-            "run" => answer(bench.timed(number)?)?,
+            "run" => answer(bench.answer(number)?.line())?,
             "calibrate" => answer(bench.calibrate(number)?)?,
             "forget" => answer(bench.forget()?)?,
             "length" => answer(bench.length)?,
@@ -110,6 +154,43 @@ fn serve(args: &[OsString]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A loop about the kernel library.
+fn serve_core(work: &mut dyn loops::Loop) -> Result<()> {
+    answer("ready")?;
+    for line in std::io::stdin().lock().lines() {
+        let line = line?;
+        let (word, number) = line.split_once(' ').unwrap_or((&line, "0"));
+        let number: u64 = number.parse()?;
+        match word {
+            "run" => answer(work.run(number)?.line())?,
+            "calibrate" => answer(calibrated(number, |times| Ok(work.run(times)?.took.as_nanos()))?)?,
+            _ => bail!("{word}: no such command"),
+        }
+    }
+    Ok(())
+}
+
+/// Boots instead of looping, once.
+struct Boot;
+
+impl loops::Loop for Boot {
+    fn run(&mut self, _times: u64) -> Result<Answer> {
+        loops::boot()
+    }
+}
+
+/// How many times fill about `ms` milliseconds.
+fn calibrated(ms: u64, mut timed: impl FnMut(u64) -> Result<u128>) -> Result<u64> {
+    let (target, mut times) = (u128::from(ms) * 1_000_000, 1u64);
+    loop {
+        let took = timed(times)?.max(1);
+        if took * 4 >= target || times >= 1 << 40 {
+            return Ok((u128::from(times) * target / took).max(1) as u64);
+        }
+        times *= 4;
+    }
 }
 
 fn answer(what: impl std::fmt::Display) -> Result<()> {
@@ -126,23 +207,36 @@ fn failed(call: &str, returned: isize) -> anyhow::Error {
     }
 }
 
+impl Drop for Bench {
+    fn drop(&mut self) {
+        // SAFETY: the descriptor is this one's alone.
+        unsafe { libc::close(self.fd) };
+    }
+}
+
 impl Bench {
     fn open(task: Task, dir: OsString) -> Result<Bench> {
         code::touch();
-        let file: &[u8] = if matches!(task, Task::Pass(_)) { b"/big" } else { b"/f1m" };
+        let whole = matches!(task, Task::Pass(_) | Task::Random);
+        let file: &[u8] = if whole { b"/big" } else { b"/f1m" };
         let dir = dir.into_vec();
         let path = CString::new([&dir, file].concat())?;
-        let flags = if matches!(task, Task::Pwrite) { libc::O_RDWR } else { libc::O_RDONLY };
+        let flags = if matches!(task, Task::Pwrite | Task::Fsync) { libc::O_RDWR } else { libc::O_RDONLY };
         // SAFETY: `path` is a C string.
         let fd = unsafe { libc::open(path.as_ptr(), flags) };
         if fd < 0 {
             return Err(failed("open", -1)).context(path.to_string_lossy().into_owned());
         }
         let block = if let Task::Pass(block) = task { block } else { 4096 };
-        let mut bench = Bench { task, dir: CString::new(dir)?, path, fd, length: 0, buffer: vec![0; block] };
+        let (dir, buffer) = (CString::new(dir)?, vec![0; block]);
+        let mut bench = Bench { task, dir, path, fd, length: 0, buffer, picked: 0 };
         bench.length = bench.fstat()?.st_size as u64;
         // Warm: what the loop will find cached is cached now.
-        if !matches!(task, Task::Pass(_)) {
+        if matches!(task, Task::Random) {
+            // SAFETY: no pointers.
+            unsafe { libc::posix_fadvise(fd, 0, 0, libc::POSIX_FADV_RANDOM) };
+        }
+        if !whole {
             bench.pread_small(SMALL_BYTES as u64 / 4096)?;
         }
         if matches!(task, Task::HandlerSite) && std::env::var_os(CATCH).is_some() {
@@ -156,28 +250,40 @@ impl Bench {
         Ok(bench)
     }
 
-    fn timed(&mut self, times: u64) -> Result<u128> {
+    fn answer(&mut self, times: u64) -> Result<Answer> {
+        if let Task::TwoPread = self.task {
+            let again = self.again()?;
+            let this = std::cell::RefCell::new(self);
+            let mine = || this.borrow_mut().preads(times);
+            return loops::both(mine, || again.lock().expect("no panic").preads(times));
+        }
         let start = Instant::now();
         self.repeat(times)?;
-        Ok(start.elapsed().as_nanos())
+        Ok(Answer::of(start.elapsed()))
     }
 
-    /// How many times fill about `ms` milliseconds.
     fn calibrate(&mut self, ms: u64) -> Result<u64> {
-        let (target, mut times) = (u128::from(ms) * 1_000_000, 1u64);
-        loop {
-            let took = self.timed(times)?.max(1);
-            if took * 4 >= target || times >= 1 << 40 {
-                return Ok((u128::from(times) * target / took).max(1) as u64);
-            }
-            times *= 4;
-        }
+        calibrated(ms, |times| Ok(self.answer(times)?.took.as_nanos()))
+    }
+
+    /// Another one on the same file, for another thread.
+    fn again(&self) -> Result<std::sync::Mutex<Bench>> {
+        Ok(Bench::open(self.task, OsString::from_vec(self.dir.as_bytes().to_vec()))?.into())
+    }
+
+    fn preads(&mut self, times: u64) -> Result<Duration> {
+        let start = Instant::now();
+        self.pread_small(times)?;
+        Ok(start.elapsed())
     }
 
     fn repeat(&mut self, times: u64) -> Result<()> {
         match self.task {
             Task::Pread => self.pread_small(times),
             Task::Pwrite => self.pwrite_small(times),
+            Task::Fsync => self.write_through(times),
+            Task::Random => self.pread_random(times),
+            Task::TwoPread => bail!("not a loop of one thread"),
             Task::OpenClose => self.open_close(times),
             Task::Stat => self.stat(times),
             Task::Fstat => (0..times).try_for_each(|_| self.fstat().map(drop)),
@@ -210,6 +316,36 @@ impl Bench {
             let put = unsafe { libc::pwrite(self.fd, self.buffer.as_ptr().cast(), 4096, offset as i64) };
             if put != 4096 {
                 return Err(failed("pwrite", put));
+            }
+        }
+        Ok(())
+    }
+
+    fn write_through(&mut self, times: u64) -> Result<()> {
+        for _ in 0..times {
+            self.pwrite_small(1)?;
+            // SAFETY: no pointers.
+            if unsafe { libc::fsync(self.fd) } != 0 {
+                return Err(failed("fsync", -1));
+            }
+        }
+        Ok(())
+    }
+
+    /// Every page of the file once, in an order that no read-ahead guesses.
+    fn pread_random(&mut self, times: u64) -> Result<()> {
+        let pages = self.length / 4096;
+        if !pages.is_power_of_two() || self.picked + times > pages {
+            bail!("{pages} pages are not enough");
+        }
+        for _ in 0..times {
+            // An odd factor is a permutation of the numbers below a power of two.
+            let offset = (self.picked.wrapping_mul(40_503) % pages * 4096) as i64;
+            self.picked += 1;
+            // SAFETY: the buffer holds 4096 bytes.
+            let got = unsafe { libc::pread(self.fd, self.buffer.as_mut_ptr().cast(), 4096, offset) };
+            if got != 4096 {
+                return Err(failed("pread", got));
             }
         }
         Ok(())
@@ -279,6 +415,7 @@ impl Bench {
         if returned != 0 {
             bail!("posix_fadvise: error {returned}");
         }
+        self.picked = 0;
         Ok(self.length)
     }
 

@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use anyhow::{bail, Context, Result};
 
-use crate::driver::Runner;
+use crate::driver::{Runner, Sample};
 use crate::fixture::{check_image, evict};
-use crate::rows::{Cache, Op};
+use crate::loops::PIECE;
+use crate::rows::{Better, Cache, Kind, Op, Row};
 use crate::side::{Held, Place, Side};
+use crate::tail::Tail;
 use crate::{timed, worker};
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -42,9 +44,14 @@ impl Worker {
 
     /// Send a command, wait for the number it answers.
     pub fn ask(&mut self, command: &str) -> Result<u64> {
+        Ok(*self.ask_numbers(command)?.first().context("the worker said nothing")? as u64)
+    }
+
+    /// The same, for an answer of several.
+    pub fn ask_numbers(&mut self, command: &str) -> Result<Vec<f64>> {
         let input = self.input.as_mut().context("the worker has ended")?;
         input.write_all(format!("{command}\n").as_bytes()).context("worker")?;
-        self.line()?.parse().context("worker")
+        self.line()?.split(' ').map(|number| number.parse().context("worker")).collect()
     }
 
     /// End it in good order: its exit is where a mount is undone.
@@ -80,7 +87,7 @@ pub struct LoopRunner {
     worker: Option<Worker>,
     held: Option<Held>,
     place: Place,
-    op: Op,
+    row: &'static Row,
     cache: Cache,
     native: PathBuf,
     length: u64,
@@ -88,17 +95,26 @@ pub struct LoopRunner {
 }
 
 impl LoopRunner {
-    pub fn start(place: Place, op: Op, cache: Cache, batch_ms: u32) -> Result<LoopRunner> {
+    pub fn start(place: Place, row: &'static Row, batch_ms: u32) -> Result<LoopRunner> {
+        let (task, cache) = match row.kind {
+            Kind::Loop { op, cache } => (task(op), cache),
+            Kind::Core(op) => (op.word(), Cache::Warm),
+            _ => bail!("{}: not a loop's row", row.id),
+        };
         let held = Some(place.hold()?);
-        let worker = Worker::start(&place, &task(op)).map_err(|error| place.explain(error))?;
+        let worker = Worker::start(&place, &task).map_err(|error| place.explain(error))?;
         let native = place.dir.join("big");
         let mut runner =
-            LoopRunner { worker: Some(worker), held, place, op, cache, native, length: 0, times: 1 };
-        runner.length = runner.ask("length")?;
+            LoopRunner { worker: Some(worker), held, place, row, cache, native, length: 0, times: 1 };
+        if let Kind::Loop { .. } = row.kind {
+            runner.length = runner.ask("length")?;
+        }
         if cache == Cache::Warm {
             // The second calibration finds everything warm.
             runner.ask("calibrate 1")?;
             runner.times = runner.ask(&format!("calibrate {batch_ms}"))?;
+        } else if let Kind::Loop { op: Op::Random4k, .. } = row.kind {
+            runner.times = (runner.length / 4096 / 2).clamp(1, 4096);
         }
         Ok(runner)
     }
@@ -114,22 +130,45 @@ impl LoopRunner {
             (_, Cache::Warm) => Ok(()),
             (Some(image), Cache::Cold) => evict(image),
             (Some(image), Cache::ImageWarm) => warm(image),
-            (None, _) => evict(&self.native),
+            // The host's file is what the image is on the other sides.
+            (None, Cache::ImageWarm) => warm(&self.native),
+            (None, Cache::Cold) => evict(&self.native),
         }
+    }
+
+    /// The worker's answer in the row's unit.
+    fn value(&self, numbers: &[f64]) -> Result<Sample> {
+        let [took, rest @ ..] = numbers else { bail!("the worker said nothing") };
+        let ns = took / self.times as f64;
+        let scale = self.row.nanosecond();
+        if self.row.better == Better::Higher && rest.is_empty() {
+            // Bytes per ns, times 1000, are MB/s; bits per ns are Gb/s.
+            return Ok(match self.row.kind {
+                Kind::Core(_) => (PIECE as f64 * 8.0 / ns).into(),
+                _ => (self.length as f64 * 1e3 / ns).into(),
+            });
+        }
+        Ok(match *rest {
+            [] => (ns * scale).into(),
+            [value] => (value * scale).into(),
+            [value, p50, p99, p999, max] => {
+                let tail = Tail { p50, p99, p999, max }.scaled(scale);
+                Sample { value: value * scale, tail: Some(tail) }
+            }
+            _ => bail!("the worker said {numbers:?}"),
+        })
     }
 }
 
 impl Runner for LoopRunner {
-    fn sample(&mut self) -> Result<f64> {
+    fn sample(&mut self) -> Result<Sample> {
         if self.cache != Cache::Warm {
             self.cool()?;
         }
-        let ns = self.ask(&format!("run {}", self.times))? as f64 / self.times as f64;
-        Ok(match self.op {
-            // Bytes per ns, times 1000, are MB/s.
-            Op::ReadPass(_) => self.length as f64 * 1e3 / ns,
-            _ => ns,
-        })
+        let worker = self.worker.as_mut().context("the worker has ended")?;
+        let answered = worker.ask_numbers(&format!("run {}", self.times));
+        let numbers = answered.map_err(|error| self.place.explain(error))?;
+        self.value(&numbers)
     }
 
     fn finish(mut self: Box<Self>) -> Result<()> {
@@ -141,6 +180,36 @@ impl Runner for LoopRunner {
             (Some(image), Side::Stowaway) => check_image(image),
             _ => Ok(()),
         }
+    }
+}
+
+/// The boot of the kernel library, in a new process for each sample.
+pub struct BootRunner {
+    place: Place,
+    row: &'static Row,
+}
+
+impl BootRunner {
+    pub fn start(place: Place, row: &'static Row) -> Result<BootRunner> {
+        Ok(BootRunner { place, row })
+    }
+
+    fn measure(&self) -> Result<f64> {
+        let mut worker = Worker::start(&self.place, worker::BOOT)?;
+        let numbers = worker.ask_numbers("run 1")?;
+        worker.finish()?;
+        let [ns, kib] = *numbers else { bail!("the worker said {numbers:?}") };
+        Ok(if matches!(self.row.kind, Kind::Boot) { ns * self.row.nanosecond() } else { kib / 1024.0 })
+    }
+}
+
+impl Runner for BootRunner {
+    fn sample(&mut self) -> Result<Sample> {
+        self.measure().map(Sample::from).map_err(|error| self.place.explain(error))
+    }
+
+    fn finish(self: Box<Self>) -> Result<()> {
+        Ok(())
     }
 }
 
@@ -157,6 +226,9 @@ fn task(op: Op) -> String {
         Op::OpenClose => "open-close".into(),
         Op::Stat => "stat".into(),
         Op::Fstat => "fstat".into(),
+        Op::Fsync4k => "fsync".into(),
+        Op::Random4k => "random".into(),
+        Op::TwoPread => "pread-two".into(),
         Op::ReadPass(block) => format!("pass:{block}"),
         Op::NullSite => "null-site".into(),
         Op::AllowedSite => "allowed-site".into(),
