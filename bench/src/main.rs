@@ -5,6 +5,7 @@
 
 mod caught;
 mod code;
+mod compare;
 mod door;
 mod driver;
 mod environment;
@@ -15,6 +16,8 @@ mod memory;
 mod pin;
 mod process;
 mod report;
+mod results;
+mod revisions;
 mod rows;
 mod side;
 mod sites;
@@ -26,13 +29,19 @@ mod workdir;
 mod worker;
 mod worker_client;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 
+use crate::compare::Pairing;
+use crate::results::Results;
+use crate::revisions::{Plan, Revision};
 use crate::side::Side;
+
+/// Exit status of a comparison that found a row worse than it may be.
+const REGRESSED: u8 = 2;
 
 #[derive(Parser)]
 #[command(version, about = "Bench rows: native, loop mount, stowaway and fuse2fs, interleaved")]
@@ -47,6 +56,38 @@ enum Command {
     List,
     /// Measure
     Run(Box<RunOptions>),
+    /// Say what became better or worse between two result files, or two git revisions
+    Compare(CompareOptions),
+}
+
+/// What is compared, and when that is an error.
+#[derive(Args)]
+struct CompareOptions {
+    /// A file of `run --json`, or a git revision: it is built below target/bench/
+    a: String,
+    /// The other one, of the same kind
+    b: String,
+    /// End with status 2 if a row became worse by more than so many percent
+    #[arg(long, default_value_t = 5.0, value_name = "PERCENT")]
+    threshold: f64,
+    /// Of two files: compare what was measured, not that by native's
+    #[arg(long)]
+    absolute: bool,
+    /// Of two revisions: only rows whose id contains one of these (comma separated)
+    #[arg(long, value_delimiter = ',')]
+    rows: Vec<String>,
+    /// Of two revisions: how often each has its turn
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
+    turns: u32,
+    /// Of two revisions: rounds per turn
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    reps: u32,
+    /// Write the comparison to this file, as JSON
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Of two revisions: tiny files and counts
+    #[arg(long)]
+    smoke: bool,
 }
 
 /// How a run is done.
@@ -105,6 +146,7 @@ fn main() -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }
         Command::Run(options) => run(&options),
+        Command::Compare(options) => compare(&options),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("bench: {error:#}");
@@ -116,8 +158,7 @@ fn run(options: &RunOptions) -> Result<ExitCode> {
     interrupt::catch();
     let report = driver::run(options)?;
     if let Some(path) = &options.json {
-        let text = serde_json::to_string_pretty(&report)?;
-        std::fs::write(path, text + "\n").with_context(|| format!("{}", path.display()))?;
+        write_json(path, &report)?;
     }
     if options.markdown {
         print!("{}", report::markdown(&report));
@@ -125,4 +166,39 @@ fn run(options: &RunOptions) -> Result<ExitCode> {
         print!("{}", report::text(&report));
     }
     Ok(if report.any_failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn compare(options: &CompareOptions) -> Result<ExitCode> {
+    interrupt::catch();
+    let (a, b) = (Path::new(&options.a), Path::new(&options.b));
+    let (results, pairing) = if a.is_file() && b.is_file() {
+        ([Results::read(a)?, Results::read(b)?], Pairing::Apart { by_native: !options.absolute })
+    } else {
+        (revisions(options)?, Pairing::Interleaved)
+    };
+    if results.iter().any(|results| results.smoke) {
+        eprintln!("bench: a smoke run: the numbers mean nothing");
+    }
+    let found = compare::compare(&results[0], &results[1], pairing);
+    if let Some(path) = &options.json {
+        write_json(path, &found)?;
+    }
+    print!("{}", found.text(options.threshold));
+    let regressed = !found.regressions(options.threshold).is_empty();
+    Ok(if regressed { ExitCode::from(REGRESSED) } else { ExitCode::SUCCESS })
+}
+
+fn revisions(options: &CompareOptions) -> Result<[Results; 2]> {
+    let built = [Revision::build(&options.a)?, Revision::build(&options.b)?];
+    let reps = options.reps.to_string();
+    let mut more = vec!["--reps", &reps];
+    if options.smoke {
+        more.extend(["--smoke", "--batch-ms", "1"]);
+    }
+    revisions::measure(&built, &Plan { rows: &options.rows, turns: options.turns, more: &more })
+}
+
+fn write_json(path: &Path, what: &impl serde::Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(what)? + "\n";
+    std::fs::write(path, text).with_context(|| format!("{}", path.display()))
 }

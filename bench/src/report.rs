@@ -374,7 +374,7 @@ fn cell(side: &SideReport) -> String {
 }
 
 /// Three digits that matter.
-fn number(value: f64) -> String {
+pub fn number(value: f64) -> String {
     let decimals = match value.abs() {
         v if v < 10.0 => 2,
         v if v < 100.0 => 1,

@@ -101,6 +101,34 @@ pub fn median(samples: &[f64]) -> Option<f64> {
     }
 }
 
+/// `combine` of the medians of two sets that have nothing to do with each other, with a percentile bootstrap's interval
+/// (2,000 resamples of each, always the same ones).
+pub fn bootstrap_ratio(a: &[f64], b: &[f64], combine: impl Fn(f64, f64) -> f64) -> Option<Estimate> {
+    const RESAMPLES: usize = 2000;
+    let middle = combine(median(a)?, median(b)?);
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    let mut resampled = |from: &[f64]| {
+        let drawn: Vec<f64> = from.iter().map(|_| from[random(&mut state) as usize % from.len()]).collect();
+        median(&drawn)
+    };
+    let mut ratios = Vec::with_capacity(RESAMPLES);
+    for _ in 0..RESAMPLES {
+        ratios.push(combine(resampled(a)?, resampled(b)?));
+    }
+    let ratios = sorted(&ratios);
+    let out = ((1.0 - LEVEL) / 2.0 * RESAMPLES as f64) as usize;
+    let interval = Interval { low: ratios[out], high: ratios[RESAMPLES - 1 - out], level: LEVEL };
+    Some(Estimate { median: middle, interval })
+}
+
+/// xorshift64*
+fn random(state: &mut u64) -> u64 {
+    *state ^= *state >> 12;
+    *state ^= *state << 25;
+    *state ^= *state >> 27;
+    state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
+}
+
 fn sorted(samples: &[f64]) -> Vec<f64> {
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);

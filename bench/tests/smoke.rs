@@ -110,3 +110,38 @@ fn unknown_rows_are_errors() {
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("nonesuch"));
 }
+
+#[test]
+fn a_comparison_ends_with_what_it_found() {
+    let dir = scratch("compare");
+    let (_, _) = smoke(&dir, &["--rows", "null", "--sides", "native,kernel"]);
+    let a = format!("{dir}/report.json");
+    let same = bench(&["compare", &a, &a]);
+    let text = String::from_utf8_lossy(&same.stdout).into_owned();
+    assert!(same.status.success() && text.contains("kernel") && text.contains("same"), "{text}");
+    // The same with every sample of ours twice as long.
+    let mut report: Value = serde_json::from_str(&std::fs::read_to_string(&a).unwrap()).unwrap();
+    let rows = report["rows"].as_array_mut().unwrap();
+    let null = rows.iter_mut().find(|row| row["id"] == "null").unwrap();
+    for side in null["sides"].as_array_mut().unwrap().iter_mut().filter(|side| side["side"] == "kernel") {
+        for sample in side["samples"].as_array_mut().unwrap() {
+            *sample = (sample.as_f64().unwrap() * 1000.0).into();
+        }
+    }
+    let (b, json) = (format!("{dir}/slow.json"), format!("{dir}/changes.json"));
+    std::fs::write(&b, report.to_string()).unwrap();
+    let slower = bench(&["compare", &a, &b, "--json", &json]);
+    assert_eq!(slower.status.code(), Some(2), "{}", String::from_utf8_lossy(&slower.stdout));
+    let changes: Value = serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
+    let verdicts = changes["changes"].as_array().unwrap().iter().map(|change| &change["verdict"]);
+    assert!(verdicts.clone().any(|verdict| verdict == "worse"), "{changes}");
+    assert!(bench(&["compare", &a, &b, "--threshold", "1e6"]).status.success());
+    assert!(bench(&["compare", &b, &a]).status.success(), "better is no error");
+}
+
+#[test]
+fn a_revision_that_is_none_is_an_error() {
+    let output = bench(&["compare", "nonesuch-revision", "HEAD"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!String::from_utf8_lossy(&output.stderr).is_empty());
+}
