@@ -13,7 +13,9 @@ mod fixture;
 mod interrupt;
 mod loops;
 mod memory;
+mod page;
 mod pin;
+mod plots;
 mod process;
 mod report;
 mod results;
@@ -58,6 +60,15 @@ enum Command {
     Run(Box<RunOptions>),
     /// Say what became better or worse between two result files, or two git revisions
     Compare(CompareOptions),
+    /// Make one HTML page of result files; the last one is shown in full
+    Report {
+        /// Files of `run --json`, oldest first
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// The page
+        #[arg(short, long)]
+        output: PathBuf,
+    },
 }
 
 /// What is compared, and when that is an error.
@@ -77,10 +88,10 @@ struct CompareOptions {
     #[arg(long, value_delimiter = ',')]
     rows: Vec<String>,
     /// Of two revisions: how often each has its turn
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
     turns: u32,
-    /// Of two revisions: rounds per turn
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    /// Of two revisions: rounds per turn; their median is what counts
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     reps: u32,
     /// Write the comparison to this file, as JSON
     #[arg(long)]
@@ -147,6 +158,7 @@ fn main() -> ExitCode {
         }
         Command::Run(options) => run(&options),
         Command::Compare(options) => compare(&options),
+        Command::Report { files, output } => show(&files, &output),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("bench: {error:#}");
@@ -201,4 +213,15 @@ fn revisions(options: &CompareOptions) -> Result<[Results; 2]> {
 fn write_json(path: &Path, what: &impl serde::Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(what)? + "\n";
     std::fs::write(path, text).with_context(|| format!("{}", path.display()))
+}
+
+fn show(files: &[PathBuf], output: &Path) -> Result<ExitCode> {
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut reports = Vec::new();
+    for path in files {
+        reports.push((name(path), report::Report::read(path)?));
+    }
+    let page = page::page(&reports)?;
+    std::fs::write(output, page).with_context(|| output.display().to_string())?;
+    Ok(ExitCode::SUCCESS)
 }

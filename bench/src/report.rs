@@ -2,7 +2,9 @@
 //! What a run found, for a person, for the README, and for programs.
 
 use std::fmt::Write;
+use std::path::Path;
 
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::environment::Environment;
@@ -82,11 +84,28 @@ pub struct SideReport {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct GoalReport {
     pub goal: String,
+    /// The limit, where it is a ratio of cost to native's.
+    pub ratio: Option<f64>,
     pub measured: Option<String>,
     pub met: Option<bool>,
 }
 
 impl Report {
+    /// What `run --json` wrote.
+    pub fn read(path: &Path) -> Result<Report> {
+        #[derive(Deserialize)]
+        struct Head {
+            schema: Option<u32>,
+        }
+        let read = || {
+            let text = std::fs::read_to_string(path)?;
+            let head: Head = serde_json::from_str(&text)?;
+            anyhow::ensure!(head.schema == Some(SCHEMA), "not of schema {SCHEMA}");
+            Ok(serde_json::from_str(&text)?)
+        };
+        read().with_context(|| path.display().to_string())
+    }
+
     /// Whether a side that should have run did not.
     pub fn any_failed(&self) -> bool {
         let mut sides = self.rows.iter().flat_map(|row| &row.sides);
@@ -151,7 +170,7 @@ impl RowReport {
         report
     }
 
-    fn side(&self, wanted: Side) -> Option<&SideReport> {
+    pub fn side(&self, wanted: Side) -> Option<&SideReport> {
         self.sides.iter().find(|side| side.side == wanted)
     }
 
@@ -209,7 +228,12 @@ impl RowReport {
                 (format!("at {word} {limit} {}", self.unit), shown, met)
             }
         };
-        GoalReport { goal: text, measured, met }
+        let ratio = match goal {
+            Goal::Ratio(limit) => Some(limit),
+            Goal::Times(limit) => Some(1.0 / limit),
+            _ => None,
+        };
+        GoalReport { goal: text, ratio, measured, met }
     }
 }
 

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use crate::report::SCHEMA;
 use crate::rows::Better;
 use crate::side::Side;
+use crate::stats::median;
 
 /// One file.
 #[derive(Debug, Deserialize)]
@@ -55,7 +56,15 @@ impl Results {
         Ok(results)
     }
 
-    /// The rounds of another run of the same program follow those of this one.
+    /// One sample for each side, the median: rounds of one process are alike in what its placement in memory does to
+    /// them, and do not count as many.
+    pub fn condense(&mut self) {
+        for side in self.rows.iter_mut().flat_map(|row| &mut row.sides) {
+            side.samples = median(&side.samples).into_iter().collect();
+        }
+    }
+
+    /// What another run of the same program found follows.
     pub fn append(&mut self, more: Results) {
         for row in more.rows {
             let Some(mine) = self.rows.iter_mut().find(|mine| mine.id == row.id) else { continue };

@@ -29,12 +29,12 @@ pub struct Revision {
 
 impl Revision {
     pub fn build(name: &str) -> Result<Revision> {
-        let commit = git(&["rev-parse", "--verify", "--end-of-options", &format!("{name}^{{commit}}")])?;
+        let commit = git(["rev-parse", "--verify", "--end-of-options", &format!("{name}^{{commit}}")])?;
         let target = target();
         let tree = target.join("bench").join(&commit);
         if !tree.join("Cargo.toml").exists() {
             // One that was removed by hand is still on git's list.
-            git(&["worktree", "prune"])?;
+            git(["worktree", "prune"])?;
             git([
                 OsStr::new("worktree"),
                 "add".as_ref(),
@@ -110,7 +110,8 @@ pub fn measure(revisions: &[Revision; 2], plan: &Plan) -> Result<[Results; 2]> {
         for at in [turn % 2, 1 - turn % 2] {
             let [name, commit] = [["A", "B"][at], &revisions[at].commit[..12]];
             eprintln!("bench: turn {} of {}, {name} ({commit})", turn + 1, plan.turns);
-            let more = revisions[at].measure(plan, &json)?;
+            let mut more = revisions[at].measure(plan, &json)?;
+            more.condense();
             match &mut all[at] {
                 Some(results) => results.append(more),
                 none => *none = Some(more),

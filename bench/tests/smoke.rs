@@ -145,3 +145,21 @@ fn a_revision_that_is_none_is_an_error() {
     assert_eq!(output.status.code(), Some(1));
     assert!(!String::from_utf8_lossy(&output.stderr).is_empty());
 }
+
+#[test]
+fn the_page_holds_all_it_shows() {
+    let dir = scratch("page");
+    let (_, _) = smoke(&dir, &["--rows", "null,pipe-1cpu,stat,boot", "--sides", "native,kernel"]);
+    let (json, html) = (format!("{dir}/report.json"), format!("{dir}/report.html"));
+    let output = bench(&["report", &json, &json, "-o", &html]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let page = std::fs::read_to_string(&html).unwrap();
+    assert!(page.matches("<svg").count() >= 4, "an overview, and a plot for each row");
+    assert_eq!(page.matches("<svg").count(), page.matches("</svg>").count());
+    for needle in ["pipe-1cpu", "at most 0.8 times native", "x native", "Linux "] {
+        assert!(page.contains(needle), "{needle}");
+    }
+    // The namespace's name is the only address.
+    let fetched = page.replace("http://www.w3.org/2000/svg", "");
+    assert!(!fetched.contains("http") && !fetched.contains("<script") && !fetched.contains("src="));
+}
