@@ -5,7 +5,7 @@ use crate::door::door6;
 use crate::host::{LOG_FD, OPS};
 use crate::image;
 use crate::sys::{host, map_anon, set_raw, unmap};
-use crate::{timer, Errno, Kernel, RawSyscall, Task};
+use crate::{bell, timer, Errno, Kernel, RawSyscall, Task};
 use std::cell::UnsafeCell;
 use std::ffi::CStr;
 use std::fmt;
@@ -80,6 +80,7 @@ pub fn boot(cfg: &BootConfig<'_>) -> Result<&'static Kernel, BootError> {
     // SAFETY: once, by the state above.
     let loaded = unsafe { image::load() }.map_err(BootError::Host)?;
     let (ram, bytes) = map_ram(cfg.mem_bytes).map_err(BootError::Host)?;
+    bell::hang(loaded.entries.irq);
     timer::start(loaded.entries.irq).map_err(BootError::Host)?;
     let task = Task::map().map_err(BootError::Host)?.as_ptr();
     let flags = if cfg.kernel_log_fd.is_some() { BOOT_LOG } else { 0 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! An image file, opened and locked: one kernel writes it, or many read it.
 
+use crate::block::Kind;
 use crate::holder;
 use crate::sys::via;
 use crate::{Errno, RawSyscall};
@@ -8,15 +9,21 @@ use std::ffi::CStr;
 use std::fmt;
 use std::mem::MaybeUninit;
 
-/// `BLKGETSIZE64` of linux/fs.h.
+/// linux/fs.h
 const BLKGETSIZE64: usize = 0x8008_1272;
+const BLKSSZGET: usize = 0x1268;
+const SECTOR: u32 = 512;
 
 /// An open image.  The host descriptor stays open until [`Disk::close`], and the lock with it.
 #[derive(Debug)]
 pub struct Disk {
     syscall: RawSyscall,
     fd: i32,
+    kind: Kind,
+    /// Where it begins in what the descriptor is of.
+    start: u64,
     bytes: u64,
+    block: u32,
     read_only: bool,
 }
 
@@ -75,12 +82,10 @@ impl Disk {
         let dup = [low, libc::F_DUPFD_CLOEXEC as usize, at_fd as usize, 0, 0, 0];
         let fd = via(syscall, libc::SYS_fcntl, dup);
         via(syscall, libc::SYS_close, [low, 0, 0, 0, 0, 0]);
-        let mut disk = Disk { syscall, fd: Errno::check(fd)? as i32, bytes: 0, read_only };
-        match disk.measure().and_then(|bytes| disk.lock().map(|()| bytes)) {
-            Ok(bytes) => {
-                disk.bytes = bytes;
-                Ok(disk)
-            }
+        let fd = Errno::check(fd)? as i32;
+        let mut disk = Disk { syscall, fd, kind: Kind::File, start: 0, bytes: 0, block: SECTOR, read_only };
+        match disk.measure().and_then(|()| disk.lock()) {
+            Ok(()) => Ok(disk),
             Err(e) => {
                 disk.close();
                 Err(e)
@@ -112,23 +117,43 @@ impl Disk {
         via(self.syscall, nr, args)
     }
 
-    fn measure(&self) -> Result<u64, DiskError> {
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    pub(crate) fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// Logical block size.
+    pub(crate) fn block(&self) -> u32 {
+        self.block
+    }
+
+    fn measure(&mut self) -> Result<(), DiskError> {
         let mut st = MaybeUninit::<libc::stat>::zeroed();
         let args = [self.fd as usize, st.as_mut_ptr() as usize, 0, 0, 0, 0];
         Errno::check(self.host(libc::SYS_fstat, args))?;
         // SAFETY: fstat() filled it; and all zeros is a valid one.
         let st = unsafe { st.assume_init() };
         match st.st_mode & libc::S_IFMT {
-            libc::S_IFREG => Ok(st.st_size as u64),
+            libc::S_IFREG => self.bytes = st.st_size as u64,
             libc::S_IFBLK => {
-                let mut bytes = 0u64;
-                let args = [self.fd as usize, BLKGETSIZE64, &raw mut bytes as usize, 0, 0, 0];
-                Errno::check(self.host(libc::SYS_ioctl, args))?;
-                Ok(bytes)
+                self.kind = Kind::Block;
+                let (mut bytes, mut block) = (0u64, 0u32);
+                self.ask(BLKGETSIZE64, (&raw mut bytes).cast())?;
+                self.ask(BLKSSZGET, (&raw mut block).cast())?;
+                (self.bytes, self.block) = (bytes, block);
             }
-            libc::S_IFDIR => Err(DiskError::Io(Errno(libc::EISDIR))),
-            _ => Err(DiskError::NotADisk),
+            libc::S_IFDIR => return Err(DiskError::Io(Errno(libc::EISDIR))),
+            _ => return Err(DiskError::NotADisk),
         }
+        Ok(())
+    }
+
+    /// An ioctl() that stores what it is asked for.
+    fn ask(&self, what: usize, to: *mut u8) -> Result<(), Errno> {
+        Errno::check(self.host(libc::SYS_ioctl, [self.fd as usize, what, to as usize, 0, 0, 0])).map(drop)
     }
 
     /// An open file description lock: it belongs to this descriptor, not to the process, so that

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The API: call, interrupt, mount, shut down.
 
+use crate::block;
 use crate::door::{door, door6};
 use crate::host::write_all;
 use crate::image::Loaded;
-use crate::{timer, Disk, Errno, Private, Task};
+use crate::{timer, Errno, Private, Task};
 use std::ffi::{c_char, c_void, CStr};
 use std::mem::transmute;
 use std::ops::Range;
@@ -98,7 +99,7 @@ impl Kernel {
     /// disk's host descriptor. What a kernel cannot report to anybody (write-back after the last close) would
     /// be lost silently otherwise.
     pub fn take_write_error(&self) -> Option<(i32, Errno)> {
-        crate::host::take_write_error()
+        block::take_write_error()
     }
 
     /// The thread goes: its kernel task ends and its memory is unmapped.
@@ -121,20 +122,9 @@ impl Kernel {
     ///
     /// # Safety
     /// As [`Kernel::call`].
-    unsafe fn private(&self, t: *mut Task, nr: Private, args: [usize; 6]) -> Result<usize, Errno> {
+    pub(crate) unsafe fn private(&self, t: *mut Task, nr: Private, args: [usize; 6]) -> Result<usize, Errno> {
         // SAFETY: the caller's promise.
         Errno::check(unsafe { self.call(t, nr as i64, &args, -1) })
-    }
-
-    /// Makes the file a disk of the kernel; its number is for [`Source::Disk`].  The kernel does
-    /// its I/O on the descriptor in `disk` until the process ends.
-    ///
-    /// # Safety
-    /// As [`Kernel::call`].
-    pub unsafe fn attach_disk(&self, t: *mut Task, disk: &Disk) -> Result<u32, Errno> {
-        let args = [disk.fd() as usize, disk.bytes() as usize, usize::from(disk.read_only()), 0, 0, 0];
-        // SAFETY: the caller answers for the task; the pointers are valid during the call.
-        unsafe { self.private(t, Private::DiskAdd, args) }.map(|n| n as u32)
     }
 
     /// Mounts at `path` (absolute, the application's name for it) and opens the mount's root as
@@ -228,7 +218,11 @@ impl Kernel {
     /// As [`Kernel::call`].
     pub unsafe fn shutdown(&self, t: *mut Task) -> Result<(), Errno> {
         // SAFETY: the caller answers for the task; the pointers are valid during the call.
-        unsafe { self.private(t, Private::Shutdown, [0; 6]) }.map(drop)
+        let ended = unsafe { self.private(t, Private::Shutdown, [0; 6]) }.map(drop);
+        if ended != Err(Errno(libc::ENODEV)) {
+            block::stop();
+        }
+        ended
     }
 
     /// For a SIGSEGV or SIGBUS handler: where to go on if `ip` is an access of the kernel to the

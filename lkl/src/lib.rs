@@ -14,8 +14,12 @@
 //! # Rooms
 //! `image` turns the embedded library into a running one; `host` is what the kernel asks of us;
 //! `timer` is its clock; `door` the switch to a kernel-sized stack; `task` what a thread needs to
-//! call; `disk` and `probe` look after image files; `boot` starts the kernel; `kernel` is the API.
+//! call; `disk` and `probe` look after image files; `block` does the I/O; `bell` raises the kernel's interrupts;
+//! `bare` makes our threads; `boot` starts the kernel; `kernel` is the API.
 
+mod bare;
+mod bell;
+mod block;
 mod boot;
 mod disk;
 mod door;
@@ -30,6 +34,8 @@ mod sys;
 mod task;
 mod timer;
 
+pub use bare::helper_threads;
+pub use block::{after_fork, Engine};
 pub use boot::{boot, BootConfig, BootError};
 pub use disk::{Disk, DiskError};
 pub use errno::Errno;

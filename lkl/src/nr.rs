@@ -5,7 +5,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i64)]
 pub enum Private {
-    /// `(host fd, bytes, read_only) -> N`
+    /// `(*const NewDisk) -> N`
     DiskAdd = 4096,
     /// `(source, path, fstype, flags, data, root_fd)`
     HubMount = 4097,

@@ -9,7 +9,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use once_cell::sync::OnceCell;
-use stowaway_config::{Config, ConfigError, Level, Net, Sink, Trace};
+use stowaway_config::{BlockEngine, Config, ConfigError, Level, Net, Sink, Trace};
 
 use crate::calls::exec::kept;
 use crate::{host, inherit, procfs, visibility};
@@ -48,6 +48,7 @@ static INACTIVE: Settings = Settings {
         follow: true,
         stats: Sink::Off,
         trace: Trace { to: Sink::Off, only: Vec::new() },
+        block_engine: BlockEngine::Auto,
         cwd: None,
         under_run: false,
     },

@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use lkl::Kernel;
 use once_cell::sync::OnceCell;
-use stowaway_config::{Net, Sink};
+use stowaway_config::{BlockEngine, Net, Sink};
 
 use crate::errno::{self, EIO, ENOMEM};
 use crate::host::Ret;
@@ -112,6 +112,11 @@ fn boot(thread: &mut Thread) -> Result<&'static Kernel, Ret> {
             return Err(errno);
         }
     };
+    kernel.set_block_engine(match settings.block_engine {
+        BlockEngine::Auto => lkl::Engine::Auto,
+        BlockEngine::Inline => lkl::Engine::Inline,
+        BlockEngine::Threads => lkl::Engine::Threads,
+    });
     mounts::init();
     let _ = KERNEL.set(kernel);
     adopt_locked(kernel, thread)?;
@@ -250,6 +255,7 @@ fn stay() {
 /// until it is used: most children only execute something.
 pub fn after_fork_at_rest() {
     visibility::in_child();
+    lkl::after_fork();
     CHANGE.reset();
     OWNER.store(host::ids().0 as u32, Ordering::Relaxed);
     ASLEEP.store(true, Ordering::Relaxed);
@@ -274,6 +280,7 @@ pub fn wake() {
 /// In the child of a fork: the kernel belongs to the parent.
 pub fn after_fork() {
     visibility::in_child();
+    lkl::after_fork();
     CHANGE.reset();
     if STATE.load(Ordering::Relaxed) == UP {
         STATE.store(LOST, Ordering::Release);

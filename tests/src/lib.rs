@@ -10,6 +10,7 @@
 //! - `STOWAWAY_TEST_SEEDS`: how many seeds of random calls;
 //! - `STOWAWAY_STRESS_SECONDS`, `STOWAWAY_STRESS_SEED`: how long the mixed stress runs on each file system, and which;
 //! - `STOWAWAY_TEST_BY_RUN`: what is preloaded otherwise goes through `stowaway run`;
+//! - `STOWAWAY_TEST_BLOCK_ENGINE`: the block engine in every command;
 //! - `STOWAWAY_TEST_LOG`: the library's log level in every command (outputs then differ, of course);
 //! - `STOWAWAY_TEST_RUNNER=loop`: root only, no product: the host kernel's loop mount serves the image side of the
 //!   coreutils cases. What fails then is wrong in the suite.

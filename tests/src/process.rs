@@ -104,6 +104,9 @@ impl Run {
         if let Some(level) = std::env::var_os("STOWAWAY_TEST_LOG") {
             command.env("STOWAWAY_LOG", level);
         }
+        if let Some(engine) = std::env::var_os("STOWAWAY_TEST_BLOCK_ENGINE") {
+            command.env("STOWAWAY_BLOCK_ENGINE", engine);
+        }
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         if let Some(cwd) = &self.cwd {
             command.current_dir(cwd);

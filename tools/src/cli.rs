@@ -56,6 +56,7 @@ is STOWAWAY_KERNEL_LOG; several mounts are separated by ; or newline), or a line
   follow = \"yes\"
   stats = \"off\"
   trace = \"off\"
+  block_engine = \"auto\"
 An option counts more than a variable, a variable more than the file.
 
 Exit status: the program's; 125 if a setting is wrong (or with --preload the program cannot take the library);
@@ -115,6 +116,10 @@ pub struct RunOptions {
         default_missing_value = "stderr"
     )]
     pub trace: Option<OsString>,
+
+    /// Who reads and writes image files: auto, inline (the calling thread) or threads [default: auto]
+    #[arg(long, value_name = "auto|inline|threads")]
+    pub block_engine: Option<OsString>,
 
     /// A file of settings (TOML; see below)
     #[arg(long, value_name = "FILE")]

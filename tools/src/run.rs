@@ -111,6 +111,7 @@ fn from_options(options: &RunOptions) -> RawConfig {
         (Key::Follow, &no_follow),
         (Key::Stats, &options.stats),
         (Key::Trace, &options.trace),
+        (Key::BlockEngine, &options.block_engine),
         (Key::Config, &options.config),
     ];
     let mounts = options.mount.iter().map(|value| (Key::Mount, value));

@@ -11,7 +11,7 @@ use crate::names::Key;
 use crate::raw::RawConfig;
 use crate::size::format_size;
 use crate::text::show;
-use crate::values::{Level, Net, Sink, Trace, MEM_DEFAULT};
+use crate::values::{BlockEngine, Level, Net, Sink, Trace, MEM_DEFAULT};
 
 /// Every setting, with a value that can be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub struct Config {
     pub stats: Sink,
     /// Where calls are printed to, and which.
     pub trace: Trace,
+    /// Who reads and writes image files.
+    pub block_engine: BlockEngine,
     /// The current directory inside a mount that an exec handed over; absolute.
     pub cwd: Option<PathBuf>,
     /// Whether `stowaway run` started the program: an error ends it then.
@@ -49,6 +51,7 @@ impl Default for Config {
             follow: true,
             stats: Sink::default(),
             trace: Trace::default(),
+            block_engine: BlockEngine::default(),
             cwd: None,
             under_run: false,
         }
@@ -116,6 +119,8 @@ impl Config {
         vars.extend((!self.follow).then(|| (Key::Follow, "no".into())));
         vars.extend((self.stats != Sink::Off).then(|| (Key::Stats, self.stats.format())));
         vars.extend((self.trace.to != Sink::Off).then(|| (Key::Trace, self.trace.format())));
+        let engine = self.block_engine;
+        vars.extend((engine != BlockEngine::Auto).then(|| (Key::BlockEngine, engine.to_string().into())));
         vars.extend(self.cwd.iter().map(|cwd| (Key::Cwd, cwd.clone().into())));
         vars.extend(self.under_run.then(|| (Key::Run, "1".into())));
         vars.into_iter().map(|(key, value)| (key.env().to_string(), value)).collect()

@@ -41,6 +41,8 @@ pub enum Key {
     Stats,
     /// Where calls are printed to, and which.
     Trace,
+    /// How image files are read and written.
+    BlockEngine,
     /// A settings file.
     Config,
     /// Internal: the current directory inside a mount, handed over at exec.
@@ -52,7 +54,7 @@ pub enum Key {
 }
 
 /// (key, environment, option of `stowaway run`, key in a file); an empty name: not in that source.
-const ROWS: [(Key, &str, &str, &str); 12] = [
+const ROWS: [(Key, &str, &str, &str); 13] = [
     (Key::Mount, "STOWAWAY_MOUNT", "--mount", "mount"),
     (Key::Mem, "STOWAWAY_MEM", "--mem", "mem"),
     (Key::Net, "STOWAWAY_NET", "--net", "net"),
@@ -61,6 +63,7 @@ const ROWS: [(Key, &str, &str, &str); 12] = [
     (Key::Follow, "STOWAWAY_FOLLOW", "--no-follow", "follow"),
     (Key::Stats, "STOWAWAY_STATS", "--stats", "stats"),
     (Key::Trace, "STOWAWAY_TRACE", "--trace", "trace"),
+    (Key::BlockEngine, "STOWAWAY_BLOCK_ENGINE", "--block-engine", "block_engine"),
     (Key::Config, "STOWAWAY_CONFIG", "--config", ""),
     (Key::Cwd, "STOWAWAY_CWD", "", ""),
     (Key::Run, "STOWAWAY_RUN", "", ""),
@@ -113,7 +116,7 @@ impl Key {
             return Ok(Some(row.0));
         }
         let name = String::from_utf8_lossy(name);
-        Err(unknown(&name, "no such setting", ROWS.iter().map(|row| row.1).take(9)))
+        Err(unknown(&name, "no such setting", ROWS.iter().map(|row| row.1).take(10)))
     }
 
     /// The key of a line in a settings file.

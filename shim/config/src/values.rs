@@ -40,6 +40,18 @@ pub enum Net {
     Lo,
 }
 
+/// Who reads and writes image files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BlockEngine {
+    /// The calling thread what needs no waiting, else a thread of ours.
+    #[default]
+    Auto,
+    /// The calling thread.
+    Inline,
+    /// Threads of ours.
+    Threads,
+}
+
 /// Where messages of a kind go.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Sink {
@@ -72,6 +84,15 @@ const LEVELS: [(&str, Level); 6] = [
 
 const NETS: [(&str, Net); 2] = [("none", Net::None), ("lo", Net::Lo)];
 
+const ENGINES: [(&str, BlockEngine); 3] =
+    [("auto", BlockEngine::Auto), ("inline", BlockEngine::Inline), ("threads", BlockEngine::Threads)];
+
+impl fmt::Display for BlockEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(ENGINES[*self as usize].0)
+    }
+}
+
 impl fmt::Display for Level {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(LEVELS[*self as usize].0)
@@ -100,6 +121,10 @@ pub(crate) fn level(key: &str, value: &[u8]) -> Result<Level, ConfigError> {
 
 pub(crate) fn net(key: &str, value: &[u8]) -> Result<Net, ConfigError> {
     word(key, value, &NETS)
+}
+
+pub(crate) fn block_engine(key: &str, value: &[u8]) -> Result<BlockEngine, ConfigError> {
+    word(key, value, &ENGINES)
 }
 
 pub(crate) fn mem(key: &str, value: &[u8]) -> Result<u64, ConfigError> {

@@ -1,119 +1,259 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Disks on host files: a blk-mq driver that does a request's I/O with one host call, inline, on
- * the thread that issues it.  Nothing here sleeps in the kernel's sense, so the queue needs no
- * worker, and as there is one CPU and the host call is made with no kernel code in between, one
- * vector serves all disks.
+ * Disks whose sectors the host has: a blk-mq driver that hands each request to the host by one
+ * call.  The host finishes it there and then, or queues it and completes it later from any of its
+ * threads: completed requests come back on lkb_done, and LKL_IRQ_BLOCK says that there are some.
+ *
+ * queue_rq and the interrupt run with the CPU held, so the driver's own data needs no lock; only lkb_done
+ * is shared with other threads.  Nothing here sleeps in the kernel's sense.
  */
-#include <linux/backing-dev.h>
 #include <linux/blk-mq.h>
 #include <linux/blkdev.h>
 #include <linux/init.h>
+#include <linux/interrupt.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/stat.h>
+#include <linux/slab.h>
 #include "../kernel/lkl.h"
 #include "../fs/mount.h"
 
 #define LKB_MAX_SEGMENTS	512	/* below the host's IOV_MAX */
-#define LKB_MAX_SECTORS		8192	/* 4 MiB */
-#define LKB_DISCARD_BYTES	4096	/* host file systems free whole blocks */
+#define LKB_OWN_SEGMENTS	8	/* for more, memory is taken for the time of the request */
+#define LKB_DEPTH		64
 
 struct lkb {
 	struct lkb *next;
 	int number;
-	long host;
-	bool dirty;		/* written since the last flush */
+	long dev;
+	/* writes completed, and how many of them the last good flush found completed when it started */
+	unsigned long written, flushed;
+	unsigned int in_flight;		/* queued by the host */
 	struct gendisk *disk;
 	struct blk_mq_tag_set set;
 };
 
+struct lkb_request {
+	struct lkl_blk_request r;
+	unsigned long written;		/* a flush: d->written when it was started */
+	struct lkl_iov *taken;		/* to be freed */
+	struct lkl_iov own[LKB_OWN_SEGMENTS];
+};
+
 static int lkb_major, lkb_count;
 static struct lkb *lkb_disks;
-static struct lkl_iov lkb_iov[LKB_MAX_SEGMENTS];
+static struct lkl_blk_request *lkb_done;
+/* when there is no memory: for requests that are done on the spot */
+static struct lkl_iov lkb_spare[LKB_MAX_SEGMENTS];
 /* the first write the host refused: what write-back loses, no call of the application reports */
 static long lkb_first_error;
 
-static int lkb_map(struct request *rq)
+static struct lkl_iov *lkb_vectors(struct request *rq, struct lkb_request *q)
 {
-	struct req_iterator it;
-	struct bio_vec bv;
-	int n = 0;
+	unsigned int most = blk_rq_nr_phys_segments(rq);
 
-	rq_for_each_bvec(bv, rq, it) {
-		lkb_iov[n].base = page_address(bv.bv_page) + bv.bv_offset;
-		lkb_iov[n++].len = bv.bv_len;
-	}
-	return n;
+	q->taken = NULL;
+	if (most <= LKB_OWN_SEGMENTS)
+		return q->own;
+	q->taken = kmalloc_array(most, sizeof(struct lkl_iov), GFP_ATOMIC | __GFP_NOWARN);
+	if (q->taken)
+		return q->taken;
+	q->r.flags |= LKL_BLK_NOW;
+	return lkb_spare;
 }
 
-static blk_status_t lkb_status(long err)
+/* neighbours in memory become one vector */
+static void lkb_map(struct request *rq, struct lkb_request *q)
 {
-	switch (err) {
+	struct lkl_iov *iov = q->r.iov = lkb_vectors(rq, q);
+	struct req_iterator it;
+	struct bio_vec bv;
+	unsigned int n = 0;
+
+	rq_for_each_bvec(bv, rq, it) {
+		void *base = page_address(bv.bv_page) + bv.bv_offset;
+
+		if (n && iov[n - 1].base + iov[n - 1].len == base) {
+			iov[n - 1].len += bv.bv_len;
+			continue;
+		}
+		iov[n].base = base;
+		iov[n++].len = bv.bv_len;
+	}
+	q->r.n = n;
+}
+
+/* one thread has a task, it is in here, and nothing but the running code wants the CPU */
+static bool lkb_alone(const struct lkb *d)
+{
+	return !d->in_flight && lkl_inside == 1 && lkl_creator &&
+	       lkl_creator->signal->nr_threads == 2 && single_task_running();
+}
+
+static bool lkb_prepare(struct lkb *d, struct request *rq, bool last)
+{
+	struct lkb_request *q = blk_mq_rq_to_pdu(rq);
+	struct lkl_blk_request *r = &q->r;
+
+	q->taken = NULL;
+	r->done = &lkb_done;
+	r->dev = d->dev;
+	r->n = 0;
+	r->status = 0;
+	r->off = (unsigned long)blk_rq_pos(rq) << SECTOR_SHIFT;
+	r->len = blk_rq_bytes(rq);
+	r->flags = (rq->cmd_flags & REQ_FUA ? LKL_BLK_FUA : 0) | (last ? 0 : LKL_BLK_MORE) |
+		   (last && lkb_alone(d) ? LKL_BLK_ALONE : 0);
+	switch (req_op(rq)) {
+	case REQ_OP_READ:
+	case REQ_OP_WRITE:
+		r->op = req_op(rq) == REQ_OP_READ ? LKL_BLK_READ : LKL_BLK_WRITE;
+		lkb_map(rq, q);
+		return true;
+	case REQ_OP_FLUSH:
+		r->op = LKL_BLK_FLUSH;
+		q->written = d->written;
+		return true;
+	case REQ_OP_DISCARD:
+		r->op = LKL_BLK_DISCARD;
+		return true;
+	case REQ_OP_WRITE_ZEROES:
+		r->op = LKL_BLK_ZERO;
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* whatever the host says, reads and writes fail with EIO, or for want of space */
+static blk_status_t lkb_status(const struct lkl_blk_request *r)
+{
+	switch (r->status) {
 	case 0:
 		return BLK_STS_OK;
-	case -EOPNOTSUPP:
-	case -ENOSYS:
-		return BLK_STS_NOTSUPP;
 	case -ENOSPC:
 	case -EDQUOT:
 		return BLK_STS_NOSPC;
+	case -EOPNOTSUPP:
+		return r->op >= LKL_BLK_DISCARD ? BLK_STS_NOTSUPP : BLK_STS_IOERR;
 	default:
 		return BLK_STS_IOERR;
 	}
+}
+
+/* the block layer need not ask again; it writes zeroes itself */
+static void lkb_not_supported(struct lkb *d, unsigned int op)
+{
+	if (op == LKL_BLK_DISCARD)
+		blk_queue_max_discard_sectors(d->disk->queue, 0);
+	else
+		blk_queue_max_write_zeroes_sectors(d->disk->queue, 0);
+}
+
+static void lkb_account(struct lkb *d, const struct lkb_request *q)
+{
+	const struct lkl_blk_request *r = &q->r;
+
+	if (r->op == LKL_BLK_READ)
+		return;
+	if (r->op == LKL_BLK_FLUSH) {
+		if (!r->status && q->written > d->flushed)
+			d->flushed = q->written;
+	} else if (r->status || !(r->flags & LKL_BLK_FUA)) {
+		d->written++;
+	}
+	if (likely(!r->status))
+		return;
+	if (r->op >= LKL_BLK_DISCARD && r->status == -EOPNOTSUPP)
+		lkb_not_supported(d, r->op);
+	else if (!lkb_first_error)
+		lkb_first_error = r->status;
+}
+
+static void lkb_complete(struct request *rq)
+{
+	struct lkb_request *q = blk_mq_rq_to_pdu(rq);
+
+	lkb_account(rq->q->queuedata, q);
+	kfree(q->taken);
+	blk_mq_end_request(rq, lkb_status(&q->r));
 }
 
 static blk_status_t lkb_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_mq_queue_data *bd)
 {
 	struct request *rq = bd->rq;
 	struct lkb *d = rq->q->queuedata;
-	unsigned long off = (unsigned long)blk_rq_pos(rq) << SECTOR_SHIFT;
-	long err;
+	struct lkb_request *q = blk_mq_rq_to_pdu(rq);
+	long ret;
 
 	blk_mq_start_request(rq);
-	switch (req_op(rq)) {
-	case REQ_OP_READ:
-		err = lkl_ops->blk_read(d->host, lkb_iov, lkb_map(rq), off);
-		break;
-	case REQ_OP_WRITE:
-		d->dirty = true;
-		err = lkl_ops->blk_write(d->host, lkb_iov, lkb_map(rq), off);
-		break;
-	case REQ_OP_FLUSH:
-		err = d->dirty ? lkl_ops->blk_flush(d->host) : 0;
-		d->dirty = d->dirty && err;
-		break;
-	case REQ_OP_DISCARD:
-	case REQ_OP_WRITE_ZEROES:
-		d->dirty = true;
-		err = lkl_ops->blk_discard(d->host, off, blk_rq_bytes(rq),
-					   req_op(rq) == REQ_OP_WRITE_ZEROES);
-		break;
-	default:
-		err = -EOPNOTSUPP;
+	if (!lkb_prepare(d, rq, bd->last)) {
+		blk_mq_end_request(rq, BLK_STS_NOTSUPP);
+		return BLK_STS_OK;
 	}
-	if (unlikely(err) && op_is_write(req_op(rq)) && err != -EOPNOTSUPP && !lkb_first_error)
-		lkb_first_error = err;
-	blk_mq_end_request(rq, lkb_status(err));
+	if (q->r.op != LKL_BLK_FLUSH || d->flushed != d->written) {
+		ret = lkl_ops->blk_submit(&q->r);
+		if (ret == LKL_BLK_QUEUED) {
+			d->in_flight++;
+			return BLK_STS_OK;
+		}
+		q->r.status = ret;
+	} else if (bd->last) {
+		lkl_ops->blk_commit(d->dev);
+	}
+	lkb_complete(rq);
 	return BLK_STS_OK;
 }
 
-static const struct blk_mq_ops lkb_mq = { .queue_rq = lkb_queue_rq };
+static void lkb_commit_rqs(struct blk_mq_hw_ctx *hctx)
+{
+	struct lkb *d = hctx->queue->queuedata;
+
+	lkl_ops->blk_commit(d->dev);
+}
+
+static irqreturn_t lkb_interrupt(int irq, void *unused)
+{
+	struct lkl_blk_request *r = __atomic_exchange_n(&lkb_done, NULL, __ATOMIC_ACQUIRE), *next;
+
+	for (; r; r = next) {
+		struct request *rq = blk_mq_rq_from_pdu(container_of(r, struct lkb_request, r));
+		struct lkb *d = rq->q->queuedata;
+
+		next = r->next;
+		d->in_flight--;
+		blk_mq_complete_request(rq);
+	}
+	return IRQ_HANDLED;
+}
+
+static const struct blk_mq_ops lkb_mq = {
+	.queue_rq = lkb_queue_rq,
+	.commit_rqs = lkb_commit_rqs,
+	.complete = lkb_complete,
+};
 static const struct block_device_operations lkb_fops = { .owner = THIS_MODULE };
 
-static void lkb_limits(struct request_queue *q)
+static void lkb_limits(struct request_queue *q, const struct lkl_disk *what)
 {
-	blk_queue_logical_block_size(q, 512);
-	blk_queue_physical_block_size(q, 4096);
-	blk_queue_max_hw_sectors(q, LKB_MAX_SECTORS);
+	unsigned int granule = max(what->discard_block, what->block);
+
+	blk_queue_logical_block_size(q, what->block);
+	blk_queue_physical_block_size(q, max(what->block, 4096u));
+	blk_queue_max_hw_sectors(q, what->max_bytes >> SECTOR_SHIFT);
 	blk_queue_max_segments(q, LKB_MAX_SEGMENTS);
 	blk_queue_max_segment_size(q, UINT_MAX);
 	blk_queue_io_opt(q, 256 << 10);		/* reads ahead 512 KiB */
 	blk_queue_flag_set(QUEUE_FLAG_NONROT, q);
-	blk_queue_write_cache(q, true, false);
-	q->limits.discard_granularity = LKB_DISCARD_BYTES;
-	blk_queue_max_discard_sectors(q, UINT_MAX >> SECTOR_SHIFT);
-	blk_queue_max_write_zeroes_sectors(q, UINT_MAX >> SECTOR_SHIFT);
+	blk_queue_write_cache(q, what->features & LKL_DISK_FLUSH, what->features & LKL_DISK_FUA);
+	if (what->features & LKL_DISK_DISCARD) {
+		q->limits.discard_granularity = granule;
+		blk_queue_max_discard_sectors(q, round_down(UINT_MAX, granule) >> SECTOR_SHIFT);
+	}
+	if (what->features & LKL_DISK_ZERO)
+		blk_queue_max_write_zeroes_sectors(q, round_down(UINT_MAX, granule) >> SECTOR_SHIFT);
 }
 
-static int lkb_make_disk(struct lkb *d, unsigned long bytes, bool read_only)
+static int lkb_make_disk(struct lkb *d, const struct lkl_disk *what)
 {
 	d->disk = blk_mq_alloc_disk(&d->set, d);
 	if (IS_ERR(d->disk))
@@ -124,25 +264,26 @@ static int lkb_make_disk(struct lkb *d, unsigned long bytes, bool read_only)
 	d->disk->flags |= GENHD_FL_NO_PART;
 	d->disk->fops = &lkb_fops;
 	sprintf(d->disk->disk_name, "lkb%d", lkb_count);
-	lkb_limits(d->disk->queue);
-	set_disk_ro(d->disk, read_only);
-	set_capacity(d->disk, bytes >> SECTOR_SHIFT);
+	lkb_limits(d->disk->queue, what);
+	set_disk_ro(d->disk, what->features & LKL_DISK_READ_ONLY);
+	set_capacity(d->disk, what->bytes >> SECTOR_SHIFT);
 	return add_disk(d->disk);
 }
 
 /* private call; numbers are not used again */
-long lkl_disk_add(long host, unsigned long bytes, int read_only)
+long lkl_disk_add(const struct lkl_disk *what)
 {
 	struct lkb *d = kzalloc(sizeof(*d), GFP_KERNEL);
 	int err;
 
 	if (!d)
 		return -ENOMEM;
-	d->host = host;
-	d->dirty = true;	/* whoever made the image may not have flushed it */
+	d->dev = what->dev;
+	d->written = 1;		/* whoever made the image may not have flushed it */
 	d->set.ops = &lkb_mq;
 	d->set.nr_hw_queues = 1;
-	d->set.queue_depth = 64;
+	d->set.queue_depth = LKB_DEPTH;
+	d->set.cmd_size = sizeof(struct lkb_request);
 	d->set.numa_node = NUMA_NO_NODE;
 	d->set.flags = BLK_MQ_F_SHOULD_MERGE | BLK_MQ_F_NO_SCHED_BY_DEFAULT;
 	err = blk_mq_alloc_tag_set(&d->set);
@@ -150,7 +291,7 @@ long lkl_disk_add(long host, unsigned long bytes, int read_only)
 		kfree(d);
 		return err;
 	}
-	err = lkb_make_disk(d, bytes, read_only);
+	err = lkb_make_disk(d, what);
 	if (err) {
 		if (!IS_ERR(d->disk))
 			put_disk(d->disk);
@@ -164,7 +305,7 @@ long lkl_disk_add(long host, unsigned long bytes, int read_only)
 	return d->number;
 }
 
-/* a disk that nothing is mounted from goes; its host descriptor is not used any more */
+/* a disk that nothing is mounted from goes, when its requests are done; the host is told */
 void lkb_remove(int number)
 {
 	struct lkb **at, *d;
@@ -176,6 +317,7 @@ void lkb_remove(int number)
 		del_gendisk(d->disk);
 		put_disk(d->disk);
 		blk_mq_free_tag_set(&d->set);
+		lkl_ops->blk_gone(d->dev);
 		kfree(d);
 		return;
 	}
@@ -194,6 +336,8 @@ dev_t lkb_devt(unsigned int n)
 static int __init lkb_init(void)
 {
 	lkb_major = register_blkdev(0, "lkb");
-	return lkb_major < 0 ? lkb_major : 0;
+	if (lkb_major < 0)
+		return lkb_major;
+	return request_irq(LKL_IRQ_BLOCK, lkb_interrupt, 0, "lkb", &lkb_disks);
 }
 device_initcall(lkb_init);

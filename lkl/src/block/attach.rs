@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! An image becomes a disk of the kernel.
+
+use super::device::Device;
+use super::engine::{set_engine, Engine};
+use crate::{Disk, Errno, Kernel, Private, Task};
+
+/// `struct lkl_disk`
+#[repr(C)]
+struct NewDisk {
+    dev: *const Device,
+    bytes: u64,
+    block: u32,
+    max_bytes: u32,
+    features: u32,
+    discard_block: u32,
+}
+
+impl NewDisk {
+    const READ_ONLY: u32 = 1;
+    const FLUSH: u32 = 2;
+    const FUA: u32 = 4;
+    const DISCARD: u32 = 8;
+    const ZERO: u32 = 16;
+
+    fn of(disk: &Disk, dev: *const Device) -> NewDisk {
+        let mut features = NewDisk::FLUSH | NewDisk::FUA | NewDisk::DISCARD | NewDisk::ZERO;
+        if disk.read_only() {
+            features |= NewDisk::READ_ONLY;
+        }
+        // host file systems free whole blocks
+        let discard_block = 4096;
+        let max_bytes = 4 << 20;
+        NewDisk { dev, bytes: disk.bytes(), block: disk.block(), max_bytes, features, discard_block }
+    }
+}
+
+impl Kernel {
+    /// How image files are read and written from now on; before the first disk is attached.
+    pub fn set_block_engine(&self, engine: Engine) {
+        set_engine(engine);
+    }
+
+    /// Makes the image a disk of the kernel; its number is for [`Source::Disk`].  The kernel does
+    /// its I/O on the descriptor in `disk` until the process ends, or [`Kernel::unmount`] takes it back.
+    ///
+    /// # Safety
+    /// As [`Kernel::call`].
+    pub unsafe fn attach_disk(&self, t: *mut Task, disk: &Disk) -> Result<u32, Errno> {
+        let device = Device::make(disk)?;
+        let new = NewDisk::of(disk, device);
+        // SAFETY: the caller answers for the task; the pointers are valid during the call.
+        let number = unsafe { self.private(t, Private::DiskAdd, [&raw const new as usize, 0, 0, 0, 0, 0]) };
+        if number.is_err() {
+            // SAFETY: the kernel does not have it.
+            unsafe { Device::free(device) };
+        }
+        number.map(|n| n as u32)
+    }
+}

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! A disk of the kernel's, on the host's side. It lies in a mapping of its own from attach to `blk_gone`.
+
+use crate::sys::{host, map_anon, unmap, PAGE};
+use crate::{Disk, Errno};
+use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What is behind the descriptor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A regular file.
+    File,
+    /// A block device.
+    Block,
+    /// The socket of a server that speaks NBD.
+    Nbd,
+}
+
+pub(crate) struct Device {
+    pub(crate) fd: i32,
+    pub(crate) kind: Kind,
+    /// Where the disk begins: a partition's.
+    pub(crate) start: u64,
+    /// RWF_NOWAIT works.
+    tries: AtomicBool,
+    /// The file is memory.
+    memory: bool,
+}
+
+impl Device {
+    pub(crate) fn make(disk: &Disk) -> Result<&'static Device, Errno> {
+        const { assert!(size_of::<Device>() <= PAGE) };
+        let at = map_anon(PAGE)? as *mut Device;
+        let device = Device {
+            fd: disk.fd(),
+            kind: disk.kind(),
+            start: disk.start(),
+            tries: AtomicBool::new(true),
+            memory: disk.kind() == Kind::File && in_memory(disk.fd()),
+        };
+        // SAFETY: a fresh mapping, large enough.
+        unsafe {
+            at.write(device);
+            Ok(&*at)
+        }
+    }
+
+    /// # Safety
+    /// Nothing refers to it any more.
+    pub(crate) unsafe fn free(at: *const Device) {
+        unmap(at as usize, PAGE);
+    }
+
+    /// Whether a transfer that does not wait can be asked for.
+    pub(crate) fn may_try(&self) -> bool {
+        self.tries.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn do_not_try(&self) {
+        self.tries.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether every transfer is a copy.
+    pub(crate) fn never_waits(&self) -> bool {
+        self.memory
+    }
+}
+
+/// A file of tmpfs or ramfs?
+fn in_memory(fd: i32) -> bool {
+    const RAMFS_MAGIC: i64 = 0x8584_58f6;
+    let mut fs = MaybeUninit::<libc::statfs>::zeroed();
+    let r = host(libc::SYS_fstatfs, [fd as usize, fs.as_mut_ptr() as usize, 0, 0, 0, 0]);
+    // SAFETY: filled; and all zeros is a valid one.
+    r == 0 && matches!(unsafe { fs.assume_init() }.f_type, libc::TMPFS_MAGIC | RAMFS_MAGIC)
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Who does a request.
+
+use super::device::Device;
+use super::request::{note_error, Request, ALONE, NOW, QUEUED};
+use super::transfer::{attempt, perform};
+use super::workers;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// How requests to image files and block devices are done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Engine {
+    /// At once if that needs no waiting, or if nobody else wants the virtual CPU; else by a thread.
+    Auto,
+    /// On the calling thread, which holds the virtual CPU meanwhile.
+    Inline,
+    /// All by threads of ours.
+    Threads,
+}
+
+static ENGINE: AtomicU8 = AtomicU8::new(Engine::Auto as u8);
+
+/// Before the first disk is attached.
+pub(crate) fn set_engine(engine: Engine) {
+    ENGINE.store(engine as u8, Ordering::Relaxed);
+}
+
+/// Of what nobody else waits for, this much is done at once; more is better done beside the reader.
+const ALONE_BYTES: u64 = 128 << 10;
+
+const AUTO: u8 = Engine::Auto as u8;
+const INLINE: u8 = Engine::Inline as u8;
+
+/// `ops.blk_submit`
+pub(crate) unsafe extern "C" fn submit(request: *mut Request) -> i64 {
+    // SAFETY: the driver gives it to us.
+    let r = unsafe { &mut *request };
+    r.off += r.device().start;
+    let result = begin(r);
+    if result != QUEUED {
+        note_error(r, result);
+    }
+    result
+}
+
+fn begin(r: &mut Request) -> i64 {
+    let engine = ENGINE.load(Ordering::Relaxed);
+    if engine == INLINE || r.is(NOW) {
+        return perform(r);
+    }
+    if engine == AUTO {
+        if let Some(result) = attempt(r) {
+            return result;
+        }
+        if r.is(ALONE) && r.len <= ALONE_BYTES {
+            return perform(r);
+        }
+    }
+    if workers::submit(r) {
+        QUEUED
+    } else {
+        perform(r)
+    }
+}
+
+/// `ops.blk_commit`
+pub(crate) unsafe extern "C" fn commit(_device: *const Device) {}
+
+/// `ops.blk_gone`
+pub(crate) unsafe extern "C" fn gone(device: *const Device) {
+    // SAFETY: the driver's promise.
+    unsafe { Device::free(device) };
+}
+
+/// The kernel has ended: so do our threads. Nothing is in flight.
+pub(crate) fn stop() {
+    workers::stop();
+}
+
+/// In the child of a fork, before it makes a call: the threads that do the parent's I/O are not here, and nothing
+/// else of it may be used.
+pub fn after_fork() {
+    workers::after_fork();
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Block devices: what the kernel's driver `lkb` asks for is done here.
+//!
+//! # The place
+//! [`submit`] runs on a kernel stack, on whatever thread holds the virtual CPU, and must be quick unless
+//! nobody else wants the CPU. It either finishes the request or gives it to an engine, whose threads (bare
+//! ones, see `bare`) complete it by [`complete`]. Nothing here allocates, panics, or uses TLS.
+//!
+//! # Rooms
+//! `request` is the border to the driver; `device` what a disk is made of; `transfer` and `space` do a
+//! request on the calling thread; `engine` decides who does it; `queue` and `workers` are the engine of
+//! threads, `uring` the other one; `nbd` is a device on another machine or in another process.
+
+mod attach;
+mod device;
+mod engine;
+mod queue;
+mod request;
+mod space;
+mod transfer;
+mod workers;
+
+pub(crate) use device::{Device, Kind};
+pub use engine::{after_fork, Engine};
+pub(crate) use engine::{commit, gone, stop, submit};
+pub(crate) use request::{take_write_error, Request};
