@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Host calls, through whatever function we were given.
+
+use core::arch::asm;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
+
+/// Number and six arguments in, kernel ABI out.
+pub type RawSyscall = unsafe extern "C" fn(i64, usize, usize, usize, usize, usize, usize) -> isize;
+
+/// 0: our own.
+static RAW: AtomicUsize = AtomicUsize::new(0);
+static FLAGS: AtomicU32 = AtomicU32::new(0);
+static GIVES_STACKS: AtomicBool = AtomicBool::new(false);
+
+/// See [`crate::Emulator::start`].
+pub(crate) unsafe extern "C" fn start(raw: RawSyscall, flags: u32) {
+    RAW.store(raw as usize, Relaxed);
+    FLAGS.store(flags, Relaxed);
+}
+
+pub(crate) fn is_quiet() -> bool {
+    FLAGS.load(Relaxed) & crate::QUIET != 0
+}
+
+pub(crate) fn give_signal_stacks() {
+    GIVES_STACKS.store(true, Relaxed);
+}
+
+pub(crate) fn gives_signal_stacks() -> bool {
+    GIVES_STACKS.load(Relaxed)
+}
+
+unsafe extern "C" fn plain(nr: i64, a: usize, b: usize, c: usize, d: usize, e: usize, f: usize) -> isize {
+    let ret;
+    // SAFETY: the caller's.
+    unsafe {
+        asm!("syscall", inlateout("rax") nr as isize => ret, in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d,
+             in("r8") e, in("r9") f, lateout("rcx") _, lateout("r11") _, options(nostack))
+    };
+    ret
+}
+
+/// A host call with arguments of ours.
+pub(crate) fn call(nr: i64, args: &[usize]) -> isize {
+    let at = |i: usize| args.get(i).copied().unwrap_or(0);
+    let raw: RawSyscall = match RAW.load(Relaxed) {
+        0 => plain,
+        // SAFETY: start() stored the address of a function of this type.
+        raw => unsafe { core::mem::transmute::<usize, RawSyscall>(raw) },
+    };
+    // SAFETY: every pointer among the arguments is to memory of ours.
+    unsafe { raw(nr, at(0), at(1), at(2), at(3), at(4), at(5)) }
+}
+
+pub(crate) fn pid() -> usize {
+    call(libc::SYS_getpid, &[]) as usize
+}
+
+pub(crate) fn tid() -> u32 {
+    call(libc::SYS_gettid, &[]) as u32
+}
+
+pub(crate) fn send_signal(tid: u32, signal: i32) -> isize {
+    call(libc::SYS_tgkill, &[pid(), tid as usize, signal as usize])
+}
+
+/// Whether a thread of this process runs or wants to: the R in its /proc/self/task/TID/stat.
+pub(crate) fn is_running(tid: u32) -> bool {
+    let mut path = *b"/proc/self/task/0000000000/stat\0";
+    let mut rest = tid;
+    for place in path[16..26].iter_mut().rev() {
+        *place = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    // the directory's names have no leading zeros
+    let zeros = path[16..25].iter().take_while(|&&digit| digit == b'0').count();
+    path.copy_within(16 + zeros.., 16);
+    let fd =
+        call(libc::SYS_openat, &[libc::AT_FDCWD as usize, path.as_ptr() as usize, libc::O_CLOEXEC as usize]);
+    if fd < 0 {
+        return false;
+    }
+    let mut text = [0u8; 64];
+    let n = call(libc::SYS_read, &[fd as usize, text.as_mut_ptr() as usize, text.len()]);
+    call(libc::SYS_close, &[fd as usize]);
+    // TID (NAME) STATE: the name has at most 15 bytes
+    let text = &text[..n.max(0) as usize];
+    text.iter().rposition(|&byte| byte == b')').and_then(|at| text.get(at + 2)) == Some(&b'R')
+}
