@@ -2,18 +2,16 @@
 //! From nothing to a running kernel.
 
 use crate::door::door6;
-use crate::host::{LOG_FD, OPS};
-use crate::image;
-use crate::sys::{host, map_anon, set_raw, unmap};
-use crate::{bell, timer, Errno, Kernel, RawSyscall, Task};
+use crate::host::LOG_FD;
+use crate::region::Region;
+use crate::sys::set_raw;
+use crate::{bell, block, timer, Errno, Kernel, RawSyscall, Task};
 use std::cell::UnsafeCell;
 use std::ffi::CStr;
 use std::fmt;
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// The kernel's physical memory starts at a multiple of this.
-const RAM_ALIGN: usize = 4 << 20;
 /// Less does not boot.
 const RAM_MIN: usize = 16 << 20;
 const BOOT_LOG: usize = 1;
@@ -67,6 +65,12 @@ const BOOTING: u8 = 1;
 const READY: u8 = 2;
 static STATE: AtomicU8 = AtomicU8::new(NONE);
 
+/// In the child of a fork: the kernel is the parent's, and its memory is not here. This process may boot its own.
+pub fn after_fork() {
+    block::after_fork();
+    STATE.store(NONE, Ordering::Release);
+}
+
 /// Boots the kernel; once per process, whether it works or not.
 pub fn boot(cfg: &BootConfig<'_>) -> Result<&'static Kernel, BootError> {
     if cfg.mem_bytes < RAM_MIN {
@@ -77,40 +81,23 @@ pub fn boot(cfg: &BootConfig<'_>) -> Result<&'static Kernel, BootError> {
     }
     set_raw(cfg.syscall);
     LOG_FD.store(cfg.kernel_log_fd.unwrap_or(-1), Ordering::Relaxed);
-    // SAFETY: once, by the state above.
-    let loaded = unsafe { image::load() }.map_err(BootError::Host)?;
-    let (ram, bytes) = map_ram(cfg.mem_bytes).map_err(BootError::Host)?;
+    let (region, loaded) = Region::new(cfg.mem_bytes).map_err(BootError::Host)?;
     bell::hang(loaded.entries.irq);
     timer::start(loaded.entries.irq).map_err(BootError::Host)?;
     let task = Task::map().map_err(BootError::Host)?.as_ptr();
     let flags = if cfg.kernel_log_fd.is_some() { BOOT_LOG } else { 0 };
-    let args =
-        [Task::carrier(task), &raw const OPS as usize, ram, bytes, cfg.cmdline.as_ptr() as usize, flags];
+    let ram = &region.ram;
+    let cmdline = cfg.cmdline.as_ptr() as usize;
+    let args = [Task::carrier(task), region.host_page(), ram.start, ram.len(), cmdline, flags];
     // SAFETY: lkl_boot() takes these six arguments; the task's stack is unused.
     let err = unsafe { door6(Task::stack_top(task), loaded.entries.boot, &args) } as i32;
     // SAFETY: boot made no kernel task for it and is over.
     unsafe { Task::unmap(task) };
     Errno::check(err as isize).map_err(BootError::Kernel)?;
     // SAFETY: this thread alone is between BOOTING and READY.
-    let kernel = unsafe { (*KERNEL.0.get()).write(Kernel { loaded }) };
+    let kernel = unsafe { (*KERNEL.0.get()).write(Kernel { loaded, region }) };
     STATE.store(READY, Ordering::Release);
     Ok(kernel)
-}
-
-/// Address space for the kernel's RAM; pages come when they are touched, small ones.
-fn map_ram(bytes: usize) -> Result<(usize, usize), Errno> {
-    let bytes = bytes & !(RAM_ALIGN - 1);
-    let at = map_anon(bytes + RAM_ALIGN)?;
-    let ram = at.next_multiple_of(RAM_ALIGN);
-    if ram > at {
-        unmap(at, ram - at);
-    }
-    let end = at + bytes + RAM_ALIGN;
-    if end > ram + bytes {
-        unmap(ram + bytes, end - (ram + bytes));
-    }
-    host(libc::SYS_madvise, [ram, bytes, libc::MADV_NOHUGEPAGE as usize, 0, 0, 0]);
-    Ok((ram, bytes))
 }
 
 impl Kernel {

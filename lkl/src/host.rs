@@ -26,7 +26,7 @@ pub(crate) struct Ops {
     protect: unsafe extern "C" fn(usize, usize, i32) -> i64,
 }
 
-pub(crate) static OPS: Ops = Ops {
+pub(crate) const OPS: Ops = Ops {
     print,
     alert,
     panic,

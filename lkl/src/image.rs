@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The embedded library, made to run where it lies.
+//! The embedded library, and how a copy of it is made to run.
 //!
-//! `kbuild` hands us a memory image: file offset = address, bss included, page-aligned.  It sits
-//! in our own read-only data, so loading is a matter of page protections: text becomes executable
-//! (its pages stay shared with every process that maps this file), data becomes writable (private
-//! copies of what is written), bss becomes fresh zero pages, and the relative relocations are
-//! applied.  No file is opened, nothing is copied.  There is no TLS and no undefined symbol.
+//! `kbuild` hands us a memory image: file offset = address, bss included, page-aligned.  It sits in our own
+//! read-only data and stays as it is.  Its headers, text and constants need no relocation: an instance maps them
+//! from our own file; the rest it copies ([`crate::region`]) and relocates ([`link`]).  There is no TLS and no
+//! undefined symbol.
 
-use crate::sys::{host, protect, PAGE};
 use crate::Errno;
 use goblin::elf64::{dynamic, header, program_header, sym};
 use std::ops::Range;
@@ -34,15 +32,31 @@ pub(crate) struct Entries {
 pub(crate) struct Loaded {
     pub(crate) entries: Entries,
     pub(crate) text: Range<usize>,
+    /// What is to be protected now that it is relocated.
+    pub(crate) relro: Range<usize>,
 }
 
-/// Turns the image into code.  To be called once.
-///
-/// # Safety
-/// Changes the protection and contents of `IMAGE`; nothing may read it as data afterwards.
-pub(crate) unsafe fn load() -> Result<Loaded, Errno> {
-    let base = IMAGE.0.as_ptr() as usize;
-    let (_, bytes) = (base, IMAGE.0.len());
+/// The image's parts, by offset.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Layout {
+    /// Headers: what tells one build from another is in them (the build id).
+    pub(crate) head: Range<usize>,
+    pub(crate) text: Range<usize>,
+    /// Written at run time; its end is the image's.  All before it is constant.
+    pub(crate) data: Range<usize>,
+    /// Where the data that has contents ends.
+    pub(crate) filled: usize,
+    dynamic: usize,
+}
+
+/// The image as bytes.
+pub(crate) fn bytes() -> &'static [u8] {
+    &IMAGE.0
+}
+
+/// Reads the image's program headers.
+pub(crate) fn layout() -> Layout {
+    let base = bytes().as_ptr() as usize;
     // SAFETY: kbuild wrote the image with its ELF header and program headers in the first page.
     let segments = unsafe {
         let head = &*(base as *const header::Header);
@@ -51,54 +65,34 @@ pub(crate) unsafe fn load() -> Result<Loaded, Errno> {
             head.e_phnum as usize,
         )
     };
-    let mut text = 0..0;
-    let mut dyns = 0;
+    let mut layout = Layout::default();
     for s in segments {
-        let at = base + s.p_vaddr as usize;
-        match s.p_type {
-            program_header::PT_LOAD if s.p_flags & program_header::PF_W != 0 => {
-                make_data(at, s.p_filesz as usize, s.p_memsz as usize)?;
+        let range = s.p_vaddr as usize..(s.p_vaddr + s.p_memsz) as usize;
+        match (s.p_type, s.p_flags & (program_header::PF_W | program_header::PF_X)) {
+            (program_header::PT_LOAD, program_header::PF_W) => {
+                layout.filled = (s.p_vaddr + s.p_filesz) as usize;
+                layout.data = range;
             }
-            program_header::PT_LOAD if s.p_flags & program_header::PF_X != 0 => {
-                text = at..at + s.p_memsz as usize;
-            }
-            program_header::PT_DYNAMIC => dyns = at,
+            (program_header::PT_LOAD, program_header::PF_X) => layout.text = range,
+            (program_header::PT_LOAD, _) if range.start == 0 => layout.head = range,
+            (program_header::PT_DYNAMIC, _) => layout.dynamic = range.start,
             _ => {}
         }
     }
-    debug_assert!(text.end <= base + bytes);
-    // SAFETY: the data segment is writable now and the dynamic section lies in it.
-    let entries = unsafe { link(base, dyns) }.ok_or(Errno(libc::ENOEXEC))?;
-    let len = text.len().next_multiple_of(PAGE);
-    protect(text.start, len, libc::PROT_READ | libc::PROT_EXEC)?;
-    Ok(Loaded { entries, text })
+    layout
 }
 
-/// Writable private pages; those of bss alone are fresh ones.
-fn make_data(at: usize, file_bytes: usize, mem_bytes: usize) -> Result<(), Errno> {
-    let prot = libc::PROT_READ | libc::PROT_WRITE;
-    let split = (at + file_bytes).next_multiple_of(PAGE);
-    let end = (at + mem_bytes).next_multiple_of(PAGE);
-    protect(at, split - at, prot)?;
-    if end > split {
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
-        let args = [split, end - split, prot as usize, flags as usize, usize::MAX, 0];
-        Errno::check(host(libc::SYS_mmap, args))?;
-    }
-    Ok(())
-}
-
-/// Relocates, and finds the exported functions.
+/// Relocates the copy at `base`, and finds the exported functions.
 ///
 /// # Safety
-/// `dyns` is the address of the image's dynamic section, its data writable.
-unsafe fn link(base: usize, dyns: usize) -> Option<Entries> {
+/// The image lies at `base`, its data writable and as kbuild wrote it.
+pub(crate) unsafe fn link(base: usize, layout: &Layout) -> Result<Loaded, Errno> {
     const DT_RELR: u64 = 36;
     const DT_RELRSZ: u64 = 35;
     let (mut relr, mut relr_bytes, mut symtab, mut strtab) = (0, 0, 0, 0);
-    let mut d = dyns as *const dynamic::Dyn;
+    let mut d = (base + layout.dynamic) as *const dynamic::Dyn;
     // SAFETY: the section ends with DT_NULL; what it names lies in the image.
-    unsafe {
+    let found = unsafe {
         while (*d).d_tag != dynamic::DT_NULL {
             let v = (*d).d_val as usize;
             match (*d).d_tag {
@@ -107,7 +101,7 @@ unsafe fn link(base: usize, dyns: usize) -> Option<Entries> {
                 dynamic::DT_SYMTAB => symtab = base + v,
                 dynamic::DT_STRTAB => strtab = base + v,
                 // the linker is told to pack them all
-                dynamic::DT_RELA | dynamic::DT_JMPREL if v != 0 => return None,
+                dynamic::DT_RELA | dynamic::DT_JMPREL if v != 0 => return Err(Errno(libc::ENOEXEC)),
                 _ => {}
             }
             d = d.add(1);
@@ -115,18 +109,29 @@ unsafe fn link(base: usize, dyns: usize) -> Option<Entries> {
         apply_relr(base, relr as *const usize, relr_bytes / 8);
         // the overlay's linker script puts .dynstr right behind .dynsym
         let syms = std::slice::from_raw_parts(symtab as *const sym::Sym, (strtab - symtab) / sym::SIZEOF_SYM);
-        let find = |name: &[u8]| find(syms, strtab, name).map(|v| base + v);
-        Some(Entries {
-            boot: find(b"lkl_boot\0")?,
-            syscall: find(b"lkl_syscall\0")?,
-            interrupt: find(b"lkl_interrupt\0")?,
-            irq: find(b"lkl_irq\0")?,
-            thread_exit: find(b"lkl_thread_exit\0")?,
-            fault_fixup: find(b"lkl_fault_fixup\0")?,
-            dump_log: find(b"lkl_dump_log\0")?,
-            abi: find(b"lkl_abi\0")?,
-        })
-    }
+        find_entries(base, syms, strtab)
+    };
+    let (entries, relro_end) = found.ok_or(Errno(libc::ENOEXEC))?;
+    let text = base + layout.text.start..base + layout.text.end;
+    Ok(Loaded { entries, text, relro: base + layout.data.start..relro_end })
+}
+
+/// # Safety
+/// `syms` and `strtab` are the image's.
+unsafe fn find_entries(base: usize, syms: &[sym::Sym], strtab: usize) -> Option<(Entries, usize)> {
+    // SAFETY: the caller's promise.
+    let find = |name: &[u8]| unsafe { find(syms, strtab, name) }.map(|v| base + v);
+    let entries = Entries {
+        boot: find(b"lkl_boot\0")?,
+        syscall: find(b"lkl_syscall\0")?,
+        interrupt: find(b"lkl_interrupt\0")?,
+        irq: find(b"lkl_irq\0")?,
+        thread_exit: find(b"lkl_thread_exit\0")?,
+        fault_fixup: find(b"lkl_fault_fixup\0")?,
+        dump_log: find(b"lkl_dump_log\0")?,
+        abi: find(b"lkl_abi\0")?,
+    };
+    Some((entries, find(b"lkl_relro_end\0")?))
 }
 
 /// # Safety

@@ -5,7 +5,8 @@ use crate::block;
 use crate::door::{door, door6};
 use crate::host::write_all;
 use crate::image::Loaded;
-use crate::{timer, Errno, Private, Task};
+use crate::region::Region;
+use crate::{Errno, Private, Task};
 use std::ffi::{c_char, c_void, CStr};
 use std::mem::transmute;
 use std::ops::Range;
@@ -48,6 +49,7 @@ struct Creds {
 /// The kernel of this process.
 pub struct Kernel {
     pub(crate) loaded: Loaded,
+    pub(crate) region: Region,
 }
 
 impl Kernel {
@@ -79,20 +81,12 @@ impl Kernel {
         }
     }
 
-    /// Runs `f` while the virtual CPU is held: no thread moves anything in the kernel meanwhile. For fork:
-    /// the child's copy of a kernel in which no other thread has a task is a kernel of its own, after
-    /// [`Kernel::restart_timer`].
-    ///
-    /// # Safety
-    /// As for [`Kernel::call`]. `f` does not call the kernel; it runs on the task's stack.
-    pub unsafe fn hold(&self, t: *mut Task, f: unsafe extern "C" fn(usize) -> isize, arg: usize) -> isize {
-        // SAFETY: the caller's promise; the entry calls f(arg) with the C ABI.
-        unsafe { self.call(t, Private::Hold as i64, &[f as usize, arg, 0, 0, 0, 0], -1) }
-    }
-
-    /// In the child of a fork: the timer's thread was not copied.
-    pub fn restart_timer(&self) -> Result<(), Errno> {
-        timer::start(self.loaded.entries.irq)
+    /// The host descriptor of the kernel's memory, which `copy` is to give another number (or -errno: it stays).
+    pub fn move_memory_fd(&self, copy: impl FnOnce(i32) -> i32) {
+        let to = copy(self.region.fd());
+        if to >= 0 {
+            self.region.move_fd(to);
+        }
     }
 
     /// The first error of a write to a disk or of its flush since the last time this was asked, with the

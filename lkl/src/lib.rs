@@ -12,9 +12,9 @@
 //!   [`Kernel::contains`] and [`Kernel::dump_log`], and nothing else.
 //!
 //! # Rooms
-//! `image` turns the embedded library into a running one; `host` is what the kernel asks of us;
-//! `timer` is its clock; `door` the switch to a kernel-sized stack; `task` what a thread needs to
-//! call; `disk` and `probe` look after image files; `block` does the I/O; `bell` raises the kernel's interrupts;
+//! `image` is the embedded library, `region` the memory in which it runs, `origin` the file that it is mapped
+//! from; `host` is what the kernel asks of us; `timer` is its clock; `door` the switch to a kernel-sized stack;
+//! `task` what a thread needs to call; `disk` and `probe` look after image files; `block` does the I/O; `bell` raises the kernel's interrupts;
 //! `bare` makes our threads; `boot` starts the kernel; `kernel` is the API.
 
 mod bare;
@@ -29,14 +29,16 @@ mod host;
 mod image;
 mod kernel;
 mod nr;
+mod origin;
 mod probe;
+mod region;
 mod sys;
 mod task;
 mod timer;
 
 pub use bare::helper_threads;
-pub use block::{after_fork, Engine};
-pub use boot::{boot, BootConfig, BootError};
+pub use block::Engine;
+pub use boot::{after_fork, boot, BootConfig, BootError};
 pub use disk::{Disk, DiskError};
 pub use errno::Errno;
 pub use kernel::{AbiRow, Kernel, Source};

@@ -33,8 +33,6 @@ pub enum Private {
     FdPath = 4108,
     /// `(path, root_fd, disk or -1)`
     HubRelease = 4109,
-    /// `(extern "C" fn(usize) -> isize, arg)`
-    Hold = 4110,
     /// `()`
     LeaveCwd = 4111,
     /// `(fd, newdfd, newpath)`: gives an open file a name

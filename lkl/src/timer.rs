@@ -37,6 +37,8 @@ pub(crate) unsafe extern "C" fn arm(delta_ns: u64) {
 /// Starts the thread.  `irq` is the kernel's `lkl_irq`.
 pub(crate) fn start(irq: usize) -> Result<(), Errno> {
     IRQ_ENTRY.store(irq, SeqCst);
+    // A parent's, if this is the child of a fork.
+    DEADLINE_NS.store(0, SeqCst);
     // Whoever arms before the thread sleeps has nobody to wake; the thread looks when it starts.
     SLEEPS_UNTIL_NS.store(0, SeqCst);
     let (_, top) = map_stack(STACK_BYTES)?;

@@ -43,8 +43,11 @@ pub fn hand_over() {
     }
 }
 
-/// At boot: the directory handed over is entered by the first section.
+/// At boot: the directory handed over is entered by the first section. (A child of fork has parked its own.)
 pub fn boot() {
+    if is_parked() {
+        return;
+    }
     let Some(cwd) = settings().cwd.as_ref().filter(|_| class() == fd::KERNEL) else { return };
     let bytes = cwd.as_os_str().as_bytes();
     if bytes.len() < PATH_MAX {
@@ -114,7 +117,7 @@ pub fn enter(door: &mut Door<'_>) -> Result<(), Ret> {
 
 /// In the child of a fork whose kernel is the parent's.
 pub fn after_fork() {
-    if class() == fd::KERNEL && !world::is_up() {
+    if class() == fd::KERNEL && world::is_lost() {
         CLASS.store(fd::LOST, Ordering::Relaxed);
         PARKED.store(false, Ordering::Relaxed);
     }

@@ -25,7 +25,7 @@ pub fn exit_group(nr: usize, args: &Args) -> Ret {
 
 /// Whether the application has no thread but the calling one.
 pub fn is_last_thread() -> bool {
-    let timer = usize::from(world::is_up() && !world::is_asleep());
+    let timer = usize::from(world::is_up());
     let ours = timer + lkl::helper_threads();
     procfs::threads() == Some(1 + ours)
 }
@@ -105,23 +105,27 @@ pub fn fork(vfork: bool) -> Ret {
     clone_without_stack(&[flags, 0, 0, 0, 0, 0])
 }
 
-/// A child that goes on right here, in a copy of this memory. If the kernel is at rest its copy is the
-/// child's own. (A vfork's parent waits with the virtual CPU held: nobody else has a task then.)
 fn clone_without_stack(args: &Args) -> Ret {
+    fork_here(|| host::forward(libc::SYS_clone as usize, args))
+}
+
+/// A child that goes on right here, in a copy of this memory but for the kernel's. If that is at rest, the child
+/// misses nothing and may have its own.
+fn fork_here(make: impl Fn() -> Ret) -> Ret {
     /// No result of clone(2).
     const NOT_AT_REST: Ret = Ret::MIN;
     if world::may_rest() {
-        let make = || {
+        let at_rest = || {
             section_away(|door| {
                 let _change = world::change();
-                if world::rest(door) && args[0] & CLONE_VM == 0 {
-                    door.hold(clone_held, args.as_ptr() as usize)
+                if world::rest(door) {
+                    make()
                 } else {
                     NOT_AT_REST
                 }
             })
         };
-        let r = trampoline::sud::fork(make);
+        let r = trampoline::sud::fork(at_rest);
         if r == 0 {
             after_fork_at_rest();
         }
@@ -129,7 +133,7 @@ fn clone_without_stack(args: &Args) -> Ret {
             return r;
         }
     }
-    let r = trampoline::sud::fork(|| host::forward(libc::SYS_clone as usize, args));
+    let r = trampoline::sud::fork(make);
     if r == 0 {
         after_fork();
     }
@@ -145,12 +149,6 @@ fn rest_for_spawn() {
             0
         });
     }
-}
-
-/// clone(2) on the kernel's side of the door. Returns twice.
-unsafe extern "C" fn clone_held(args: usize) -> isize {
-    // SAFETY: called with the address of the arguments above.
-    host::forward(libc::SYS_clone as usize, unsafe { &*(args as *const Args) })
 }
 
 /// clone(2).
@@ -190,18 +188,14 @@ pub fn clone3(args: &Args, frame: Option<&Frame>) -> Ret {
     }
     let flags = private_memory(words[0] as usize);
     words[0] = flags as u64;
-    if flags & CLONE_THREAD == 0 {
-        rest_for_spawn();
-    }
     let mut own = *args;
     own[0] = words.as_ptr() as usize;
     let (stack, stack_size) = (words[5] as usize, words[6] as usize);
     if stack == 0 && flags & CLONE_THREAD == 0 {
-        let r = trampoline::sud::fork(|| host::forward(libc::SYS_clone3 as usize, &own));
-        if r == 0 {
-            after_fork();
-        }
-        return r;
+        return fork_here(|| host::forward(libc::SYS_clone3 as usize, &own));
+    }
+    if flags & CLONE_THREAD == 0 {
+        rest_for_spawn();
     }
     let (Some(frame), true) = (frame, stack != 0) else { return EINVAL };
     let is_thread = flags & CLONE_THREAD != 0;
@@ -218,11 +212,12 @@ fn private_memory(flags: usize) -> usize {
     }
 }
 
-/// In the child of a fork that took a kernel at rest along.
+/// In the child of a fork of a process whose kernel was at rest.
 fn after_fork_at_rest() {
     memory::after_fork();
     own_dispatch::after_fork();
     if let Some(thread) = thread::current() {
+        thread.task = core::ptr::null_mut();
         thread.tid = host::ids().1;
     }
     world::after_fork_at_rest();

@@ -52,12 +52,6 @@ impl Door<'_> {
         mounts::unmount_idle(self.kernel, self.thread)
     }
 
-    /// Calls the host by `f` while nothing can move in the kernel.
-    pub fn hold(&mut self, f: unsafe extern "C" fn(usize) -> isize, arg: usize) -> Ret {
-        // SAFETY: the task is this thread's own; `f` is ours and makes no kernel call.
-        unsafe { self.kernel.hold(self.thread.task, f, arg) }
-    }
-
     /// The kernel descriptor of a mount's root, mounted if need be.
     pub fn mount_root(&mut self, index: usize) -> Result<i32, Ret> {
         mounts::mount_root(self.kernel, self.thread, index)
@@ -67,7 +61,7 @@ impl Door<'_> {
 /// Runs `work` as a kernel section; boots the kernel if need be.
 #[inline]
 pub fn section(mut work: impl FnMut(&mut Door<'_>) -> Ret) -> Ret {
-    run(&mut |door: &mut Door<'_>| match cwd::is_parked() || inherit::is_pending() || world::is_asleep() {
+    run(&mut |door: &mut Door<'_>| match cwd::is_parked() || inherit::is_pending() {
         true => resume(door).map_or_else(|e| e, |()| work(door)),
         false => work(door),
     })
@@ -76,7 +70,6 @@ pub fn section(mut work: impl FnMut(&mut Door<'_>) -> Ret) -> Ret {
 /// What the kernel has to be told of the process before its next call.
 #[cold]
 fn resume(door: &mut Door<'_>) -> Result<(), Ret> {
-    world::wake();
     inherit::reopen(door);
     if cwd::is_parked() {
         cwd::enter(door)?;

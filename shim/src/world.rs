@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The kernel of this process: booted on the first call that needs it, its mounts, its end.
 //!
-//! States: NONE -> UP -> ENDING -> DOWN, LOST in a child of fork, FAILED if it did not boot. Only UP lets a call
-//! through. ENDING is the end of the process (or an exec): Linux takes its other threads away inside their
+//! States: NONE -> UP -> ENDING -> DOWN, FAILED if it did not boot. A child of fork does not have its parent's kernel: it
+//! starts at NONE again if nothing of it was in use, else in LOST. Only UP lets a call through. ENDING is the end of the process (or an exec): Linux takes its other threads away inside their
 //! calls, so here they wait for ever. DOWN follows only where an exec failed.
 #![allow(unsafe_code)]
 
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 
 use lkl::Kernel;
-use once_cell::sync::OnceCell;
 use stowaway_config::{BlockEngine, Net, Sink};
 
 use crate::errno::{self, EIO, ENOMEM};
@@ -31,13 +30,11 @@ const FAILED: u32 = 4;
 const ENDING: u32 = 5;
 
 static STATE: AtomicU32 = AtomicU32::new(NONE);
-static KERNEL: OnceCell<&'static Kernel> = OnceCell::new();
+static KERNEL: AtomicPtr<Kernel> = AtomicPtr::new(core::ptr::null_mut());
 /// Why it did not start, -errno.
 static FAILURE: AtomicI32 = AtomicI32::new(0);
 /// The process that the kernel was started in.
 static OWNER: AtomicU32 = AtomicU32::new(0);
-/// See [`is_asleep`].
-static ASLEEP: AtomicBool = AtomicBool::new(false);
 /// The thread that ends it.
 static ENDER: AtomicU32 = AtomicU32::new(0);
 /// Threads that have a task.
@@ -53,16 +50,21 @@ pub fn change() -> Guard<'static> {
 /// The kernel if it runs.
 #[inline]
 pub fn running() -> Option<&'static Kernel> {
-    if STATE.load(Ordering::Acquire) == UP {
-        return KERNEL.get().copied();
+    match STATE.load(Ordering::Acquire) {
+        UP => booted(),
+        _ => None,
     }
-    None
+}
+
+fn booted() -> Option<&'static Kernel> {
+    // SAFETY: null, or what boot() returned, for good.
+    unsafe { KERNEL.load(Ordering::Acquire).as_ref() }
 }
 
 /// The kernel, booted if it is not yet. Called inside a kernel section.
 pub fn kernel(thread: &mut Thread) -> Result<&'static Kernel, Ret> {
     match STATE.load(Ordering::Acquire) {
-        UP => KERNEL.get().copied().ok_or(EIO),
+        UP => booted().ok_or(EIO),
         NONE => boot(thread),
         LOST => {
             say_once!(
@@ -112,13 +114,14 @@ fn boot(thread: &mut Thread) -> Result<&'static Kernel, Ret> {
             return Err(errno);
         }
     };
+    kernel.move_memory_fd(fd::reserve_copy);
     kernel.set_block_engine(match settings.block_engine {
         BlockEngine::Auto => lkl::Engine::Auto,
         BlockEngine::Inline => lkl::Engine::Inline,
         BlockEngine::Threads => lkl::Engine::Threads,
     });
     mounts::init();
-    let _ = KERNEL.set(kernel);
+    KERNEL.store(core::ptr::from_ref(kernel).cast_mut(), Ordering::Release);
     adopt_locked(kernel, thread)?;
     if settings.net == Net::Lo {
         // SAFETY: adopt() gave this thread its task.
@@ -194,8 +197,8 @@ pub fn may_rest() -> bool {
 }
 
 /// Gives the images back that nothing of this process uses, so that a child, and what it executes, can have
-/// them. They come back with the next call that needs them. True: nothing at all is in use, and as long as the
-/// caller holds [`change`], a copy of this kernel would be a kernel. Inside a section, with [`change`] held.
+/// them. They come back with the next call that needs them. True: nothing at all is in use, so that a child loses
+/// nothing with this kernel. Inside a section, with [`change`] held.
 pub fn rest(door: &mut Door<'_>) -> bool {
     // The caller has a task by now; another thread's would be at work in what is taken away.
     let alone = !fd::any_kernel() && TASKS.load(Ordering::Relaxed) == 1;
@@ -206,10 +209,7 @@ pub fn rest(door: &mut Door<'_>) -> bool {
 /// Inside a section.
 pub fn shut_down(thread: &mut Thread) {
     let _change = CHANGE.hold();
-    if STATE.load(Ordering::Acquire) != UP || is_asleep() {
-        return;
-    }
-    let Some(kernel) = KERNEL.get() else { return };
+    let Some(kernel) = running() else { return };
     ENDER.store(host::ids().1 as u32, Ordering::Relaxed);
     STATE.store(ENDING, Ordering::Release);
     if adopt_locked(kernel, thread).is_ok() {
@@ -251,37 +251,26 @@ fn stay() {
     host::set_sigmask(mask);
 }
 
-/// In the child of a fork of a kernel at rest: the copy is a kernel of its own. What it needs for that waits
-/// until it is used: most children only execute something.
+/// In the child of a fork of a kernel at rest: it boots its own when it needs one, which most children, that only
+/// execute something, do not.
 pub fn after_fork_at_rest() {
+    leave_parent();
+    fd::forget_kernel();
+    STATE.store(NONE, Ordering::Release);
+}
+
+/// The parent's kernel is not in this process's memory.
+fn leave_parent() {
     visibility::in_child();
-    lkl::after_fork();
     CHANGE.reset();
-    OWNER.store(host::ids().0 as u32, Ordering::Relaxed);
-    ASLEEP.store(true, Ordering::Relaxed);
-}
-
-/// Whether [`wake`] is due: the kernel is a copy that this process has not used yet.
-#[inline]
-pub fn is_asleep() -> bool {
-    ASLEEP.load(Ordering::Relaxed)
-}
-
-/// Before the first call of a copied kernel: its clock was a thread of the parent's.
-pub fn wake() {
-    if !ASLEEP.swap(false, Ordering::Relaxed) {
-        return;
-    }
-    if let Some(Err(e)) = KERNEL.get().map(|kernel| kernel.restart_timer()) {
-        say!("no thread for the kernel's clock after fork: {}", errno::name(-(e.0 as isize)));
-    }
+    lkl::after_fork();
+    KERNEL.store(core::ptr::null_mut(), Ordering::Relaxed);
+    TASKS.store(0, Ordering::Relaxed);
 }
 
 /// In the child of a fork: the kernel belongs to the parent.
 pub fn after_fork() {
-    visibility::in_child();
-    lkl::after_fork();
-    CHANGE.reset();
+    leave_parent();
     if STATE.load(Ordering::Relaxed) == UP {
         STATE.store(LOST, Ordering::Release);
         fd::forget_kernel();
@@ -291,4 +280,9 @@ pub fn after_fork() {
 /// Whether a kernel runs in this process, and is this process's.
 pub fn is_up() -> bool {
     STATE.load(Ordering::Acquire) == UP
+}
+
+/// Whether what this process had of a kernel is out of its reach.
+pub fn is_lost() -> bool {
+    STATE.load(Ordering::Acquire) == LOST
 }

@@ -89,7 +89,7 @@ fn install(obj: &Path, base: &Path, done: &Path) -> Result<(), Error> {
     let to = Artifacts::of(&tmp);
     fs::copy(obj.join("vmlinux"), &to.vmlinux).map_err(|e| Error::io("copy", &to.vmlinux, e))?;
     make::strip(&to.vmlinux, &to.library)?;
-    flat::write(&to.library, &to.image)?;
+    flat::write(&to.vmlinux, &to.library, &to.image)?;
     let _ = fs::remove_dir_all(done);
     fs::rename(&tmp, done).map_err(|e| Error::io("rename", done, e))
 }

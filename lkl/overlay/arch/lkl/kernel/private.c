@@ -6,13 +6,6 @@
 
 long lkl_loopback_up(void);
 
-/* run a function of the embedding process while the CPU is held: nothing of the kernel moves meanwhile, on
- * any thread.  For fork(): the child's copy of a kernel with no other task in it is a kernel. */
-static long lkl_hold(long (*fn)(long arg), long arg)
-{
-	return fn(arg);
-}
-
 static long lkl_leave_cwd(void)
 {
 	hub_leave_cwd();
@@ -35,7 +28,6 @@ const lkl_private_t lkl_private_calls[LKL_NR_PRIVATE_END - LKL_NR_PRIVATE] = {
 	PRIVATE(truncateat),
 	PRIVATE(fd_path),
 	PRIVATE(hub_release),
-	PRIVATE(hold),
 	PRIVATE(leave_cwd),
 	PRIVATE(link_fd),
 };

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The one mapping that an instance lives in: kernel image and RAM.
+//!
+//! ```text
+//! base (random, 4 MiB-aligned)                                              descriptor
+//!   headers, text (r-x), constants (r--)    our own file's pages            -
+//!   data, its relocated constants (r--)     copied from the image           memory
+//!   host page                               private: the host ops           -
+//!   guard
+//!   RAM                                     fresh, a page when touched      memory
+//! ```
+//! What is written is one memory file, mapped shared at the same offsets, so that another process could map the
+//! instance at the same place; what differs between processes is in the host page.  A child of fork has none of it:
+//! it would be driving its parent's kernel.
+
+use crate::host::{Ops, OPS};
+use crate::image::{self, Layout, Loaded};
+use crate::origin::Origin;
+use crate::sys::{host, protect, unmap, PAGE};
+use crate::Errno;
+use std::ops::Range;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+/// The kernel's physical memory starts at a multiple of this.
+pub(crate) const RAM_ALIGN: usize = 4 << 20;
+/// Where regions may lie: below what the host gives out by itself and clear of what programs place at fixed
+/// addresses (Go's arenas, shadow memory of sanitizers).
+const PLACES: Range<usize> = 0x2000_0000_0000..0x5000_0000_0000;
+const TRIES: usize = 16;
+
+const READ: i32 = libc::PROT_READ;
+const READ_WRITE: i32 = libc::PROT_READ | libc::PROT_WRITE;
+
+/// An instance's memory.
+pub(crate) struct Region {
+    base: usize,
+    len: usize,
+    /// The memory file.
+    fd: AtomicI32,
+    /// The kernel's RAM.
+    pub(crate) ram: Range<usize>,
+}
+
+impl Region {
+    /// Maps an instance with `ram_bytes` of RAM (in whole 4 MiB) and relocates it.
+    pub(crate) fn new(ram_bytes: usize) -> Result<(Region, Loaded), Errno> {
+        let layout = image::layout();
+        let host_page = layout.data.end.next_multiple_of(PAGE);
+        // at least one page of nothing behind the host page
+        let ram = (host_page + 2 * PAGE).next_multiple_of(RAM_ALIGN);
+        let len = ram + (ram_bytes & !(RAM_ALIGN - 1));
+        let base = reserve(len)?;
+        let region = Region { base, len, fd: AtomicI32::new(-1), ram: base + ram..base + len };
+        match region.fill(&layout, host_page) {
+            Ok(loaded) => Ok((region, loaded)),
+            Err(e) => {
+                region.unmap();
+                Err(e)
+            }
+        }
+    }
+
+    fn fill(&self, layout: &Layout, host_page: usize) -> Result<Loaded, Errno> {
+        let name = c"stowaway".as_ptr() as usize;
+        let flags = libc::MFD_CLOEXEC as usize;
+        let fd = Errno::check(host(libc::SYS_memfd_create, [name, flags, 0, 0, 0, 0]))?;
+        self.fd.store(fd as i32, Ordering::Relaxed);
+        Errno::check(host(libc::SYS_ftruncate, [fd, self.len, 0, 0, 0, 0]))?;
+        self.map_constants(layout)?;
+        self.map_shared(layout.data.start..host_page)?;
+        self.map_shared(self.ram.start - self.base..self.len)?;
+        copy(self.base, layout.data.start..layout.filled);
+        // SAFETY: the image is there, and its data has just been copied.
+        let loaded = unsafe { image::link(self.base, layout) }?;
+        protect(loaded.relro.start, loaded.relro.len(), READ)?;
+        self.write_host_page(host_page)?;
+        // A child must not have it, and pages of 2 MiB would take memory that is never used.
+        for advice in [libc::MADV_DONTFORK, libc::MADV_NOHUGEPAGE] {
+            host(libc::SYS_madvise, [self.base, self.len, advice as usize, 0, 0, 0]);
+        }
+        Ok(loaded)
+    }
+
+    /// Headers, text and constants: our own file's, or copies of them.
+    fn map_constants(&self, layout: &Layout) -> Result<(), Errno> {
+        let len = layout.data.start;
+        if !self.map_own_file(layout) {
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
+            map(self.base, len, READ_WRITE, flags, usize::MAX, 0)?;
+            copy(self.base, 0..len);
+            protect(self.base, len, READ)?;
+        }
+        let text = layout.text.len().next_multiple_of(PAGE);
+        protect(self.base + layout.text.start, text, READ | libc::PROT_EXEC)
+    }
+
+    /// False: the file is not to be had, or not the one that we are of.
+    fn map_own_file(&self, layout: &Layout) -> bool {
+        let ours = image::bytes();
+        let Some(file) = Origin::find(ours.as_ptr() as usize, ours.len()) else { return false };
+        let flags = libc::MAP_PRIVATE | libc::MAP_FIXED;
+        if map(self.base, layout.data.start, READ, flags, file.fd, file.offset).is_err() {
+            return false;
+        }
+        // SAFETY: just mapped, and the file is long enough.
+        let head = unsafe { std::slice::from_raw_parts(self.base as *const u8, layout.head.len()) };
+        head == &ours[layout.head.clone()]
+    }
+
+    /// Maps a part of the memory file.
+    fn map_shared(&self, part: Range<usize>) -> Result<(), Errno> {
+        let flags = libc::MAP_SHARED | libc::MAP_FIXED;
+        map(self.base + part.start, part.len(), READ_WRITE, flags, self.fd() as usize, part.start)
+    }
+
+    fn write_host_page(&self, offset: usize) -> Result<(), Errno> {
+        const _: () = assert!(size_of::<Ops>() <= PAGE);
+        let at = self.base + offset;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
+        map(at, PAGE, READ_WRITE, flags, usize::MAX, 0)?;
+        // SAFETY: a fresh page of ours.
+        unsafe { (at as *mut Ops).write(OPS) };
+        protect(at, PAGE, READ)
+    }
+
+    /// Where the host ops are.
+    pub(crate) fn host_page(&self) -> usize {
+        self.base + image::layout().data.end.next_multiple_of(PAGE)
+    }
+
+    /// The memory file's descriptor.
+    pub(crate) fn fd(&self) -> i32 {
+        self.fd.load(Ordering::Relaxed)
+    }
+
+    /// Another number for it, and the old one is closed.
+    pub(crate) fn move_fd(&self, to: i32) {
+        close(self.fd.swap(to, Ordering::Relaxed));
+    }
+
+    /// Gives all of it back.
+    pub(crate) fn unmap(&self) {
+        unmap(self.base, self.len);
+        close(self.fd.swap(-1, Ordering::Relaxed));
+    }
+}
+
+fn close(fd: i32) {
+    if fd >= 0 {
+        host(libc::SYS_close, [fd as usize, 0, 0, 0, 0, 0]);
+    }
+}
+
+/// Address space at a place that nobody can guess.
+fn reserve(len: usize) -> Result<usize, Errno> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
+    let places = (PLACES.end - PLACES.start) / RAM_ALIGN;
+    for _ in 0..TRIES {
+        let mut random = 0usize;
+        Errno::check(host(libc::SYS_getrandom, [&raw mut random as usize, 8, 0, 0, 0, 0]))?;
+        let at = PLACES.start + random % places * RAM_ALIGN;
+        match Errno::check(host(libc::SYS_mmap, [at, len, 0, flags as usize, usize::MAX, 0])) {
+            Ok(got) if got == at => return Ok(at),
+            // a host that does not know the flag
+            Ok(got) => unmap(got, len),
+            Err(Errno(libc::EEXIST)) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Err(Errno(libc::ENOMEM))
+}
+
+fn map(at: usize, len: usize, prot: i32, flags: i32, fd: usize, offset: usize) -> Result<(), Errno> {
+    Errno::check(host(libc::SYS_mmap, [at, len, prot as usize, flags as usize, fd, offset])).map(drop)
+}
+
+/// Copies a part of the image to the same part of the region.
+fn copy(base: usize, part: Range<usize>) {
+    let from = &image::bytes()[part.clone()];
+    // SAFETY: the caller just mapped that part, writable.
+    unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), (base + part.start) as *mut u8, from.len()) };
+}
