@@ -5,12 +5,14 @@
 use core::ffi::c_int;
 use core::sync::atomic::Ordering;
 
+use stowaway_config::BlockEngine;
 use trampoline::Frame;
 
 use crate::errno::{EFAULT, EINVAL};
 use crate::host::{self, Args, Ret};
 use crate::report::{self, say};
 use crate::section::{last_section, section_away};
+use crate::settings::settings;
 use crate::{cwd, inherit, memory, own_dispatch, procfs, signal, thread, user, visibility, world};
 
 const CLONE_VM: usize = libc::CLONE_VM as usize;
@@ -26,7 +28,10 @@ pub fn exit_group(nr: usize, args: &Args) -> Ret {
 /// Whether the application has no thread but the calling one.
 pub fn is_last_thread() -> bool {
     let timer = usize::from(world::is_up());
-    let ours = timer + lkl::helper_threads();
+    let mut ours = timer + lkl::helper_threads();
+    if settings().block_engine == BlockEngine::IoUring {
+        ours += procfs::io_workers();
+    }
     procfs::threads() == Some(1 + ours)
 }
 

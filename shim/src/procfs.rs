@@ -84,6 +84,47 @@ pub fn read_all(path: &core::ffi::CStr) -> Option<Vec<u8>> {
     Some(text)
 }
 
+/// How many threads the host runs for the process's io_uring; it counts them among the process's own.
+pub fn io_workers() -> usize {
+    const D_RECLEN: usize = 16; // offsets in struct linux_dirent64
+    const D_NAME: usize = 19;
+    let flags = (libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC) as usize;
+    let task = c"/proc/self/task".as_ptr() as usize;
+    let dir = host::call(libc::SYS_openat, &[libc::AT_FDCWD as usize, task, flags, 0]);
+    if dir < 0 {
+        return 0;
+    }
+    let (mut found, mut buf) = (0, [0u8; 1024]);
+    loop {
+        let n = host::call(libc::SYS_getdents64, &[dir as usize, buf.as_mut_ptr() as usize, buf.len()]);
+        let mut rest = &buf[..usize::try_from(n).unwrap_or(0)];
+        if rest.is_empty() {
+            break;
+        }
+        while let Some(&[low, high]) = rest.get(D_RECLEN..D_RECLEN + 2) {
+            let len = usize::from(u16::from_ne_bytes([low, high])).clamp(1, rest.len());
+            let name = rest.get(D_NAME..len).unwrap_or_default();
+            let end = name.iter().position(|&b| b == 0).unwrap_or(name.len());
+            found += usize::from(is_io_worker(&name[..end]));
+            rest = &rest[len..];
+        }
+    }
+    host::close(dir as i32);
+    found
+}
+
+fn is_io_worker(tid: &[u8]) -> bool {
+    let (mut path, mut comm) = ([0u8; 48], [0u8; 16]);
+    let mut len = 0;
+    for piece in [&b"/proc/self/task/"[..], tid, b"/comm\0"] {
+        let Some(to) = path.get_mut(len..len + piece.len()) else { return false };
+        to.copy_from_slice(piece);
+        len += piece.len();
+    }
+    let path = core::ffi::CStr::from_bytes_until_nul(&path).unwrap_or(c"");
+    read_file(path, &mut comm).is_some_and(|n| comm[..n].starts_with(b"iou-"))
+}
+
 /// How many threads the process has.
 #[allow(unsafe_code)]
 pub fn threads() -> Option<usize> {

@@ -115,11 +115,7 @@ fn boot(thread: &mut Thread) -> Result<&'static Kernel, Ret> {
         }
     };
     kernel.move_memory_fd(fd::reserve_copy);
-    kernel.set_block_engine(match settings.block_engine {
-        BlockEngine::Auto => lkl::Engine::Auto,
-        BlockEngine::Inline => lkl::Engine::Inline,
-        BlockEngine::Threads => lkl::Engine::Threads,
-    });
+    start_engine(kernel);
     mounts::init();
     KERNEL.store(core::ptr::from_ref(kernel).cast_mut(), Ordering::Release);
     adopt_locked(kernel, thread)?;
@@ -134,6 +130,25 @@ fn boot(thread: &mut Thread) -> Result<&'static Kernel, Ret> {
     STATE.store(UP, Ordering::Release);
     crate::cwd::boot();
     Ok(kernel)
+}
+
+/// The engine of the settings; its descriptors are out of the program's reach.
+fn start_engine(kernel: &Kernel) {
+    let engine = match settings().block_engine {
+        BlockEngine::Auto => lkl::Engine::Auto,
+        BlockEngine::Inline => lkl::Engine::Inline,
+        BlockEngine::Threads => lkl::Engine::Threads,
+        BlockEngine::IoUring => lkl::Engine::IoUring,
+    };
+    match kernel.set_block_engine(engine, fd::reserved_range_start()) {
+        Ok(fds) => {
+            fds.iter().filter_map(|&fd| usize::try_from(fd).ok()).for_each(|n| fd::set(n, fd::RESERVED))
+        }
+        Err(e) => say!(
+            "block_engine=io_uring: the host refuses it: {}; threads do its work",
+            errno::name(-(e.0 as isize))
+        ),
+    }
 }
 
 fn open_log(path: &[u8]) -> Option<i32> {

@@ -117,8 +117,8 @@ pub struct RunOptions {
     )]
     pub trace: Option<OsString>,
 
-    /// Who reads and writes image files: auto, inline (the calling thread) or threads [default: auto]
-    #[arg(long, value_name = "auto|inline|threads")]
+    /// Who reads and writes image files: auto, inline (the calling thread), threads or io_uring [default: auto]
+    #[arg(long, value_name = "auto|inline|threads|io_uring")]
     pub block_engine: Option<OsString>,
 
     /// A file of settings (TOML; see below)

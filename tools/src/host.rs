@@ -130,6 +130,20 @@ pub fn signal_frame_bytes() -> u64 {
     unsafe { libc::getauxval(51) }
 }
 
+/// Makes an io_uring and throws it away.
+pub fn try_io_uring() -> io::Result<()> {
+    const PARAMS_BYTES: usize = 120;
+    let mut params = [0u8; PARAMS_BYTES];
+    // SAFETY: the kernel fills the parameters, which are as long as its structure.
+    let fd = unsafe { libc::syscall(libc::SYS_io_uring_setup, 1, params.as_mut_ptr()) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is ours.
+    unsafe { libc::close(fd as i32) };
+    Ok(())
+}
+
 /// The kernel's release, as `uname -r` says it.
 pub fn kernel_release() -> String {
     // SAFETY: all bytes zero is a valid value of this struct of byte arrays.

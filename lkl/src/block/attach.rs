@@ -36,9 +36,11 @@ impl NewDisk {
 }
 
 impl Kernel {
-    /// How image files are read and written from now on; before the first disk is attached.
-    pub fn set_block_engine(&self, engine: Engine) {
-        set_engine(engine);
+    /// How image files are read and written from now on; before the first disk is attached. Returns the host
+    /// descriptors that it has (or -1), of numbers from `at_fd` up, or why the host refuses io_uring: then
+    /// threads do its work. In the child of a fork it is to be called again.
+    pub fn set_block_engine(&self, engine: Engine, at_fd: i32) -> Result<[i32; 2], Errno> {
+        set_engine(engine, at_fd)
     }
 
     /// Makes the image a disk of the kernel; its number is for [`Source::Disk`].  The kernel does

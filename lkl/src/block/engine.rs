@@ -4,7 +4,8 @@
 use super::device::Device;
 use super::request::{note_error, Request, ALONE, NOW, QUEUED};
 use super::transfer::{attempt, perform};
-use super::workers;
+use super::{uring, workers};
+use crate::Errno;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// How requests to image files and block devices are done.
@@ -17,13 +18,19 @@ pub enum Engine {
     Inline,
     /// All by threads of ours.
     Threads,
+    /// All by io_uring; by threads where the host refuses it.
+    IoUring,
 }
 
 static ENGINE: AtomicU8 = AtomicU8::new(Engine::Auto as u8);
 
-/// Before the first disk is attached.
-pub(crate) fn set_engine(engine: Engine) {
+/// See [`crate::Kernel::set_block_engine`].
+pub(crate) fn set_engine(engine: Engine, at_fd: i32) -> Result<[i32; 2], Errno> {
     ENGINE.store(engine as u8, Ordering::Relaxed);
+    match engine {
+        Engine::IoUring => uring::start(at_fd),
+        _ => Ok([-1; 2]),
+    }
 }
 
 /// Of what nobody else waits for, this much is done at once; more is better done beside the reader.
@@ -31,6 +38,7 @@ const ALONE_BYTES: u64 = 128 << 10;
 
 const AUTO: u8 = Engine::Auto as u8;
 const INLINE: u8 = Engine::Inline as u8;
+const URING: u8 = Engine::IoUring as u8;
 
 /// `ops.blk_submit`
 pub(crate) unsafe extern "C" fn submit(request: *mut Request) -> i64 {
@@ -57,7 +65,7 @@ fn begin(r: &mut Request) -> i64 {
             return perform(r);
         }
     }
-    if workers::submit(r) {
+    if (engine == URING && uring::submit(r)) || workers::submit(r) {
         QUEUED
     } else {
         perform(r)
@@ -76,10 +84,12 @@ pub(crate) unsafe extern "C" fn gone(device: *const Device) {
 /// The kernel has ended: so do our threads. Nothing is in flight.
 pub(crate) fn stop() {
     workers::stop();
+    uring::stop();
 }
 
 /// In the child of a fork, before it makes a call: the threads that do the parent's I/O are not here, and nothing
 /// else of it may be used.
 pub fn after_fork() {
     workers::after_fork();
+    uring::after_fork();
 }

@@ -9,15 +9,17 @@
 //! # Rooms
 //! `request` is the border to the driver; `device` what a disk is made of; `transfer` and `space` do a
 //! request on the calling thread; `engine` decides who does it; `queue` and `workers` are the engine of
-//! threads, `uring` the other one; `nbd` is a device on another machine or in another process.
+//! threads, `uring`, over `ring`, the other one; `nbd` is a device on another machine or in another process.
 
 mod attach;
 mod device;
 mod engine;
 mod queue;
 mod request;
+mod ring;
 mod space;
 mod transfer;
+mod uring;
 mod workers;
 
 pub(crate) use device::{Device, Kind};

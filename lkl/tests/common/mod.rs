@@ -51,7 +51,7 @@ pub fn start_with(mem_bytes: usize) -> Thread {
     catch_faults();
     let cmdline = CString::new(std::env::var("LKL_TEST_CMDLINE").unwrap_or_default()).unwrap();
     let cfg = BootConfig { mem_bytes, kernel_log_fd: log, syscall: plain_syscall, cmdline: &cmdline };
-    boot(&cfg).expect("boot").set_block_engine(block_engine());
+    boot(&cfg).expect("boot").set_block_engine(block_engine(), 800).expect("engine");
     Thread::new()
 }
 
@@ -60,6 +60,7 @@ pub fn block_engine() -> lkl::Engine {
     match std::env::var("LKL_TEST_BLOCK_ENGINE").as_deref() {
         Err(_) | Ok("auto") => lkl::Engine::Auto,
         Ok("inline") => lkl::Engine::Inline,
+        Ok("io_uring") => lkl::Engine::IoUring,
         Ok("threads") => lkl::Engine::Threads,
         Ok(other) => panic!("LKL_TEST_BLOCK_ENGINE={other}"),
     }

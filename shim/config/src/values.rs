@@ -50,6 +50,8 @@ pub enum BlockEngine {
     Inline,
     /// Threads of ours.
     Threads,
+    /// io_uring, or threads where the host refuses it.
+    IoUring,
 }
 
 /// Where messages of a kind go.
@@ -84,8 +86,12 @@ const LEVELS: [(&str, Level); 6] = [
 
 const NETS: [(&str, Net); 2] = [("none", Net::None), ("lo", Net::Lo)];
 
-const ENGINES: [(&str, BlockEngine); 3] =
-    [("auto", BlockEngine::Auto), ("inline", BlockEngine::Inline), ("threads", BlockEngine::Threads)];
+const ENGINES: [(&str, BlockEngine); 4] = [
+    ("auto", BlockEngine::Auto),
+    ("inline", BlockEngine::Inline),
+    ("threads", BlockEngine::Threads),
+    ("io_uring", BlockEngine::IoUring),
+];
 
 impl fmt::Display for BlockEngine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -13,6 +13,7 @@ const UINTR_BIT: u32 = 1 << 5;
 pub fn check(report: &mut Report) {
     report.add(GROUP, "host kernel", State::Ok, host::kernel_release());
     user_dispatch(report);
+    io_uring(report);
     mmap_min_addr(report);
     processor(report);
     uintr(report);
@@ -38,6 +39,18 @@ fn user_dispatch(report: &mut Report) {
             report.add(GROUP, name, State::Warn, format!("cannot be tried: {}", fail::reason(&error)));
         }
     }
+}
+
+/// Only `--block-engine io_uring` needs it.
+fn io_uring(report: &mut Report) {
+    let (state, detail) = match host::try_io_uring() {
+        Ok(()) => (State::Ok, "available for --block-engine io_uring".to_string()),
+        Err(error) => {
+            let why = fail::reason(&error);
+            (State::Info, format!("refused: {why}; --block-engine io_uring uses threads instead"))
+        }
+    };
+    report.add(GROUP, "io_uring", state, detail);
 }
 
 fn mmap_min_addr(report: &mut Report) {
