@@ -182,7 +182,7 @@ fn random(file: &dyn File, size: u64, seed: u64) -> f64 {
     let begin = Instant::now();
     for _ in 0..READS {
         at = at.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        file.read(&mut buf, (at >> 20) % (size >> 12) << 12);
+        file.read(&mut buf, ((at >> 20) % (size >> 12)) << 12);
     }
     begin.elapsed().as_secs_f64() * 1e6 / READS as f64
 }
