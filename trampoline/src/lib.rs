@@ -14,6 +14,7 @@
 //! Rules of the place: no libc name that makes a system call, no allocation, no panic, no TLS. The GS base is
 //! ours ([`thread`]).
 
+pub mod divert;
 pub mod entry;
 pub mod frame;
 pub mod gate;

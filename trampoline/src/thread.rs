@@ -13,6 +13,7 @@
 use core::arch::asm;
 use core::mem::offset_of;
 
+use crate::divert::Place;
 use crate::gate::{self, gate};
 
 /// Room for the handler, and for handlers of the application that run on top of it. Pages are taken when used.
@@ -42,6 +43,8 @@ pub struct Block {
     pub(crate) interrupted: usize,
     /// Of a call that is dispatched again: the address behind it, and where it goes on.
     pub(crate) bounce: [usize; 2],
+    /// See `divert.rs`.
+    pub(crate) place: Place,
     /// The embedder's.
     pub(crate) user: [usize; USER_WORDS],
 }
@@ -104,7 +107,7 @@ pub fn adopt() -> Result<(), i32> {
 
 /// The calling thread's block, which it must have.
 #[inline]
-fn block() -> *mut Block {
+pub(crate) fn block() -> *mut Block {
     let block;
     // SAFETY: reads the first word behind the GS base.
     unsafe {
@@ -118,6 +121,11 @@ fn block() -> *mut Block {
 pub fn user() -> *mut [usize; USER_WORDS] {
     // SAFETY: only the address is computed.
     unsafe { &raw mut (*block()).user }
+}
+
+/// Top and size in bytes of what the block leaves of its page.
+pub(crate) fn rest_of_page() -> (usize, usize) {
+    (block() as usize + PAGE, PAGE - size_of::<Block>().next_multiple_of(64))
 }
 
 /// What [`handler_begins`] changed.
