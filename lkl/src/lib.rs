@@ -35,6 +35,7 @@ mod region;
 mod sys;
 mod task;
 mod timer;
+pub mod uintr;
 
 pub use bare::helper_threads;
 pub use block::Engine;
