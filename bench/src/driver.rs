@@ -187,7 +187,7 @@ fn libraries(options: &RunOptions) -> Result<Libraries> {
 }
 
 /// The library named, or the one built beside this program, or in the workspace's target directory.
-fn find_shim(named: Option<&Path>) -> Result<Option<PathBuf>> {
+pub fn find_shim(named: Option<&Path>) -> Result<Option<PathBuf>> {
     const NAME: &str = "libstowaway.so";
     if let Some(path) = named {
         let path = path.canonicalize().with_context(|| format!("--shim {}", path.display()))?;

@@ -10,6 +10,7 @@ mod door;
 mod driver;
 mod environment;
 mod fixture;
+mod guests;
 mod interrupt;
 mod loops;
 mod memory;
@@ -17,6 +18,7 @@ mod page;
 mod pin;
 mod plots;
 mod process;
+mod profile;
 mod report;
 mod results;
 mod revisions;
@@ -38,6 +40,7 @@ use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 
 use crate::compare::Pairing;
+use crate::profile::ProfileOptions;
 use crate::results::Results;
 use crate::revisions::{Plan, Revision};
 use crate::side::Side;
@@ -60,6 +63,8 @@ enum Command {
     Run(Box<RunOptions>),
     /// Say what became better or worse between two result files, or two git revisions
     Compare(CompareOptions),
+    /// Show where a program's time goes: a table, a histogram, a flame graph
+    Profile(Box<ProfileOptions>),
     /// Make one HTML page of result files; the last one is shown in full
     Report {
         /// Files of `run --json`, oldest first
@@ -158,6 +163,7 @@ fn main() -> ExitCode {
         }
         Command::Run(options) => run(&options),
         Command::Compare(options) => compare(&options),
+        Command::Profile(options) => profile::profile(&options).map(|()| ExitCode::SUCCESS),
         Command::Report { files, output } => show(&files, &output),
     };
     outcome.unwrap_or_else(|error| {

@@ -37,6 +37,8 @@ pub fn colour(side: Side) -> RGBColor {
         Side::Stowaway => RGBColor(33, 102, 172),
         Side::Kernel => RGBColor(217, 95, 2),
         Side::Fuse2fs => RGBColor(27, 158, 119),
+        Side::Gvisor => RGBColor(117, 112, 179),
+        Side::Uml => RGBColor(140, 81, 10),
         Side::Zpoline => RGBColor(166, 118, 29),
         Side::Lazypoline => RGBColor(231, 41, 138),
         Side::SyscallIntercept => RGBColor(102, 166, 30),

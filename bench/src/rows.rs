@@ -274,6 +274,13 @@ impl Row {
             (Kind::Core(CoreOp::PipeCalls { .. }), Side::Stowaway) => {
                 Some("counted at the gate, which is the shim's own there")
             }
+            (Kind::Boot | Kind::BootMemory, Side::Gvisor | Side::Uml) => {
+                Some("a guest system's start is another thing than a library's")
+            }
+            (Kind::Core(CoreOp::PipeCalls { .. }), Side::Gvisor | Side::Uml) => {
+                Some("what it asks of the host is not counted")
+            }
+            (Kind::Core(op), Side::Uml) if op.cpus() > 1 => Some("it has one CPU"),
             (Kind::Core(CoreOp::FixedWork { .. }), Side::Stowaway) => {
                 Some("the kernel is the same without the shim")
             }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::rows::{Family, Kind, Row};
 use crate::workdir::detach;
-use crate::{door, interrupt, timed, worker};
+use crate::{door, guests, interrupt, timed, worker};
 
 /// One way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum, Serialize, Deserialize)]
@@ -31,6 +31,10 @@ pub enum Side {
     Kernel,
     /// The image through FUSE.
     Fuse2fs,
+    /// No image: the worker in gVisor's sandbox, by its `runsc`.
+    Gvisor,
+    /// No image: the worker in User Mode Linux, on the host's files.
+    Uml,
     /// No image: zpoline catches the calls and forwards them.
     Zpoline,
     /// The same with lazypoline.
@@ -56,7 +60,7 @@ impl Side {
     pub const CALLS: [Side; 5] =
         [Side::Native, Side::Stowaway, Side::Zpoline, Side::Lazypoline, Side::SyscallIntercept];
 
-    pub const CORE: [Side; 3] = [Side::Native, Side::Kernel, Side::Stowaway];
+    pub const CORE: [Side; 5] = [Side::Native, Side::Kernel, Side::Stowaway, Side::Gvisor, Side::Uml];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -65,6 +69,8 @@ impl Side {
             Side::Stowaway => "stowaway",
             Side::Kernel => "kernel",
             Side::Fuse2fs => "fuse2fs",
+            Side::Gvisor => "gvisor",
+            Side::Uml => "uml",
             Side::Zpoline => "zpoline",
             Side::Lazypoline => "lazypoline",
             Side::SyscallIntercept => "syscall_intercept",
@@ -104,6 +110,7 @@ impl Side {
                 Side::Kernel => {
                     format!("{work}, served by the kernel library, which the program calls itself")
                 }
+                Side::Gvisor | Side::Uml => format!("{work} inside of {}", self.name()),
                 _ => format!("{work}, served by the kernel library through the shim"),
             };
         }
@@ -126,9 +133,7 @@ impl Side {
             (Side::Fuse2fs, true) => format!("fuse2fs; {work}; umount, until its daemon has ended"),
             (Side::Loop, false) => format!("{work} on a loop mount that stands"),
             (Side::Fuse2fs, false) => format!("{work} on a fuse2fs mount that stands"),
-            (Side::Kernel | Side::Zpoline | Side::Lazypoline | Side::SyscallIntercept, _) => {
-                "nothing: it serves no image".into()
-            }
+            _ => "nothing: it serves no image".into(),
         }
     }
 
@@ -137,6 +142,8 @@ impl Side {
         let tools: &[&str] = match self {
             Side::Native | Side::Kernel => return None,
             peer if peer.is_peer() => &[],
+            Side::Gvisor => &["runsc"],
+            Side::Uml => &["linux.uml"],
             Side::Loop => &["mkfs.ext4", "mount", "umount"],
             Side::Stowaway => &["mkfs.ext4", "e2fsck"],
             _ => &["mkfs.ext4", "fuse2fs", "umount"],
@@ -228,6 +235,20 @@ impl Place {
         let mut command = self.host_command(program)?;
         command.envs(self.environment.iter().map(|(key, value)| (key, value)));
         Ok(command)
+    }
+
+    /// A worker of this side, told to do `task`. Its stdin and stdout are still to be set.
+    pub fn worker(&self, task: &str) -> Result<Command> {
+        match self.side {
+            Side::Gvisor => guests::gvisor(self, task),
+            Side::Uml => guests::uml(self, task),
+            _ => {
+                // Not current_exe(): in a mount namespace of our own /proc may name it by a path that leads nowhere here.
+                let mut command = self.command("/proc/self/exe")?;
+                command.arg(worker::VERB).arg(task).arg(&self.dir);
+                Ok(command)
+            }
+        }
     }
 
     /// A program that serves the side but is not measured through the shim.

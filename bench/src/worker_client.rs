@@ -29,13 +29,15 @@ pub struct Worker {
 
 impl Worker {
     pub fn start(place: &Place, task: &str) -> Result<Worker> {
-        // Not current_exe(): in a mount namespace of our own /proc may name it by a path that leads nowhere here.
-        let mut command = place.command("/proc/self/exe")?;
-        command.arg(worker::VERB).arg(task).arg(&place.dir);
+        let mut command = place.worker(task)?;
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let (input, output) = (child.stdin.take(), child.stdout.take().context("no stdout")?);
         let mut worker = Worker { child, input, output };
-        let greeting = worker.line()?;
+        let mut greeting = worker.line()?;
+        // A guest system may have something to say first.
+        while place.side == Side::Uml && greeting != "ready" {
+            greeting = worker.line()?;
+        }
         if greeting != "ready" {
             bail!("the worker said {greeting:?}");
         }
