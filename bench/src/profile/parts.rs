@@ -158,7 +158,10 @@ const STARTING: &[(Room, &str)] = &[
 /// What the time of a stack (innermost frame first) counts as; `library_thread`: it is a thread of the library's own.
 pub fn part(stack: &[Frame], library_thread: bool) -> Part {
     if library_thread {
-        return Part::Completion;
+        return match telling(stack) {
+            io @ (Part::HostIo | Part::Kernel) => io,
+            _ => Part::Completion,
+        };
     }
     let starts = |frame: &Frame| {
         STARTING.iter().any(|(room, name)| frame.room == *room && frame.name.starts_with(name))
@@ -166,6 +169,11 @@ pub fn part(stack: &[Frame], library_thread: bool) -> Part {
     if stack.iter().any(starts) {
         return Part::Start;
     }
+    telling(stack)
+}
+
+/// By the innermost frame that tells.
+fn telling(stack: &[Frame]) -> Part {
     let in_host = stack.first().is_some_and(|frame| frame.room == Room::Host);
     for frame in stack.iter().filter(|frame| frame.room != Room::Host && !is_gate(frame)) {
         // The gate itself keeps no frame: whoever called it from the kernel is what it called it for.
@@ -247,7 +255,11 @@ mod tests {
         assert_eq!(with(&wait), Part::Cpu);
         assert_eq!(with(&[(Host, "vfs_read"), (Shim, "stowaway_gate")]), Part::HostCall);
         assert_eq!(with(&[(Kernel, "ext4_fill_super"), (Shim, "stowaway::mounts::mount_root")]), Part::Start);
-        assert_eq!(part(&stack(&[(Kernel, "x")]), true), Part::Completion);
+        assert_eq!(part(&stack(&[(Host, "futex"), (Shim, "lkl::timer::run")]), true), Part::Completion);
+        assert_eq!(
+            part(&stack(&[(Host, "vfs_read"), (Shim, "lkl::block::workers::work")]), true),
+            Part::HostIo
+        );
     }
 
     #[test]
