@@ -7,7 +7,10 @@ fn main() {
     println!("cargo::rerun-if-env-changed={}", kbuild::SOURCE_ENV);
     println!("cargo::rerun-if-changed=/usr/src/linux-source-6.1.tar.xz");
     match kbuild::build(&kbuild::Options::default()) {
-        Ok(a) => println!("cargo::rustc-env=LKL_IMAGE={}", a.image.display()),
+        Ok(a) => {
+            println!("cargo::rustc-env=LKL_IMAGE={}", a.image.display());
+            println!("cargo::rustc-env=LKL_SYMBOLS={}", a.symbols.display());
+        }
         Err(e) => {
             for line in e.to_string().lines() {
                 println!("cargo::error={line}");

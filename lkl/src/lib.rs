@@ -14,7 +14,7 @@
 //! # Rooms
 //! `image` is the embedded library, `region` the memory in which it runs, `origin` the file that it is mapped
 //! from; `host` is what the kernel asks of us; `timer` is its clock; `door` the switch to a kernel-sized stack;
-//! `task` what a thread needs to call; `disk` and `probe` look after image files; `block` does the I/O; `bell` raises the kernel's interrupts;
+//! `task` what a thread needs to call; `symbols` has names for addresses; `disk` and `probe` look after image files; `block` does the I/O; `bell` raises the kernel's interrupts;
 //! `bare` makes our threads; `boot` starts the kernel; `kernel` is the API.
 
 mod bare;
@@ -32,6 +32,8 @@ mod nr;
 mod origin;
 mod probe;
 mod region;
+
+mod symbols;
 mod sys;
 mod task;
 mod timer;
@@ -45,5 +47,7 @@ pub use errno::Errno;
 pub use kernel::{AbiRow, Kernel, Source};
 pub use nr::Private;
 pub use probe::probe_fs;
+pub use region::copy_text;
+pub use symbols::Symbol;
 pub use sys::{plain_syscall, RawSyscall};
 pub use task::Task;

@@ -19,7 +19,7 @@ use crate::origin::Origin;
 use crate::sys::{host, protect, unmap, PAGE};
 use crate::Errno;
 use std::ops::Range;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 /// The kernel's physical memory starts at a multiple of this.
 pub(crate) const RAM_ALIGN: usize = 4 << 20;
@@ -27,6 +27,15 @@ pub(crate) const RAM_ALIGN: usize = 4 << 20;
 /// addresses (Go's arenas, shadow memory of sanitizers).
 const PLACES: Range<usize> = 0x2000_0000_0000..0x5000_0000_0000;
 const TRIES: usize = 16;
+
+/// See [`copy_text`].
+static COPY_TEXT: AtomicBool = AtomicBool::new(false);
+
+/// The next kernel's text is to be anonymous memory: profilers take the names in /tmp/perf-PID.map only for that, and would
+/// look for those of a file's pages in the file.
+pub fn copy_text() {
+    COPY_TEXT.store(true, Ordering::Relaxed);
+}
 
 const READ: i32 = libc::PROT_READ;
 const READ_WRITE: i32 = libc::PROT_READ | libc::PROT_WRITE;
@@ -96,6 +105,9 @@ impl Region {
 
     /// False: the file is not to be had, or not the one that we are of.
     fn map_own_file(&self, layout: &Layout) -> bool {
+        if COPY_TEXT.load(Ordering::Relaxed) {
+            return false;
+        }
         let ours = image::bytes();
         let Some(file) = Origin::find(ours.as_ptr() as usize, ours.len()) else { return false };
         let flags = libc::MAP_PRIVATE | libc::MAP_FIXED;
@@ -121,6 +133,11 @@ impl Region {
         // SAFETY: a fresh page of ours.
         unsafe { (at as *mut Ops).write(OPS) };
         protect(at, PAGE, READ)
+    }
+
+    /// Where the image begins.
+    pub(crate) fn base(&self) -> usize {
+        self.base
     }
 
     /// Where the host ops are.

@@ -49,6 +49,7 @@ static INACTIVE: Settings = Settings {
         stats: Sink::Off,
         trace: Trace { to: Sink::Off, only: Vec::new() },
         block_engine: BlockEngine::Auto,
+        perf_map: false,
         cwd: None,
         under_run: false,
     },

@@ -95,6 +95,9 @@ fn boot(thread: &mut Thread) -> Result<&'static Kernel, Ret> {
         Sink::File(path) => open_log(path.as_os_str().as_bytes()),
     };
     fd::make_master()?;
+    if settings.perf_map {
+        lkl::copy_text();
+    }
     let config = lkl::BootConfig {
         mem_bytes: settings.mem as usize,
         kernel_log_fd: log_fd,
@@ -116,6 +119,9 @@ fn boot(thread: &mut Thread) -> Result<&'static Kernel, Ret> {
     };
     kernel.move_memory_fd(fd::reserve_copy);
     start_engine(kernel);
+    if settings.perf_map {
+        write_perf_map(kernel);
+    }
     mounts::init();
     KERNEL.store(core::ptr::from_ref(kernel).cast_mut(), Ordering::Release);
     adopt_locked(kernel, thread)?;
@@ -165,6 +171,20 @@ fn open_log(path: &[u8]) -> Option<i32> {
     let kept = fd::reserve_copy(r as i32);
     host::close(r as i32);
     (kept >= 0).then_some(kept)
+}
+
+/// For perf, which reads /tmp/perf-PID.map; the program may have written to it before us (a JIT compiler does).
+fn write_perf_map(kernel: &Kernel) {
+    let path = format!("/tmp/perf-{}.map\0", host::ids().0);
+    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_APPEND | libc::O_CLOEXEC | libc::O_NOFOLLOW;
+    let args = [libc::AT_FDCWD as usize, path.as_ptr() as usize, flags as usize, 0o644];
+    let r = host::call(libc::SYS_openat, &args);
+    if r < 0 {
+        say!("perf_map: cannot open {}: {}", path.trim_end_matches('\0'), errno::name(r));
+        return;
+    }
+    kernel.write_perf_map(r as i32);
+    host::close(r as i32);
 }
 
 /// Gives the thread a task of the kernel, with the credentials of the process. Not while a fork looks whether

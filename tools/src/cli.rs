@@ -33,6 +33,27 @@ pub enum Command {
     Doctor(DoctorOptions),
     /// Make an image and fill it from a directory
     Mkimage(MkimageOptions),
+    /// Write what gdb needs to name the functions of the kernel in a process
+    Gdb(GdbOptions),
+}
+
+#[derive(Args)]
+#[command(after_help = "Example:
+  gdb -p PID -x stowaway-PID.gdb        after: stowaway gdb PID
+
+Then a backtrace leads from a host call through the kernel and the library to the program. Exit status: 0 if the files
+were written; 1 if not.")]
+pub struct GdbOptions {
+    /// A process in which a kernel runs
+    pub pid: u32,
+
+    /// Write FILES.gdb and FILES.elf [default: stowaway-PID]
+    #[arg(short, long, value_name = "FILES")]
+    pub output: Option<PathBuf>,
+
+    /// The kernel's vmlinux of this very build, for lines and variables
+    #[arg(long, value_name = "FILE")]
+    pub vmlinux: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -57,6 +78,7 @@ is STOWAWAY_KERNEL_LOG; several mounts are separated by ; or newline), or a line
   stats = \"off\"
   trace = \"off\"
   block_engine = \"auto\"
+  perf_map = \"no\"
 An option counts more than a variable, a variable more than the file.
 
 Exit status: the program's; 125 if a setting is wrong (or with --preload the program cannot take the library);
@@ -120,6 +142,10 @@ pub struct RunOptions {
     /// Who reads and writes image files: auto, inline (the calling thread), threads or io_uring [default: auto]
     #[arg(long, value_name = "auto|inline|threads|io_uring")]
     pub block_engine: Option<OsString>,
+
+    /// Tell profilers the kernel's functions: write /tmp/perf-PID.map, which perf reads
+    #[arg(long)]
+    pub perf_map: bool,
 
     /// A file of settings (TOML; see below)
     #[arg(long, value_name = "FILE")]

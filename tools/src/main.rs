@@ -10,6 +10,7 @@ mod cli;
 mod doctor;
 mod elf;
 mod fail;
+mod gdb;
 mod host;
 mod library;
 mod mkimage;
@@ -41,6 +42,7 @@ fn command() -> i32 {
             Command::Run(options) => run::run(options),
             Command::Doctor(options) => doctor::doctor(&options),
             Command::Mkimage(options) => mkimage::mkimage(&options),
+            Command::Gdb(options) => gdb::gdb(&options),
         },
         Err(error) => return usage(&error, &args),
     };

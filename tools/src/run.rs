@@ -103,6 +103,7 @@ fn settings(options: &RunOptions, env: RawConfig) -> Result<Config, Failure> {
 fn from_options(options: &RunOptions) -> RawConfig {
     let mut raw = RawConfig::default();
     let no_follow = options.no_follow.then(|| OsString::from("no"));
+    let perf_map = options.perf_map.then(|| OsString::from("yes"));
     let single = [
         (Key::Mem, &options.mem),
         (Key::Net, &options.net),
@@ -112,6 +113,7 @@ fn from_options(options: &RunOptions) -> RawConfig {
         (Key::Stats, &options.stats),
         (Key::Trace, &options.trace),
         (Key::BlockEngine, &options.block_engine),
+        (Key::PerfMap, &perf_map),
         (Key::Config, &options.config),
     ];
     let mounts = options.mount.iter().map(|value| (Key::Mount, value));

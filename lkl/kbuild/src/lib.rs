@@ -5,7 +5,7 @@
 //! ```text
 //! target/kernel/src-<id>/     extracted sources with the overlay in arch/lkl   (id: the source)
 //!               obj-<id>/     object files, kept: make is incremental
-//!               <key>/        liblkl.img  liblkl.so  vmlinux  (key: everything that goes in)
+//!               <key>/        liblkl.img  liblkl.sym  liblkl.so  vmlinux  (key: everything that goes in)
 //!               lock          one build at a time
 //! ```
 //! A key that exists is finished: it is made beside and renamed into place.
@@ -16,6 +16,7 @@ mod hash;
 mod make;
 mod place;
 mod source;
+mod symbols;
 
 pub use error::Error;
 pub use make::Progress;
@@ -39,6 +40,8 @@ pub struct Artifacts {
     pub library: PathBuf,
     /// The library with symbols, for debuggers.
     pub vmlinux: PathBuf,
+    /// The names of its functions, in a form of our own.
+    pub symbols: PathBuf,
 }
 
 impl Artifacts {
@@ -47,6 +50,7 @@ impl Artifacts {
             image: dir.join("liblkl.img"),
             library: dir.join("liblkl.so"),
             vmlinux: dir.join("vmlinux"),
+            symbols: dir.join("liblkl.sym"),
         }
     }
 }
@@ -89,6 +93,7 @@ fn install(obj: &Path, base: &Path, done: &Path) -> Result<(), Error> {
     let to = Artifacts::of(&tmp);
     fs::copy(obj.join("vmlinux"), &to.vmlinux).map_err(|e| Error::io("copy", &to.vmlinux, e))?;
     make::strip(&to.vmlinux, &to.library)?;
+    symbols::write(&to.vmlinux, &to.symbols)?;
     flat::write(&to.vmlinux, &to.library, &to.image)?;
     let _ = fs::remove_dir_all(done);
     fs::rename(&tmp, done).map_err(|e| Error::io("rename", done, e))

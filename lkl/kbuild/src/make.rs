@@ -68,7 +68,7 @@ fn first_line(tool: &str) -> Result<Vec<u8>, Error> {
 /// Names everything that decides what comes out.
 pub(crate) fn key(overlay: &Path, source: &Source) -> Result<String, Error> {
     let mut h = Hash::new();
-    h.add(b"image 2");
+    h.add(b"image 3");
     h.add(source.id.as_bytes());
     h.add(&first_line("gcc")?);
     h.add(&first_line("ld")?);

@@ -34,6 +34,8 @@ pub struct Config {
     pub trace: Trace,
     /// Who reads and writes image files.
     pub block_engine: BlockEngine,
+    /// Whether profilers are told the kernel's functions (/tmp/perf-PID.map).
+    pub perf_map: bool,
     /// The current directory inside a mount that an exec handed over; absolute.
     pub cwd: Option<PathBuf>,
     /// Whether `stowaway run` started the program: an error ends it then.
@@ -52,6 +54,7 @@ impl Default for Config {
             stats: Sink::default(),
             trace: Trace::default(),
             block_engine: BlockEngine::default(),
+            perf_map: false,
             cwd: None,
             under_run: false,
         }
@@ -121,6 +124,7 @@ impl Config {
         vars.extend((self.trace.to != Sink::Off).then(|| (Key::Trace, self.trace.format())));
         let engine = self.block_engine;
         vars.extend((engine != BlockEngine::Auto).then(|| (Key::BlockEngine, engine.to_string().into())));
+        vars.extend(self.perf_map.then(|| (Key::PerfMap, "yes".into())));
         vars.extend(self.cwd.iter().map(|cwd| (Key::Cwd, cwd.clone().into())));
         vars.extend(self.under_run.then(|| (Key::Run, "1".into())));
         vars.into_iter().map(|(key, value)| (key.env().to_string(), value)).collect()

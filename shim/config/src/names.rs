@@ -43,6 +43,8 @@ pub enum Key {
     Trace,
     /// How image files are read and written.
     BlockEngine,
+    /// Whether profilers are told the kernel's functions.
+    PerfMap,
     /// A settings file.
     Config,
     /// Internal: the current directory inside a mount, handed over at exec.
@@ -54,7 +56,7 @@ pub enum Key {
 }
 
 /// (key, environment, option of `stowaway run`, key in a file); an empty name: not in that source.
-const ROWS: [(Key, &str, &str, &str); 13] = [
+const ROWS: [(Key, &str, &str, &str); 14] = [
     (Key::Mount, "STOWAWAY_MOUNT", "--mount", "mount"),
     (Key::Mem, "STOWAWAY_MEM", "--mem", "mem"),
     (Key::Net, "STOWAWAY_NET", "--net", "net"),
@@ -64,6 +66,7 @@ const ROWS: [(Key, &str, &str, &str); 13] = [
     (Key::Stats, "STOWAWAY_STATS", "--stats", "stats"),
     (Key::Trace, "STOWAWAY_TRACE", "--trace", "trace"),
     (Key::BlockEngine, "STOWAWAY_BLOCK_ENGINE", "--block-engine", "block_engine"),
+    (Key::PerfMap, "STOWAWAY_PERF_MAP", "--perf-map", "perf_map"),
     (Key::Config, "STOWAWAY_CONFIG", "--config", ""),
     (Key::Cwd, "STOWAWAY_CWD", "", ""),
     (Key::Run, "STOWAWAY_RUN", "", ""),
