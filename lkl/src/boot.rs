@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! From nothing to a running kernel.
 
-use crate::door::door6;
+use crate::cpu::{self, Shared, Waiter};
 use crate::host::LOG_FD;
+use crate::image::Loaded;
 use crate::region::Region;
 use crate::sys::set_raw;
-use crate::{bell, block, timer, Errno, Kernel, RawSyscall, Task};
+use crate::{block, timer, Errno, Kernel, RawSyscall};
 use std::cell::UnsafeCell;
-use std::ffi::CStr;
+use std::ffi::{c_char, CStr};
 use std::fmt;
-use std::mem::MaybeUninit;
+use std::mem::{transmute, MaybeUninit};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// Less does not boot.
@@ -68,6 +69,7 @@ static STATE: AtomicU8 = AtomicU8::new(NONE);
 /// In the child of a fork: the kernel is the parent's, and its memory is not here. This process may boot its own.
 pub fn after_fork() {
     block::after_fork();
+    cpu::after_fork();
     STATE.store(NONE, Ordering::Release);
 }
 
@@ -82,22 +84,34 @@ pub fn boot(cfg: &BootConfig<'_>) -> Result<&'static Kernel, BootError> {
     set_raw(cfg.syscall);
     LOG_FD.store(cfg.kernel_log_fd.unwrap_or(-1), Ordering::Relaxed);
     let (region, loaded) = Region::new(cfg.mem_bytes).map_err(BootError::Host)?;
-    bell::hang(loaded.entries.irq);
-    timer::start(loaded.entries.irq).map_err(BootError::Host)?;
-    let task = Task::map().map_err(BootError::Host)?.as_ptr();
-    let flags = if cfg.kernel_log_fd.is_some() { BOOT_LOG } else { 0 };
-    let ram = &region.ram;
-    let cmdline = cfg.cmdline.as_ptr() as usize;
-    let args = [Task::carrier(task), region.host_page(), ram.start, ram.len(), cmdline, flags];
-    // SAFETY: lkl_boot() takes these six arguments; the task's stack is unused.
-    let err = unsafe { door6(Task::stack_top(task), loaded.entries.boot, &args) } as i32;
-    // SAFETY: boot made no kernel task for it and is over.
-    unsafe { Task::unmap(task) };
-    Errno::check(err as isize).map_err(BootError::Kernel)?;
+    // SAFETY: lkl_words() has this type, and returns words that are all atomics.
+    let words =
+        unsafe { &*transmute::<usize, unsafe extern "C" fn() -> *const Shared>(loaded.entries.words)() };
+    cpu::begin(words, loaded.entries.run);
+    timer::start().map_err(BootError::Host)?;
+    start(&region, &loaded, words, cfg).map_err(BootError::Kernel)?;
     // SAFETY: this thread alone is between BOOTING and READY.
-    let kernel = unsafe { (*KERNEL.0.get()).write(Kernel { loaded, region }) };
+    let kernel = unsafe { (*KERNEL.0.get()).write(Kernel { loaded, region, words }) };
     STATE.store(READY, Ordering::Release);
     Ok(kernel)
+}
+
+fn start(
+    region: &Region,
+    loaded: &Loaded,
+    words: &'static Shared,
+    cfg: &BootConfig<'_>,
+) -> Result<(), Errno> {
+    type Entry = unsafe extern "C" fn(*const Waiter, usize, usize, usize, *const c_char, usize) -> isize;
+    let flags = if cfg.kernel_log_fd.is_some() { BOOT_LOG } else { 0 };
+    let ram = &region.ram;
+    cpu::boot(words, |w: &Waiter| {
+        // SAFETY: lkl_boot() has this type; begin() took the CPU for us.
+        unsafe {
+            let entry = transmute::<usize, Entry>(loaded.entries.boot);
+            entry(w, region.host_page(), ram.start, ram.len(), cfg.cmdline.as_ptr(), flags)
+        }
+    })
 }
 
 impl Kernel {

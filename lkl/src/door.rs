@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The switch to a stack that is deep enough for kernel code, and back.
+//! The switch to a task's kernel stack, and back.
 
-// stowaway_lkl_door(stack_top, function, c, nr, args, want_fd)
-//   in    rdi = stack top (16-aligned), rsi = function, rdx, rcx, r8, r9 = its four arguments
-//   out   rax as the function returned it
-//   stack rbp is kept on the caller's stack and holds its place meanwhile; nothing else is saved,
-//         the function keeps the callee-saved registers
-// stowaway_lkl_door6(stack_top, function, args): the same with six arguments from memory.
+// stowaway_lkl_door(waiter, nr, args, want_fd, shared)
+//   calls shared->call(waiter, nr, args, want_fd) on the stack that ends at waiter->stack_top
+//   out   rax as it returned, or as the kernel left for the host (lkl_exit, idle)
+//   stack the callee-saved registers, in the order of the kernel's lkl_ctx_switch(): by way of shared->host_sp the kernel
+//         may come back here without returning. rbp holds the caller's stack meanwhile.
 std::arch::global_asm!(
     ".text",
     ".p2align 4",
@@ -20,61 +19,43 @@ std::arch::global_asm!(
     ".cfi_offset rbp, -16",
     "mov rbp, rsp",
     ".cfi_def_cfa_register rbp",
-    "mov rsp, rdi",
-    "mov rax, rsi",
-    "mov rdi, rdx",
-    "mov rsi, rcx",
-    "mov rdx, r8",
-    "mov ecx, r9d",
-    "call rax",
-    "mov rsp, rbp",
+    "push rbx",
+    ".cfi_offset rbx, -24",
+    "push r12",
+    ".cfi_offset r12, -32",
+    "push r13",
+    ".cfi_offset r13, -40",
+    "push r14",
+    ".cfi_offset r14, -48",
+    "push r15",
+    ".cfi_offset r15, -56",
+    "mov [r8 + {host_sp}], rsp",
+    "mov rsp, [rdi + {stack_top}]",
+    "call [r8 + {call}]",
+    "lea rsp, [rbp - 40]",
+    "pop r15",
+    "pop r14",
+    "pop r13",
+    "pop r12",
+    "pop rbx",
     "pop rbp",
     ".cfi_def_cfa rsp, 8",
     "ret",
     ".cfi_endproc",
     ".size stowaway_lkl_door, . - stowaway_lkl_door",
-    ".p2align 4",
-    ".globl stowaway_lkl_door6",
-    ".hidden stowaway_lkl_door6",
-    ".type stowaway_lkl_door6,@function",
-    "stowaway_lkl_door6:",
-    ".cfi_startproc",
-    "push rbp",
-    ".cfi_def_cfa_offset 16",
-    ".cfi_offset rbp, -16",
-    "mov rbp, rsp",
-    ".cfi_def_cfa_register rbp",
-    "mov rsp, rdi",
-    "mov rax, rsi",
-    "mov r11, rdx",
-    "mov rdi, [r11]",
-    "mov rsi, [r11 + 8]",
-    "mov rdx, [r11 + 16]",
-    "mov rcx, [r11 + 24]",
-    "mov r8, [r11 + 32]",
-    "mov r9, [r11 + 40]",
-    "call rax",
-    "mov rsp, rbp",
-    "pop rbp",
-    ".cfi_def_cfa rsp, 8",
-    "ret",
-    ".cfi_endproc",
-    ".size stowaway_lkl_door6, . - stowaway_lkl_door6",
+    host_sp = const crate::cpu::HOST_SP,
+    call = const crate::cpu::CALL,
+    stack_top = const crate::cpu::STACK_TOP,
 );
 
 extern "C" {
-    /// Calls `function(c, nr, args, want_fd)` on the stack that ends at `stack_top`.
+    /// Serves a call on the stack of `waiter`, which is the kernel's current thread. The CPU is held.
     #[link_name = "stowaway_lkl_door"]
     pub(crate) fn door(
-        stack_top: usize,
-        function: usize,
-        c: usize,
+        waiter: *mut (),
         nr: i64,
         args: *const [usize; 6],
         want_fd: i32,
+        shared: *const (),
     ) -> isize;
-
-    /// Calls `function(args[0], ..., args[5])` on the stack that ends at `stack_top`.
-    #[link_name = "stowaway_lkl_door6"]
-    pub(crate) fn door6(stack_top: usize, function: usize, args: *const [usize; 6]) -> isize;
 }

@@ -5,9 +5,9 @@
 //! take locks or enter the kernel.
 
 use crate::block::{self, Device, Request};
+use crate::cpu;
 use crate::sys::host;
-use crate::timer;
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI32, Ordering};
 
 #[repr(C)]
 pub(crate) struct Ops {
@@ -18,8 +18,7 @@ pub(crate) struct Ops {
     realtime_ns: unsafe extern "C" fn() -> u64,
     random: unsafe extern "C" fn() -> u64,
     timer_arm: unsafe extern "C" fn(u64),
-    park: unsafe extern "C" fn(*const AtomicU32, u32),
-    unpark: unsafe extern "C" fn(*const AtomicU32),
+    complete: unsafe extern "C" fn(*const cpu::Waiter),
     blk_submit: unsafe extern "C" fn(*mut Request) -> i64,
     blk_commit: unsafe extern "C" fn(*const Device),
     blk_gone: unsafe extern "C" fn(*const Device),
@@ -33,9 +32,8 @@ pub(crate) const OPS: Ops = Ops {
     time_ns,
     realtime_ns,
     random,
-    timer_arm: timer::arm,
-    park,
-    unpark,
+    timer_arm: cpu::arm,
+    complete: cpu::complete,
     blk_submit: block::submit,
     blk_commit: block::commit,
     blk_gone: block::gone,
@@ -107,16 +105,6 @@ unsafe extern "C" fn random() -> u64 {
     let mut v = 0u64;
     host(libc::SYS_getrandom, [&raw mut v as usize, 8, 0, 0, 0, 0]);
     v
-}
-
-unsafe extern "C" fn park(word: *const AtomicU32, value: u32) {
-    let op = (libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG) as usize;
-    host(libc::SYS_futex, [word as usize, op, value as usize, 0, 0, 0]);
-}
-
-unsafe extern "C" fn unpark(word: *const AtomicU32) {
-    let op = (libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG) as usize;
-    host(libc::SYS_futex, [word as usize, op, 1, 0, 0, 0]);
 }
 
 unsafe extern "C" fn protect(at: usize, len: usize, prot: i32) -> i64 {

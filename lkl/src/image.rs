@@ -19,10 +19,8 @@ static IMAGE: &PageAligned<[u8]> = &PageAligned(*include_bytes!(env!("LKL_IMAGE"
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Entries {
     pub(crate) boot: usize,
-    pub(crate) syscall: usize,
-    pub(crate) interrupt: usize,
-    pub(crate) irq: usize,
-    pub(crate) thread_exit: usize,
+    pub(crate) run: usize,
+    pub(crate) words: usize,
     pub(crate) fault_fixup: usize,
     pub(crate) dump_log: usize,
     pub(crate) abi: usize,
@@ -123,10 +121,8 @@ unsafe fn find_entries(base: usize, syms: &[sym::Sym], strtab: usize) -> Option<
     let find = |name: &[u8]| unsafe { find(syms, strtab, name) }.map(|v| base + v);
     let entries = Entries {
         boot: find(b"lkl_boot\0")?,
-        syscall: find(b"lkl_syscall\0")?,
-        interrupt: find(b"lkl_interrupt\0")?,
-        irq: find(b"lkl_irq\0")?,
-        thread_exit: find(b"lkl_thread_exit\0")?,
+        run: find(b"lkl_run\0")?,
+        words: find(b"lkl_words\0")?,
         fault_fixup: find(b"lkl_fault_fixup\0")?,
         dump_log: find(b"lkl_dump_log\0")?,
         abi: find(b"lkl_abi\0")?,

@@ -2,7 +2,7 @@
 //! The API: call, interrupt, mount, shut down.
 
 use crate::block;
-use crate::door::{door, door6};
+use crate::cpu::{self, Shared};
 use crate::host::write_all;
 use crate::image::Loaded;
 use crate::region::Region;
@@ -50,9 +50,14 @@ struct Creds {
 pub struct Kernel {
     pub(crate) loaded: Loaded,
     pub(crate) region: Region,
+    pub(crate) words: &'static Shared,
 }
 
 impl Kernel {
+    pub(crate) fn words(&self) -> &'static Shared {
+        self.words
+    }
+
     /// A call in kernel ABI: x86-64's numbers, or [`Private`].  -errno, and raw -ERESTART*
     /// (-512..=-516) when [`Kernel::interrupt`] ended a wait.  `want_fd >= 0`: a descriptor the
     /// call allocates gets this number if it is free.
@@ -63,9 +68,8 @@ impl Kernel {
     /// EFAULT if the SIGSEGV handler uses [`Kernel::fault_fixup`].
     #[inline]
     pub unsafe fn call(&self, t: *mut Task, nr: i64, args: &[usize; 6], want_fd: i32) -> isize {
-        let e = &self.loaded.entries;
-        // SAFETY: lkl_syscall(carrier, nr, args, want_fd) on the task's own stack.
-        unsafe { door(Task::stack_top(t), e.syscall, Task::carrier(t), nr, args, want_fd) }
+        // SAFETY: the caller's promise.
+        unsafe { cpu::call(self.words, Task::waiter(t), nr, args, want_fd) }
     }
 
     /// Ends the interruptible wait of the call that `t`'s thread is in, now or as soon as it
@@ -74,11 +78,8 @@ impl Kernel {
     /// # Safety
     /// Called on `t`'s own thread (from a signal handler); `t` is not released.
     pub unsafe fn interrupt(&self, t: *mut Task) {
-        // SAFETY: the entry has this type; it is async-signal-safe on the carrier's own thread.
-        unsafe {
-            let f = transmute::<usize, unsafe extern "C" fn(usize)>(self.loaded.entries.interrupt);
-            f(Task::carrier(t));
-        }
+        // SAFETY: the caller's promise.
+        unsafe { cpu::interrupt(self.words, Task::waiter(t)) }
     }
 
     /// The host descriptor of the kernel's memory, which `copy` is to give another number (or -errno: it stays).
@@ -101,15 +102,8 @@ impl Kernel {
     /// # Safety
     /// `t` is not used afterwards, nor by a call under way.
     pub unsafe fn release(&self, t: *mut Task) {
-        let args = [Task::carrier(t), 0, 0, 0, 0, 0];
-        // SAFETY: lkl_thread_exit(carrier) on the task's own stack; if it says 0 nothing refers to it.
-        unsafe {
-            let left = door6(Task::stack_top(t), self.loaded.entries.thread_exit, &args) as i32;
-            // While the instance is being stopped the task stays, and its memory with it.
-            if left == 0 {
-                Task::unmap(t);
-            }
-        }
+        // SAFETY: the caller's promise.
+        unsafe { cpu::thread_exit(self.words, Task::waiter(t)) };
     }
 
     /// A private call of this crate itself.

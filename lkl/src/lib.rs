@@ -21,6 +21,7 @@ mod bare;
 mod bell;
 mod block;
 mod boot;
+mod cpu;
 mod disk;
 mod door;
 mod errno;

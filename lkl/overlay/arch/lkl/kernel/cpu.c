@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The one CPU.  Every task is a fiber: it runs on a kernel stack of its own, on top of whatever host thread drives
+ * the CPU.  Who may drive, and how a host thread waits and is woken, is the host's side: lkl/src/cpu/ has that protocol
+ * and its invariants.  All code of the kernel, this file's too, is run by the holder of the CPU and by nobody else.
+ *
+ *  1. While the CPU is free, current is the idle task (lkl_shared.out is NULL) or the task of a thread that is out in
+ *     user code (lkl_shared.out).  Such a task stays rq->curr, so that the next call of the same thread switches nothing;
+ *     its kernel stack is empty.
+ *  2. Who enters and finds another task current does not touch it: it goes on in that task's context (idle's saved one,
+ *     or a fresh one on the empty stack of a thread's task), which lets the newcomer's task be scheduled.
+ *  3. A host thread comes in by lkl_call() or lkl_run() and gets out by lkl_exit() or by idle, always to
+ *     lkl_shared.host_sp; or lkl_call() returns, if its task never left the CPU to the host in between (lkl_entered).
+ *     So a task does not care which host thread runs it.
+ *  4. Nothing is asynchronous: "interrupts" run when the irq flag goes on, in cpu_relax() and at every entry; so plain C
+ *     is atomic for all kernel code.
+ */
+#include <linux/sched.h>
+#include <linux/sched/task.h>
+#include <linux/hardirq.h>
+#include <linux/irq.h>
+#include <linux/irqdesc.h>
+#include <asm/irq_regs.h>
+#include "cpu.h"
+
+struct task_struct *lkl_current = &init_task;
+unsigned long lkl_irqs_on;
+struct task_struct *lkl_switch_last;
+struct lkl_shared lkl_shared;
+struct lkl_waiter *lkl_driver;
+unsigned long lkl_entered;
+static struct lkl_waiter *entrant;	/* comes in with this entry */
+
+struct task_struct *__switch_to(struct task_struct *prev, struct task_struct *next)
+{
+	lkl_switch_last = prev;
+	lkl_current = next;
+	lkl_ctx_switch(&prev->thread.sp, next->thread.sp, 0);
+	return lkl_switch_last;
+}
+
+void __noreturn lkl_exit(long how)
+{
+	void *dead;
+
+	lkl_ctx_switch(&dead, lkl_shared.host_sp, how);
+	BUG();
+}
+
+static void admit(void)
+{
+	struct lkl_waiter *w = entrant;
+
+	entrant = NULL;
+	if (w)
+		lkl_post(w);
+}
+
+/* idle fiber, irqs off: the host thread has nothing to do here until somebody brings work */
+void arch_cpu_idle(void)
+{
+	if (!pending()) {
+		lkl_shared.out = NULL;
+		lkl_ctx_switch(&init_task.thread.sp, lkl_shared.host_sp, LKL_RUN_IDLE);
+	}
+	admit();
+	raw_local_irq_enable();
+}
+
+/* on the empty stack of a task that is out in user code: somebody else came */
+static void __noreturn displaced(void)
+{
+	struct lkl_thread *t = current->thread.owner;
+
+	admit();
+	if (pending())
+		lkl_irq_poll();
+	lkl_thread_loop(t);
+}
+
+static void *fresh_context(unsigned long stack_top, void (*entry)(void))
+{
+	unsigned long *sp = (unsigned long *)stack_top;
+
+	*--sp = 0;
+	*--sp = (unsigned long)entry;	/* which sees rsp = 8 mod 16, as a function does */
+	sp -= 6;
+	memset(sp, 0, 6 * sizeof(*sp));
+	return sp;
+}
+
+LKL_API long lkl_run(struct lkl_waiter *driver, int post)
+{
+	struct lkl_waiter *out = lkl_shared.out;
+
+	lkl_driver = driver;
+	lkl_entered++;
+	lkl_shared.out = NULL;
+	entrant = post ? driver : NULL;
+	return lkl_ctx_switch(&lkl_shared.host_sp,
+			      out ? fresh_context(out->stack_top, displaced) : init_task.thread.sp, 0);
+}
+
+LKL_API struct lkl_shared *lkl_words(void)
+{
+	return &lkl_shared;
+}
+
+/* boot: run the fiber until the kernel first goes idle */
+long lkl_run_first(struct lkl_waiter *driver, unsigned long stack_top, void (*entry)(void))
+{
+	lkl_driver = driver;
+	return lkl_ctx_switch(&lkl_shared.host_sp, fresh_context(stack_top, entry), 0);
+}
+
+static void take_entries(void)
+{
+	struct lkl_waiter *w = __atomic_exchange_n(&lkl_shared.entries, NULL, __ATOMIC_ACQUIRE), *next;
+
+	for (; w; w = next) {
+		next = w->next;
+		lkl_post(w);
+	}
+}
+
+void lkl_irq_poll(void)
+{
+	static struct pt_regs regs;
+	struct pt_regs *old;
+	unsigned long bits;
+
+	lkl_irqs_on = 0;
+	while ((bits = __atomic_exchange_n(&lkl_shared.pending, 0, __ATOMIC_SEQ_CST))) {
+		old = set_irq_regs(&regs);
+		irq_enter();
+		if (bits & PEND_TIMER)
+			lkl_timer_interrupt();
+		if (bits & PEND_ENTRY)
+			take_entries();
+		if (bits & PEND_KICK)
+			lkl_pass_kicks();
+		bits &= ~(PEND_TIMER | PEND_ENTRY | PEND_KICK | PEND_RESCHED);
+		while (bits) {
+			generic_handle_irq(__ffs(bits));
+			bits &= bits - 1;
+		}
+		irq_exit();
+		set_irq_regs(old);
+	}
+	lkl_irqs_on = 1;
+}
+
+void lkl_cpu_relax(void)
+{
+	barrier();
+	if (lkl_irqs_on && pending())
+		lkl_irq_poll();
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The virtual CPU, between cpu.c (which has the rules) and thread.c. */
+#ifndef _LKL_CPU_H
+#define _LKL_CPU_H
+#include "lkl.h"
+
+extern struct lkl_waiter *lkl_driver;	/* whose host thread drives; NULL: no application thread's */
+extern unsigned long lkl_entered;	/* entries from the host so far */
+
+static inline bool pending(void)
+{
+	return READ_ONCE(lkl_shared.pending) != 0;
+}
+
+/* leave to the host thread that drives, for good: current's frames are dead */
+void __noreturn lkl_exit(long how);
+/* thread.c: a request has come in */
+void lkl_post(struct lkl_waiter *w);
+void __noreturn lkl_thread_loop(struct lkl_thread *t);
+/* thread.c: some thread has been kicked */
+void lkl_pass_kicks(void);
+#endif

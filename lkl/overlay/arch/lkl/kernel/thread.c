@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Application threads in the kernel: their tasks, their calls, their end.  A task serves the requests of its thread.
+ * If the thread itself drives the CPU, and the task is the last that ran, a call is a call (lkl_call()); else the
+ * request is posted, and the task takes it up when it is scheduled, on whatever host thread that happens.
+ */
+#include <linux/fdtable.h>
+#include <linux/resume_user_mode.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/stat.h>
+#include <linux/sched/task.h>
+#include <linux/sched/task_stack.h>
+#include <linux/slab.h>
+#include <linux/syscalls.h>
+#include <asm/syscall.h>
+#include "cpu.h"
+
+unsigned int lkl_inside;
+unsigned int lkl_stopped;
+struct task_struct *lkl_creator;
+static LIST_HEAD(threads);
+static struct lkl_waiter *create_list;
+
+static struct lkl_thread *thread_of(struct lkl_waiter *w)
+{
+	return container_of(w, struct lkl_thread, waiter);
+}
+
+void lkl_post(struct lkl_waiter *w)
+{
+	struct lkl_thread *t = thread_of(w);
+
+	if (w->nr == LKL_NR_thread_new) {
+		w->next = create_list;
+		create_list = w;
+		wake_up_process(lkl_creator);
+		return;
+	}
+	if (w->nr == LKL_NR_thread_exit) {
+		t = (struct lkl_thread *)w->args[0];
+		t->ender = w;
+	}
+	t->posted = true;
+	wake_up_state(t->task, TASK_PARKED);
+}
+
+/* who waits for it need not be who drives */
+static void complete_request(struct lkl_waiter *w)
+{
+	lkl_ops->complete(w);
+}
+
+void lkl_pass_kicks(void)
+{
+	struct lkl_thread *t;
+
+	list_for_each_entry(t, &threads, list)
+		if (READ_ONCE(t->waiter.kick) && t->serving)
+			set_notify_signal(t->task);
+}
+
+#define LEAVE_WORK (_TIF_NOTIFY_RESUME | _TIF_NOTIFY_SIGNAL | _TIF_SIGPENDING | _TIF_RESTORE_SIGMASK)
+
+/* what a real kernel does on its way to user mode; may sleep */
+static noinline void leave_work(struct lkl_thread *t)
+{
+	do {
+		resume_user_mode_work(NULL);
+		WRITE_ONCE(t->waiter.kick, 0);
+		clear_thread_flag(TIF_NOTIFY_SIGNAL);
+	} while (read_thread_flags() & _TIF_NOTIFY_RESUME);
+	restore_saved_sigmask();
+	if (unlikely(test_thread_flag(TIF_SIGPENDING)))
+		flush_signals(current);		/* signals are the host's business */
+}
+
+/* the next descriptor handed out is fd, if it is free */
+static inline void claim_fd(unsigned int fd)
+{
+	struct files_struct *files = current->files;
+
+	spin_lock(&files->file_lock);
+	files->next_fd = fd;
+	spin_unlock(&files->file_lock);
+}
+
+static inline long dispatch(long nr, const unsigned long *a)
+{
+	if (likely((unsigned long)nr < __NR_syscalls))
+		return sys_call_table[nr](a[0], a[1], a[2], a[3], a[4], a[5]);
+	if (nr >= LKL_NR_PRIVATE && nr < LKL_NR_PRIVATE_END)
+		return lkl_private_calls[nr - LKL_NR_PRIVATE](a[0], a[1], a[2], a[3], a[4], a[5]);
+	return -ENOSYS;
+}
+
+static inline void serve(struct lkl_thread *t, long nr, const unsigned long *args, int want_fd)
+{
+	long ret = -ENODEV;
+
+	t->serving = true;
+	lkl_inside++;
+	if (unlikely(READ_ONCE(t->waiter.kick)))
+		set_thread_flag(TIF_NOTIFY_SIGNAL);
+	if (want_fd >= 0)
+		claim_fd(want_fd);
+	if (likely(!lkl_stopped))
+		ret = dispatch(nr, args);
+	t->waiter.ret = ret;
+	if (unlikely((read_thread_flags() & LEAVE_WORK) || READ_ONCE(t->waiter.kick)))
+		leave_work(t);
+	lkl_inside--;
+	t->serving = false;
+}
+
+/*
+ * The call is done on its own host thread, and others want to run.  A thread that polls takes over from here; else
+ * they get their turn first, on this thread.  What still wants to run then goes on elsewhere.
+ */
+static noinline void give_way(void)
+{
+	if (single_task_running() || !READ_ONCE(lkl_shared.pollers))
+		yield();
+	if (!single_task_running())
+		__atomic_fetch_or(&lkl_shared.pending, PEND_RESCHED, __ATOMIC_SEQ_CST);
+}
+
+static inline bool others_wait(void)
+{
+	return unlikely(!single_task_running() || need_resched());
+}
+
+static void __noreturn thread_exit(struct lkl_thread *t)
+{
+	list_del(&t->list);
+	current->thread.owner = NULL;
+	t->ender->ret = 0;
+	complete_request(t->ender);
+	kfree(t);
+	do_exit(0);
+}
+
+void __noreturn lkl_thread_loop(struct lkl_thread *t)
+{
+	for (;;) {
+		while (!t->posted) {
+			__set_current_state(TASK_PARKED);
+			schedule();
+		}
+		t->posted = false;
+		if (t->ender)
+			thread_exit(t);
+		serve(t, t->waiter.nr, t->waiter.args, t->waiter.want_fd);
+		if (lkl_driver == &t->waiter) {
+			if (others_wait())
+				give_way();
+			if (lkl_driver == &t->waiter) {
+				lkl_shared.out = &t->waiter;
+				lkl_exit(LKL_RUN_DONE);
+			}
+		}
+		complete_request(&t->waiter);
+	}
+}
+
+LKL_API long lkl_call(struct lkl_waiter *w, long nr, const unsigned long *args, int want_fd)
+{
+	struct lkl_thread *t = thread_of(w);
+	unsigned long entered = ++lkl_entered;
+
+	lkl_driver = w;
+	if (unlikely(pending()))
+		lkl_irq_poll();
+	/* who was to take over when this thread left the last time has not come yet: no call after call */
+	if (unlikely(!single_task_running()))
+		yield();
+	serve(t, nr, args, want_fd);
+	if (likely(lkl_entered == entered)) {
+		if (others_wait())
+			give_way();
+		if (likely(lkl_entered == entered))
+			return LKL_RUN_DONE;
+	}
+	if (lkl_driver == w) {
+		if (others_wait())
+			give_way();
+		if (lkl_driver == w) {
+			lkl_shared.out = w;
+			lkl_exit(LKL_RUN_DONE);
+		}
+	}
+	complete_request(w);
+	lkl_thread_loop(t);
+}
+
+static int thread_start(void *arg)
+{
+	struct lkl_thread *t = arg;
+
+	current->thread.owner = t;
+	t->task = current;
+	t->waiter.stack_top = (unsigned long)task_pt_regs(current) & ~63UL;
+	list_add_tail(&t->list, &threads);
+	lkl_adopt_creds();
+	t->maker->ret = (long)&t->waiter;
+	complete_request(t->maker);
+	lkl_thread_loop(t);
+}
+
+static void create_thread(struct lkl_waiter *maker)
+{
+	struct kernel_clone_args args = {
+		.flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD,
+		.fn = thread_start,
+	};
+	struct lkl_thread *t = kzalloc(sizeof(*t), GFP_KERNEL);
+	int pid = -ENOMEM;
+
+	BUILD_BUG_ON(offsetof(struct lkl_thread, waiter));
+	if (t) {
+		t->maker = maker;
+		args.fn_arg = t;
+		pid = kernel_clone(&args);
+	}
+	if (pid < 0) {
+		pr_err("lkl: no task for a thread: %d\n", pid);
+		kfree(t);
+		maker->ret = pid;
+		complete_request(maker);
+	}
+}
+
+bool lkl_create_threads(void)
+{
+	struct lkl_waiter *w = create_list, *next;
+	bool any = w;
+
+	create_list = NULL;
+	for (; w; w = next) {
+		next = w->next;
+		create_thread(w);
+	}
+	return any;
+}

@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The one CPU, and how host threads share it, wait and are woken. (What happens on the CPU is kernel/cpu.c's.)
+//!
+//! 1. **Holding.** `cpu` is FREE or HELD; HELD by compare-and-swap, FREE by exchange. Only the holder runs kernel code.
+//! 2. **No event is left behind.** Whoever makes something pending sets its bit in `pending`, then looks whether
+//!    somebody is going to see it: a holder (who looks after it has freed the CPU), a poller (who looks after it has stopped
+//!    polling), or else itself, by taking the free CPU. Each of them first says what it is or does, then looks, with a full barrier
+//!    between (Dekker). So: while `pending` is not 0 and the CPU is free, some thread is on its way to look. Two exceptions:
+//!    PEND_KICK of a signal handler is looked at by the handler's own thread, if it waits; PEND_RESCHED alone is passed
+//!    to the clock's thread.
+//! 3. **One wake-up.** A request is completed once, by whoever runs the kernel half of its task: DONE by exchange, and one futex
+//!    wake if the thread was SLEEPING. The thread becomes SLEEPING by compare-and-swap from WAITING only.
+//! 4. **No deadline is missed.** The holder says when the next timer interrupt is due (`deadline`). Somebody looks after it:
+//!    the clock's thread (`timer_until`), a waiting thread (`waiter_until`), or a thread that is still on its way: a
+//!    thread that goes out of the kernel looks whether one of the two does, and wakes the clock's thread if not.
+//! 5. **Kicks.** A signal handler sets `kick`, makes PEND_KICK pending and turns SLEEPING into WAITING; the thread looks at
+//!    `kick` after it has become SLEEPING.
+
+use super::sync::{barrier, taken, AtomicU32, Ordering::*, Step};
+use super::words::*;
+
+/// How a stay in the kernel ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Run {
+    /// There is nothing to do.
+    Idle,
+    /// The driver's request is done.
+    Done,
+}
+
+/// What the protocol stands between: the kernel, and the host.
+pub(crate) trait World {
+    /// A poller's memory of one round.
+    type Polling;
+    fn begin_polling(&self) -> Self::Polling;
+    /// Takes what is pending and runs what can run. The CPU is held. `post`: the driver has a request.
+    fn run(&self, driver: Option<&Waiter>, post: bool) -> Run;
+    /// Sleeps while the word has this value, until `until` at most; may return early.
+    fn sleep(&self, word: &AtomicU32, value: u32, until: u64);
+    /// Ends the sleep of one thread on the word, which may not be there any more.
+    fn wake(&self, word: *const AtomicU32);
+    fn now(&self) -> u64;
+    /// One breath of a poller; whether it looks once more.
+    /// `since`: when the wait began to take long, if it did, and 0.
+    fn breathe(&self, w: &Waiter, polling: &mut Self::Polling, since: &mut u64) -> bool;
+    /// A look at the CPU before a request is posted; whether to look once more.
+    fn spin(&self, tries: u32) -> bool;
+}
+
+/// After so many long waits in a row a thread no longer polls for long.
+const PATIENT: u32 = 2;
+/// What a wake-up may be measured to cost, ns: outside of that the machine was busy with something else.
+const WAKE_COST: (u64, u64) = (2_000, 50_000);
+
+pub(crate) struct Cpu<'a, W> {
+    pub words: &'a Shared,
+    pub world: W,
+}
+
+impl<W: World> Cpu<'_, W> {
+    /// Whether the CPU is ours now.
+    #[inline]
+    pub fn try_take(&self) -> bool {
+        self.words.cpu.compare_exchange(FREE, HELD, SeqCst, Relaxed).is_ok()
+    }
+
+    fn is_free(&self) -> bool {
+        self.words.cpu.load(Relaxed) == FREE
+    }
+
+    /// Serves the request in `w`. The calling thread holds nothing.
+    pub fn request(&self, w: &Waiter) {
+        w.state.store(WAITING, Relaxed);
+        let mut tries = 0;
+        loop {
+            if self.is_free() && self.try_take() {
+                return self.drive(w, true);
+            }
+            tries += 1;
+            if !self.world.spin(tries) {
+                break;
+            }
+        }
+        self.post(w);
+        self.wait(w);
+    }
+
+    /// Leaves the request to whoever holds the CPU, or will next.
+    fn post(&self, w: &Waiter) {
+        self.words.count(Count::Posted);
+        let mut head = self.words.entries.load(Relaxed);
+        loop {
+            w.next.store(head, Relaxed);
+            let new = std::ptr::from_ref(w).cast_mut();
+            match self.words.entries.compare_exchange_weak(head, new, Release, Relaxed) {
+                Ok(_) => break,
+                Err(now) => head = now,
+            }
+        }
+        // We wait ourselves from here on: a poller, which looks.
+        self.words.pending.fetch_or(PEND_ENTRY, SeqCst);
+    }
+
+    /// The CPU is ours: runs the kernel until the request in `w` is done, here or elsewhere. `post`: it is new.
+    pub fn drive(&self, w: &Waiter, post: bool) {
+        if !self.stay(w, post) {
+            self.wait(w);
+        }
+    }
+
+    /// After the first stay: the kernel is idle, the CPU ours, and `w` is done when it is up.
+    pub fn booted(&self, w: &Waiter) {
+        if w.state.load(Acquire) == DONE {
+            self.leave();
+        } else {
+            self.went_idle(w);
+        }
+    }
+
+    /// After the kernel came back idle from the request in `w`, the CPU still ours.
+    pub fn went_idle(&self, w: &Waiter) {
+        w.state.store(WAITING, Relaxed);
+        if !self.release() {
+            self.drive(w, false);
+        } else {
+            self.wait(w);
+        }
+    }
+
+    /// One stay; whether the request is done. The CPU is given up in any case.
+    fn stay(&self, w: &Waiter, mut post: bool) -> bool {
+        loop {
+            let run = self.world.run(Some(w), post);
+            post = false;
+            if run == Run::Done || w.state.load(Acquire) == DONE {
+                w.state.store(OUT, Relaxed);
+                self.leave();
+                return true;
+            }
+            if self.release() {
+                return false;
+            }
+        }
+    }
+
+    /// The CPU is ours and nothing of this thread's is left to do.
+    #[inline]
+    pub fn leave(&self) {
+        while !self.release() {
+            self.world.run(None, false);
+        }
+        self.cover();
+    }
+
+    /// Gives the CPU up; false: it is ours again, for there is something to do.
+    #[inline]
+    pub fn release(&self) -> bool {
+        self.words.cpu.swap(FREE, SeqCst);
+        barrier();
+        if !taken(Step::LookAfterFree) || self.words.pending.load(Relaxed) == 0 {
+            return true;
+        }
+        self.release_pending()
+    }
+
+    #[cold]
+    fn release_pending(&self) -> bool {
+        if self.words.pollers.load(Relaxed) != 0 {
+            return true;
+        }
+        if self.words.pending.load(Relaxed) == PEND_RESCHED {
+            self.words.count(Count::Helped);
+            self.wake_timer();
+            return true;
+        }
+        !self.try_take()
+    }
+
+    /// Waits until the request in `w` is done. The CPU is not ours.
+    fn wait(&self, w: &Waiter) {
+        let mut since = 0;
+        loop {
+            if self.poll(w, &mut since) && self.stay(w, false) {
+                return;
+            }
+            if w.state.load(Acquire) == DONE {
+                w.state.store(OUT, Relaxed);
+                self.learn(w, since);
+                return self.cover();
+            }
+            self.sleep(w);
+        }
+    }
+
+    /// What this wait says about the next one: polling for as long as a wake-up costs is never worse than twice the best
+    /// (competitive spinning), and where waits are long it is not worth a try.
+    fn learn(&self, w: &Waiter, since: u64) {
+        let words = self.words;
+        if since == 0 {
+            words.count(Count::Polled);
+            return w.patience.store(PATIENT, Relaxed);
+        }
+        let now = self.world.now();
+        let cost = words.wake_cost.load(Relaxed);
+        let woken_at = w.woken_at.swap(0, Relaxed);
+        if woken_at != 0 {
+            let took = now.saturating_sub(woken_at).clamp(WAKE_COST.0, WAKE_COST.1);
+            words.wake_cost.store((7 * cost + took) / 8, Relaxed);
+        }
+        let patience = w.patience.load(Relaxed);
+        let long = now.saturating_sub(since) > 2 * cost;
+        w.patience.store(if long { patience.saturating_sub(1) } else { PATIENT }, Relaxed);
+    }
+
+    /// Looks for a while whether the request is done or the CPU can be had for what is pending; true: it is ours.
+    fn poll(&self, w: &Waiter, since: &mut u64) -> bool {
+        let words = self.words;
+        words.pollers.fetch_add(1, SeqCst);
+        let mut polling = self.world.begin_polling();
+        let ours = loop {
+            if w.state.load(Acquire) == DONE {
+                break false;
+            }
+            if words.pending.load(Relaxed) != 0 && self.is_free() && self.try_take() {
+                break true;
+            }
+            if !self.world.breathe(w, &mut polling, since) {
+                break false;
+            }
+        };
+        words.pollers.fetch_sub(1, SeqCst);
+        barrier();
+        // Somebody may have relied on us.
+        ours || (taken(Step::LookAfterPoll)
+            && words.pending.load(Relaxed) != 0
+            && (words.pollers.load(Relaxed) == 0)
+            && self.try_take())
+    }
+
+    /// Until the request is done, the thread is kicked, or a deadline is due that nobody else looks after.
+    fn sleep(&self, w: &Waiter) {
+        if w.state.compare_exchange(WAITING, SLEEPING, SeqCst, Acquire).is_err() {
+            return;
+        }
+        barrier();
+        let kicked = taken(Step::LookForKick)
+            && w.kick.load(Relaxed) != 0
+            && self.words.pending.load(Relaxed) & PEND_KICK != 0;
+        if !kicked {
+            let until = self.watch();
+            self.world.sleep(&w.state, SLEEPING, until);
+            self.unwatch(until);
+        }
+        let _ = w.state.compare_exchange(SLEEPING, WAITING, SeqCst, Acquire);
+    }
+
+    /// Until when this thread may sleep: to the deadline, if nobody else looks after it.
+    fn watch(&self) -> u64 {
+        let words = self.words;
+        let deadline = words.deadline.load(Relaxed);
+        if !self.is_uncovered(deadline) {
+            return NEVER;
+        }
+        words.waiter_until.swap(deadline, SeqCst);
+        deadline
+    }
+
+    fn unwatch(&self, until: u64) {
+        if until == NEVER {
+            return;
+        }
+        let _ = self.words.waiter_until.compare_exchange(until, NEVER, SeqCst, Relaxed);
+        if self.world.now() >= until && self.is_expired(until) {
+            // It polls next, and so looks.
+            self.words.pending.fetch_or(PEND_TIMER, SeqCst);
+        }
+    }
+
+    /// The deadline is due: whether it is ours to say so.
+    fn is_expired(&self, deadline: u64) -> bool {
+        self.words.deadline.compare_exchange(deadline, NEVER, SeqCst, Relaxed).is_ok()
+    }
+
+    fn is_uncovered(&self, deadline: u64) -> bool {
+        deadline < self.words.timer_until.load(Relaxed) && deadline < self.words.waiter_until.load(Relaxed)
+    }
+
+    /// On the way out, after a full barrier: somebody has to look after the deadline.
+    #[inline]
+    pub fn cover(&self) {
+        if taken(Step::Cover) && self.is_uncovered(self.words.deadline.load(Relaxed)) {
+            self.wake_timer();
+        }
+    }
+
+    #[cold]
+    fn wake_timer(&self) {
+        self.words.timer_word.fetch_add(1, SeqCst);
+        self.world.wake(&raw const self.words.timer_word);
+    }
+
+    /// Makes `bits` pending and sees to it that somebody looks at them. From any thread outside the kernel; not from a
+    /// signal handler.
+    pub fn ring(&self, bits: u64) {
+        let words = self.words;
+        words.count(Count::Rung);
+        let was = words.pending.fetch_or(bits, SeqCst);
+        barrier();
+        if was & bits == bits || !self.is_free() || words.pollers.load(Relaxed) != 0 || !self.try_take() {
+            words.count(Count::Elided);
+            return;
+        }
+        words.count(Count::RanByRinger);
+        self.world.run(None, false);
+        self.leave();
+    }
+
+    /// The request in `w` is done. `w` may be gone as soon as that is to be seen.
+    pub fn complete(&self, w: &Waiter) {
+        let state = &raw const w.state;
+        if w.state.load(Relaxed) == SLEEPING {
+            w.woken_at.store(self.world.now(), Relaxed);
+        }
+        if w.state.swap(DONE, SeqCst) == SLEEPING {
+            self.words.count(Count::Woken);
+            self.world.wake(state);
+        }
+    }
+
+    /// In a signal handler on the thread whose request is in `w`: its wait is to end.
+    pub fn kick(&self, w: &Waiter) {
+        w.kick.store(1, SeqCst);
+        self.words.pending.fetch_or(PEND_KICK, SeqCst);
+        let _ = w.state.compare_exchange(SLEEPING, WAITING, SeqCst, Relaxed);
+    }
+
+    /// The holder: the next timer interrupt is due then. `soon`: not worth a wake-up now, it is looked at on the way out.
+    pub fn arm(&self, deadline: u64, soon: bool) {
+        self.words.deadline.swap(deadline, SeqCst);
+        barrier();
+        if !soon && self.is_uncovered(deadline) {
+            self.wake_timer();
+        }
+    }
+
+    /// The clock's thread, one round: rings what is due, helps where it was asked to, sleeps.
+    pub fn tick(&self) {
+        let words = self.words;
+        let word = words.timer_word.load(SeqCst);
+        words.timer_until.swap(0, SeqCst);
+        barrier();
+        if words.pending.load(Relaxed) != 0 && words.pollers.load(Relaxed) == 0 && self.try_take() {
+            self.world.run(None, false);
+            while !self.release() {
+                self.world.run(None, false);
+            }
+        }
+        let deadline = words.deadline.load(SeqCst);
+        if deadline != NEVER && self.world.now() >= deadline {
+            if self.is_expired(deadline) {
+                self.ring(PEND_TIMER);
+            }
+            return;
+        }
+        words.timer_until.swap(deadline, SeqCst);
+        barrier();
+        if taken(Step::LookAtDeadline) && words.deadline.load(Relaxed) < deadline {
+            return;
+        }
+        self.world.sleep(&words.timer_word, word, deadline);
+    }
+}
