@@ -84,7 +84,8 @@ impl Fixtures {
         let file = File::create(image)?;
         file.set_len(self.scale.image_bytes)?;
         // No lazy initialisation: its thread would work beside some sides and not beside others.
-        let extended = "lazy_itable_init=0,lazy_journal_init=0";
+        // An ordinary user's is the user's own.
+        let extended = "lazy_itable_init=0,lazy_journal_init=0,root_owner";
         let complaints = self.work.join("stderr-mkfs");
         let mut mkfs = Command::new("mkfs.ext4");
         mkfs.env("PATH", timed::SEARCH_PATH).args(["-q", "-F", "-E", extended, "-d"]);

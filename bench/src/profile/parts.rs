@@ -137,6 +137,8 @@ const RULES: &[Rule] = &[
     shim("trampoline::rewrite", Part::Start),
     shim("trampoline", Part::Door),
     shim("stowaway::", Part::Dispatch),
+    // Without symbols.
+    shim("[", Part::Dispatch),
     Rule { room: Room::Kernel, starts: "lkl_idle", holds: "", part: Part::Cpu },
     Rule { room: Room::Kernel, starts: "", holds: "", part: Part::Kernel },
 ];

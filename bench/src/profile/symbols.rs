@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use goblin::elf::program_header::PT_LOAD;
-use goblin::elf::Elf;
+use goblin::elf::sym::{STT_NOTYPE, STT_OBJECT};
+use goblin::elf::{Elf, Sym};
 
 /// Functions by address.
 #[derive(Debug, Default)]
@@ -77,7 +78,8 @@ impl Module {
         let loads = loads.map(|header| (header.p_offset, header.p_filesz, header.p_vaddr)).collect();
         let mut all = Vec::new();
         for (symbols, names) in [(&elf.syms, &elf.strtab), (&elf.dynsyms, &elf.dynstrtab)] {
-            for symbol in symbols.iter().filter(|symbol| symbol.is_function() || is_label(symbol)) {
+            let is_code = |symbol: &Sym| symbol.is_function() || symbol.st_type() == STT_NOTYPE;
+            for symbol in symbols.iter().filter(|symbol| symbol.st_value != 0 && is_code(symbol)) {
                 if let Some(name) = names.get_at(symbol.st_name).filter(|name| !name.is_empty()) {
                     let end = symbol.st_value + symbol.st_size;
                     all.push((symbol.st_value, end, format!("{:#}", rustc_demangle::demangle(name))));
@@ -94,11 +96,6 @@ impl Module {
     }
 }
 
-/// Assembler's functions, where nobody said that they are some.
-fn is_label(symbol: &goblin::elf::Sym) -> bool {
-    symbol.st_type() == goblin::elf::sym::STT_NOTYPE && symbol.st_value != 0 && !symbol.is_import()
-}
-
 /// The kernel library inside of a library file.
 #[derive(Debug)]
 pub struct Embedded {
@@ -109,17 +106,36 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// By what was built last: the image that the file has in it, and the `vmlinux` beside that. None: it is not
-    /// among those kept.
+    /// With names where the kernel is among those built and kept: the image that the file has in it, and the `vmlinux`
+    /// beside that. Else where the library says that its image is.
     fn find(library: &Path) -> Option<Embedded> {
         let bytes = fs::read(library).ok()?;
+        Embedded::built(library, &bytes).or_else(|| Embedded::nameless(&bytes))
+    }
+
+    fn nameless(bytes: &[u8]) -> Option<Embedded> {
+        const IMAGE: &str = "lkl::image::IMAGE";
+        let elf = Elf::parse(bytes).ok()?;
+        let objects = elf.syms.iter().filter(|symbol| symbol.st_type() == STT_OBJECT);
+        let named = |symbol: &Sym| {
+            let name = elf.strtab.get_at(symbol.st_name).unwrap_or_default();
+            format!("{:#}", rustc_demangle::demangle(name)).starts_with(IMAGE)
+        };
+        let image = objects.filter(named).max_by_key(|symbol| symbol.st_size)?;
+        let (at, len) = (image.st_value, image.st_size);
+        let mut loads = elf.program_headers.iter().filter(|header| header.p_type == PT_LOAD);
+        let load = loads.find(|header| header.vm_range().contains(&(at as usize)))?;
+        Some(Embedded { from: at - load.p_vaddr + load.p_offset, len, functions: Functions::default() })
+    }
+
+    fn built(library: &Path, bytes: &[u8]) -> Option<Embedded> {
         let kernels = library.ancestors().map(|dir| dir.join("kernel")).find(|dir| dir.is_dir())?;
         let mut images: Vec<PathBuf> =
             fs::read_dir(kernels).ok()?.flatten().map(|entry| entry.path().join("liblkl.img")).collect();
         images.sort_by_key(|path| std::cmp::Reverse(path.metadata().and_then(|m| m.modified()).ok()));
         images.into_iter().find_map(|path| {
             let image = fs::read(&path).ok()?;
-            let from = position(&bytes, &image)?;
+            let from = position(bytes, &image)?;
             let functions = Module::read(&path.with_file_name("vmlinux")).ok()?.functions;
             Some(Embedded { from, len: image.len() as u64, functions })
         })
