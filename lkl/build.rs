@@ -5,6 +5,7 @@ fn main() {
     let overlay = kbuild::overlay_dir();
     println!("cargo::rerun-if-changed={}", overlay.display());
     println!("cargo::rerun-if-env-changed={}", kbuild::SOURCE_ENV);
+    println!("cargo::rerun-if-env-changed={}", kbuild::FRAMES_ENV);
     println!("cargo::rerun-if-changed=/usr/src/linux-source-6.1.tar.xz");
     match kbuild::build(&kbuild::Options::default()) {
         Ok(a) => {

@@ -44,12 +44,7 @@ impl Revision {
             ])?;
         }
         let built = tree.join("target");
-        std::fs::create_dir_all(&built)?;
-        // Kernels are kept by what they are made from: all revisions share them.
-        let kernels = built.join("kernel");
-        if kernels.symlink_metadata().is_err() {
-            std::os::unix::fs::symlink(target.join("kernel"), &kernels)?;
-        }
+        share_kernels(&built)?;
         eprintln!("bench: building {name} ({})", &commit[..12]);
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.args([
@@ -123,14 +118,24 @@ pub fn measure(revisions: &[Revision; 2], plan: &Plan) -> Result<[Results; 2]> {
     Ok([a, b])
 }
 
+/// Makes a target directory. Kernels are kept by what they are made from, so all of them share those.
+pub fn share_kernels(built: &Path) -> Result<()> {
+    std::fs::create_dir_all(built)?;
+    let kernels = built.join("kernel");
+    if kernels.symlink_metadata().is_err() {
+        std::os::unix::fs::symlink(target().join("kernel"), &kernels)?;
+    }
+    Ok(())
+}
+
 /// The workspace's, as an absolute path.
-fn target() -> PathBuf {
+pub fn target() -> PathBuf {
     let named = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     let target = named.unwrap_or_else(|| workspace().join("target"));
     std::path::absolute(&target).unwrap_or(target)
 }
 
-fn workspace() -> PathBuf {
+pub fn workspace() -> PathBuf {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     manifest.parent().unwrap_or(manifest).to_path_buf()
 }

@@ -14,11 +14,14 @@ use crate::thread;
 #[derive(Debug, Clone)]
 #[allow(missing_docs)]
 pub struct Frame {
+    // These two stand as in any function's frame, so that profilers which follow rbp find the caller.
+    pub rbp: usize,
+    /// The address behind the `syscall` instruction.
+    pub rip: usize,
     pub r15: usize,
     pub r14: usize,
     pub r13: usize,
     pub r12: usize,
-    pub rbp: usize,
     pub rbx: usize,
     pub r11: usize,
     pub r10: usize,
@@ -31,8 +34,6 @@ pub struct Frame {
     pub rdi: usize,
     pub nr: usize,
     pub rsp: usize,
-    /// The address behind the `syscall` instruction.
-    pub rip: usize,
     pub rflags: usize,
     /// The caller's stack as the entry left it: flags, number, return into the stub, `rip`.
     pub(crate) inner: usize,
@@ -54,7 +55,7 @@ pub enum Door {
 
 const _: () = assert!(offset_of!(Frame, inner) == 19 * 8 && offset_of!(Frame, xmm) % 16 == 0);
 const _: () =
-    assert!(offset_of!(Frame, rbx) == 40 && offset_of!(Frame, rbp) == 32 && offset_of!(Frame, r12) == 24);
+    assert!(offset_of!(Frame, rbx) == 48 && offset_of!(Frame, rbp) == 0 && offset_of!(Frame, r12) == 40);
 
 impl Frame {
     /// The six arguments in kernel ABI order.

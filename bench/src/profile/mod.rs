@@ -2,9 +2,11 @@
 //! Where the time of a program's calls goes: perf samples it, frames are told apart by whose code they are in.
 //!
 //! Stacks are followed by frame pointers: a call crosses from the program's stack to ours and to the kernel's, and what
-//! leads across is the chain that each of them begins with the caller's rbp. A program or C library that keeps none is
-//! seen up to the function that made the call.
+//! leads across is the chain that each of them begins with the caller's rbp. (Copies of stacks, for DWARF, hold one of
+//! the three.) The ordinary library keeps none, for they cost some percent of a short call: the one that is profiled
+//! is built for it. A program or C library that keeps none is seen up to the function that made the call.
 
+mod build;
 mod parts;
 mod record;
 mod show;
@@ -42,18 +44,23 @@ pub struct ProfileOptions {
     /// Samples per second
     #[arg(long, default_value_t = 1999, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     frequency: u32,
-    /// libstowaway.so (default: beside this program, then target/release)
+    /// libstowaway.so (default: one that is built for this, with frame pointers, below target/profile/)
     #[arg(long)]
     shim: Option<PathBuf>,
+    /// Profile the ordinary library: as fast as it is, but stacks end where it or the kernel keeps no frame pointer
+    #[arg(long, conflicts_with = "shim")]
+    as_built: bool,
     /// The program and its arguments; `stowaway run ...` is one, too
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     program: Vec<String>,
 }
 
 pub fn profile(options: &ProfileOptions) -> Result<()> {
-    let library =
-        crate::driver::find_shim(options.shim.as_deref())?.context("libstowaway.so is not built")?;
     let allowed = Allowed::here()?;
+    let library = match options.as_built || options.shim.is_some() {
+        true => crate::driver::find_shim(options.shim.as_deref())?.context("libstowaway.so is not built")?,
+        false => build::with_frames()?,
+    };
     let data = Scratch::new();
     record::record(options, &library, allowed, &data.0)?;
     let trace = Trace::read(&data.0, &library, Path::new(&options.program[0]))?;

@@ -63,6 +63,13 @@ pub fn overlay_dir() -> PathBuf {
 /// Names the environment variable that selects other kernel sources.
 pub const SOURCE_ENV: &str = "STOWAWAY_KERNEL_SOURCE";
 
+/// Set in the environment: functions keep frame pointers, for profilers. Costs some percent of every call.
+pub const FRAMES_ENV: &str = "STOWAWAY_BUILD_FRAMES";
+
+fn with_frames() -> bool {
+    std::env::var_os(FRAMES_ENV).is_some()
+}
+
 /// Builds the kernel if it is not there yet.
 pub fn build(opts: &Options) -> Result<Artifacts, Error> {
     let overlay = overlay_dir().join("arch/lkl");
@@ -80,7 +87,8 @@ pub fn build(opts: &Options) -> Result<Artifacts, Error> {
     }
     let tree = source::prepare(&source, &base, opts.progress)?;
     source::sync_overlay(&overlay, &tree.join("arch/lkl"))?;
-    let obj = base.join(format!("obj-{}", source.id));
+    let kind = if with_frames() { "-frames" } else { "" };
+    let obj = base.join(format!("obj-{}{kind}", source.id));
     make::run(&tree, &obj, opts.progress)?;
     install(&obj, &base, &done)?;
     Ok(Artifacts::of(&done))

@@ -72,6 +72,9 @@ pub(crate) fn key(overlay: &Path, source: &Source) -> Result<String, Error> {
     h.add(source.id.as_bytes());
     h.add(&first_line("gcc")?);
     h.add(&first_line("ld")?);
+    if crate::with_frames() {
+        h.add(b"frames");
+    }
     add_tree(&mut h, overlay)?;
     Ok(h.hex())
 }
@@ -79,6 +82,9 @@ pub(crate) fn key(overlay: &Path, source: &Source) -> Result<String, Error> {
 fn make(tree: &Path, obj: &Path) -> Command {
     let mut c = Command::new("make");
     c.arg("-C").arg(tree).arg(format!("O={}", obj.display())).arg("ARCH=lkl");
+    if crate::with_frames() {
+        c.arg("KCFLAGS=-fno-omit-frame-pointer");
+    }
     for var in ["MAKEFLAGS", "MFLAGS", "MAKELEVEL", "CARGO_MAKEFLAGS", "CROSS_COMPILE", "CFLAGS"] {
         c.env_remove(var);
     }
