@@ -288,6 +288,7 @@ impl<W: World> Cpu<'_, W> {
     /// On the way out, after a full barrier: somebody has to look after the deadline.
     #[inline]
     pub fn cover(&self) {
+        barrier();
         if taken(Step::Cover) && self.is_uncovered(self.words.deadline.load(Relaxed)) {
             self.wake_timer();
         }
@@ -331,6 +332,7 @@ impl<W: World> Cpu<'_, W> {
     pub fn kick(&self, w: &Waiter) {
         w.kick.store(1, SeqCst);
         self.words.pending.fetch_or(PEND_KICK, SeqCst);
+        barrier();
         let _ = w.state.compare_exchange(SLEEPING, WAITING, SeqCst, Relaxed);
     }
 

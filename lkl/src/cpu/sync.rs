@@ -3,7 +3,7 @@
 
 pub(crate) use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-/// Steps that the model leaves out one by one, to see that it notices. Here all are taken.
+/// Steps that the model (lkl/model) leaves out one by one, to see that it notices. Here all are taken.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Look at `pending` once more after the CPU was freed.

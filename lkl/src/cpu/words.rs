@@ -68,7 +68,7 @@ pub(crate) struct Shared {
     pub waiter_until: AtomicU64,
     /// The clock's thread sleeps on it; changes to wake it.
     pub timer_word: AtomicU32,
-    unused: u32,
+    pub unused: u32,
     /// What it takes to wake a thread, ns, as measured.
     pub wake_cost: AtomicU64,
     pub counters: [AtomicU64; 8],

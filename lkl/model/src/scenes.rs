@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What the model plays.
+
+use crate::protocol::World;
+use crate::stand_in::*;
+use crate::sync::{Ordering::*, Step};
+use loom::sync::Arc;
+use loom::thread::{spawn, yield_now};
+
+/// A few threads for loom.
+#[derive(Debug)]
+pub struct Scene {
+    /// For people.
+    pub name: &'static str,
+    /// One run of it.
+    pub play: fn(),
+    /// How often loom takes a thread away that could go on.
+    pub preemptions: usize,
+    /// Steps that this scene cannot do without.
+    pub needs: &'static [Step],
+}
+
+/// All of them.
+pub const SCENES: &[Scene] = &[
+    Scene {
+        name: "two threads call at once",
+        play: two_callers,
+        preemptions: 3,
+        needs: &[Step::LookAfterFree],
+    },
+    Scene {
+        name: "a device completes what a thread waits for",
+        play: device,
+        preemptions: 3,
+        needs: &[Step::LookAfterFree, Step::LookAfterPoll, Step::Barrier],
+    },
+    Scene { name: "one thread waits for another", play: ping, preemptions: 3, needs: &[Step::LookAfterFree] },
+    Scene { name: "a device, and a thread that calls", play: device_and_caller, preemptions: 2, needs: &[] },
+    Scene { name: "a thread sleeps for a time", play: timed, preemptions: 2, needs: &[] },
+    Scene {
+        name: "a timer fires while its thread is out",
+        play: timer_outside,
+        preemptions: 3,
+        needs: &[Step::Cover, Step::LookAtDeadline],
+    },
+    Scene { name: "a signal ends a wait", play: kick, preemptions: 3, needs: &[Step::LookForKick] },
+];
+
+fn two_callers() {
+    let machine = Machine::new();
+    let other = Arc::clone(&machine);
+    let thread = spawn(move || other.request(NOTHING));
+    machine.request(NOTHING);
+    thread.join().unwrap();
+}
+
+fn device() {
+    let machine = Machine::new();
+    let other = Arc::clone(&machine);
+    let thread = spawn(move || other.cpu().ring(DEVICE));
+    machine.request(FOR_DEVICE);
+    thread.join().unwrap();
+}
+
+fn ping() {
+    let machine = Machine::new();
+    let other = Arc::clone(&machine);
+    let thread = spawn(move || other.request(POST));
+    machine.request(FOR_POST);
+    thread.join().unwrap();
+}
+
+fn device_and_caller() {
+    let machine = Machine::new();
+    let (ringer, caller) = (Arc::clone(&machine), Arc::clone(&machine));
+    let threads = [spawn(move || ringer.cpu().ring(DEVICE)), spawn(move || caller.request(NOTHING))];
+    machine.request(FOR_DEVICE);
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+}
+
+/// The clock's thread, until the timer has fired.
+fn clock(machine: &Machine) {
+    while !machine.fired.load(SeqCst) {
+        machine.cpu().tick();
+        yield_now();
+    }
+}
+
+fn timed() {
+    let machine = Machine::new();
+    machine.request(FOR_TIMER);
+}
+
+fn timer_outside() {
+    let machine = Machine::new();
+    let other = Arc::clone(&machine);
+    let thread = spawn(move || clock(&other));
+    machine.request(START_TIMER);
+    thread.join().unwrap();
+}
+
+/// The handler runs on the thread that waits; here it is another thread, and the end of the sleep, which is a signal's own
+/// doing, a wake-up.
+fn kick() {
+    let machine = Machine::new();
+    let w = Arc::new(waiter(FOR_DEVICE));
+    let (other, same) = (Arc::clone(&machine), Arc::clone(&w));
+    let thread = spawn(move || {
+        let cpu = other.cpu();
+        cpu.kick(&same);
+        cpu.world.wake(&raw const same.state);
+    });
+    machine.serve(&w);
+    thread.join().unwrap();
+}

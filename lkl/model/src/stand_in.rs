@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! In the place of the kernel and the host.
+
+use crate::protocol::{Cpu, Run, World};
+use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
+use crate::words::*;
+use loom::cell::UnsafeCell;
+use loom::sync::atomic::AtomicBool;
+use loom::sync::{Arc, Condvar, Mutex};
+
+/// Requests.
+pub const NOTHING: i64 = 0;
+/// Until the device is done.
+pub const FOR_DEVICE: i64 = 1;
+/// Until another thread's [`POST`].
+pub const FOR_POST: i64 = 2;
+pub const POST: i64 = 3;
+/// Until a timer of the kernel's fires.
+pub const FOR_TIMER: i64 = 4;
+/// Starts a timer that nobody waits for.
+pub const START_TIMER: i64 = 5;
+
+/// The device's interrupt.
+pub const DEVICE: u64 = 2;
+/// When timers fire.
+const DUE: u64 = 10;
+
+/// What only the holder of the CPU touches.
+#[derive(Default)]
+struct Kernel {
+    waiting: Vec<*const Waiter>,
+    device: bool,
+    posts: u32,
+    fired: bool,
+}
+
+pub struct Machine {
+    kernel: UnsafeCell<Kernel>,
+    pub words: Shared,
+    /// The host's futexes: all sleepers, in one row.
+    futex: (Mutex<()>, Condvar),
+    clock: AtomicU64,
+    pub fired: AtomicBool,
+}
+
+// SAFETY: the kernel's state is in a cell that loom watches; pointers in it are to waiters of threads that wait.
+unsafe impl Send for Machine {}
+// SAFETY: as above.
+unsafe impl Sync for Machine {}
+
+impl Machine {
+    pub fn new() -> Arc<Machine> {
+        Arc::new(Machine {
+            kernel: UnsafeCell::new(Kernel::default()),
+            words: words(),
+            futex: (Mutex::new(()), Condvar::new()),
+            clock: AtomicU64::new(1),
+            fired: AtomicBool::new(false),
+        })
+    }
+
+    pub fn cpu(&self) -> Cpu<'_, &Machine> {
+        Cpu { words: &self.words, world: self }
+    }
+
+    /// A call of the library's, as `cpu::call()` makes it.
+    pub fn request(&self, nr: i64) {
+        let w = waiter(nr);
+        self.serve(&w);
+    }
+
+    pub fn serve(&self, w: &Waiter) {
+        let cpu = self.cpu();
+        if cpu.try_take() {
+            w.state.store(WAITING, Relaxed);
+            cpu.drive(w, true);
+        } else {
+            cpu.request(w);
+        }
+    }
+
+    /// Whether the request is done now; what it does to others.
+    fn try_serve(&self, kernel: &mut Kernel, w: &Waiter) -> bool {
+        // SAFETY: the request was written before it was posted.
+        match unsafe { (*w.request.get()).nr } {
+            FOR_DEVICE => kernel.device,
+            FOR_POST => {
+                let any = kernel.posts > 0;
+                kernel.posts -= u32::from(any);
+                any
+            }
+            POST => {
+                kernel.posts += 1;
+                true
+            }
+            FOR_TIMER => kernel.fired,
+            _ => true,
+        }
+    }
+
+    fn begin(&self, w: &Waiter) {
+        // SAFETY: as above.
+        if matches!(unsafe { (*w.request.get()).nr }, FOR_TIMER | START_TIMER) {
+            self.cpu().arm(DUE, true);
+        }
+    }
+
+    fn take_pending(&self, kernel: &mut Kernel) -> bool {
+        let bits = self.words.pending.swap(0, SeqCst);
+        kernel.device |= bits & DEVICE != 0;
+        if bits & PEND_TIMER != 0 {
+            kernel.fired = true;
+            self.fired.store(true, SeqCst);
+        }
+        if bits & PEND_ENTRY != 0 {
+            let mut at = self.words.entries.swap(std::ptr::null_mut(), Acquire);
+            while !at.is_null() {
+                // SAFETY: its thread waits.
+                let w = unsafe { &*at };
+                at = w.next.load(Relaxed);
+                self.begin(w);
+                kernel.waiting.push(w);
+            }
+        }
+        bits != 0
+    }
+
+    /// All that can be done; whether the driver's request was.
+    fn serve_all(&self, kernel: &mut Kernel, driver: Option<&Waiter>) -> bool {
+        let mut done = false;
+        // Twice: what one does may be what another before it waits for.
+        for _ in 0..2 {
+            for w in std::mem::take(&mut kernel.waiting) {
+                // SAFETY: its thread waits.
+                let waiter = unsafe { &*w };
+                let kicked = waiter.kick.load(Relaxed) != 0;
+                if !kicked && !self.try_serve(kernel, waiter) {
+                    kernel.waiting.push(w);
+                } else if driver.is_some_and(|driver| std::ptr::eq(driver, w)) {
+                    done = true;
+                } else {
+                    self.cpu().complete(waiter);
+                }
+            }
+        }
+        done
+    }
+}
+
+fn words() -> Shared {
+    Shared {
+        cpu: AtomicU32::new(FREE),
+        pollers: AtomicU32::new(0),
+        pending: AtomicU64::new(0),
+        entries: AtomicPtr::default(),
+        out: AtomicPtr::default(),
+        host_sp: AtomicUsize::new(0),
+        call: AtomicUsize::new(0),
+        deadline: AtomicU64::new(NEVER),
+        timer_until: AtomicU64::new(NEVER),
+        waiter_until: AtomicU64::new(NEVER),
+        timer_word: AtomicU32::new(0),
+        unused: 0,
+        wake_cost: AtomicU64::new(0),
+        counters: std::array::from_fn(|_| AtomicU64::new(0)),
+    }
+}
+
+pub fn waiter(nr: i64) -> Waiter {
+    Waiter::new(Request { nr, args: [0; 6], want_fd: -1, unused: 0 })
+}
+
+impl World for &Machine {
+    type Polling = u32;
+
+    fn begin_polling(&self) -> u32 {
+        0
+    }
+
+    fn run(&self, driver: Option<&Waiter>, post: bool) -> Run {
+        self.kernel.with_mut(|kernel| {
+            // SAFETY: loom panics if another thread is in here.
+            let kernel = unsafe { &mut *kernel };
+            if let (Some(w), true) = (driver, post) {
+                self.begin(w);
+                kernel.waiting.push(w);
+            }
+            loop {
+                let done = self.serve_all(kernel, driver);
+                if done {
+                    return Run::Done;
+                }
+                if !self.take_pending(kernel) {
+                    return Run::Idle;
+                }
+            }
+        })
+    }
+
+    fn sleep(&self, word: &AtomicU32, value: u32, until: u64) {
+        if until != NEVER {
+            // The time has come.
+            self.clock.store(until, SeqCst);
+            return;
+        }
+        let mut row = self.futex.0.lock().unwrap();
+        while word.load(SeqCst) == value {
+            row = self.futex.1.wait(row).unwrap();
+        }
+    }
+
+    fn wake(&self, _: *const AtomicU32) {
+        let _row = self.futex.0.lock().unwrap();
+        self.futex.1.notify_all();
+    }
+
+    fn now(&self) -> u64 {
+        self.clock.load(SeqCst)
+    }
+
+    fn breathe(&self, _: &Waiter, polling: &mut u32, _: &mut u64) -> bool {
+        *polling += 1;
+        false
+    }
+
+    fn spin(&self, _: u32) -> bool {
+        false
+    }
+}
