@@ -9,7 +9,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use once_cell::sync::OnceCell;
-use stowaway_config::{BlockEngine, Config, ConfigError, Level, Net, Sink, Trace};
+use stowaway_config::{BlockEngine, Config, ConfigError, Doorbell, Level, Net, Sink, Trace};
 
 use crate::calls::exec::kept;
 use crate::{host, inherit, procfs, visibility};
@@ -50,6 +50,7 @@ static INACTIVE: Settings = Settings {
         trace: Trace { to: Sink::Off, only: Vec::new() },
         block_engine: BlockEngine::Auto,
         perf_map: false,
+        doorbell: Doorbell::Futex,
         cwd: None,
         under_run: false,
     },

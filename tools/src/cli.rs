@@ -79,6 +79,7 @@ is STOWAWAY_KERNEL_LOG; several mounts are separated by ; or newline), or a line
   trace = \"off\"
   block_engine = \"auto\"
   perf_map = \"no\"
+  doorbell = \"auto\"
 An option counts more than a variable, a variable more than the file.
 
 Exit status: the program's; 125 if a setting is wrong (or with --preload the program cannot take the library);
@@ -146,6 +147,10 @@ pub struct RunOptions {
     /// Tell profilers the kernel's functions: write /tmp/perf-PID.map, which perf reads
     #[arg(long)]
     pub perf_map: bool,
+    /// How a thread in the program's own code learns of events: auto, futex (it does not: whoever brings the event deals with
+    /// it), signal, or uintr (user interrupts) [default: auto]
+    #[arg(long, value_name = "auto|futex|signal|uintr")]
+    pub doorbell: Option<OsString>,
 
     /// A file of settings (TOML; see below)
     #[arg(long, value_name = "FILE")]

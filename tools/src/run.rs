@@ -114,6 +114,7 @@ fn from_options(options: &RunOptions) -> RawConfig {
         (Key::Trace, &options.trace),
         (Key::BlockEngine, &options.block_engine),
         (Key::PerfMap, &perf_map),
+        (Key::Doorbell, &options.doorbell),
         (Key::Config, &options.config),
     ];
     let mounts = options.mount.iter().map(|value| (Key::Mount, value));

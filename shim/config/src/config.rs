@@ -11,7 +11,7 @@ use crate::names::Key;
 use crate::raw::RawConfig;
 use crate::size::format_size;
 use crate::text::show;
-use crate::values::{BlockEngine, Level, Net, Sink, Trace, MEM_DEFAULT};
+use crate::values::{BlockEngine, Doorbell, Level, Net, Sink, Trace, MEM_DEFAULT};
 
 /// Every setting, with a value that can be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub struct Config {
     pub block_engine: BlockEngine,
     /// Whether profilers are told the kernel's functions (/tmp/perf-PID.map).
     pub perf_map: bool,
+    /// How threads in the program's own code learn of events.
+    pub doorbell: Doorbell,
     /// The current directory inside a mount that an exec handed over; absolute.
     pub cwd: Option<PathBuf>,
     /// Whether `stowaway run` started the program: an error ends it then.
@@ -55,6 +57,7 @@ impl Default for Config {
             trace: Trace::default(),
             block_engine: BlockEngine::default(),
             perf_map: false,
+            doorbell: Doorbell::default(),
             cwd: None,
             under_run: false,
         }
@@ -125,6 +128,8 @@ impl Config {
         let engine = self.block_engine;
         vars.extend((engine != BlockEngine::Auto).then(|| (Key::BlockEngine, engine.to_string().into())));
         vars.extend(self.perf_map.then(|| (Key::PerfMap, "yes".into())));
+        let bell = self.doorbell;
+        vars.extend((bell != Doorbell::Auto).then(|| (Key::Doorbell, bell.to_string().into())));
         vars.extend(self.cwd.iter().map(|cwd| (Key::Cwd, cwd.clone().into())));
         vars.extend(self.under_run.then(|| (Key::Run, "1".into())));
         vars.into_iter().map(|(key, value)| (key.env().to_string(), value)).collect()

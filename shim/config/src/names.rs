@@ -45,6 +45,8 @@ pub enum Key {
     BlockEngine,
     /// Whether profilers are told the kernel's functions.
     PerfMap,
+    /// How threads in the program's own code learn of events.
+    Doorbell,
     /// A settings file.
     Config,
     /// Internal: the current directory inside a mount, handed over at exec.
@@ -56,7 +58,7 @@ pub enum Key {
 }
 
 /// (key, environment, option of `stowaway run`, key in a file); an empty name: not in that source.
-const ROWS: [(Key, &str, &str, &str); 14] = [
+const ROWS: [(Key, &str, &str, &str); 15] = [
     (Key::Mount, "STOWAWAY_MOUNT", "--mount", "mount"),
     (Key::Mem, "STOWAWAY_MEM", "--mem", "mem"),
     (Key::Net, "STOWAWAY_NET", "--net", "net"),
@@ -67,6 +69,7 @@ const ROWS: [(Key, &str, &str, &str); 14] = [
     (Key::Trace, "STOWAWAY_TRACE", "--trace", "trace"),
     (Key::BlockEngine, "STOWAWAY_BLOCK_ENGINE", "--block-engine", "block_engine"),
     (Key::PerfMap, "STOWAWAY_PERF_MAP", "--perf-map", "perf_map"),
+    (Key::Doorbell, "STOWAWAY_DOORBELL", "--doorbell", "doorbell"),
     (Key::Config, "STOWAWAY_CONFIG", "--config", ""),
     (Key::Cwd, "STOWAWAY_CWD", "", ""),
     (Key::Run, "STOWAWAY_RUN", "", ""),
@@ -119,7 +122,7 @@ impl Key {
             return Ok(Some(row.0));
         }
         let name = String::from_utf8_lossy(name);
-        Err(unknown(&name, "no such setting", ROWS.iter().map(|row| row.1).take(10)))
+        Err(unknown(&name, "no such setting", ROWS.iter().map(|row| row.1).take(12)))
     }
 
     /// The key of a line in a settings file.

@@ -54,6 +54,20 @@ pub enum BlockEngine {
     IoUring,
 }
 
+/// How a thread that is out in the program's own code learns of an event in the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Doorbell {
+    /// By a user interrupt where there are any, else as [`Doorbell::Futex`].
+    #[default]
+    Auto,
+    /// It does not: whoever brings the event deals with it.
+    Futex,
+    /// By a signal.
+    Signal,
+    /// By a user interrupt (Intel UINTR).
+    Uintr,
+}
+
 /// Where messages of a kind go.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Sink {
@@ -93,6 +107,19 @@ const ENGINES: [(&str, BlockEngine); 4] = [
     ("io_uring", BlockEngine::IoUring),
 ];
 
+const DOORBELLS: [(&str, Doorbell); 4] = [
+    ("auto", Doorbell::Auto),
+    ("futex", Doorbell::Futex),
+    ("signal", Doorbell::Signal),
+    ("uintr", Doorbell::Uintr),
+];
+
+impl fmt::Display for Doorbell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(DOORBELLS[*self as usize].0)
+    }
+}
+
 impl fmt::Display for BlockEngine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(ENGINES[*self as usize].0)
@@ -131,6 +158,10 @@ pub(crate) fn net(key: &str, value: &[u8]) -> Result<Net, ConfigError> {
 
 pub(crate) fn block_engine(key: &str, value: &[u8]) -> Result<BlockEngine, ConfigError> {
     word(key, value, &ENGINES)
+}
+
+pub(crate) fn doorbell(key: &str, value: &[u8]) -> Result<Doorbell, ConfigError> {
+    word(key, value, &DOORBELLS)
 }
 
 pub(crate) fn mem(key: &str, value: &[u8]) -> Result<u64, ConfigError> {
@@ -242,6 +273,10 @@ mod tests {
             "STOWAWAY_LOG: \"loud\" is not known; allowed are off, error, warn, info, debug, trace"
         );
         assert!(net("k", b"eth0").is_err());
+        for (text, bell) in DOORBELLS {
+            assert_eq!((doorbell("k", text.as_bytes()), bell.to_string()), (Ok(bell), text.to_string()));
+        }
+        assert!(doorbell("k", b"bell").unwrap_err().to_string().contains("auto, futex, signal, uintr"));
     }
 
     #[test]

@@ -198,6 +198,7 @@ proptest! {
             follow: !lo,
             stats: if lo { Sink::Stderr } else { Sink::Off },
             trace: Trace { to: Sink::File("/a,b\\c".into()), only: vec!["read".into()] },
+            doorbell: if lo { stowaway_config::Doorbell::Signal } else { stowaway_config::Doorbell::Auto },
             ..Config::default()
         };
         let vars: Vec<(String, OsString)> = config.to_env();
