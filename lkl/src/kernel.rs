@@ -236,6 +236,11 @@ impl Kernel {
         self.loaded.text.clone()
     }
 
+    /// Everything of the kernel: code, data, its stacks and memory.
+    pub fn region(&self) -> Range<usize> {
+        self.region.range()
+    }
+
     /// Writes the end of the kernel log to a host descriptor; best effort, from anywhere.
     pub fn dump_log(&self, fd: i32) {
         unsafe extern "C" fn emit(ctx: *mut c_void, s: *const u8, len: usize) {

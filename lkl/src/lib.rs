@@ -24,6 +24,7 @@ mod boot;
 mod cpu;
 mod disk;
 mod door;
+pub mod doorbell;
 mod errno;
 mod holder;
 mod host;

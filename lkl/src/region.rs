@@ -51,6 +51,11 @@ pub(crate) struct Region {
 }
 
 impl Region {
+    /// All of it.
+    pub(crate) fn range(&self) -> Range<usize> {
+        self.base..self.base + self.len
+    }
+
     /// Maps an instance with `ram_bytes` of RAM (in whole 4 MiB) and relocates it.
     pub(crate) fn new(ram_bytes: usize) -> Result<(Region, Loaded), Errno> {
         let layout = image::layout();

@@ -297,14 +297,18 @@ extern "C" {
     static __stop_unwindable: u8;
 }
 
+/// Where the library's code is.
+pub fn library() -> core::ops::Range<usize> {
+    &raw const __ehdr_start as usize..&raw const etext as usize
+}
+
 /// Whether a thread at `ip`, in no call, is in code of ours that must not be unwound: on its way to or from one.
 fn is_ours(ip: usize) -> bool {
     if entry::is_before_handler(ip) {
         return true;
     }
-    let library = &raw const __ehdr_start as usize..&raw const etext as usize;
     let hooks = &raw const __start_unwindable as usize..&raw const __stop_unwindable as usize;
-    library.contains(&ip) && !entry::contains(ip) && !hooks.contains(&ip)
+    library().contains(&ip) && !entry::contains(ip) && !hooks.contains(&ip)
 }
 
 /// In a signal handler, with `stop` set: ends what the interrupted thread waits for.

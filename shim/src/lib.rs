@@ -14,6 +14,7 @@ mod cancel;
 mod coverage;
 mod cwd;
 mod dispatch;
+mod doorbell;
 mod errno;
 mod fd;
 mod hooks;

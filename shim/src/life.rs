@@ -13,7 +13,7 @@ use crate::host::{self, Args, Ret};
 use crate::report::{self, say};
 use crate::section::{last_section, section_away};
 use crate::settings::settings;
-use crate::{cwd, inherit, memory, own_dispatch, procfs, signal, thread, user, visibility, world};
+use crate::{cwd, doorbell, inherit, memory, own_dispatch, procfs, signal, thread, user, visibility, world};
 
 const CLONE_VM: usize = libc::CLONE_VM as usize;
 const CLONE_THREAD: usize = libc::CLONE_THREAD as usize;
@@ -220,6 +220,7 @@ fn private_memory(flags: usize) -> usize {
 /// In the child of a fork of a process whose kernel was at rest.
 fn after_fork_at_rest() {
     memory::after_fork();
+    doorbell::after_fork();
     own_dispatch::after_fork();
     if let Some(thread) = thread::current() {
         thread.task = core::ptr::null_mut();
@@ -231,6 +232,7 @@ fn after_fork_at_rest() {
 /// In the child of a fork, its only thread.
 pub fn after_fork() {
     memory::after_fork();
+    doorbell::after_fork();
     own_dispatch::after_fork();
     if let Some(thread) = thread::current() {
         let mask = thread.noted.mask;

@@ -9,12 +9,12 @@ use core::ffi::c_int;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::host::{self, Args, Ret};
-use crate::signal::NEVER_BLOCKED;
+use crate::signal::never_blocked;
 use crate::{thread, user};
 
 const SIGSYS: u64 = 1 << (libc::SIGSYS - 1);
 
-/// Of the calling thread: which of [`NEVER_BLOCKED`] the application blocked.
+/// Of the calling thread: which of [`never_blocked`] the application blocked.
 fn hidden() -> &'static mut u64 {
     // SAFETY: word 2 of the thread's own; the reference does not leave its thread.
     unsafe { &mut *thread::words().cast::<u64>().add(2) }
@@ -36,7 +36,7 @@ pub fn sigprocmask(nr: usize, args: &Args) -> Ret {
             Err(e) => return e,
         },
     };
-    let cleaned = if how as c_int == libc::SIG_UNBLOCK { asked } else { asked & !NEVER_BLOCKED };
+    let cleaned = if how as c_int == libc::SIG_UNBLOCK { asked } else { asked & !never_blocked() };
     let mut own = *args;
     if set != 0 {
         own[1] = &raw const cleaned as usize;
@@ -48,9 +48,9 @@ pub fn sigprocmask(nr: usize, args: &Args) -> Ret {
     let before = *hidden();
     if set != 0 {
         *hidden() = match how as c_int {
-            libc::SIG_BLOCK => before | asked & NEVER_BLOCKED,
+            libc::SIG_BLOCK => before | asked & never_blocked(),
             libc::SIG_UNBLOCK => before & !asked,
-            _ => asked & NEVER_BLOCKED,
+            _ => asked & never_blocked(),
         };
     }
     if old != 0 && before != 0 {
@@ -92,12 +92,12 @@ pub fn handler_begins(mask: u64, shown: &mut u64) -> u64 {
     if before != 0 {
         *shown |= before;
     }
-    *hidden() |= mask & NEVER_BLOCKED;
+    *hidden() |= mask & never_blocked();
     before
 }
 
 /// After it returned, with `shown` as it left it: that is the mask to go on with.
 pub fn handler_ends(shown: &mut u64) {
-    *hidden() = *shown & NEVER_BLOCKED;
-    *shown &= !NEVER_BLOCKED;
+    *hidden() = *shown & never_blocked();
+    *shown &= !never_blocked();
 }

@@ -15,7 +15,7 @@ use trampoline::gate::STOPPED;
 use crate::errno::{EINTR, ENOMEM, ERESTARTNOHAND, ERESTARTNOINTR, ERESTARTSYS, ERESTART_RESTARTBLOCK};
 use crate::host::{Args, Ret};
 use crate::thread::{self, Thread};
-use crate::{cancel, cwd, inherit, mounts, signal, visibility, world};
+use crate::{cancel, cwd, doorbell, inherit, mounts, signal, visibility, world};
 
 /// What a section works with: the kernel, and the calling thread's task in it.
 pub struct Door<'a> {
@@ -97,6 +97,7 @@ fn run(work: &mut impl FnMut(&mut Door<'_>) -> Ret) -> Ret {
         compiler_fence(Ordering::SeqCst);
         thread.inside.store(0, Ordering::Relaxed);
         compiler_fence(Ordering::SeqCst);
+        doorbell::out(thread);
         let ran = signal::deliver_noted(thread);
         match result {
             ERESTARTNOINTR => {}

@@ -24,18 +24,21 @@ use crate::errno::EINVAL;
 use crate::host::{self, Args, Ret};
 use crate::report::say;
 use crate::thread::{self, Thread};
-use crate::{cancel, life, mask, user, world};
+use crate::{cancel, doorbell, life, mask, user, world};
 
 const SIGNALS: usize = 65;
 const SA_RESTORER: usize = 0x0400_0000;
 const SA_RESETHAND: usize = libc::SA_RESETHAND as usize;
 
-const fn bit(sig: c_int) -> u64 {
+pub const fn bit(sig: c_int) -> u64 {
     1 << (sig - 1)
 }
 
 /// Signals that no mask may block: ours, and the faults that we have to see.
-pub const NEVER_BLOCKED: u64 = bit(libc::SIGSYS) | bit(libc::SIGSEGV) | bit(libc::SIGBUS);
+pub fn never_blocked() -> u64 {
+    NEVER_BLOCKED | doorbell::signals()
+}
+const NEVER_BLOCKED: u64 = bit(libc::SIGSYS) | bit(libc::SIGSEGV) | bit(libc::SIGBUS);
 /// While a noted signal waits, these are let through all the same.
 const FAULTS: u64 = NEVER_BLOCKED | bit(libc::SIGILL) | bit(libc::SIGFPE) | bit(libc::SIGTRAP);
 /// Signals whose default action does not end the process (signal(7)), and the two that cannot be caught.
@@ -119,6 +122,12 @@ pub fn install() {
     }
 }
 
+/// A signal is ours alone from now on, whatever the application does: `doorbell.rs` gets it first, with the others of
+/// its kind blocked.
+pub fn claim(sig: c_int) {
+    put_host_action(sig, &ACTIONS[sig as usize].get());
+}
+
 /// Somebody has to know of a deadly signal: fatal signals are ours from now on, where the application left them at their default.
 pub fn catch_fatal() {
     CATCH_FATAL.store(true, Ordering::Release);
@@ -160,6 +169,9 @@ pub fn take_over(sig: c_int) -> bool {
 
 /// Whether the host has to call us for `action`.
 fn is_ours(sig: c_int, action: &KernelSigaction) -> bool {
+    if bit(sig) & doorbell::signals() != 0 {
+        return true;
+    }
     match action.handler {
         libc::SIG_IGN => bit(sig) & (bit(libc::SIGSEGV) | bit(libc::SIGBUS)) != 0,
         libc::SIG_DFL => {
@@ -184,7 +196,12 @@ fn put_host_action(sig: c_int, action: &KernelSigaction) -> Ret {
             real.flags &= !(libc::SA_NODEFER as usize);
         }
     }
-    real.mask &= !NEVER_BLOCKED;
+    real.mask &= !never_blocked();
+    if bit(sig) & doorbell::signals() != 0 {
+        real.mask |= doorbell::signals();
+        real.flags |= (libc::SA_ONSTACK | libc::SA_RESTART) as usize;
+        real.flags &= !(libc::SA_NODEFER as usize);
+    }
     host::call(libc::SYS_rt_sigaction, &[sig as usize, &raw const real as usize, 0, 8])
 }
 
@@ -237,7 +254,7 @@ pub fn with_mask(args: &Args, at: usize, call: impl FnOnce(&Args) -> Ret) -> Ret
         return call(args);
     }
     let mask = match user::read::<u64>(args[at]) {
-        Ok(mask) => mask & !NEVER_BLOCKED,
+        Ok(mask) => mask & !never_blocked(),
         Err(e) => return e,
     };
     let mut cleaned = *args;
@@ -252,7 +269,7 @@ pub fn under_mask(address: usize, call: impl FnOnce() -> Ret) -> Ret {
         return call();
     }
     let mask = match user::read::<u64>(address) {
-        Ok(mask) => mask & !NEVER_BLOCKED,
+        Ok(mask) => mask & !never_blocked(),
         Err(e) => return e,
     };
     let before = host::set_sigmask(mask);
@@ -292,6 +309,9 @@ pub fn deliver_noted(thread: &mut Thread) -> Ran {
 /// C-unwind, as all on the way to the application's handler: that may leave by unwinding (pthread_exit, a C++
 /// exception), which is then nobody's business here.
 unsafe extern "C-unwind" fn on_signal(sig: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    if doorbell::on_signal(sig, context) {
+        return;
+    }
     // SAFETY: the kernel hands a valid ucontext.
     let uc = unsafe { &mut *context.cast::<libc::ucontext_t>() };
     let ip = uc.uc_mcontext.gregs[libc::REG_RIP as usize] as usize;

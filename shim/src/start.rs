@@ -11,7 +11,7 @@ use trampoline::Vectors;
 
 use crate::report::{say, Logger};
 use crate::settings::{self, settings};
-use crate::{cancel, cwd, dispatch, host, life, load, signal, thread, visibility};
+use crate::{cancel, cwd, dispatch, doorbell, host, life, load, signal, thread, visibility};
 
 /// Runs before main, after libc's own constructors (ld.so orders by dependency).
 #[used]
@@ -74,12 +74,14 @@ fn install() -> bool {
         Level::Debug => log::LevelFilter::Debug,
         Level::Trace => log::LevelFilter::Trace,
     });
+    doorbell::find();
     signal::install();
     cwd::hand_over();
     let child = cancel::child_started;
     match trampoline::install(cancel::on_call, signal::foreign_sigsys, child, Vectors::Sse) {
         Ok(()) => {
             SEES_EXIT.store(true, Ordering::Relaxed);
+            doorbell::start();
             if !visibility::is_on() {
                 dispatch::shorten();
             }

@@ -10,8 +10,8 @@
 use core::arch::{asm, global_asm};
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use crate::host;
 use crate::visibility::Route;
+use crate::{doorbell, host};
 
 global_asm!(
     ".pushsection .tbss,\"awT\",@nobits",
@@ -50,6 +50,8 @@ pub struct Thread {
     pub handlers_norestart: AtomicU32,
     /// Who served the call that is under way, as far as is known.
     pub served: Option<Route>,
+    /// How the doorbell knows it (`doorbell.rs`).
+    pub number: Option<u32>,
     /// The tid this page was made for: a child of fork inherits the page but is another thread.
     pub tid: usize,
 }
@@ -113,6 +115,7 @@ pub fn current_or_new() -> Option<&'static mut Thread> {
     // SAFETY: a fresh zeroed page of our own; all other fields are valid as zeroes.
     unsafe {
         (&raw mut (*thread).served).write(None);
+        (&raw mut (*thread).number).write(None);
         (*thread).tid = host::ids().1;
         *slot() = thread;
         thread.as_mut()
@@ -125,6 +128,7 @@ pub fn discard() {
     unsafe {
         let thread = *slot();
         if !thread.is_null() {
+            doorbell::withdraw(&mut *thread);
             *slot() = core::ptr::null_mut();
             host::unmap(thread as usize, PAGE);
         }

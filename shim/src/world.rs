@@ -118,6 +118,7 @@ fn boot(thread: &mut Thread) -> Result<&'static Kernel, Ret> {
         }
     };
     kernel.move_memory_fd(fd::reserve_copy);
+    crate::doorbell::kernel_is_up(kernel);
     start_engine(kernel);
     if settings.perf_map {
         write_perf_map(kernel);
@@ -208,6 +209,7 @@ fn adopt_locked(kernel: &'static Kernel, thread: &mut Thread) -> Result<(), Ret>
     })?;
     thread.task = task.as_ptr();
     TASKS.fetch_add(1, Ordering::Relaxed);
+    crate::doorbell::enroll(thread);
     let who = procfs::credentials().ok_or(ENOMEM)?;
     // SAFETY: the task was just made for this thread; umask takes an integer.
     unsafe {

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The doorbell's last resort: all threads of the program are out in its own code, and something is pending.
+//!
+//! Whoever rings can always take the free CPU and deal with it (that is [`Futex`]'s way: there is nobody to wake). The other
+//! backends first ask a thread of the program to do it, so that the ringer goes on with its own work: the one that
+//! left the kernel last, which most likely runs. That is a wish. An interrupt may find the thread asleep in the
+//! host, or where it cannot be diverted; the ringer waits for a moment and then does the work after all.
+//!
+//! Rules of the place: a kick comes from any host thread outside the kernel that is not in a signal handler.
+
+use crate::sys::host;
+use crate::uintr::{Target, Uintr};
+use std::cell::UnsafeCell;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
+
+/// A way to interrupt a thread in user code.
+pub trait Doorbell: Sync {
+    /// Interrupts the thread with this number (see [`out`]); false: it cannot.
+    fn kick(&self, thread: u32) -> bool;
+}
+
+/// Nobody is interrupted.
+#[derive(Debug, Clone, Copy)]
+pub struct Futex;
+
+impl Doorbell for Futex {
+    fn kick(&self, _: u32) -> bool {
+        false
+    }
+}
+
+/// A directed signal; threads are numbered by their tid. The signal's handler diverts the thread. A thread that is
+/// seen to sleep is left alone: the signal would end its host call.
+#[derive(Debug, Clone, Copy)]
+pub struct Signal(pub i32);
+
+impl Doorbell for Signal {
+    fn kick(&self, thread: u32) -> bool {
+        is_running(thread) && {
+            let pid = host(libc::SYS_getpid, [0; 6]) as usize;
+            host(libc::SYS_tgkill, [pid, thread as usize, self.0 as usize, 0, 0, 0]) == 0
+        }
+    }
+}
+
+/// Threads are numbered by their [`Target`]s.
+impl Doorbell for Uintr {
+    fn kick(&self, thread: u32) -> bool {
+        Target::from_index(thread).is_some_and(|target| self.send(target))
+    }
+}
+
+struct Backend(UnsafeCell<Option<&'static dyn Doorbell>>);
+// SAFETY: written once, before IS_HUNG says so.
+unsafe impl Sync for Backend {}
+static BACKEND: Backend = Backend(UnsafeCell::new(None));
+static IS_HUNG: AtomicBool = AtomicBool::new(false);
+const NOBODY: u32 = u32::MAX;
+/// Who left the kernel last.
+static OUT: AtomicU32 = AtomicU32::new(NOBODY);
+
+/// Sets the backend of this process, once; without it there is [`Futex`].
+pub fn hang(backend: &'static dyn Doorbell) {
+    if !IS_HUNG.load(Acquire) {
+        // SAFETY: nobody reads it yet; the constructor of one process calls this.
+        unsafe { *BACKEND.0.get() = Some(backend) };
+        IS_HUNG.store(true, Release);
+    }
+}
+
+/// The calling thread, which has this number, is out of the kernel. `None`: it cannot be interrupted.
+#[inline]
+pub fn out(thread: Option<u32>) {
+    OUT.store(thread.unwrap_or(NOBODY), Relaxed);
+}
+
+/// The thread of this number is no more, or cannot be interrupted any more.
+pub fn gone(thread: u32) {
+    let _ = OUT.compare_exchange(thread, NOBODY, Relaxed, Relaxed);
+}
+
+/// In the child of a fork.
+pub fn after_fork() {
+    OUT.store(NOBODY, Relaxed);
+}
+
+/// Asks whoever left the kernel last to come back; false: nobody was asked.
+pub(crate) fn kick() -> bool {
+    if !IS_HUNG.load(Acquire) {
+        return false;
+    }
+    let thread = OUT.load(Relaxed);
+    // SAFETY: written before IS_HUNG, never after.
+    thread != NOBODY && unsafe { *BACKEND.0.get() }.is_some_and(|backend| backend.kick(thread))
+}
+
+/// Whether a thread of this process runs or wants to: the R in /proc/self/task/TID/stat.
+fn is_running(tid: u32) -> bool {
+    let mut path = *b"/proc/self/task/0000000000/stat\0";
+    let mut rest = tid;
+    for place in path[16..26].iter_mut().rev() {
+        *place = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    // The directory's names have no leading zeros.
+    let zeros = path[16..25].iter().take_while(|&&digit| digit == b'0').count();
+    path.copy_within(16 + zeros.., 16);
+    let at = libc::AT_FDCWD as usize;
+    let fd = host(libc::SYS_openat, [at, path.as_ptr() as usize, libc::O_CLOEXEC as usize, 0, 0, 0]);
+    if fd < 0 {
+        return false;
+    }
+    let mut text = [0u8; 64];
+    let n = host(libc::SYS_read, [fd as usize, text.as_mut_ptr() as usize, text.len(), 0, 0, 0]);
+    host(libc::SYS_close, [fd as usize, 0, 0, 0, 0, 0]);
+    // TID (NAME) STATE; the name has at most 15 bytes.
+    let text = &text[..n.max(0) as usize];
+    text.iter().rposition(|&byte| byte == b')').and_then(|at| text.get(at + 2)) == Some(&b'R')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn who_runs_and_who_sleeps() {
+        // SAFETY: asks only.
+        let tid = || unsafe { libc::gettid() } as u32;
+        assert!(is_running(tid()));
+        let (send, receive) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let _ = send.send(tid());
+            std::thread::sleep(Duration::from_secs(2));
+        });
+        let sleeper = receive.recv().expect("a tid");
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(!is_running(sleeper));
+        assert!(!is_running(u32::MAX));
+    }
+
+    #[test]
+    fn the_last_one_out_is_asked_while_it_is_there() {
+        struct Asked(AtomicU32);
+        impl Doorbell for Asked {
+            fn kick(&self, thread: u32) -> bool {
+                self.0.store(thread, SeqCst);
+                true
+            }
+        }
+        static ASKED: Asked = Asked(AtomicU32::new(0));
+        out(Some(7));
+        assert!(!kick(), "no backend");
+        hang(&ASKED);
+        assert!(kick());
+        assert_eq!(ASKED.0.load(SeqCst), 7);
+        gone(8);
+        assert!(kick());
+        gone(7);
+        assert!(!kick());
+        out(Some(9));
+        assert!(kick());
+        after_fork();
+        assert!(!kick());
+    }
+}
