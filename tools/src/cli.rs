@@ -147,6 +147,7 @@ pub struct RunOptions {
     /// Tell profilers the kernel's functions: write /tmp/perf-PID.map, which perf reads
     #[arg(long)]
     pub perf_map: bool,
+
     /// How a thread in the program's own code learns of events: auto, futex (it does not: whoever brings the event deals with
     /// it), signal, or uintr (user interrupts) [default: auto]
     #[arg(long, value_name = "auto|futex|signal|uintr")]
