@@ -48,6 +48,9 @@ test: setup
 	cargo build --release --workspace
 	$(call say,tests)
 	cargo test --release --workspace --no-fail-fast
+	$(call say,files and sockets again: events by (emulated) user interrupts)
+	STOWAWAY_TEST_DOORBELL=uintr cargo test --release -p stowaway-tests --no-fail-fast \
+		--test facts --test sockets --test filesystems
 	@if command -v cargo-deny >/dev/null; then \
 		echo "==> licences and sources"; cargo deny check bans licenses sources; \
 	else echo "==> licences and sources: skipped, cargo-deny is not installed"; fi

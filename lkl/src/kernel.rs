@@ -2,7 +2,7 @@
 //! The API: call, interrupt, mount, shut down.
 
 use crate::block;
-use crate::cpu::{self, Shared};
+use crate::cpu::{self, Count, Shared};
 use crate::host::write_all;
 use crate::image::Loaded;
 use crate::region::Region;
@@ -234,6 +234,11 @@ impl Kernel {
     /// The kernel's code.
     pub fn text(&self) -> Range<usize> {
         self.loaded.text.clone()
+    }
+
+    /// What the doorbell counted so far.
+    pub fn counted(&self, what: Count) -> u64 {
+        self.words.counted(what)
     }
 
     /// Everything of the kernel: code, data, its stacks and memory.

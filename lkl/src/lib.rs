@@ -44,6 +44,7 @@ pub mod uintr;
 pub use bare::helper_threads;
 pub use block::Engine;
 pub use boot::{after_fork, boot, BootConfig, BootError};
+pub use cpu::Count;
 pub use disk::{Disk, DiskError};
 pub use errno::Errno;
 pub use kernel::{AbiRow, Kernel, Source};

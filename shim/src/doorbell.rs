@@ -17,6 +17,7 @@ use stowaway_config::Doorbell;
 use trampoline::divert;
 
 use crate::errno;
+use crate::host::Ret;
 use crate::report::{say, say_once};
 use crate::settings::settings;
 use crate::thread::{self, Thread};
@@ -45,6 +46,16 @@ pub fn is_on() -> bool {
 /// The signals that no mask of the program may block on the host.
 pub fn signals() -> u64 {
     SIGNALS.load(Ordering::Relaxed)
+}
+
+/// What it is called.
+pub fn name() -> &'static str {
+    match BACKEND.get() {
+        None => "futex",
+        Some(Backend::Signal(_)) => "signal",
+        Some(Backend::Uintr(uintr)) if uintr.is_emulated() => "uintr (emulated)",
+        Some(Backend::Uintr(_)) => "uintr",
+    }
 }
 
 /// Finds out what there is. In the constructor, before calls are dispatched.
@@ -116,18 +127,34 @@ pub fn enroll(thread: &mut Thread) {
     thread.number = match backend {
         Backend::Signal(_) => Some(host::ids().1 as u32),
         Backend::Uintr(uintr) => {
-            let (top, bytes) = divert::interrupt_stack();
-            // SAFETY: the handler keeps to the rules; the stack is for it alone.
-            match unsafe { uintr.register(divert::user_interrupt_handler(), top, bytes) } {
-                Ok(target) => Some(target.index()),
-                Err(e) => {
-                    let name = errno::name(-(e.0 as isize));
-                    say_once!("a thread cannot receive user interrupts: {name}");
-                    None
-                }
+            let number = register(uintr, thread);
+            if let Err(e) = number {
+                say_once!("a thread cannot receive user interrupts: {}", errno::name(e));
             }
+            number.ok()
         }
     };
+}
+
+/// Makes the calling thread a receiver; its number, or -errno.
+fn register(uintr: &Uintr, thread: &mut Thread) -> Result<u32, Ret> {
+    let stack = host::map(divert::INTERRUPT_STACK_BYTES);
+    if stack < 0 {
+        return Err(stack);
+    }
+    let top = stack as usize + divert::INTERRUPT_STACK_BYTES;
+    let handler = divert::user_interrupt_handler();
+    // SAFETY: the handler keeps to the rules; the stack is for it alone.
+    match unsafe { uintr.register(handler, top, divert::INTERRUPT_STACK_BYTES) } {
+        Ok(target) => {
+            thread.interrupt_stack = stack as usize;
+            Ok(target.index())
+        }
+        Err(e) => {
+            host::unmap(stack as usize, divert::INTERRUPT_STACK_BYTES);
+            Err(-(e.0 as isize))
+        }
+    }
 }
 
 /// The calling thread's state goes.
@@ -138,6 +165,7 @@ pub fn withdraw(thread: &mut Thread) {
     lkl::doorbell::gone(number);
     if let (Some(Backend::Uintr(uintr)), Some(target)) = (BACKEND.get(), Target::from_index(number)) {
         uintr.unregister(target);
+        host::unmap(thread.interrupt_stack, divert::INTERRUPT_STACK_BYTES);
     }
 }
 
@@ -172,8 +200,8 @@ pub fn on_signal(sig: c_int, context: *mut c_void) -> bool {
     let uc = context.cast::<libc::ucontext_t>();
     match BACKEND.get() {
         Some(Backend::Signal(_)) => {
-            // SAFETY: the host's context; a thread with a block, for only such are kicked.
             if thread::current().is_some_and(|thread| thread.number.is_some()) {
+                // SAFETY: the host's context; a thread with a block, for only such have a number.
                 divert::redirect(unsafe { &mut *uc });
             }
             true

@@ -52,6 +52,8 @@ pub struct Thread {
     pub served: Option<Route>,
     /// How the doorbell knows it (`doorbell.rs`).
     pub number: Option<u32>,
+    /// Where it is interrupted.
+    pub interrupt_stack: usize,
     /// The tid this page was made for: a child of fork inherits the page but is another thread.
     pub tid: usize,
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Where the built products are. The tests use what a user would use: the release build.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// The library and the command.
@@ -10,6 +11,16 @@ pub struct Artifacts {
     pub library: PathBuf,
     /// The `stowaway` command.
     pub command: PathBuf,
+}
+
+impl Artifacts {
+    /// What is preloaded for user interrupts that are emulated: the library, and the emulator beside it.
+    pub fn with_emulator(&self) -> OsString {
+        let mut both = self.library.clone().into_os_string();
+        both.push(":");
+        both.push(self.library.with_file_name("libsoftuintr.so"));
+        both
+    }
 }
 
 /// The release build beside this test program: target/PROFILE/deps/TEST and target/release share the target directory,

@@ -9,6 +9,8 @@
 //! - `STOWAWAY_TEST_CASE`: only cases whose name contains this;
 //! - `STOWAWAY_TEST_SEEDS`: how many seeds of random calls;
 //! - `STOWAWAY_STRESS_SECONDS`, `STOWAWAY_STRESS_SEED`: how long the mixed stress runs on each file system, and which;
+//! - `STOWAWAY_TEST_DOORBELL`: `signal`; or `uintr`: user interrupts, emulated (what a program starts with another environment
+//!   has none);
 //! - `STOWAWAY_TEST_BY_RUN`: what is preloaded otherwise goes through `stowaway run`;
 //! - `STOWAWAY_TEST_BLOCK_ENGINE`: the block engine in every command;
 //! - `STOWAWAY_TEST_LOG`: the library's log level in every command (outputs then differ, of course);

@@ -77,7 +77,11 @@ impl Run {
     /// The same served by the library: preloaded, or, if `STOWAWAY_TEST_BY_RUN` says so, through `stowaway run`.
     pub fn served(mut self, artifacts: &Artifacts) -> Run {
         if !Run::is_by_run() {
-            return self.env("LD_PRELOAD", &artifacts.library);
+            return match std::env::var("STOWAWAY_TEST_DOORBELL").as_deref() {
+                Err(_) => self.env("LD_PRELOAD", &artifacts.library),
+                Ok("uintr") => self.env("LD_PRELOAD", artifacts.with_emulator()),
+                Ok(other) => self.env("LD_PRELOAD", &artifacts.library).env("STOWAWAY_DOORBELL", other),
+            };
         }
         self.before = vec![artifacts.command.clone().into_os_string(), "run".into(), "--".into()];
         self

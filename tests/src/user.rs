@@ -102,6 +102,10 @@ fn copies() -> &'static PathBuf {
         };
         copy(&products.library, "libstowaway.so");
         copy(&products.command, "stowaway");
+        let emulator = products.library.with_file_name("libsoftuintr.so");
+        if emulator.is_file() {
+            copy(&emulator, "libsoftuintr.so");
+        }
         copy(&std::env::current_exe().expect("our own path"), "tests");
         // SAFETY: the handler is a plain function without arguments, called once at exit.
         unsafe { libc::atexit(remove_copies) };

@@ -38,6 +38,9 @@ pub(crate) struct Place {
 /// What is run, with the rules of a [`crate::sud::Handler`].
 pub type Work = extern "C" fn();
 
+/// See [`user_interrupt_handler`].
+pub const INTERRUPT_STACK_BYTES: usize = STACK_BYTES;
+
 static WORK: AtomicUsize = AtomicUsize::new(0);
 /// Start and length, twice.
 static OURS: [AtomicUsize; 4] = [const { AtomicUsize::new(0) }; 4];
@@ -197,14 +200,10 @@ pub unsafe fn enroll(guard: *const AtomicU32) {
     unsafe { (&raw mut (*thread::block()).place.guard).write_volatile(guard) };
 }
 
-/// What the host is to call for a user interrupt of an enrolled thread, on [`interrupt_stack`].
+/// What the host is to call for a user interrupt of an enrolled thread, on a stack of its own: [`INTERRUPT_STACK_BYTES`], for
+/// signals come meanwhile, and handlers of the application run on top.
 pub fn user_interrupt_handler() -> usize {
     &raw const stowaway_user_interrupt as usize
-}
-
-/// Top and size in bytes of the calling thread's stack for that handler: what is left of its block's page.
-pub fn interrupt_stack() -> (usize, usize) {
-    thread::rest_of_page()
 }
 
 /// How many threads were diverted, and how many were not although they were interrupted for it.

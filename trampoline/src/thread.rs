@@ -123,11 +123,6 @@ pub fn user() -> *mut [usize; USER_WORDS] {
     unsafe { &raw mut (*block()).user }
 }
 
-/// Top and size in bytes of what the block leaves of its page.
-pub(crate) fn rest_of_page() -> (usize, usize) {
-    (block() as usize + PAGE, PAGE - size_of::<Block>().next_multiple_of(64))
-}
-
 /// What [`handler_begins`] changed.
 pub struct Interrupted {
     floor: usize,

@@ -6,6 +6,7 @@ mod sync;
 mod words;
 
 use crate::door::door;
+use crate::doorbell;
 use crate::host::monotonic_ns;
 use crate::sys::host;
 use crate::Errno;
@@ -13,6 +14,7 @@ use protocol::{Cpu, Run, World};
 use std::mem::{offset_of, transmute};
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
+pub use words::Count;
 pub(crate) use words::{Request, Shared, Waiter};
 
 /// Requests that are not calls (`asm/host.h`).
@@ -24,6 +26,8 @@ const SPINS: u32 = 50;
 const BREATHS: u32 = 100;
 /// A deadline that is nearer is looked at on the way out of the kernel: the tick is sooner than its holder is slow.
 const SOON_NS: u64 = 1_000_000;
+/// How long a kicked thread may take: several times a signal's way. Then it sleeps, or cannot be diverted.
+const ANSWER_NS: u64 = 100_000;
 /// Until one has been measured.
 const WAKE_COST_NS: u64 = 10_000;
 
@@ -92,6 +96,20 @@ impl World for Here {
         let cost = cpu().map_or(0, |cpu| cpu.words.wake_cost.load(Ordering::Relaxed));
         host(libc::SYS_sched_yield, [0; 6]);
         monotonic_ns() - *since < cost
+    }
+
+    fn kick(&self, answered: &dyn Fn() -> bool) -> Option<bool> {
+        if !doorbell::kick() {
+            return None;
+        }
+        let end = monotonic_ns() + ANSWER_NS;
+        while !answered() {
+            std::hint::spin_loop();
+            if monotonic_ns() > end {
+                return Some(answered());
+            }
+        }
+        Some(true)
     }
 
     fn spin(&self, tries: u32) -> bool {

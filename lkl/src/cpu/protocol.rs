@@ -43,6 +43,8 @@ pub(crate) trait World {
     /// One breath of a poller; whether it looks once more.
     /// `since`: when the wait began to take long, if it did, and 0.
     fn breathe(&self, w: &Waiter, polling: &mut Self::Polling, since: &mut u64) -> bool;
+    /// Asks a thread that is out in user code to look, and waits for a moment until it has: `answered`. None: nobody was asked.
+    fn kick(&self, answered: &dyn Fn() -> bool) -> Option<bool>;
     /// A look at the CPU before a request is posted; whether to look once more.
     fn spin(&self, tries: u32) -> bool;
 }
@@ -307,9 +309,19 @@ impl<W: World> Cpu<'_, W> {
         words.count(Count::Rung);
         let was = words.pending.fetch_or(bits, SeqCst);
         barrier();
-        if was & bits == bits || !self.is_free() || words.pollers.load(Relaxed) != 0 || !self.try_take() {
-            words.count(Count::Elided);
-            return;
+        if was & bits == bits || !self.is_free() || words.pollers.load(Relaxed) != 0 {
+            return words.count(Count::Elided);
+        }
+        // A holder looks once more when it goes.
+        let answered = || words.pending.load(SeqCst) & bits == 0 || !self.is_free();
+        if let Some(answered) = self.world.kick(&answered) {
+            words.count(Count::Kicked);
+            if answered {
+                return;
+            }
+        }
+        if !self.try_take() {
+            return words.count(Count::Elided);
         }
         words.count(Count::RanByRinger);
         self.world.run(None, false);

@@ -44,6 +44,22 @@ pub enum Count {
     Polled,
     /// The clock's thread called for help.
     Helped,
+    /// Threads asked to come in from user code.
+    Kicked,
+}
+
+impl Count {
+    /// All, with the names they are shown by.
+    pub const ALL: [(Count, &'static str); 8] = [
+        (Count::Rung, "rung"),
+        (Count::Elided, "elided"),
+        (Count::RanByRinger, "ran by the ringer"),
+        (Count::Kicked, "kicked"),
+        (Count::Woken, "threads woken"),
+        (Count::Polled, "waits polled out"),
+        (Count::Posted, "calls posted"),
+        (Count::Helped, "helped by the clock"),
+    ];
 }
 
 /// `struct lkl_shared`. Times are CLOCK_MONOTONIC in ns.
@@ -75,6 +91,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    pub fn counted(&self, what: Count) -> u64 {
+        self.counters[what as usize].load(Ordering::Relaxed)
+    }
+
     pub fn count(&self, what: Count) {
         self.counters[what as usize].fetch_add(1, Ordering::Relaxed);
     }

@@ -7,8 +7,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use trampoline::seen::INT80;
 
 use super::{Door, Route};
-use crate::host;
 use crate::table;
+use crate::{doorbell, host, world};
 
 const DOORS: usize = 4;
 const ROUTES: usize = 3;
@@ -130,7 +130,19 @@ fn table(page: &mut Page) -> bool {
         line(page, &row(nr), name);
     }
     line(page, &all, "total");
+    doorbell(page);
     true
+}
+
+/// How events came to the kernel, if one runs.
+fn doorbell(page: &mut Page) {
+    let Some(kernel) = world::running() else { return };
+    let _ = write!(page, "stowaway: doorbell {}:", doorbell::name());
+    for (index, (what, name)) in lkl::Count::ALL.into_iter().enumerate() {
+        let comma = if index == 0 { "" } else { "," };
+        let _ = write!(page, "{comma} {} {name}", kernel.counted(what));
+    }
+    let _ = writeln!(page, ", {} diverted", trampoline::divert::counts().0);
 }
 
 fn head(page: &mut Page, all: &Sums) {

@@ -89,8 +89,10 @@ fn processor(report: &mut Report) {
 /// The bit says that the processor could. Mainline kernels do not switch it on, so it is never promised.
 fn uintr(report: &mut Report) {
     let detail = match host::cpuid_7_edx() & UINTR_BIT {
-        0 => "absent (not needed)",
-        _ => "announced by the processor; not used: mainline kernels do not switch it on",
+        0 => "absent: --doorbell auto is futex, whoever brings an event deals with it",
+        _ => {
+            "announced by the processor; used if the host kernel has Intel's calls for it (mainline has not)"
+        }
     };
     report.add(GROUP, "user interrupts", State::Info, detail);
 }
