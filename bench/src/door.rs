@@ -2,13 +2,16 @@
 //! The ways in which a worker's thread makes a system call: by libc's names (the host, or the shim), by the kernel
 //! library's own entry, or by a `syscall` instruction that counts. All results are the kernel's: -errno for an error.
 
+use std::ffi::CStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{bail, Context, Result};
-use lkl::{BootConfig, Kernel as Library, RawSyscall, Task};
+use lkl::{BootConfig, Disk, Engine, Kernel as Library, RawSyscall, Source, Task};
 
 /// Tells a worker to call the kernel library itself.
 pub const DIRECT: &str = "STOWAWAY_BENCH_DIRECT";
+/// Names an image to such a worker.
+pub const IMAGE: &str = "STOWAWAY_BENCH_IMAGE";
 /// As the shim's default.
 const RAM: usize = 64 << 20;
 
@@ -147,6 +150,30 @@ impl Direct {
             BootConfig { mem_bytes: RAM, kernel_log_fd: None, syscall: counted as RawSyscall, cmdline: c"" };
         lkl::boot(&config).map_err(|error| anyhow::anyhow!("{error}"))?;
         Direct::attach()
+    }
+
+    /// How often the doorbell did that.
+    pub fn counted(&self, what: lkl::Count) -> u64 {
+        self.kernel.counted(what)
+    }
+
+    /// Mounts the image, and opens its root as that descriptor.
+    pub fn mount(&self, image: &CStr, engine: Engine, root: i32) -> Result<()> {
+        // Descriptors of the image and of the engine: out of the way.
+        const AT_FD: i32 = 700;
+        let disk =
+            Disk::open(counted, image, true, AT_FD).map_err(|error| anyhow::anyhow!("image: {error:?}"))?;
+        let fstype = lkl::probe_fs(&disk).context("no file system")?;
+        let mount = || {
+            self.kernel.set_block_engine(engine, AT_FD)?;
+            // SAFETY: the task is this thread's.
+            unsafe {
+                let number = self.kernel.attach_disk(self.task, &disk)?;
+                let flags = libc::MS_RDONLY;
+                self.kernel.mount(self.task, Source::Disk(number), c"/mnt", fstype, flags, c"", root)
+            }
+        };
+        mount().map_err(|error: lkl::Errno| anyhow::anyhow!("mount: {error}"))
     }
 
     /// Brings lo up.

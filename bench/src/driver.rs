@@ -114,7 +114,7 @@ impl Bench<'_> {
 
     fn start(&self, side: Side, row: &'static Row) -> Result<Box<dyn Runner>> {
         let native = self.fixtures.directory(row.template)?;
-        let image = if side.has_image() {
+        let image = if side.has_image() || (row.needs_image() && side == Side::Kernel) {
             Some(self.fixtures.image(row.template, side, row.writes())?)
         } else {
             None

@@ -12,6 +12,7 @@ use anyhow::{bail, Context, Result};
 use crate::door::{checked, host_calls, Counted, Direct, Door, Libc, DIRECT};
 use crate::environment::kib;
 use crate::pin::pin;
+use crate::rings::Rings;
 use crate::rows::CoreOp;
 use crate::sockets;
 use crate::tail::Tail;
@@ -43,6 +44,7 @@ pub fn open(op: CoreOp, dir: OsString) -> Result<Box<dyn Loop>> {
     }
     match op {
         CoreOp::Pipe { cpus } | CoreOp::PipeCalls { cpus } => Ok(Box::new(pipe(door, op, cpus)?)),
+        CoreOp::RingsElided { uring } => Ok(Box::new(Rings::open(door, uring)?)),
         _ => with(door, op),
     }
 }
@@ -188,9 +190,7 @@ impl<D: Door> Loop for Calls<D> {
             CoreOp::FixedWork { active: true } => {
                 beside(call_on_and_on::<D>, || fixed_work(&self.door, times))
             }
-            CoreOp::Pipe { .. } | CoreOp::PipeCalls { .. } | CoreOp::Tcp { .. } | CoreOp::TcpStream => {
-                bail!("not a loop of one thread")
-            }
+            _ => bail!("not a loop of one thread"),
         }
     }
 }

@@ -22,6 +22,7 @@ mod profile;
 mod report;
 mod results;
 mod revisions;
+mod rings;
 mod rows;
 mod side;
 mod sites;

@@ -91,6 +91,9 @@ pub enum CoreOp {
     PipeCalls { cpus: usize },
     /// The same over TCP on lo.
     Tcp { cpus: usize },
+    /// Two threads read what the kernel has not cached, by engines beside it: of the rings, those that nobody had to do
+    /// anything for, in percent.
+    RingsElided { uring: bool },
     /// 64 KiB pieces from one thread to another over TCP on lo.
     TcpStream,
     /// nanosleep of 100 us: how long it takes. `busy`: while another thread computes on the other CPU.
@@ -192,6 +195,11 @@ pub struct Row {
 }
 
 impl Row {
+    /// Whether even those who call the library themselves need the image.
+    pub fn needs_image(&self) -> bool {
+        matches!(self.kind, Kind::Core(CoreOp::RingsElided { .. }))
+    }
+
     /// The side that the goals are about.
     pub fn judged(&self) -> Side {
         match self.family {
@@ -273,6 +281,9 @@ impl Row {
             }
             (Kind::Core(CoreOp::PipeCalls { .. }), Side::Stowaway) => {
                 Some("counted at the gate, which is the shim's own there")
+            }
+            (Kind::Core(CoreOp::RingsElided { .. }), side) if side != Side::Kernel => {
+                Some("only the library has a doorbell that can be asked")
             }
             (Kind::Boot | Kind::BootMemory, Side::Gvisor | Side::Uml) => {
                 Some("a guest system's start is another thing than a library's")

@@ -220,6 +220,9 @@ impl Place {
         }
         if side == Side::Kernel {
             set(door::DIRECT, "1".into());
+            if let Some(image) = &image {
+                set(door::IMAGE, image.into());
+            }
         } else if row.family == Family::Core && side == Side::Stowaway {
             set("STOWAWAY_NET", "lo".into());
         }

@@ -45,7 +45,14 @@ fn every_row_runs_natively() {
         let [side] = row["sides"].as_array().unwrap().as_slice() else { panic!("one side: {row}") };
         assert_eq!(side["side"], "native");
         if side["status"] == "not-run" {
-            let without = ["read-1m-first", "call-sites", "boot", "boot-memory"];
+            let without = [
+                "read-1m-first",
+                "call-sites",
+                "boot",
+                "boot-memory",
+                "rings-elided-threads",
+                "rings-elided-uring",
+            ];
             assert!(without.iter().any(|id| row["id"] == *id) || too_few_cpus(side), "{row}");
             continue;
         }
@@ -66,7 +73,7 @@ fn too_few_cpus(side: &Value) -> bool {
 fn the_library_alone_runs_every_row_about_it() {
     let dir = scratch("kernel");
     let (output, report) =
-        smoke(&dir, &["--sides", "native,kernel", "--rows", "null,pipe-,tcp-,sleep,fixed,boot"]);
+        smoke(&dir, &["--sides", "native,kernel", "--rows", "null,pipe-,tcp-,sleep,fixed,boot,rings"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     assert_eq!(report["schema"], 2);
     let rows: Vec<&Value> =

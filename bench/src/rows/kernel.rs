@@ -86,6 +86,26 @@ pub const ROWS: &[Row] = &[
         CoreOp::TcpStream,
         &[Goal::Times(2.5)],
     )),
+    Row {
+        template: Template::Big,
+        ..higher(core(
+            "rings-elided-threads",
+            "completions of reads by threads that needed no wake-up and no work of the ringer",
+            "%",
+            CoreOp::RingsElided { uring: false },
+            &[],
+        ))
+    },
+    Row {
+        template: Template::Big,
+        ..higher(core(
+            "rings-elided-uring",
+            "the same by io_uring",
+            "%",
+            CoreOp::RingsElided { uring: true },
+            &[],
+        ))
+    },
     core("sleep-100us", "nanosleep of 100 us, p99", "us", CoreOp::Sleep { busy: false }, &[Goal::Ratio(1.0)]),
     core(
         "sleep-100us-busy",
