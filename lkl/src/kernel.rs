@@ -10,7 +10,6 @@ use crate::{Errno, Private, Task};
 use std::ffi::{c_char, c_void, CStr};
 use std::mem::transmute;
 use std::ops::Range;
-use std::sync::atomic::Ordering;
 
 /// What is mounted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,11 +95,6 @@ impl Kernel {
     /// be lost silently otherwise.
     pub fn take_write_error(&self) -> Option<(i32, Errno)> {
         block::take_write_error()
-    }
-
-    /// How often the doorbell did that, since the boot.
-    pub fn counted(&self, what: Count) -> u64 {
-        self.words.counters[what as usize].load(Ordering::Relaxed)
     }
 
     /// The thread goes: its kernel task ends and its memory is unmapped.
