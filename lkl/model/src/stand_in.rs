@@ -223,6 +223,11 @@ impl World for &Machine {
         false
     }
 
+    /// Somebody was asked; whether the answer is there already is up to the schedule.
+    fn kick(&self, answered: &dyn Fn() -> bool) -> Option<bool> {
+        Some(answered())
+    }
+
     fn spin(&self, _: u32) -> bool {
         false
     }
