@@ -170,7 +170,9 @@ impl<W: World> Cpu<'_, W> {
         if self.words.pollers.load(Relaxed) != 0 {
             return true;
         }
-        if self.words.pending.load(Relaxed) == PEND_RESCHED {
+        // The clock's thread is asked once. If it is awake and did not get the CPU, threads that come and go keep it from
+        // those who want to run: then it is this thread's turn.
+        if self.words.pending.load(Relaxed) == PEND_RESCHED && self.words.timer_until.load(Relaxed) != 0 {
             self.words.count(Count::Helped);
             self.wake_timer();
             return true;
@@ -298,6 +300,8 @@ impl<W: World> Cpu<'_, W> {
 
     #[cold]
     fn wake_timer(&self) {
+        // Before the word: a thread that sleeps on the new one has said until when itself.
+        self.words.timer_until.swap(0, SeqCst);
         self.words.timer_word.fetch_add(1, SeqCst);
         self.world.wake(&raw const self.words.timer_word);
     }
