@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! An image file, opened and locked: one kernel writes it, or many read it.
 
+use crate::block::nbd::{self, Address, Export};
 use crate::block::Kind;
 use crate::holder;
 use crate::sys::via;
-use crate::{Errno, RawSyscall};
+use crate::{partitions, Errno, RawSyscall};
 use std::ffi::CStr;
 use std::fmt;
 use std::mem::MaybeUninit;
@@ -13,6 +14,7 @@ use std::mem::MaybeUninit;
 const BLKGETSIZE64: usize = 0x8008_1272;
 const BLKSSZGET: usize = 0x1268;
 const SECTOR: u32 = 512;
+const PAGE_BYTES: u32 = 4096;
 
 /// An open image.  The host descriptor stays open until [`Disk::close`], and the lock with it.
 #[derive(Debug)]
@@ -23,7 +25,11 @@ pub struct Disk {
     /// Where it begins in what the descriptor is of.
     start: u64,
     bytes: u64,
+    /// No partition.
+    whole: bool,
     block: u32,
+    /// What the server said.
+    export: Option<Export>,
     read_only: bool,
 }
 
@@ -37,6 +43,12 @@ pub enum DiskError {
     },
     /// Neither a regular file nor a block device.
     NotADisk,
+    /// It has no partition of that number, or no table of them.
+    NoPartition,
+    /// What is wrong with the server's address.
+    Address(&'static str),
+    /// What is wrong with the server.
+    Server(&'static str),
     /// The host's error.
     Io(Errno),
 }
@@ -47,6 +59,9 @@ impl DiskError {
         match self {
             DiskError::Busy { .. } => Errno(libc::EBUSY),
             DiskError::NotADisk => Errno(libc::ENOTBLK),
+            DiskError::NoPartition => Errno(libc::ENXIO),
+            DiskError::Address(_) => Errno(libc::EINVAL),
+            DiskError::Server(_) => Errno(libc::EIO),
             DiskError::Io(e) => *e,
         }
     }
@@ -58,6 +73,9 @@ impl fmt::Display for DiskError {
             DiskError::Busy { pid: Some(pid) } => write!(f, "in use by pid {pid}"),
             DiskError::Busy { pid: None } => write!(f, "in use by another process"),
             DiskError::NotADisk => write!(f, "neither a regular file nor a block device"),
+            DiskError::NoPartition => write!(f, "has no such partition"),
+            DiskError::Address(why) => write!(f, "{why}"),
+            DiskError::Server(why) => write!(f, "the server {why}"),
             DiskError::Io(e) => write!(f, "{e}"),
         }
     }
@@ -74,6 +92,32 @@ impl From<Errno> for DiskError {
 impl Disk {
     /// Opens and locks the image.  The descriptor gets a number of at least `at_fd`.
     pub fn open(syscall: RawSyscall, path: &CStr, read_only: bool, at_fd: i32) -> Result<Disk, DiskError> {
+        let mut disk = Disk::look(syscall, path, read_only, at_fd)?;
+        match disk.take(None) {
+            Ok(()) => Ok(disk),
+            Err(e) => {
+                disk.close();
+                Err(e)
+            }
+        }
+    }
+
+    /// Makes the disk, which was only [looked](Disk::look) at, this one's to use: locks it, or one partition,
+    /// which it is from now on.
+    pub fn take(&mut self, partition: Option<u32>) -> Result<(), DiskError> {
+        if let Some(number) = partition {
+            let found = partitions(self).and_then(|table| table.find(number));
+            let found = found.ok_or(DiskError::NoPartition)?;
+            (self.start, self.bytes, self.whole) = (found.start, found.bytes, false);
+        }
+        if self.kind == Kind::Nbd {
+            return Ok(());
+        }
+        self.lock()
+    }
+
+    /// Opens the image, which others may be using.
+    pub fn look(syscall: RawSyscall, path: &CStr, read_only: bool, at_fd: i32) -> Result<Disk, DiskError> {
         let mode = if read_only { libc::O_RDONLY } else { libc::O_RDWR };
         let flags = (mode | libc::O_CLOEXEC | libc::O_NOCTTY | libc::O_NONBLOCK) as usize;
         let cwd = libc::AT_FDCWD as usize;
@@ -83,14 +127,49 @@ impl Disk {
         let fd = via(syscall, libc::SYS_fcntl, dup);
         via(syscall, libc::SYS_close, [low, 0, 0, 0, 0, 0]);
         let fd = Errno::check(fd)? as i32;
-        let mut disk = Disk { syscall, fd, kind: Kind::File, start: 0, bytes: 0, block: SECTOR, read_only };
-        match disk.measure().and_then(|()| disk.lock()) {
+        let (kind, whole, block) = (Kind::File, true, SECTOR);
+        let mut disk = Disk { syscall, fd, kind, start: 0, bytes: 0, whole, block, export: None, read_only };
+        match disk.measure() {
             Ok(()) => Ok(disk),
             Err(e) => {
                 disk.close();
                 Err(e)
             }
         }
+    }
+
+    /// Connects to a server: `nbd://HOST[:PORT][/EXPORT]` or `nbd+unix:///[EXPORT]?socket=PATH`. Its disk is not
+    /// locked: the protocol has nothing for it.
+    pub fn connect(syscall: RawSyscall, uri: &[u8], read_only: bool, at_fd: i32) -> Result<Disk, DiskError> {
+        let address = Address::parse(uri).map_err(DiskError::Address)?;
+        let fd = nbd::connect(syscall, &address, at_fd)?;
+        let (kind, whole, block) = (Kind::Nbd, true, SECTOR);
+        let mut disk = Disk { syscall, fd, kind, start: 0, bytes: 0, whole, block, export: None, read_only };
+        match nbd::greet(fd, address.name()).and_then(|export| disk.adopt(export)) {
+            Ok(()) => Ok(disk),
+            Err(e) => {
+                disk.close();
+                Err(e)
+            }
+        }
+    }
+
+    fn adopt(&mut self, export: Export) -> Result<(), DiskError> {
+        if export.flags & nbd::READ_ONLY != 0 && !self.read_only {
+            return Err(DiskError::Io(Errno(libc::EROFS)));
+        }
+        if export.block > PAGE_BYTES {
+            return Err(DiskError::Server("wants larger requests than a page"));
+        }
+        self.block = export.block.max(SECTOR);
+        self.bytes = export.bytes;
+        self.export = Some(export);
+        Ok(())
+    }
+
+    /// What the server said of it, if it is one's.
+    pub(crate) fn export(&self) -> Option<&Export> {
+        self.export.as_ref()
     }
 
     /// Gives the file back, and the lock.  Not while a kernel uses it.
@@ -106,6 +185,11 @@ impl Disk {
     /// Its size.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Where it ends in its file.
+    pub fn end(&self) -> u64 {
+        self.start + self.bytes
     }
 
     /// Opened read-only?
@@ -160,7 +244,10 @@ impl Disk {
     /// an unrelated close() of the same file by the application does not drop it.
     fn lock(&self) -> Result<(), DiskError> {
         let kind = if self.read_only { libc::F_RDLCK } else { libc::F_WRLCK };
-        let lock = libc::flock { l_type: kind as i16, l_whence: 0, l_start: 0, l_len: 0, l_pid: 0 };
+        // Partitions are locked by their ranges; the whole (0: to the end) is in the way of each.
+        let len = if self.whole { 0 } else { self.bytes };
+        let (start, len) = (self.start as i64, len as i64);
+        let lock = libc::flock { l_type: kind as i16, l_whence: 0, l_start: start, l_len: len, l_pid: 0 };
         let args = [self.fd as usize, libc::F_OFD_SETLK as usize, &raw const lock as usize, 0, 0, 0];
         match Errno::check(self.host(libc::SYS_fcntl, args)) {
             Ok(_) => Ok(()),
@@ -171,6 +258,13 @@ impl Disk {
 
     /// Reads exactly `to.len()` bytes.
     pub(crate) fn read_at(&self, to: &mut [u8], off: u64) -> Result<(), Errno> {
+        if off.checked_add(to.len() as u64).is_none_or(|end| end > self.bytes) {
+            return Err(Errno(libc::EIO));
+        }
+        let off = self.start + off;
+        if self.kind == Kind::Nbd {
+            return nbd::read_at(self.fd, to, off, self.start + self.bytes);
+        }
         let args = [self.fd as usize, to.as_mut_ptr() as usize, to.len(), off as usize, 0, 0];
         match Errno::check(self.host(libc::SYS_pread64, args))? {
             n if n == to.len() => Ok(()),

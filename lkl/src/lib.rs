@@ -14,7 +14,8 @@
 //! # Rooms
 //! `image` is the embedded library, `region` the memory in which it runs, `origin` the file that it is mapped
 //! from; `host` is what the kernel asks of us; `timer` is its clock; `door` the switch to a kernel-sized stack;
-//! `task` what a thread needs to call; `symbols` has names for addresses; `disk` and `probe` look after image files; `block` does the I/O; `bell` raises the kernel's interrupts;
+//! `task` what a thread needs to call; `symbols` has names for addresses; `disk`, `partition` and `probe` look after
+//! image files; `block` does the I/O; `bell` raises the kernel's interrupts;
 //! `bare` makes our threads; `boot` starts the kernel; `kernel` is the API.
 
 mod bare;
@@ -32,6 +33,7 @@ mod image;
 mod kernel;
 mod nr;
 mod origin;
+mod partition;
 mod probe;
 mod region;
 
@@ -49,6 +51,7 @@ pub use disk::{Disk, DiskError};
 pub use errno::Errno;
 pub use kernel::{AbiRow, Kernel, Source};
 pub use nr::Private;
+pub use partition::{partitions, Partition, Table};
 pub use probe::probe_fs;
 pub use region::copy_text;
 pub use symbols::Symbol;

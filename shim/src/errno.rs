@@ -36,6 +36,8 @@ pub fn name(ret: Ret) -> &'static str {
         libc::EMFILE => "too many open files (EMFILE)",
         libc::EUCLEAN => "file system needs cleaning (EUCLEAN)",
         libc::EBADMSG => "bad message: checksum failed (EBADMSG)",
+        libc::ECONNREFUSED => "connection refused (ECONNREFUSED)",
+        libc::ETIMEDOUT => "timed out (ETIMEDOUT)",
         libc::ENOSYS => "not supported (ENOSYS)",
         _ => "error",
     }

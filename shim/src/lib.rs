@@ -20,6 +20,7 @@ mod fd;
 mod hooks;
 mod host;
 mod hosted;
+mod images;
 mod inherit;
 mod life;
 mod load;

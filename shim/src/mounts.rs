@@ -8,22 +8,20 @@ use core::sync::atomic::{AtomicI32, Ordering};
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 
-use lkl::{Disk, DiskError, Kernel, Source};
+use lkl::{Disk, Kernel, Source};
 use once_cell::sync::OnceCell;
 use stowaway_config::{mount_flags, Mount, Net};
 
-use crate::errno::{self, EBUSY, EFBIG, EINVAL, EIO};
+use crate::errno::{self, EINVAL, EIO};
 use crate::host::Ret;
+use crate::images::Said;
 use crate::report::Line;
 use crate::settings::settings;
 use crate::thread::Thread;
-use crate::{fd, host, procfs, world};
+use crate::{fd, host, images, procfs, world};
 
 /// What became of each mount, in the order of the settings.
 static MOUNTED: OnceCell<Vec<MountState>> = OnceCell::new();
-
-/// File systems that nobody can write to.
-const READ_ONLY_TYPES: [&str; 3] = ["squashfs", "erofs", "iso9660"];
 
 struct MountState {
     /// Kernel descriptor of the mount's root, at a number reserved on the host; -1: not mounted.
@@ -81,45 +79,14 @@ fn mount_now(
     let path = CString::new(&mount.path[..]).map_err(|_| EINVAL)?;
     let mut read_only = mount.read_only;
     let (source, fstype) = match &mount.image {
-        None => (Source::None, mount.fstype.clone()),
-        Some(image) => {
-            let image = CString::new(image.as_os_str().as_bytes()).map_err(|_| EINVAL)?;
-            let open =
-                |read_only| open_patiently(&image, read_only).map_err(|e| complain_open(&image, e, state));
-            let mut disk = open(mount.read_only)?;
-            let found = lkl::probe_fs(&disk).map(|t| t.to_str().unwrap_or("").to_owned());
-            let fstype = mount.fstype.clone().or(found);
-            // What nobody can write to is shared, as if :ro had been said.
-            read_only |= fstype.as_deref().is_some_and(|t| READ_ONLY_TYPES.contains(&t));
-            if read_only && !mount.read_only {
-                host::close(disk.fd());
-                disk = open(true)?;
-            }
-            fd::set(disk.fd() as usize, fd::RESERVED);
-            if fstype.is_none() {
-                drop_disk(disk);
-                return Err(complain(&image, EINVAL, state, "not a file system that is known here"));
-            }
-            if !read_only && disk.bytes() > file_size_limit() {
-                drop_disk(disk);
-                let why = "larger than the file size limit (ulimit -f), writing to it would fail";
-                return Err(complain(&image, EFBIG, state, why));
-            }
-            // SAFETY: the task is this thread's; the disk's descriptor stays open (reserved).
-            match unsafe { kernel.attach_disk(thread.task, &disk) } {
-                Ok(number) => {
-                    state.disk.store(number as i32, Ordering::Relaxed);
-                    state.image.store(disk.fd(), Ordering::Relaxed);
-                    (Source::Disk(number), fstype)
-                }
-                Err(e) => {
-                    drop_disk(disk);
-                    return Err(complain(&image, -(e.0 as isize), state, "the disk cannot be attached"));
-                }
-            }
+        None => (Source::None, mount.fstype.clone().unwrap_or_default()),
+        Some(_) => {
+            let image = images::open(mount, &state.reported)?;
+            read_only = image.read_only;
+            (attach(kernel, thread, mount, state, image.disk)?, image.fstype)
         }
     };
-    let fstype = CString::new(fstype.unwrap_or_default()).map_err(|_| EINVAL)?;
+    let fstype = CString::new(fstype).map_err(|_| EINVAL)?;
     let root = fd::placeholder(fd::reserved_range_start() as usize, true);
     if root < 0 {
         return Err(root);
@@ -139,30 +106,34 @@ fn mount_now(
         Err(e) => {
             fd::set(root as usize, fd::HOST);
             host::close(root as i32);
-            let name = match &mount.image {
-                Some(image) => CString::new(image.as_os_str().as_bytes()).map_err(|_| EINVAL)?,
-                None => fstype.clone(),
-            };
+            let name = if mount.image.is_some() { images::name(mount)? } else { fstype.clone() };
             Err(complain_mount(&name, &fstype, -(e.0 as isize), state))
         }
     }
 }
 
-/// Opens and locks an image. One that is in use may be so by a process on its way out (the one before in a
-/// script, the left side of a pipeline): it gets a moment for that.
-fn open_patiently(image: &CStr, read_only: bool) -> Result<Disk, DiskError> {
-    const TRIES: u32 = 25;
-    const PAUSE_NS: i64 = 10_000_000;
-    for _ in 0..TRIES {
-        match Disk::open(trampoline::gate::RAW, image, read_only, fd::reserved_range_start()) {
-            Err(DiskError::Busy { .. }) => {
-                let pause = libc::timespec { tv_sec: 0, tv_nsec: PAUSE_NS };
-                host::call(libc::SYS_nanosleep, &[&raw const pause as usize, 0]);
-            }
-            other => return other,
+/// Makes the image a disk of the kernel.
+fn attach(
+    kernel: &'static Kernel,
+    thread: &mut Thread,
+    mount: &Mount,
+    state: &MountState,
+    disk: Disk,
+) -> Result<Source, Ret> {
+    // SAFETY: the task is this thread's; the disk's descriptor stays open (reserved).
+    match unsafe { kernel.attach_disk(thread.task, &disk) } {
+        Ok(number) => {
+            state.disk.store(number as i32, Ordering::Relaxed);
+            state.image.store(disk.fd(), Ordering::Relaxed);
+            Ok(Source::Disk(number))
+        }
+        Err(e) => {
+            images::close(disk);
+            let said = Said { name: &images::name(mount)?, reported: &state.reported };
+            let ret = -(e.0 as isize);
+            Err(said.once(ret, format_args!("the disk cannot be attached: {}", errno::name(ret))))
         }
     }
-    Disk::open(trampoline::gate::RAW, image, read_only, fd::reserved_range_start())
 }
 
 /// Options that are understood here: tmpfs is a ramfs, whose root would be 0755 (as tmpfs has it: 1777); and
@@ -181,51 +152,6 @@ fn with_defaults(mount: &Mount, fstype: &CStr, data: String) -> String {
         }
     }
     options.join(",")
-}
-
-/// RLIMIT_FSIZE in bytes: the host holds our writes to an image against it.
-fn file_size_limit() -> u64 {
-    let mut limit = [u64::MAX; 2];
-    host::call(libc::SYS_prlimit64, &[0, libc::RLIMIT_FSIZE as usize, 0, limit.as_mut_ptr() as usize]);
-    limit[0]
-}
-
-/// Closes an image that was opened in vain.
-fn drop_disk(disk: Disk) {
-    fd::set(disk.fd() as usize, fd::HOST);
-    host::close(disk.fd());
-}
-
-fn complain_open(image: &CStr, error: DiskError, state: &MountState) -> Ret {
-    match error {
-        DiskError::Busy { pid } => {
-            if state.reported.swap(libc::EBUSY, Ordering::Relaxed) != libc::EBUSY {
-                let mut line = Line::new();
-                line.bytes(image.to_bytes());
-                match pid {
-                    Some(pid) => line.text(format_args!(": in use by pid {pid}")),
-                    None => line.text(format_args!(": in use by another process")),
-                }
-                .print();
-            }
-            EBUSY
-        }
-        DiskError::Io(e) => complain(image, -(e.0 as isize), state, "cannot open the image"),
-        other => {
-            let errno = other.errno().0;
-            if state.reported.swap(errno, Ordering::Relaxed) != errno {
-                Line::new().bytes(image.to_bytes()).text(format_args!(": {other}")).print();
-            }
-            -(errno as isize)
-        }
-    }
-}
-
-fn complain(image: &CStr, ret: Ret, state: &MountState, why: &str) -> Ret {
-    if state.reported.swap(-ret as i32, Ordering::Relaxed) != -ret as i32 {
-        Line::new().bytes(image.to_bytes()).text(format_args!(": {why}: {}", errno::name(ret))).print();
-    }
-    ret
 }
 
 fn complain_mount(image: &CStr, fstype: &CStr, ret: Ret, state: &MountState) -> Ret {

@@ -85,12 +85,13 @@ An option counts more than a variable, a variable more than the file.
 Exit status: the program's; 125 if a setting is wrong (or with --preload the program cannot take the library);
 126 if the program cannot be executed; 127 if it is not found.")]
 pub struct RunOptions {
-    /// Mount IMAGE on PATH: IMAGE:PATH[:ro][,type=T][,opts=A+B]
+    /// Mount IMAGE on PATH: IMAGE[#N]:PATH[:ro][,type=T][,opts=A+B]
     ///
     /// May be given more than once. PATH is absolute and need not exist. type: ext2 ext3 ext4 xfs btrfs squashfs
     /// erofs vfat iso9660 (found by itself), or with IMAGE `none`: tmpfs proc sysfs devtmpfs. opts are those of
-    /// mount(8), with + between them. A backslash goes before a : , ; + or \ that is part of a name.
-    #[arg(long, value_name = "IMAGE:PATH[:ro][,type=T][,opts=A+B]")]
+    /// mount(8), with + between them. #N is a partition of IMAGE. A backslash goes before a : , ; + # or \ that is
+    /// part of a name.
+    #[arg(long, value_name = "IMAGE[#N]:PATH[:ro][,type=T][,opts=A+B]")]
     pub mount: Vec<OsString>,
 
     /// The kernel's memory, 16M to 16G [default: 64M]

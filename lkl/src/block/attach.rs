@@ -3,7 +3,11 @@
 
 use super::device::Device;
 use super::engine::{set_engine, Engine};
+use super::nbd;
 use crate::{Disk, Errno, Kernel, Private, Task};
+
+/// Of one read or write.
+const MAX_BYTES: u32 = 4 << 20;
 
 /// `struct lkl_disk`
 #[repr(C)]
@@ -24,14 +28,27 @@ impl NewDisk {
     const ZERO: u32 = 16;
 
     fn of(disk: &Disk, dev: *const Device) -> NewDisk {
-        let mut features = NewDisk::FLUSH | NewDisk::FUA | NewDisk::DISCARD | NewDisk::ZERO;
+        let mut features = match disk.export() {
+            None => NewDisk::FLUSH | NewDisk::FUA | NewDisk::DISCARD | NewDisk::ZERO,
+            Some(export) => NewDisk::of_server(export.flags),
+        };
         if disk.read_only() {
             features |= NewDisk::READ_ONLY;
         }
         // host file systems free whole blocks
         let discard_block = 4096;
-        let max_bytes = 4 << 20;
+        let max_bytes = disk.export().map_or(MAX_BYTES, |export| export.most.clamp(64 << 10, MAX_BYTES));
         NewDisk { dev, bytes: disk.bytes(), block: disk.block(), max_bytes, features, discard_block }
+    }
+
+    fn of_server(flags: u16) -> u32 {
+        let bits = [
+            (nbd::SEND_FLUSH, NewDisk::FLUSH),
+            (nbd::SEND_FUA, NewDisk::FUA),
+            (nbd::SEND_TRIM, NewDisk::DISCARD),
+            (nbd::SEND_WRITE_ZEROES, NewDisk::ZERO),
+        ];
+        bits.iter().filter(|(theirs, _)| flags & theirs != 0).fold(0, |all, (_, ours)| all | ours)
     }
 }
 

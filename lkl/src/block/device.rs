@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! A disk of the kernel's, on the host's side. It lies in a mapping of its own from attach to `blk_gone`.
 
+use super::nbd::Link;
 use crate::sys::{host, map_anon, unmap, PAGE};
 use crate::{Disk, Errno};
 use std::mem::MaybeUninit;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 /// What is behind the descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +28,14 @@ pub(crate) struct Device {
     tries: AtomicBool,
     /// The file is memory.
     memory: bool,
+    /// [`Kind::Nbd`]'s.
+    pub(crate) link: Option<Link>,
+    /// The one made before.
+    next: AtomicPtr<Device>,
 }
+
+/// All devices. Changed by attach and `blk_gone`, of which only one runs at a time.
+static DEVICES: AtomicPtr<Device> = AtomicPtr::new(null_mut());
 
 impl Device {
     pub(crate) fn make(disk: &Disk) -> Result<&'static Device, Errno> {
@@ -38,18 +47,56 @@ impl Device {
             start: disk.start(),
             tries: AtomicBool::new(true),
             memory: disk.kind() == Kind::File && in_memory(disk.fd()),
+            link: (disk.kind() == Kind::Nbd).then(|| Link::new(disk.fd())),
+            next: AtomicPtr::new(DEVICES.load(Ordering::Relaxed)),
         };
         // SAFETY: a fresh mapping, large enough.
-        unsafe {
+        let made = unsafe {
             at.write(device);
-            Ok(&*at)
+            &*at
+        };
+        if let Some(Err(e)) = made.link.as_ref().map(Link::start) {
+            unmap(at as usize, PAGE);
+            return Err(e);
         }
+        DEVICES.store(at, Ordering::Release);
+        Ok(made)
     }
 
     /// # Safety
     /// Nothing refers to it any more.
     pub(crate) unsafe fn free(at: *const Device) {
+        // SAFETY: the caller's promise: it is still mapped.
+        let gone = unsafe { &*at };
+        if let Some(link) = &gone.link {
+            link.stop();
+        }
+        let mut place = &DEVICES;
+        // SAFETY: devices in the list are mapped.
+        while let Some(device) = unsafe { place.load(Ordering::Acquire).as_ref() } {
+            if std::ptr::eq(device, gone) {
+                place.store(gone.next.load(Ordering::Relaxed), Ordering::Release);
+                break;
+            }
+            place = &device.next;
+        }
         unmap(at as usize, PAGE);
+    }
+
+    /// Does `what` to the connections of all devices.
+    pub(crate) fn each_link(what: fn(&Link)) {
+        let mut at = DEVICES.load(Ordering::Acquire);
+        // SAFETY: as above.
+        while let Some(device) = unsafe { at.as_ref() } {
+            device.link.iter().for_each(what);
+            at = device.next.load(Ordering::Acquire);
+        }
+    }
+
+    /// In the child of a fork: the devices are the parent's.
+    pub(crate) fn after_fork() {
+        Device::each_link(Link::forget);
+        DEVICES.store(null_mut(), Ordering::Relaxed);
     }
 
     /// Whether a transfer that does not wait can be asked for.

@@ -2,6 +2,7 @@
 //! Who does a request.
 
 use super::device::Device;
+use super::nbd::Link;
 use super::request::{note_error, Request, ALONE, NOW, QUEUED};
 use super::transfer::{attempt, perform};
 use super::{uring, workers};
@@ -53,6 +54,9 @@ pub(crate) unsafe extern "C" fn submit(request: *mut Request) -> i64 {
 }
 
 fn begin(r: &mut Request) -> i64 {
+    if let Some(link) = &r.device().link {
+        return over_link(link, r);
+    }
     let engine = ENGINE.load(Ordering::Relaxed);
     if engine == INLINE || r.is(NOW) {
         return perform(r);
@@ -72,6 +76,15 @@ fn begin(r: &mut Request) -> i64 {
     }
 }
 
+fn over_link(link: &Link, r: &mut Request) -> i64 {
+    r.will_wait();
+    match link.submit(r) {
+        false => -i64::from(libc::EIO),
+        true if r.is(NOW) => r.wait(),
+        true => QUEUED,
+    }
+}
+
 /// `ops.blk_commit`
 pub(crate) unsafe extern "C" fn commit(_device: *const Device) {}
 
@@ -83,6 +96,7 @@ pub(crate) unsafe extern "C" fn gone(device: *const Device) {
 
 /// The kernel has ended: so do our threads. Nothing is in flight.
 pub(crate) fn stop() {
+    Device::each_link(Link::stop);
     workers::stop();
     uring::stop();
 }
@@ -90,6 +104,7 @@ pub(crate) fn stop() {
 /// In the child of a fork, before it makes a call: the threads that do the parent's I/O are not here, and nothing
 /// else of it may be used.
 pub fn after_fork() {
+    Device::after_fork();
     workers::after_fork();
     uring::after_fork();
 }

@@ -14,6 +14,7 @@
 mod attach;
 mod device;
 mod engine;
+pub(crate) mod nbd;
 mod queue;
 mod request;
 mod ring;

@@ -3,8 +3,9 @@
 
 use super::device::Device;
 use crate::bell;
+use crate::sys::host;
 use crate::Errno;
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 /// `struct lkl_iov`: the same as `struct iovec`.
 #[repr(C)]
@@ -41,8 +42,8 @@ pub(crate) struct Request {
     status: i32,
     pub(crate) off: u64,
     pub(crate) len: u64,
-    /// An engine's own.
-    host: [u64; 2],
+    /// What the submitter of a [`NOW`] request sleeps on.
+    finished: AtomicU32,
 }
 
 impl Request {
@@ -53,6 +54,17 @@ impl Request {
 
     pub(crate) fn is(&self, flag: u32) -> bool {
         self.flags & flag != 0
+    }
+
+    /// What is left of the vectors.
+    pub(crate) fn vectors(&self) -> &[Iov] {
+        // SAFETY: the driver's array; it is ours like the request.
+        unsafe { std::slice::from_raw_parts(self.iov, self.n as usize) }
+    }
+
+    pub(crate) fn vectors_mut(&mut self) -> &mut [Iov] {
+        // SAFETY: as above.
+        unsafe { std::slice::from_raw_parts_mut(self.iov, self.n as usize) }
     }
 
     /// Uses up the first `bytes` of the vectors.
@@ -74,6 +86,22 @@ impl Request {
     }
 }
 
+impl Request {
+    /// Before a [`NOW`] request is given to another thread.
+    pub(crate) fn will_wait(&self) {
+        self.finished.store(0, Ordering::Relaxed);
+    }
+
+    /// Sleeps until another thread has completed it.
+    pub(crate) fn wait(&self) -> i64 {
+        while self.finished.load(Ordering::Acquire) == 0 {
+            let op = (libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG) as usize;
+            host(libc::SYS_futex, [self.finished.as_ptr() as usize, op, 0, 0, 0, 0]);
+        }
+        i64::from(self.status)
+    }
+}
+
 /// Gives a queued request back, with its result. Not by a thread that is in kernel code.
 ///
 /// # Safety
@@ -83,6 +111,12 @@ pub(crate) unsafe fn complete(request: *mut Request, status: i64) {
     let r = unsafe { &mut *request };
     note_error(r, status);
     r.status = status as i32;
+    if r.is(NOW) {
+        r.finished.store(1, Ordering::Release);
+        let op = (libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG) as usize;
+        host(libc::SYS_futex, [r.finished.as_ptr() as usize, op, 1, 0, 0, 0]);
+        return;
+    }
     // SAFETY: the driver's list, which is there for ever.
     let done = unsafe { &*r.done };
     let mut head = done.load(Ordering::Relaxed);

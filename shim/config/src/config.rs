@@ -164,8 +164,9 @@ fn same_image(a: &Mount, b: &Mount) -> bool {
     fn plain(image: &Path) -> Vec<Component<'_>> {
         image.components().filter(|part| *part != Component::CurDir).collect()
     }
+    // The whole and a part of it are one, too; the lock says so then.
     match (&a.image, &b.image) {
-        (Some(a), Some(b)) => plain(a) == plain(b),
+        (Some(x), Some(y)) => plain(x) == plain(y) && a.partition == b.partition,
         _ => false,
     }
 }

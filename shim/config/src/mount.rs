@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! One mount: `IMAGE:PATH[:ro][,type=T][,opts=A+B]`, read and written.
+//! One mount: `IMAGE[#N]:PATH[:ro][,type=T][,opts=A+B]`, read and written.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::ConfigError;
-use crate::text::{escape_into, find, nearest, show, split, unescape};
+use crate::text::{escape_into, find, is_escaped, nearest, show, split, unescape};
 
 /// File systems that live on an image.
 pub const DISK_TYPES: [&str; 9] =
@@ -21,13 +21,15 @@ const NO_IMAGE: &[u8] = b"none";
 const PATH_MAX: usize = 4095;
 
 const FORM: &str =
-    "the form is IMAGE:PATH[:ro][,type=T][,opts=A+B], with \\ before a : , ; or \\ that is meant";
+    "the form is IMAGE[#PARTITION]:PATH[:ro][,type=T][,opts=A+B], with \\ before a : , ; # or \\ that is meant";
 
 /// A file system and the path under which the program sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
     /// The image's path; `None` for a pseudo file system.
     pub image: Option<PathBuf>,
+    /// Which partition of it; `None`: the image is the file system.
+    pub partition: Option<u32>,
     /// Where it is mounted: absolute, without `.`, `..`, doubled or final slashes.
     pub path: Vec<u8>,
     /// Whether writing fails with EROFS.
@@ -51,7 +53,11 @@ impl Mount {
             return Err(reader.error("holds a NUL byte"));
         }
         let (place, options) = reader.cut(text);
-        let fields = split(place, b":");
+        let (uri, place) = cut_uri(place);
+        let mut fields = split(place, b":");
+        if let (Some(uri), Some(image)) = (uri, fields.first_mut()) {
+            *image = uri;
+        }
         let (image, path, mode) = match fields[..] {
             [image, path] => (image, path, None),
             [image, path, mode] => (image, path, Some(mode)),
@@ -65,13 +71,27 @@ impl Mount {
         for option in mode.into_iter().chain(options) {
             reader.option(option, &mut words)?;
         }
+        let (image, partition) = reader.partition(image)?;
         let image = reader.meant(image)?;
         let path = reader.path(&reader.meant(path)?)?;
-        reader.mount(image, path, words)
+        let mount = reader.mount(image, path, words)?;
+        if partition.is_some() && mount.image.is_none() {
+            return Err(reader.error("has a partition of none").advise(FORM));
+        }
+        Ok(Mount { partition, ..mount })
+    }
+
+    /// The URI of a server that has the image (`nbd://`, `nbd+unix://`).
+    pub fn uri(&self) -> Option<&[u8]> {
+        let image = self.image.as_ref()?.as_os_str().as_bytes();
+        SCHEMES.iter().any(|scheme| image.starts_with(scheme)).then_some(image)
     }
 
     /// The image's path made absolute against `cwd`.
     pub(crate) fn absolutize(&mut self, cwd: &Path) {
+        if self.uri().is_some() {
+            return;
+        }
         if let Some(image) = &mut self.image {
             *image = cwd.join(&image);
         }
@@ -89,6 +109,9 @@ impl Mount {
                     out.extend_from_slice(b"./");
                 }
                 escape_into(&mut out, image);
+                if let Some(number) = self.partition {
+                    out.extend_from_slice(format!("#{number}").as_bytes());
+                }
             }
         }
         out.push(b':');
@@ -113,6 +136,19 @@ impl Mount {
             Some(rest) => rest.is_empty() || rest[0] == b'/',
             None => false,
         }
+    }
+}
+
+/// What a server's URI begins with.
+const SCHEMES: [&[u8]; 2] = [b"nbd://", b"nbd+unix://"];
+
+/// A URI at the beginning, whose colons need no backslash: it ends before the first `:/` after the scheme, where PATH
+/// begins. What is left starts with that colon.
+fn cut_uri(place: &[u8]) -> (Option<&[u8]>, &[u8]) {
+    let Some(scheme) = SCHEMES.iter().find(|scheme| place.starts_with(scheme)) else { return (None, place) };
+    match place[scheme.len()..].windows(2).position(|pair| pair == b":/") {
+        Some(at) => (Some(&place[..scheme.len() + at]), &place[scheme.len() + at..]),
+        None => (None, place),
     }
 }
 
@@ -147,10 +183,26 @@ impl Reader<'_> {
         }
     }
 
+    /// `IMAGE#N`. What is no number after a `#` is part of the name.
+    fn partition<'t>(&self, image: &'t [u8]) -> Result<(&'t [u8], Option<u32>), ConfigError> {
+        let digits = image.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+        let at = (image.len() - digits).wrapping_sub(1);
+        if digits == 0 || image.get(at) != Some(&b'#') || is_escaped(image, at) {
+            return Ok((image, None));
+        }
+        let number = std::str::from_utf8(&image[at + 1..]).ok().and_then(|n| n.parse().ok());
+        match number.filter(|&n| n > 0) {
+            Some(number) => Ok((&image[..at], Some(number))),
+            None => Err(self
+                .error(&format!("has no partition number in {}", show(&image[at..])))
+                .advise("partitions count from 1; a name with # in it is written with \\ before the #")),
+        }
+    }
+
     fn meant(&self, piece: &[u8]) -> Result<Vec<u8>, ConfigError> {
         unescape(piece).map_err(|next| {
             let what = next.map_or("nothing".to_string(), |byte| show(&[byte]));
-            self.error(&format!("has {what} after a backslash")).advise("\\ escapes only : , ; + and \\")
+            self.error(&format!("has {what} after a backslash")).advise("\\ escapes only : , ; + # and \\")
         })
     }
 
@@ -269,6 +321,6 @@ impl Reader<'_> {
             return Err(self.error("says rw for a file system that is always read-only"));
         }
         let read_only = never_written || words.read_only.unwrap_or(false);
-        Ok(Mount { image, path, read_only, fstype, opts: words.opts.unwrap_or_default() })
+        Ok(Mount { image, partition: None, path, read_only, fstype, opts: words.opts.unwrap_or_default() })
     }
 }

@@ -2,7 +2,7 @@
 //! Escaping, splitting and quoting of what users write. Bytes, not text: a path need not be UTF-8.
 
 /// Bytes that a backslash takes the meaning from, in a mount.
-const ESCAPABLE: &[u8] = b":,;+\\\n";
+const ESCAPABLE: &[u8] = b":,;+#\\\n";
 
 /// `value` in quotes, for a message.
 pub(crate) fn show(value: &[u8]) -> String {
@@ -29,6 +29,11 @@ pub(crate) fn find(raw: &[u8], separators: &[u8]) -> Option<usize> {
         escaped = !escaped && byte == b'\\';
         hit
     })
+}
+
+/// Whether the byte at `at` has an odd number of backslashes before it.
+pub(crate) fn is_escaped(raw: &[u8], at: usize) -> bool {
+    raw[..at].iter().rev().take_while(|&&byte| byte == b'\\').count() % 2 == 1
 }
 
 /// The bytes meant by an escaped piece; `Err`: what follows the wrong backslash.
@@ -90,7 +95,7 @@ mod tests {
 
     #[test]
     fn escapes_come_back() {
-        let meant = b"a:b,c;d\\e+f\ng";
+        let meant = b"a:b,c;d\\e+f\ng#2";
         let mut out = Vec::new();
         escape_into(&mut out, meant);
         assert_eq!(unescape(&out).unwrap(), meant);

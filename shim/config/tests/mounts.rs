@@ -40,6 +40,48 @@ fn plain_and_full_forms() {
 }
 
 #[test]
+fn partitions() {
+    let of = |text| (mount(text).image.unwrap(), mount(text).partition);
+    assert_eq!(of("disk.img#2:/b"), ("disk.img".into(), Some(2)));
+    assert_eq!(of(r"disk.img\#2:/b"), ("disk.img#2".into(), None));
+    assert_eq!(of(r"disk\\#2:/b"), (r"disk\".into(), Some(2)));
+    assert_eq!(of("a#b#3:/b"), ("a#b".into(), Some(3)));
+    assert_eq!(of("#b:/b"), ("#b".into(), None));
+    assert_eq!(of("b7:/b"), ("b7".into(), None));
+    for (text, why) in [
+        ("a#0:/b", "no partition number"),
+        ("a#99999999999:/b", "no partition number"),
+        ("#1:/b", "empty IMAGE"),
+        ("none#1:/b,type=tmpfs", "a partition of none"),
+        ("a#1:/b;a#1:/c", "mounted twice"),
+    ] {
+        let line = env(text.as_bytes()).unwrap_err();
+        assert!(line.contains(why), "{line}");
+    }
+    assert_eq!(env(b"a#1:/b;a#2:/c").unwrap().mounts.len(), 2);
+}
+
+#[test]
+fn servers() {
+    for (text, image, path) in [
+        ("nbd://10.0.0.1:10809/disk:/mnt", "nbd://10.0.0.1:10809/disk", &b"/mnt"[..]),
+        ("nbd://[::1]/a:/mnt:ro", "nbd://[::1]/a", b"/mnt"),
+        ("nbd://localhost:/mnt", "nbd://localhost", b"/mnt"),
+        ("nbd+unix:///x?socket=/run/s:/mnt/a", "nbd+unix:///x?socket=/run/s", b"/mnt/a"),
+        (r"nbd\://10.0.0.1\:1/disk:/mnt", "nbd://10.0.0.1:1/disk", b"/mnt"),
+    ] {
+        let mut config = env(text.as_bytes()).unwrap();
+        config.absolutize(Path::new("/cwd")).unwrap();
+        let got = &config.mounts[0];
+        assert_eq!((got.image.as_deref(), &got.path[..]), (Some(Path::new(image)), path));
+        assert_eq!(got.uri(), Some(image.as_bytes()));
+        assert_eq!(Mount::parse(got.format().as_bytes()).as_ref(), Ok(got));
+    }
+    assert_eq!(mount("nbd://localhost/x#2:/b").partition, Some(2));
+    assert_eq!(mount("a:/b").uri(), None);
+}
+
+#[test]
 fn names_need_not_be_utf8() {
     let config = env(b"\xff\xfe.img:/mnt/\x80").unwrap();
     assert_eq!(config.mounts[0].image.as_deref(), Some(Path::new(OsStr::from_bytes(b"\xff\xfe.img"))));
@@ -143,7 +185,7 @@ fn the_rest_of_the_environment() {
 }
 
 fn name_bytes() -> impl Strategy<Value = Vec<u8>> {
-    let byte = prop_oneof![4 => 1u8..=255, 1 => prop::sample::select(b":,;+\\\n= \x80".to_vec())];
+    let byte = prop_oneof![4 => 1u8..=255, 1 => prop::sample::select(b":,;+#2\\\n= \x80".to_vec())];
     prop::collection::vec(byte.prop_filter("not a slash", |byte| *byte != b'/'), 1..12)
         .prop_filter("no dots", |name| name != b"." && name != b"..")
 }
@@ -159,18 +201,19 @@ fn opts() -> impl Strategy<Value = Vec<String>> {
 }
 
 fn any_mount() -> impl Strategy<Value = Mount> {
-    let disk =
-        (path_bytes(), prop::option::of(prop::sample::select(DISK_TYPES[..5].to_vec())), any::<bool>());
-    let disk = disk.prop_map(|(image, fstype, read_only)| (Some(image), fstype, read_only));
+    let fstype = prop::option::of(prop::sample::select(DISK_TYPES[..5].to_vec()));
+    let disk = (path_bytes(), prop::option::of(1u32..200), fstype, any::<bool>());
+    let disk = disk.prop_map(|(image, part, fstype, read_only)| (Some((image, part)), fstype, read_only));
     let pseudo = (prop::sample::select(PSEUDO_TYPES.to_vec()), any::<bool>());
     let pseudo = pseudo.prop_map(|(fstype, read_only)| (None, Some(fstype), read_only));
     (prop_oneof![3 => disk, 1 => pseudo], path_bytes(), opts()).prop_map(
         |((image, fstype, read_only), path, opts)| {
-            let image = image.map(|image| PathBuf::from(OsStr::from_bytes(&image)));
+            let partition = image.as_ref().and_then(|(_, part)| *part);
+            let image = image.map(|(image, _)| PathBuf::from(OsStr::from_bytes(&image)));
             let fstype = fstype.map(str::to_string);
             // squashfs is read-only whatever is said.
             let read_only = read_only || fstype.as_deref() == Some("squashfs");
-            Mount { image, path, read_only, fstype, opts }
+            Mount { image, partition, path, read_only, fstype, opts }
         },
     )
 }

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Where the sectors come from: the engines that do the I/O, and parts of images.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::{Child, Command};
+use std::time::Duration;
+use stowaway_tests::everyone;
+use stowaway_tests::fixture::Kind;
+use stowaway_tests::mounted::{our_lines, Mounted};
+use stowaway_tests::process::Run;
+use stowaway_tests::user;
+
+/// One process after another, with all that reaches the device: writes that are waited for, reads of what no memory
+/// holds, space given back.
+const PROCESSES: &str = r#"
+set -e
+for n in 1 2 3; do
+    dd if=/dev/urandom of=$1/file$n bs=64k count=60 conv=fsync 2>/dev/null
+    cp $1/file$n $1/copy
+    dd if=/dev/zero of=$1/sync$n bs=4k count=40 oflag=sync 2>/dev/null
+    cmp $1/file$n $1/copy
+    rm $1/copy
+done
+"#;
+
+/// Threads at the same time in one process.
+const THREADS: &str = r#"
+import os, sys, threading
+def work(number):
+    path = f"{sys.argv[1]}/thread{number}"
+    for turn in range(8):
+        want = bytes([number + turn]) * (300_000 + 4096 * number)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+        for at in range(0, len(want), 50_000):
+            os.pwrite(file, want[at:at + 50_000], at)
+            if at % 100_000 == 0:
+                os.fsync(file)
+        os.fsync(file)
+        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+        if os.pread(file, len(want) + 1, 0) != want:
+            os._exit(3)
+        os.close(file)
+threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+[t.start() for t in threads]
+[t.join() for t in threads]
+print("done")
+"#;
+
+fn works_by(engine: &str) {
+    let mounted = Mounted::new(Kind::Basic);
+    let dir = mounted.dir();
+    let run = |words: [&str; 4], out: &str| {
+        let outcome = mounted.run(words).env("STOWAWAY_BLOCK_ENGINE", engine).output();
+        outcome.expect_exit(0);
+        assert_eq!((outcome.out().as_str(), outcome.err().as_str()), (out, ""));
+        mounted.check();
+    };
+    run(["sh", "-c", &format!("set -- {dir}; {PROCESSES}"), "sh"], "");
+    run(["python3", "-c", THREADS, &dir], "done\n");
+    assert_eq!(mounted.content("/file1").len(), 60 << 16);
+    assert_eq!(mounted.content("/sync3"), vec![0; 40 << 12]);
+    assert_eq!(mounted.content("/thread2"), vec![9; 300_000 + 8192]);
+}
+
+/// A disk of two partitions, the second of which holds the fixture's file system.
+fn partitioned(mounted: &Mounted) -> std::path::PathBuf {
+    const SECTOR: u32 = 512;
+    let inner = std::fs::read(&mounted.fixture.image).expect("the image");
+    let disk = mounted.fixture.base.path().join("disk#1.img");
+    let file = File::create(&disk).expect("a file");
+    let mut table = [0u8; 512];
+    let parts = [(2048u32, 2048u32), (8192, (inner.len() as u32) / SECTOR)];
+    for (i, (start, sectors)) in parts.into_iter().enumerate() {
+        let at = 446 + i * 16;
+        table[at + 4] = 0x83;
+        table[at + 8..at + 12].copy_from_slice(&start.to_le_bytes());
+        table[at + 12..at + 16].copy_from_slice(&sectors.to_le_bytes());
+    }
+    table[510..].copy_from_slice(&[0x55, 0xaa]);
+    file.write_all_at(&table, 0).expect("a table");
+    file.write_all_at(&inner, 8192 * u64::from(SECTOR)).expect("room");
+    disk
+}
+
+fn cat(mounted: &Mounted, disk: &Path, part: &str, options: &str) -> (String, Vec<String>) {
+    let image = disk.display().to_string().replace('#', "\\#");
+    let mount = format!("{image}{part}:{}{options}", mounted.dir());
+    let run: Run = mounted.run(["cat", &format!("{}/hello.txt", mounted.dir())]).env("STOWAWAY_MOUNT", mount);
+    let outcome = run.output();
+    (outcome.out(), our_lines(&outcome))
+}
+
+/// qemu-nbd serves the fixture's image on a socket until it is dropped.
+struct Server {
+    child: Child,
+    uri: String,
+}
+
+impl Server {
+    fn start(mounted: &Mounted) -> Option<Server> {
+        let socket = mounted.fixture.base.path().join("nbd");
+        let mut command = Command::new("qemu-nbd");
+        command.args(["-f", "raw", "-t", "-x", "disk", "-k"]).arg(&socket).arg(&mounted.fixture.image);
+        let child = match command.spawn() {
+            Ok(child) => child,
+            Err(_) => {
+                user::note("qemu-nbd is not installed: no disk of a real server");
+                return None;
+            }
+        };
+        for _ in 0..200 {
+            if socket.exists() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Some(Server { child, uri: format!("nbd+unix:///disk?socket={}", socket.display()) })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+everyone! {
+    fn a_servers_disk_is_mounted() {
+        let mounted = Mounted::new(Kind::Basic);
+        let Some(mut server) = Server::start(&mounted) else { return };
+        let dir = mounted.dir();
+        let run = |words: &[&str]| {
+            let mount = format!("{}:{dir}", server.uri);
+            mounted.run(words.iter().copied()).env("STOWAWAY_MOUNT", mount).output()
+        };
+        let script = format!("set -- {dir}; {PROCESSES}");
+        for words in [&["sh", "-c", &script][..], &["python3", "-c", THREADS, &dir]] {
+            let outcome = run(words);
+            outcome.expect_exit(0);
+            assert_eq!(outcome.err(), "");
+        }
+        let _ = server.child.kill();
+        let _ = server.child.wait();
+        let lost = run(&["cat", &format!("{dir}/hello.txt")]);
+        let lines = our_lines(&lost);
+        assert!(lines.len() == 1 && lines[0].contains("no connection to the server"), "{lines:?}");
+        mounted.check();
+        assert_eq!(mounted.content("/thread2"), vec![9; 300_000 + 8192]);
+    }
+
+    fn inline() {
+        works_by("inline");
+    }
+
+    fn threads() {
+        works_by("threads");
+    }
+
+    fn io_uring() {
+        works_by("io_uring");
+    }
+
+    fn auto() {
+        works_by("auto");
+    }
+
+    fn a_partition_is_mounted() {
+        let mounted = Mounted::new(Kind::Basic);
+        let disk = partitioned(&mounted);
+        assert_eq!(cat(&mounted, &disk, "#2", ""), ("Hello, world!\n".to_string(), vec![]));
+        assert_eq!(cat(&mounted, &disk, "#2", ":ro"), ("Hello, world!\n".to_string(), vec![]));
+    }
+
+    fn the_partitions_are_named_where_one_is_missing() {
+        let mounted = Mounted::new(Kind::Basic);
+        let disk = partitioned(&mounted);
+        for (part, why) in [
+            ("", "has a partition table: mount a partition, as IMAGE#N; it has 1 (1024K), 2 ("),
+            ("#3", "has no partition 3; it has 1 (1024K), 2 ("),
+            ("#1", "not a file system that is known here"),
+        ] {
+            let (out, lines) = cat(&mounted, &disk, part, "");
+            assert_eq!((out.as_str(), lines.len()), ("", 1), "{lines:?}");
+            assert!(lines[0].contains(why), "{lines:?}");
+        }
+        let (_, lines) = cat(&mounted, &mounted.fixture.image, "#1", "");
+        assert!(lines.len() == 1 && lines[0].contains("has no partition table"), "{lines:?}");
+    }
+}
