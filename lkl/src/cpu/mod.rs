@@ -24,6 +24,8 @@ const THREAD_EXIT: i64 = -2;
 const SPINS: u32 = 50;
 /// Breaths before others are let go first.
 const BREATHS: u32 = 100;
+/// Looks at the clock, once in so many, while others are let go first.
+const YIELDS: u32 = 4;
 /// A deadline that is nearer is looked at on the way out of the kernel: the tick is sooner than its holder is slow.
 const SOON_NS: u64 = 1_000_000;
 /// How long a kicked thread may take: several times a signal's way. Then it sleeps, or cannot be diverted.
@@ -86,16 +88,21 @@ impl World for Here {
             std::hint::spin_loop();
             return true;
         }
-        if *since == 0 {
-            *since = monotonic_ns();
-        }
         // A longer look lets others go first. It may take their whole time slice: not where waits turned out to be long.
         if w.patience.load(Ordering::Relaxed) == 0 {
+            *since = if *since == 0 { monotonic_ns() } else { *since };
             return false;
         }
         let cost = cpu().map_or(0, |cpu| cpu.words.wake_cost.load(Ordering::Relaxed));
         host(libc::SYS_sched_yield, [0; 6]);
-        monotonic_ns() - *since < cost
+        if polling.breaths % YIELDS != 0 {
+            return true;
+        }
+        let now = monotonic_ns();
+        if *since == 0 {
+            *since = now;
+        }
+        now - *since < cost
     }
 
     fn kick(&self, answered: &dyn Fn() -> bool) -> Option<bool> {

@@ -17,6 +17,7 @@
  */
 #include <linux/sched.h>
 #include <linux/sched/task.h>
+#include <linux/cpu.h>
 #include <linux/hardirq.h>
 #include <linux/irq.h>
 #include <linux/irqdesc.h>
@@ -56,15 +57,51 @@ static void admit(void)
 		lkl_post(w);
 }
 
-/* idle fiber, irqs off: the host thread has nothing to do here until somebody brings work */
-void arch_cpu_idle(void)
+/* the idle fiber: the host thread has nothing to do here until somebody brings work */
+static void wait_for_work(void)
 {
 	if (!pending()) {
 		lkl_shared.out = NULL;
 		lkl_ctx_switch(&init_task.thread.sp, lkl_shared.host_sp, LKL_RUN_IDLE);
 	}
 	admit();
+}
+
+/*
+ * Two kinds of idle.  Between calls that follow each other closely the tick goes on, for stopping it and starting it
+ * again costs more than such a call (dozing: the idle loop thinks that it polls).  After DOZE_TICKS ticks
+ * without a call it is stopped.
+ */
+#define DOZE_TICKS	2
+static bool dozing;
+static unsigned long last_call;
+
+void arch_cpu_idle_enter(void)
+{
+	bool doze = time_before(jiffies, last_call + DOZE_TICKS);
+
+	if (doze != dozing) {
+		dozing = doze;
+		cpu_idle_poll_ctrl(doze);
+	}
+}
+
+/* idle, irqs off */
+void arch_cpu_idle(void)
+{
+	wait_for_work();
 	raw_local_irq_enable();
+}
+
+static void doze(void)
+{
+	wait_for_work();
+	if (pending())
+		lkl_irq_poll();
+	if (!time_before(jiffies, last_call + DOZE_TICKS)) {
+		dozing = false;
+		cpu_idle_poll_ctrl(false);	/* ends the idle loop's polling */
+	}
 }
 
 /* on the empty stack of a task that is out in user code: somebody else came */
@@ -96,6 +133,8 @@ LKL_API long lkl_run(struct lkl_waiter *driver, int post)
 	lkl_driver = driver;
 	lkl_entered++;
 	lkl_shared.out = NULL;
+	if (post)
+		last_call = jiffies;
 	entrant = post ? driver : NULL;
 	return lkl_ctx_switch(&lkl_shared.host_sp,
 			      out ? fresh_context(out->stack_top, displaced) : init_task.thread.sp, 0);
@@ -155,4 +194,6 @@ void lkl_cpu_relax(void)
 	barrier();
 	if (lkl_irqs_on && pending())
 		lkl_irq_poll();
+	else if (dozing && current == &init_task && lkl_irqs_on && !in_interrupt())
+		doze();
 }

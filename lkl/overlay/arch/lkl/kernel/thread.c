@@ -199,6 +199,8 @@ static int thread_start(void *arg)
 
 	current->thread.owner = t;
 	t->task = current;
+	/* how late a sleep may be is the host's to say: it adds its own slack */
+	current->timer_slack_ns = 1;
 	t->waiter.stack_top = (unsigned long)task_pt_regs(current) & ~63UL;
 	list_add_tail(&t->list, &threads);
 	lkl_adopt_creds();
