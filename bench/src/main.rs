@@ -9,6 +9,7 @@ mod compare;
 mod door;
 mod driver;
 mod environment;
+mod files;
 mod fixture;
 mod guests;
 mod interrupt;
