@@ -3,7 +3,7 @@
 //!
 //! Whoever rings can always take the free CPU and deal with it (that is [`Futex`]'s way: there is nobody to wake). The other
 //! backends first ask a thread of the program to do it, so that the ringer goes on with its own work: the one that
-//! left the kernel last, which most likely runs. That is a wish. An interrupt may find the thread asleep in the
+//! left the kernel last of those that are out, which most likely runs. That is a wish. An interrupt may find the thread asleep in the
 //! host, or where it cannot be diverted; the ringer waits for a moment and then does the work after all.
 //!
 //! Rules of the place: a kick comes from any host thread outside the kernel that is not in a signal handler.
@@ -11,11 +11,11 @@
 use crate::sys::host;
 use crate::uintr::{Target, Uintr};
 use std::cell::UnsafeCell;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::*};
 
 /// A way to interrupt a thread in user code.
 pub trait Doorbell: Sync {
-    /// Interrupts the thread with this number (see [`out`]); false: it cannot.
+    /// Interrupts the thread with this number (see [`sit_down`]); false: it cannot.
     fn kick(&self, thread: u32) -> bool;
 }
 
@@ -55,9 +55,23 @@ struct Backend(UnsafeCell<Option<&'static dyn Doorbell>>);
 unsafe impl Sync for Backend {}
 static BACKEND: Backend = Backend(UnsafeCell::new(None));
 static IS_HUNG: AtomicBool = AtomicBool::new(false);
-const NOBODY: u32 = u32::MAX;
-/// Who left the kernel last.
-static OUT: AtomicU32 = AtomicU32::new(NOBODY);
+/// More threads than this are not interrupted: entries of a table of targets.
+const SEATS: usize = 256;
+const FREE: u32 = u32::MAX;
+
+/// A thread that can be interrupted. It alone writes `is_out`, with plain stores: this is on every call's way.
+#[derive(Debug)]
+#[repr(align(64))]
+pub struct Seat {
+    /// [`FREE`], or what the backend calls the thread.
+    number: AtomicU32,
+    is_out: AtomicBool,
+}
+
+static TABLE: [Seat; SEATS] =
+    [const { Seat { number: AtomicU32::new(FREE), is_out: AtomicBool::new(false) } }; SEATS];
+/// The seat of who left the kernel last.
+static LAST: AtomicUsize = AtomicUsize::new(0);
 
 /// Sets the backend of this process, once; without it there is [`Futex`].
 pub fn hang(backend: &'static dyn Doorbell) {
@@ -68,30 +82,53 @@ pub fn hang(backend: &'static dyn Doorbell) {
     }
 }
 
-/// The calling thread, which has this number, is out of the kernel. `None`: it cannot be interrupted.
-#[inline]
-pub fn out(thread: Option<u32>) {
-    OUT.store(thread.unwrap_or(NOBODY), Relaxed);
+/// A seat for the calling thread, which is in the kernel; None: all are taken.
+pub fn sit_down(number: u32) -> Option<&'static Seat> {
+    let seat = TABLE.iter().find(|seat| seat.number.compare_exchange(FREE, number, AcqRel, Relaxed).is_ok());
+    seat.inspect(|seat| seat.is_out.store(false, Relaxed))
 }
 
-/// The thread of this number is no more, or cannot be interrupted any more.
-pub fn gone(thread: u32) {
-    let _ = OUT.compare_exchange(thread, NOBODY, Relaxed, Relaxed);
+impl Seat {
+    /// Its thread leaves the kernel for the program's code.
+    #[inline]
+    pub fn out(&'static self) {
+        self.is_out.store(true, Relaxed);
+        LAST.store((self as *const Seat as usize - TABLE.as_ptr() as usize) / size_of::<Seat>(), Relaxed);
+    }
+
+    /// It is back.
+    #[inline]
+    pub fn back(&self) {
+        self.is_out.store(false, Relaxed);
+    }
+
+    /// It can be interrupted no more.
+    pub fn stand_up(&self) {
+        self.is_out.store(false, Relaxed);
+        self.number.store(FREE, Release);
+    }
+
+    /// What the backend calls the thread, while it is out.
+    fn who_is_out(&self) -> Option<u32> {
+        let number = self.number.load(Acquire);
+        (number != FREE && self.is_out.load(Relaxed)).then_some(number)
+    }
 }
 
 /// In the child of a fork.
 pub fn after_fork() {
-    OUT.store(NOBODY, Relaxed);
+    TABLE.iter().for_each(Seat::stand_up);
 }
 
-/// Asks whoever left the kernel last to come back; false: nobody was asked.
+/// Asks a thread that is out to come in, first the one that left last; false: nobody was asked.
 pub(crate) fn kick() -> bool {
     if !IS_HUNG.load(Acquire) {
         return false;
     }
-    let thread = OUT.load(Relaxed);
+    let last = TABLE[LAST.load(Relaxed)].who_is_out();
+    let Some(thread) = last.or_else(|| TABLE.iter().find_map(Seat::who_is_out)) else { return false };
     // SAFETY: written before IS_HUNG, never after.
-    thread != NOBODY && unsafe { *BACKEND.0.get() }.is_some_and(|backend| backend.kick(thread))
+    unsafe { *BACKEND.0.get() }.is_some_and(|backend| backend.kick(thread))
 }
 
 /// Whether a thread of this process runs or wants to: the R in /proc/self/task/TID/stat.
@@ -140,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_one_out_is_asked_while_it_is_there() {
+    fn the_last_one_out_is_asked_while_it_is_out() {
         struct Asked(AtomicU32);
         impl Doorbell for Asked {
             fn kick(&self, thread: u32) -> bool {
@@ -149,18 +186,20 @@ mod tests {
             }
         }
         static ASKED: Asked = Asked(AtomicU32::new(0));
-        out(Some(7));
+        let (seven, eight) = (sit_down(7).expect("a seat"), sit_down(8).expect("another"));
+        seven.out();
         assert!(!kick(), "no backend");
         hang(&ASKED);
-        assert!(kick());
-        assert_eq!(ASKED.0.load(SeqCst), 7);
-        gone(8);
-        assert!(kick());
-        gone(7);
-        assert!(!kick());
-        out(Some(9));
-        assert!(kick());
+        let asked = || kick().then(|| ASKED.0.load(SeqCst));
+        assert_eq!(asked(), Some(7));
+        eight.out();
+        assert_eq!(asked(), Some(8));
+        eight.back();
+        assert_eq!(asked(), Some(7));
+        seven.stand_up();
+        assert_eq!(asked(), None);
+        eight.out();
         after_fork();
-        assert!(!kick());
+        assert_eq!(asked(), None);
     }
 }

@@ -134,6 +134,7 @@ pub fn enroll(thread: &mut Thread) {
             number.ok()
         }
     };
+    thread.seat = thread.number.and_then(lkl::doorbell::sit_down);
 }
 
 /// Makes the calling thread a receiver; its number, or -errno.
@@ -162,7 +163,9 @@ pub fn withdraw(thread: &mut Thread) {
     let Some(number) = thread.number.take() else { return };
     // SAFETY: nobody is diverted any more.
     unsafe { divert::enroll(core::ptr::null()) };
-    lkl::doorbell::gone(number);
+    if let Some(seat) = thread.seat.take() {
+        seat.stand_up();
+    }
     if let (Some(Backend::Uintr(uintr)), Some(target)) = (BACKEND.get(), Target::from_index(number)) {
         uintr.unregister(target);
         host::unmap(thread.interrupt_stack, divert::INTERRUPT_STACK_BYTES);
@@ -173,6 +176,7 @@ pub fn withdraw(thread: &mut Thread) {
 pub fn after_fork() {
     let Some(backend) = BACKEND.get() else { return };
     if let Some(thread) = thread::current() {
+        thread.seat = None;
         if thread.number.take().is_some() {
             // SAFETY: nobody is diverted any more.
             unsafe { divert::enroll(core::ptr::null()) };
@@ -184,11 +188,19 @@ pub fn after_fork() {
     }
 }
 
+/// The calling thread is in a section.
+#[inline]
+pub fn back(thread: &Thread) {
+    if let Some(seat) = thread.seat {
+        seat.back();
+    }
+}
+
 /// The calling thread leaves a section.
 #[inline]
 pub fn out(thread: &Thread) {
-    if is_on() {
-        lkl::doorbell::out(thread.number);
+    if let Some(seat) = thread.seat {
+        seat.out();
     }
 }
 
@@ -225,6 +237,7 @@ extern "C" fn answer() {
     let Some(thread) = thread::current() else { return };
     let Some(kernel) = world::running().filter(|_| !thread.task.is_null()) else { return };
     thread.inside.store(1, Ordering::Relaxed);
+    back(thread);
     compiler_fence(Ordering::SeqCst);
     // SAFETY: the task is this thread's own, which was not inside.
     unsafe { kernel.call(thread.task, libc::SYS_getppid, &[0; 6], -1) };

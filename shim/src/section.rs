@@ -92,6 +92,7 @@ fn run(work: &mut impl FnMut(&mut Door<'_>) -> Ret) -> Ret {
     }
     loop {
         thread.inside.store(1, Ordering::Relaxed);
+        doorbell::back(thread);
         compiler_fence(Ordering::SeqCst);
         let result = enter(thread, work).unwrap_or_else(|e| e);
         compiler_fence(Ordering::SeqCst);

@@ -52,6 +52,7 @@ pub struct Thread {
     pub served: Option<Route>,
     /// How the doorbell knows it (`doorbell.rs`).
     pub number: Option<u32>,
+    pub seat: Option<&'static lkl::doorbell::Seat>,
     /// Where it is interrupted.
     pub interrupt_stack: usize,
     /// The tid this page was made for: a child of fork inherits the page but is another thread.
@@ -118,6 +119,7 @@ pub fn current_or_new() -> Option<&'static mut Thread> {
     unsafe {
         (&raw mut (*thread).served).write(None);
         (&raw mut (*thread).number).write(None);
+        (&raw mut (*thread).seat).write(None);
         (*thread).tid = host::ids().1;
         *slot() = thread;
         thread.as_mut()
