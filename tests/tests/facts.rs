@@ -87,6 +87,7 @@ everyone! {
     }
 
     fn forks_amid_the_work_of_other_threads() { as_native(program!("crowd")); }
+    fn calls_on_the_smallest_stack() { as_native(program!("small_stack")); }
 
     fn whoever_the_process_becomes() {
         if !user::is_root() {
