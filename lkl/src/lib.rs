@@ -52,7 +52,7 @@ pub use errno::Errno;
 pub use kernel::{AbiRow, Kernel, Source};
 pub use nr::Private;
 pub use partition::{partitions, Partition, Table};
-pub use probe::probe_fs;
+pub use probe::{is_qcow2, probe_fs};
 pub use region::copy_text;
 pub use symbols::Symbol;
 pub use sys::{plain_syscall, RawSyscall};

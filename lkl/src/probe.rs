@@ -32,6 +32,11 @@ pub fn probe_fs(disk: &Disk) -> Option<&'static CStr> {
     MAGICS.iter().find(|m| matches(disk, m)).map(|m| m.fstype)
 }
 
+/// Is it a container of QEMU's (qcow2), which has to be served?
+pub fn is_qcow2(disk: &Disk) -> bool {
+    matches(disk, &magic(0, b"QFI\xfb", c""))
+}
+
 fn matches(disk: &Disk, m: &Magic) -> bool {
     let mut buf = [0u8; 8];
     let buf = &mut buf[..m.bytes.len()];

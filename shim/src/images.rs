@@ -150,6 +150,11 @@ impl Said<'_> {
     }
 
     fn no_file_system(&self, disk: &Disk) -> Ret {
+        if lkl::is_qcow2(disk) {
+            let how =
+                "a qcow2 image is served by qemu-nbd -t -k SOCKET, and mounted as nbd+unix:///?socket=SOCKET";
+            return self.once(EINVAL, how);
+        }
         match lkl::partitions(disk) {
             Some(table) => self.once(
                 EINVAL,

@@ -100,9 +100,13 @@ struct Server {
 
 impl Server {
     fn start(mounted: &Mounted) -> Option<Server> {
-        let socket = mounted.fixture.base.path().join("nbd");
+        Server::of(&mounted.fixture.image, "raw")
+    }
+
+    fn of(image: &Path, format: &str) -> Option<Server> {
+        let socket = image.with_extension("nbd");
         let mut command = Command::new("qemu-nbd");
-        command.args(["-f", "raw", "-t", "-x", "disk", "-k"]).arg(&socket).arg(&mounted.fixture.image);
+        command.args(["-f", format, "-t", "-x", "disk", "-k"]).arg(&socket).arg(image);
         let child = match command.spawn() {
             Ok(child) => child,
             Err(_) => {
@@ -122,7 +126,9 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        // A server that is asked to end writes out what it has.
+        // SAFETY: kill takes two numbers; the child is ours and not yet waited for.
+        unsafe { libc::kill(self.child.id() as i32, libc::SIGTERM) };
         let _ = self.child.wait();
     }
 }
@@ -149,6 +155,28 @@ everyone! {
         assert!(lines.len() == 1 && lines[0].contains("no connection to the server"), "{lines:?}");
         mounted.check();
         assert_eq!(mounted.content("/thread2"), vec![9; 300_000 + 8192]);
+    }
+
+    fn a_qcow2_image_is_mounted_through_its_server() {
+        let mounted = Mounted::new(Kind::Basic);
+        let qcow2 = mounted.fixture.base.path().join("disk.qcow2");
+        let mut convert = Command::new("qemu-img");
+        convert.args(["convert", "-O", "qcow2"]).arg(&mounted.fixture.image).arg(&qcow2);
+        if !convert.status().is_ok_and(|status| status.success()) {
+            return user::note("qemu-img is not installed: no qcow2 image");
+        }
+        let (_, lines) = cat(&mounted, &qcow2, "", "");
+        assert!(lines.len() == 1 && lines[0].contains("qemu-nbd -t -k SOCKET"), "{lines:?}");
+        let server = Server::of(&qcow2, "qcow2").expect("qemu-nbd beside qemu-img");
+        let mount = format!("{}:{}", server.uri, mounted.dir());
+        let run = mounted.run(["sh", "-c", &format!("set -- {}; {PROCESSES}", mounted.dir())]);
+        run.env("STOWAWAY_MOUNT", mount).output().expect_exit(0);
+        drop(server);
+        let back = mounted.fixture.base.path().join("back.img");
+        let mut convert = Command::new("qemu-img");
+        let done = convert.args(["convert", "-O", "raw"]).arg(&qcow2).arg(&back).status();
+        assert!(done.expect("qemu-img").success());
+        stowaway_tests::fixture::check_image(&back).unwrap_or_else(|why| panic!("{why}"));
     }
 
     fn inline() {
