@@ -131,28 +131,19 @@ pub(crate) fn kick() -> bool {
     unsafe { *BACKEND.0.get() }.is_some_and(|backend| backend.kick(thread))
 }
 
-/// Whether a thread of this process runs or wants to: the R in /proc/self/task/TID/stat.
+/// Whether a thread of this process is on a CPU: its CPU time goes on. (Its state in /proc would take a descriptor, which the
+/// program could see.)
 fn is_running(tid: u32) -> bool {
-    let mut path = *b"/proc/self/task/0000000000/stat\0";
-    let mut rest = tid;
-    for place in path[16..26].iter_mut().rev() {
-        *place = b'0' + (rest % 10) as u8;
-        rest /= 10;
-    }
-    // The directory's names have no leading zeros.
-    let zeros = path[16..25].iter().take_while(|&&digit| digit == b'0').count();
-    path.copy_within(16 + zeros.., 16);
-    let at = libc::AT_FDCWD as usize;
-    let fd = host(libc::SYS_openat, [at, path.as_ptr() as usize, libc::O_CLOEXEC as usize, 0, 0, 0]);
-    if fd < 0 {
-        return false;
-    }
-    let mut text = [0u8; 64];
-    let n = host(libc::SYS_read, [fd as usize, text.as_mut_ptr() as usize, text.len(), 0, 0, 0]);
-    host(libc::SYS_close, [fd as usize, 0, 0, 0, 0, 0]);
-    // TID (NAME) STATE; the name has at most 15 bytes.
-    let text = &text[..n.max(0) as usize];
-    text.iter().rposition(|&byte| byte == b')').and_then(|at| text.get(at + 2)) == Some(&b'R')
+    /// CPUCLOCK_PERTHREAD_MASK | CPUCLOCK_SCHED (include/linux/posix-timers.h)
+    const THREAD_CLOCK: i32 = 4 | 2;
+    let clock = (!(tid as i32)) << 3 | THREAD_CLOCK;
+    let now = || {
+        let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        let args = [clock as usize, &raw mut now as usize, 0, 0, 0, 0];
+        (host(libc::SYS_clock_gettime, args) == 0).then_some((now.tv_sec, now.tv_nsec))
+    };
+    let before = now();
+    before.is_some() && now() != before
 }
 
 #[cfg(test)]

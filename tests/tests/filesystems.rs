@@ -62,7 +62,7 @@ fn works(mounted: &Mounted) {
     line("exec cmp {H}/random {D}/dir/sub/random", "");
     line("exec mv {D}/a {D}/dir/b", "");
     line("exec cat {D}/dir/b", "hello\n");
-    line("exec dd status=none if=/dev/zero of={D}/zeros bs=64K count=40 conv=fsync", "");
+    line("exec dd status=none iflag=fullblock if=/dev/zero of={D}/zeros bs=64K count=40 conv=fsync", "");
     line("exec stat -c %s {D}/zeros", "2621440\n");
     line("exec rm {D}/zeros", "");
     line("exec ls {D}/dir", "b\nsub\n");

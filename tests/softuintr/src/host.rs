@@ -64,26 +64,15 @@ pub(crate) fn send_signal(tid: u32, signal: i32) -> isize {
     call(libc::SYS_tgkill, &[pid(), tid as usize, signal as usize])
 }
 
-/// Whether a thread of this process runs or wants to: the R in its /proc/self/task/TID/stat.
+/// Whether a thread of this process is on a CPU: its CPU time goes on. (Its state in /proc would take a descriptor.)
 pub(crate) fn is_running(tid: u32) -> bool {
-    let mut path = *b"/proc/self/task/0000000000/stat\0";
-    let mut rest = tid;
-    for place in path[16..26].iter_mut().rev() {
-        *place = b'0' + (rest % 10) as u8;
-        rest /= 10;
-    }
-    // the directory's names have no leading zeros
-    let zeros = path[16..25].iter().take_while(|&&digit| digit == b'0').count();
-    path.copy_within(16 + zeros.., 16);
-    let fd =
-        call(libc::SYS_openat, &[libc::AT_FDCWD as usize, path.as_ptr() as usize, libc::O_CLOEXEC as usize]);
-    if fd < 0 {
-        return false;
-    }
-    let mut text = [0u8; 64];
-    let n = call(libc::SYS_read, &[fd as usize, text.as_mut_ptr() as usize, text.len()]);
-    call(libc::SYS_close, &[fd as usize]);
-    // TID (NAME) STATE: the name has at most 15 bytes
-    let text = &text[..n.max(0) as usize];
-    text.iter().rposition(|&byte| byte == b')').and_then(|at| text.get(at + 2)) == Some(&b'R')
+    // CPUCLOCK_PERTHREAD_MASK | CPUCLOCK_SCHED (include/linux/posix-timers.h)
+    let clock = (!(tid as i32)) << 3 | 4 | 2;
+    let now = || {
+        let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        let r = call(libc::SYS_clock_gettime, &[clock as usize, &raw mut now as usize]);
+        (r == 0).then_some((now.tv_sec, now.tv_nsec))
+    };
+    let before = now();
+    before.is_some() && now() != before
 }
