@@ -54,6 +54,13 @@ fn fairness(backend: &str, name: &str) -> String {
     counts
 }
 
+/// Among threads that compute some are interrupted. Only one that has a processor at that moment is: where the machine is
+/// busy with other things that may take more than one run.
+fn diverts(backend: &str, name: &str) {
+    let is_diverted = |counts: String| count(&counts, "kicked") > 0 && count(&counts, "diverted") > 0;
+    assert!((0..6).any(|_| is_diverted(fairness(backend, name))), "nobody was ever diverted");
+}
+
 fn stress(backend: &str, name: &str) {
     let mounted = Mounted::new(Kind::Empty);
     let program = mounted.program("stress", include_str!("../programs/stress.c"));
@@ -61,7 +68,7 @@ fn stress(backend: &str, name: &str) {
     let outcome = run.output();
     said_ok(backend, &outcome);
     mounted.check();
-    assert!(count(&counts(&outcome.err(), name), "kicked") > 0);
+    assert!(count(&counts(&outcome.err(), name), "rung") > 0);
 }
 
 everyone! {
@@ -72,13 +79,11 @@ everyone! {
     }
 
     fn nobody_starves_by_signal() {
-        let counts = fairness("signal", "signal");
-        assert!(count(&counts, "kicked") > 0 && count(&counts, "diverted") > 0, "{counts}");
+        diverts("signal", "signal");
     }
 
     fn nobody_starves_by_user_interrupts() {
-        let counts = fairness("uintr", "uintr (emulated)");
-        assert!(count(&counts, "kicked") > 0 && count(&counts, "diverted") > 0, "{counts}");
+        diverts("uintr", "uintr (emulated)");
     }
 
     fn mixed_stress_by_signal() { stress("signal", "signal"); }
