@@ -26,6 +26,8 @@ const SPINS: u32 = 50;
 const BREATHS: u32 = 100;
 /// Looks at the clock, once in so many, while others are let go first.
 const YIELDS: u32 = 4;
+/// `LKL_RUN_CALL`
+const RUN_CALL: isize = 2;
 /// A deadline that is nearer is looked at on the way out of the kernel: the tick is sooner than its holder is slow.
 const SOON_NS: u64 = 1_000_000;
 /// How long a kicked thread may take: several times a signal's way. Then it sleeps, or cannot be diverted.
@@ -51,11 +53,13 @@ impl World for Here {
 
     fn run(&self, driver: Option<&Waiter>, post: bool) -> Run {
         type Entry = unsafe extern "C" fn(*const Waiter, i32) -> isize;
-        let driver = driver.map_or(std::ptr::null(), std::ptr::from_ref);
+        let at = driver.map_or(std::ptr::null(), std::ptr::from_ref);
         // SAFETY: begin() stored a function of this type; the caller holds the CPU.
-        let run =
-            unsafe { transmute::<*mut (), Entry>(RUN.load(Ordering::Relaxed))(driver, i32::from(post)) };
-        how(run)
+        let run = unsafe { transmute::<*mut (), Entry>(RUN.load(Ordering::Relaxed))(at, i32::from(post)) };
+        match driver {
+            Some(w) if run == RUN_CALL => how(serve(w)),
+            _ => how(run),
+        }
     }
 
     fn sleep(&self, word: &AtomicU32, value: u32, until: u64) {
@@ -138,6 +142,17 @@ fn processor() -> u32 {
     // SAFETY: rdtscp is in every x86-64 processor that has Linux's getcpu; it writes to `aux` only.
     unsafe { core::arch::x86_64::__rdtscp(&raw mut aux) };
     aux
+}
+
+/// The thread is the kernel's current one now: its request, as a call like any other.
+fn serve(w: &Waiter) -> isize {
+    let words = WORDS.load(Ordering::Relaxed);
+    let at = std::ptr::from_ref(w).cast_mut();
+    // SAFETY: the CPU is ours, and the thread's own task is current on its empty stack; nobody else has the request now.
+    unsafe {
+        let request = *w.request.get();
+        door(at.cast(), request.nr, &raw const request.args, request.want_fd, words.cast())
+    }
 }
 
 fn how(run: isize) -> Run {

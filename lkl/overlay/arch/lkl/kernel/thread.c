@@ -150,6 +150,12 @@ void __noreturn lkl_thread_loop(struct lkl_thread *t)
 		t->posted = false;
 		if (t->ender)
 			thread_exit(t);
+		if (lkl_driver == &t->waiter) {
+			/* on its own thread: a call like any other, with the caller's frames below it */
+			t->scheduled = true;
+			lkl_shared.out = &t->waiter;
+			lkl_exit(LKL_RUN_CALL);
+		}
 		serve(t, t->waiter.nr, t->waiter.args, t->waiter.want_fd);
 		if (lkl_driver == &t->waiter) {
 			if (others_wait())
@@ -172,8 +178,9 @@ LKL_API long lkl_call(struct lkl_waiter *w, long nr, const unsigned long *args, 
 	if (unlikely(pending()))
 		lkl_irq_poll();
 	/* who was to take over when this thread left the last time has not come yet: no call after call */
-	if (unlikely(!single_task_running()))
+	if (unlikely(!single_task_running()) && !t->scheduled)
 		yield();
+	t->scheduled = false;
 	serve(t, nr, args, want_fd);
 	if (likely(lkl_entered == entered)) {
 		if (others_wait())
