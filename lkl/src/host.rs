@@ -6,6 +6,7 @@
 
 use crate::block::{self, Device, Request};
 use crate::cpu;
+use crate::pressure;
 use crate::sys::host;
 use std::sync::atomic::{AtomicI32, Ordering};
 
@@ -23,6 +24,8 @@ pub(crate) struct Ops {
     blk_commit: unsafe extern "C" fn(*const Device),
     blk_gone: unsafe extern "C" fn(*const Device),
     protect: unsafe extern "C" fn(usize, usize, i32) -> i64,
+    give_back: unsafe extern "C" fn(usize, usize),
+    short_of_memory: unsafe extern "C" fn() -> i32,
 }
 
 pub(crate) const OPS: Ops = Ops {
@@ -38,6 +41,8 @@ pub(crate) const OPS: Ops = Ops {
     blk_commit: block::commit,
     blk_gone: block::gone,
     protect,
+    give_back,
+    short_of_memory: pressure::short_of_memory,
 };
 
 /// Where the kernel log goes; -1: nowhere.
@@ -109,4 +114,8 @@ unsafe extern "C" fn random() -> u64 {
 
 unsafe extern "C" fn protect(at: usize, len: usize, prot: i32) -> i64 {
     host(libc::SYS_mprotect, [at, len, prot as usize, 0, 0, 0]) as i64
+}
+
+unsafe extern "C" fn give_back(at: usize, len: usize) {
+    host(libc::SYS_madvise, [at, len, libc::MADV_REMOVE as usize, 0, 0, 0]);
 }

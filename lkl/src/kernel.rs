@@ -6,6 +6,7 @@ use crate::cpu::{self, Count, Shared};
 use crate::host::write_all;
 use crate::image::Loaded;
 use crate::region::Region;
+use crate::sys::PAGE;
 use crate::{Errno, Private, Task};
 use std::ffi::{c_char, c_void, CStr};
 use std::mem::transmute;
@@ -196,6 +197,16 @@ impl Kernel {
         };
         // SAFETY: the caller answers for the task; the pointers are valid during the call.
         unsafe { self.private(t, Private::SetCreds, [&raw const creds as usize, 0, 0, 0, 0, 0]) }.map(drop)
+    }
+
+    /// Gives memory back to the host: what of the page cache is clean, and all that is free. How many bytes went.
+    /// (Without being asked, free memory goes back after some seconds, and clean pages when the host is short of memory.)
+    ///
+    /// # Safety
+    /// As [`Kernel::call`].
+    pub unsafe fn give_back(&self, t: *mut Task) -> Result<usize, Errno> {
+        // SAFETY: the caller answers for the task.
+        unsafe { self.private(t, Private::GiveBack, [0; 6]) }.map(|pages| pages * PAGE)
     }
 
     /// Closes, syncs and unmounts everything.  Other threads' calls end; every later one is

@@ -34,6 +34,7 @@ mod kernel;
 mod nr;
 mod origin;
 mod partition;
+mod pressure;
 mod probe;
 mod region;
 
@@ -52,6 +53,7 @@ pub use errno::Errno;
 pub use kernel::{AbiRow, Kernel, Source};
 pub use nr::Private;
 pub use partition::{partitions, Partition, Table};
+pub use pressure::watch_pressure_in;
 pub use probe::{is_qcow2, probe_fs};
 pub use region::copy_text;
 pub use symbols::Symbol;

@@ -33,6 +33,8 @@ pub enum Private {
     FdPath = 4108,
     /// `(path, root_fd, disk or -1)`
     HubRelease = 4109,
+    /// `() -> pages`
+    GiveBack = 4110,
     /// `()`
     LeaveCwd = 4111,
     /// `(fd, newdfd, newpath)`: gives an open file a name

@@ -230,6 +230,7 @@ long lkl_hub_mount(const char *source, const char *path, const char *fstype,
 	if (!err) {
 		m->next = hub_mounts;
 		hub_mounts = m;
+		lkl_watch_memory();
 	} else {
 		kfree(m);
 	}

@@ -28,6 +28,7 @@ const lkl_private_t lkl_private_calls[LKL_NR_PRIVATE_END - LKL_NR_PRIVATE] = {
 	PRIVATE(truncateat),
 	PRIVATE(fd_path),
 	PRIVATE(hub_release),
+	PRIVATE(give_back),
 	PRIVATE(leave_cwd),
 	PRIVATE(link_fd),
 };
