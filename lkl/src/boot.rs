@@ -6,7 +6,7 @@ use crate::host::LOG_FD;
 use crate::image::Loaded;
 use crate::region::Region;
 use crate::sys::set_raw;
-use crate::{block, timer, Errno, Kernel, RawSyscall};
+use crate::{block, symbols, timer, Errno, Kernel, RawSyscall};
 use std::cell::UnsafeCell;
 use std::ffi::{c_char, CStr};
 use std::fmt;
@@ -84,6 +84,7 @@ pub fn boot(cfg: &BootConfig<'_>) -> Result<&'static Kernel, BootError> {
     set_raw(cfg.syscall);
     LOG_FD.store(cfg.kernel_log_fd.unwrap_or(-1), Ordering::Relaxed);
     let (region, loaded) = Region::new(cfg.mem_bytes).map_err(BootError::Host)?;
+    symbols::set_base(region.base());
     // SAFETY: lkl_words() has this type, and returns words that are all atomics.
     let words =
         unsafe { &*transmute::<usize, unsafe extern "C" fn() -> *const Shared>(loaded.entries.words)() };

@@ -7,6 +7,7 @@
 use crate::block::{self, Device, Request};
 use crate::cpu;
 use crate::pressure;
+use crate::symbols;
 use crate::sys::host;
 use std::sync::atomic::{AtomicI32, Ordering};
 
@@ -23,6 +24,7 @@ pub(crate) struct Ops {
     blk_submit: unsafe extern "C" fn(*mut Request) -> i64,
     blk_commit: unsafe extern "C" fn(*const Device),
     blk_gone: unsafe extern "C" fn(*const Device),
+    name: unsafe extern "C" fn(usize, *mut u8, usize),
     protect: unsafe extern "C" fn(usize, usize, i32) -> i64,
     give_back: unsafe extern "C" fn(usize, usize),
     short_of_memory: unsafe extern "C" fn() -> i32,
@@ -40,6 +42,7 @@ pub(crate) const OPS: Ops = Ops {
     blk_submit: block::submit,
     blk_commit: block::commit,
     blk_gone: block::gone,
+    name: symbols::name,
     protect,
     give_back,
     short_of_memory: pressure::short_of_memory,

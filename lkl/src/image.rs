@@ -23,6 +23,8 @@ pub(crate) struct Entries {
     pub(crate) words: usize,
     pub(crate) fault_fixup: usize,
     pub(crate) dump_log: usize,
+    pub(crate) oops: usize,
+    pub(crate) oops_stack: usize,
     pub(crate) abi: usize,
 }
 
@@ -125,6 +127,8 @@ unsafe fn find_entries(base: usize, syms: &[sym::Sym], strtab: usize) -> Option<
         words: find(b"lkl_words\0")?,
         fault_fixup: find(b"lkl_fault_fixup\0")?,
         dump_log: find(b"lkl_dump_log\0")?,
+        oops: find(b"lkl_oops\0")?,
+        oops_stack: find(b"lkl_oops_stack\0")?,
         abi: find(b"lkl_abi\0")?,
     };
     Some((entries, find(b"lkl_relro_end\0")?))

@@ -237,6 +237,35 @@ impl Kernel {
         (to != 0).then_some(to)
     }
 
+    /// For a handler of SIGSEGV, SIGBUS, SIGFPE or SIGILL, when the signal is a fault of kernel code without a fixup: the context
+    /// is changed so that the thread goes on in the kernel, which says what happened, and stops. Its calls, this
+    /// one too, end with EIO from then on. False: it is no fault of kernel code.
+    pub fn stop_at_fault(&self, sig: i32, address: usize, context: &mut libc::ucontext_t) -> bool {
+        let registers = &mut context.uc_mcontext.gregs;
+        let ip = registers[libc::REG_RIP as usize];
+        if !self.contains(ip as usize) {
+            return false;
+        }
+        let e = &self.loaded.entries;
+        // SAFETY: the entry has this type and returns an address.
+        let stack = unsafe { transmute::<usize, unsafe extern "C" fn() -> usize>(e.oops_stack)() };
+        // lkl_oops(signal, ip, address, bp), at the alignment of a function's entry
+        let frame = registers[libc::REG_RBP as usize];
+        for (register, value) in [
+            (libc::REG_RDI, i64::from(sig)),
+            (libc::REG_RSI, ip),
+            (libc::REG_RDX, address as i64),
+            (libc::REG_RCX, frame),
+            (libc::REG_RSP, (stack - 8) as i64),
+            (libc::REG_RIP, e.oops as i64),
+        ] {
+            registers[register as usize] = value;
+        }
+        const DIRECTION: i64 = 1 << 10;
+        registers[libc::REG_EFL as usize] &= !DIRECTION;
+        true
+    }
+
     /// Is this an address of kernel code?
     pub fn contains(&self, ip: usize) -> bool {
         self.text().contains(&ip)

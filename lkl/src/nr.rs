@@ -39,4 +39,6 @@ pub enum Private {
     LeaveCwd = 4111,
     /// `(fd, newdfd, newpath)`: gives an open file a name
     LinkFd = 4112,
+    /// `(how)`: for tests, with `lkl_crash` on the command line
+    Crash = 4113,
 }

@@ -4,6 +4,7 @@
 
 use crate::host::write_all;
 use crate::Kernel;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const HEAD: usize = 36;
 const COUNT: usize = 28;
@@ -79,10 +80,9 @@ impl Lines {
     }
 
     pub(crate) fn hex(&mut self, n: usize) -> &mut Lines {
-        let digits = (usize::BITS - n.leading_zeros()).div_ceil(4).max(1);
-        for i in (0..digits).rev() {
-            self.text(&[b"0123456789abcdef"[n >> (4 * i) & 15]]);
-        }
+        for_each_digit(n, |digit| {
+            self.text(&[digit]);
+        });
         self
     }
 
@@ -95,6 +95,57 @@ impl Lines {
 impl Drop for Lines {
     fn drop(&mut self) {
         self.flush();
+    }
+}
+
+/// Where the image of the running kernel begins.
+static BASE: AtomicUsize = AtomicUsize::new(0);
+
+pub(crate) fn set_base(base: usize) {
+    BASE.store(base, Ordering::Relaxed);
+}
+
+/// `ops.name`: `function+0x12`, with a zero byte.
+pub(crate) unsafe extern "C" fn name(address: usize, to: *mut u8, len: usize) {
+    // SAFETY: the kernel passes a buffer of its own.
+    let to = unsafe { std::slice::from_raw_parts_mut(to, len) };
+    let Some(room) = len.checked_sub(1) else { return };
+    let offset = address.wrapping_sub(BASE.load(Ordering::Relaxed));
+    let mut text = Text { to: &mut to[..room], len: 0 };
+    match find(offset) {
+        Some(s) => text.put(s.name).put(b"+0x").hex(offset - s.start),
+        None => text.put(b"0x").hex(address),
+    };
+    let end = text.len;
+    to[end] = 0;
+}
+
+/// Text in a buffer, as far as it fits.
+struct Text<'a> {
+    to: &'a mut [u8],
+    len: usize,
+}
+
+impl Text<'_> {
+    fn put(&mut self, bytes: &[u8]) -> &mut Self {
+        let n = bytes.len().min(self.to.len() - self.len);
+        self.to[self.len..self.len + n].copy_from_slice(&bytes[..n]);
+        self.len += n;
+        self
+    }
+
+    fn hex(&mut self, n: usize) -> &mut Self {
+        for_each_digit(n, |digit| {
+            self.put(&[digit]);
+        });
+        self
+    }
+}
+
+fn for_each_digit(n: usize, mut f: impl FnMut(u8)) {
+    let digits = (usize::BITS - n.leading_zeros()).div_ceil(4).max(1);
+    for i in (0..digits).rev() {
+        f(b"0123456789abcdef"[n >> (4 * i) & 15]);
     }
 }
 
@@ -136,5 +187,20 @@ mod tests {
         assert!(all.windows(2).all(|w| w[0].start < w[1].start && w[0].end == w[1].start));
         assert_eq!(find(0), None);
         assert_eq!(find(all[all.len() - 1].end), None);
+    }
+    #[test]
+    fn addresses_are_named() {
+        let named = |address| {
+            let mut to = [b'x'; 32];
+            // SAFETY: a buffer of its own.
+            unsafe { name(address, to.as_mut_ptr(), to.len()) };
+            std::ffi::CStr::from_bytes_until_nul(&to).unwrap().to_str().unwrap().to_owned()
+        };
+        let all: Vec<Symbol> = (0..count()).map(symbol).collect();
+        let start = all.iter().find(|s| s.name == b"vfs_read").unwrap().start;
+        assert_eq!(named(start + 0x1f), "vfs_read+0x1f");
+        assert_eq!(named(0), "0x0");
+        let long = all.iter().find(|s| s.name.len() > 32).unwrap();
+        assert_eq!(named(long.start).as_bytes(), &long.name[..31]);
     }
 }

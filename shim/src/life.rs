@@ -88,12 +88,12 @@ pub fn die_of(sig: c_int, info: *mut libc::siginfo_t) {
     host::call(libc::SYS_exit_group, &[128 + sig as usize]);
 }
 
-/// A fault inside the kernel library that no exception table covers: a bug of ours. Nothing may be written
-/// to the images any more; their journals hold.
+/// A fault in our own code while the kernel is in use: a bug of ours, and the kernel may be half through something. Nothing
+/// may be written to the images any more; their journals hold.
 pub fn kernel_fault(kernel: &lkl::Kernel, sig: c_int, ip: usize, uc: &libc::ucontext_t) -> ! {
     let sp = uc.uc_mcontext.gregs[libc::REG_RSP as usize];
     say!(
-        "the kernel library crashed (signal {sig} at {ip:#x}, stack {sp:#x}); its log follows; the images \
+        "the library crashed (signal {sig} at {ip:#x}, stack {sp:#x}); the kernel's log follows; the images \
           are as after a power cut"
     );
     kernel.dump_log(report::stderr_fd());

@@ -325,9 +325,14 @@ unsafe extern "C-unwind" fn on_signal(sig: c_int, info: *mut libc::siginfo_t, co
             uc.uc_mcontext.gregs[libc::REG_RIP as usize] = next as i64;
             return;
         }
-        // In the kernel library, or in our own code around it: never the application's to handle.
+        // SAFETY: a fault's siginfo has an address.
+        let address = unsafe { (*info).si_addr() } as usize;
+        if world::running().is_some_and(|kernel| kernel.stop_at_fault(sig, address, uc)) {
+            return;
+        }
+        // In our own code around the kernel library: never the application's to handle.
         let inside = thread::current().is_some_and(|t| t.is_inside());
-        if let Some(kernel) = world::running().filter(|k| inside || k.contains(ip)) {
+        if let Some(kernel) = world::running().filter(|_| inside) {
             life::kernel_fault(kernel, sig, ip, uc);
         }
     }

@@ -190,9 +190,12 @@ pub(crate) fn after_fork() {
 /// Runs `boot`, which comes back when the kernel goes idle for the first time, and waits until calls can be made.
 pub(crate) fn boot(words: &'static Shared, boot: impl FnOnce(&Waiter) -> isize) -> Result<(), Errno> {
     let w = Waiter::new(Request { nr: 0, args: [0; 6], want_fd: -1, unused: 0 });
-    Errno::check(boot(&w))?;
+    if let Run::Done = how(Errno::check(boot(&w))? as isize) {
+        // It failed on the way, and says so in `ret`.
+        w.state.store(words::DONE, Ordering::Relaxed);
+    }
     on(words).booted(&w);
-    Ok(())
+    Errno::check(w.ret.load(Ordering::Relaxed) as isize).map(drop)
 }
 
 /// A call by the thread of `w`.

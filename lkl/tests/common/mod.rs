@@ -68,9 +68,15 @@ pub fn block_engine() -> lkl::Engine {
 
 /// As the shim does: a fault in a user copy goes on at its fixup.
 fn catch_faults() {
-    extern "C" fn on_fault(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
-        // SAFETY: the kernel passes a ucontext to an SA_SIGINFO handler.
-        let context = unsafe { &mut *context.cast::<libc::ucontext_t>() };
+    extern "C" fn on_fault(sig: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+        // SAFETY: the kernel passes a siginfo and a ucontext to an SA_SIGINFO handler.
+        let (context, address) =
+            unsafe { (&mut *context.cast::<libc::ucontext_t>(), (*info).si_addr() as usize) };
+        let fixup =
+            |k: &'static Kernel| k.fault_fixup(context.uc_mcontext.gregs[libc::REG_RIP as usize] as usize);
+        if Kernel::get().is_some_and(|k| fixup(k).is_none() && k.stop_at_fault(sig, address, context)) {
+            return;
+        }
         let ip = &mut context.uc_mcontext.gregs[libc::REG_RIP as usize];
         match Kernel::get().and_then(|k| k.fault_fixup(*ip as usize)) {
             Some(to) => *ip = to as i64,
@@ -96,9 +102,10 @@ fn catch_faults() {
     unsafe {
         let mut sa: libc::sigaction = std::mem::zeroed();
         sa.sa_sigaction = on_fault as *const () as usize;
-        sa.sa_flags = libc::SA_SIGINFO | libc::SA_NODEFER;
-        libc::sigaction(libc::SIGSEGV, &sa, std::ptr::null_mut());
-        libc::sigaction(libc::SIGBUS, &sa, std::ptr::null_mut());
+        sa.sa_flags = libc::SA_SIGINFO | libc::SA_NODEFER | libc::SA_ONSTACK;
+        for sig in [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL] {
+            libc::sigaction(sig, &sa, std::ptr::null_mut());
+        }
     }
 }
 

@@ -9,7 +9,7 @@
 #include "lkl.h"
 
 bool lkl_log_on;
-static struct lkl_waiter *booter;
+struct lkl_waiter *lkl_booter;
 
 /* entered with the alignment of a function */
 static void boot_fiber(void)
@@ -26,7 +26,7 @@ LKL_API long lkl_boot(struct lkl_waiter *w, const struct lkl_host_ops *ops, unsi
 	lkl_log_on = flags & LKL_BOOT_LOG;
 	lkl_shared.call = (unsigned long)lkl_call;
 	lkl_shared.deadline = ~0UL;
-	booter = w;
+	lkl_booter = w;
 	err = lkl_setup(mem, bytes, cmdline);
 	if (err)
 		return err;
@@ -50,8 +50,9 @@ void lkl_run_user_init(void)
 	ignore_signals(current);	/* shared by all host tasks; EPIPE etc. are still returned */
 	lkl_hub_enter();
 	lkl_creator = current;
-	booter->ret = 0;
-	lkl_ops->complete(booter);
+	lkl_booter->ret = 0;
+	lkl_ops->complete(lkl_booter);
+	lkl_booter = NULL;
 	for (;;) {
 		if (!lkl_create_threads()) {
 			set_current_state(TASK_IDLE);

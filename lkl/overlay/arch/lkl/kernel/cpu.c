@@ -130,6 +130,8 @@ LKL_API long lkl_run(struct lkl_waiter *driver, int post)
 {
 	struct lkl_waiter *out = lkl_shared.out;
 
+	if (unlikely(lkl_dead))
+		return lkl_run_dead(driver);
 	lkl_driver = driver;
 	lkl_entered++;
 	lkl_shared.out = NULL;

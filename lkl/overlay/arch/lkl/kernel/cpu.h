@@ -17,6 +17,11 @@ void __noreturn lkl_exit(long how);
 /* thread.c: a request has come in */
 void lkl_post(struct lkl_waiter *w);
 void __noreturn lkl_thread_loop(struct lkl_thread *t);
+/* oops.c */
+extern bool lkl_dead;
+long lkl_run_dead(struct lkl_waiter *driver);
+/* thread.c: all requests but those that are still on lkl_shared.entries */
+void lkl_for_each_request(void (*f)(struct lkl_waiter *w));
 /* thread.c: some thread has been kicked */
 void lkl_pass_kicks(void);
 #endif

@@ -209,10 +209,10 @@ static int thread_start(void *arg)
 	/* how late a sleep may be is the host's to say: it adds its own slack */
 	current->timer_slack_ns = 1;
 	t->waiter.stack_top = (unsigned long)task_pt_regs(current) & ~63UL;
-	list_add_tail(&t->list, &threads);
 	lkl_adopt_creds();
 	t->maker->ret = (long)&t->waiter;
 	complete_request(t->maker);
+	t->maker = NULL;
 	lkl_thread_loop(t);
 }
 
@@ -228,11 +228,14 @@ static void create_thread(struct lkl_waiter *maker)
 	BUILD_BUG_ON(offsetof(struct lkl_thread, waiter));
 	if (t) {
 		t->maker = maker;
+		list_add_tail(&t->list, &threads);
 		args.fn_arg = t;
 		pid = kernel_clone(&args);
 	}
 	if (pid < 0) {
 		pr_err("lkl: no task for a thread: %d\n", pid);
+		if (t)
+			list_del(&t->list);
 		kfree(t);
 		maker->ret = pid;
 		complete_request(maker);
@@ -241,13 +244,30 @@ static void create_thread(struct lkl_waiter *maker)
 
 bool lkl_create_threads(void)
 {
-	struct lkl_waiter *w = create_list, *next;
-	bool any = w;
+	struct lkl_waiter *w;
+	bool any = create_list;
 
-	create_list = NULL;
-	for (; w; w = next) {
-		next = w->next;
+	while ((w = create_list)) {
+		create_list = w->next;
 		create_thread(w);
 	}
 	return any;
+}
+
+void lkl_for_each_request(void (*f)(struct lkl_waiter *w))
+{
+	struct lkl_waiter *w, *next;
+	struct lkl_thread *t;
+
+	list_for_each_entry(t, &threads, list) {
+		if (t->serving || t->posted)
+			f(&t->waiter);
+		f(t->ender);
+		f(t->maker);
+	}
+	for (w = create_list; w; w = next) {
+		next = w->next;
+		f(w);
+	}
+	f(lkl_booter);
 }
