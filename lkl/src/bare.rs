@@ -97,11 +97,20 @@ pub(crate) fn spawn(name: &'static CStr, run: extern "C" fn(usize), arg: usize) 
 }
 
 impl Bare {
+    fn tid(&self) -> &AtomicU32 {
+        let top = self.base + PAGE + STACK_BYTES - size_of::<Top>();
+        // SAFETY: the thread's own Top; the stack is unmapped by join() and forget() only.
+        unsafe { &(*(top as *const Top)).tid }
+    }
+
+    /// Whether it is gone.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.tid().load(Ordering::Acquire) == 0
+    }
+
     /// Waits for its end and frees its stack.
     pub(crate) fn join(self) {
-        let top = self.base + PAGE + STACK_BYTES - size_of::<Top>();
-        // SAFETY: the thread's own Top; the stack is unmapped below only.
-        let tid = unsafe { &(*(top as *const Top)).tid };
+        let tid = self.tid();
         loop {
             let id = tid.load(Ordering::Acquire);
             if id == 0 {

@@ -70,6 +70,7 @@ static STATE: AtomicU8 = AtomicU8::new(NONE);
 pub fn after_fork() {
     block::after_fork();
     cpu::after_fork();
+    timer::after_fork();
     STATE.store(NONE, Ordering::Release);
 }
 
@@ -89,8 +90,13 @@ pub fn boot(cfg: &BootConfig<'_>) -> Result<&'static Kernel, BootError> {
     let words =
         unsafe { &*transmute::<usize, unsafe extern "C" fn() -> *const Shared>(loaded.entries.words)() };
     cpu::begin(words, loaded.entries.run);
-    timer::start().map_err(BootError::Host)?;
-    start(&region, &loaded, words, cfg).map_err(BootError::Kernel)?;
+    let started = timer::start().map_err(BootError::Host);
+    if let Err(e) = started.and_then(|()| start(&region, &loaded, words, cfg).map_err(BootError::Kernel)) {
+        timer::stop();
+        cpu::after_fork();
+        region.unmap();
+        return Err(e);
+    }
     // SAFETY: this thread alone is between BOOTING and READY.
     let kernel = unsafe { (*KERNEL.0.get()).write(Kernel { loaded, region, words }) };
     STATE.store(READY, Ordering::Release);
@@ -116,6 +122,22 @@ fn start(
 }
 
 impl Kernel {
+    /// Ends the instance and gives back all that it has: threads, address space, memory. The process may boot another. (A
+    /// disk that was not unmounted leaves its descriptor and a page.)
+    ///
+    /// # Safety
+    /// It is shut down or has failed, no call is under way, and neither this reference nor any other to the kernel or to a
+    /// task is used afterwards.
+    pub unsafe fn stop(&self) {
+        STATE.store(BOOTING, Ordering::Release);
+        block::stop();
+        timer::stop();
+        block::after_fork();
+        cpu::after_fork();
+        self.region.unmap();
+        STATE.store(NONE, Ordering::Release);
+    }
+
     /// The kernel of this process, once it is booted.
     pub fn get() -> Option<&'static Kernel> {
         if STATE.load(Ordering::Acquire) != READY {

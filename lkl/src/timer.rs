@@ -1,52 +1,60 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The kernel's clock event: one host thread that sleeps until the deadline, if no other does.
-//!
-//! It is made by a bare `clone`: no TLS of its own (it shares its maker's and uses none), all
-//! signals blocked, a stack of ours.  It lives as long as the process.
+//! The kernel's clock event: one host thread that sleeps until the deadline, if no other does. It lives as long as the
+//! kernel.
 
+use crate::bare::{self, Bare};
 use crate::cpu;
-use crate::sys::{host, map_stack, raw};
+use crate::sys::host;
 use crate::Errno;
+use std::cell::UnsafeCell;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-/// It only changes to the kernel's stacks.
-const STACK_BYTES: usize = 32 << 10;
+static STOP: AtomicBool = AtomicBool::new(false);
+
+struct Slot(UnsafeCell<Option<Bare>>);
+// SAFETY: touched by the one thread that boots or ends the kernel, or is all that a fork left.
+unsafe impl Sync for Slot {}
+static THREAD: Slot = Slot(UnsafeCell::new(None));
+
+fn take() -> Option<Bare> {
+    // SAFETY: see Slot.
+    unsafe { (*THREAD.0.get()).take() }
+}
 
 /// Starts the thread.
 pub(crate) fn start() -> Result<(), Errno> {
-    let (_, top) = map_stack(STACK_BYTES)?;
-    // `raw` returns in the child to the address at the top of the new stack; behind it the stack
-    // must be as at the entry of a function: 8 modulo 16
-    let slot = top - 16;
-    // SAFETY: fresh memory of ours.
-    unsafe { *(slot as *mut usize) = run as extern "C" fn() -> ! as usize };
-    let flags = libc::CLONE_VM
-        | libc::CLONE_FS
-        | libc::CLONE_FILES
-        | libc::CLONE_SIGHAND
-        | libc::CLONE_THREAD
-        | libc::CLONE_SYSVSEM;
-    let was = block_signals(&[u64::MAX]);
-    // SAFETY: the child gets its own stack and starts in run().
-    let tid = unsafe { raw()(libc::SYS_clone, flags as usize, slot, 0, 0, 0, 0) };
-    block_signals(&was);
-    Errno::check(tid).map(drop)
+    STOP.store(false, Ordering::Relaxed);
+    let thread = bare::spawn(c"stowaway-timer", run, 0)?;
+    // SAFETY: see Slot.
+    unsafe { *THREAD.0.get() = Some(thread) };
+    Ok(())
 }
 
-/// Sets the thread's signal mask, returns the old one.
-fn block_signals(mask: &[u64; 1]) -> [u64; 1] {
-    let mut old = [0u64; 1];
-    let args = [libc::SIG_SETMASK as usize, mask.as_ptr() as usize, old.as_mut_ptr() as usize, 8, 0, 0];
-    host(libc::SYS_rt_sigprocmask, args);
-    old
+/// Ends it.
+pub(crate) fn stop() {
+    let Some(thread) = take() else { return };
+    STOP.store(true, Ordering::SeqCst);
+    // It may have looked just before, and sleep after.
+    while !thread.has_ended() {
+        cpu::wake_clock();
+        let pause = libc::timespec { tv_sec: 0, tv_nsec: 100_000 };
+        host(libc::SYS_nanosleep, [&raw const pause as usize, 0, 0, 0, 0, 0]);
+    }
+    thread.join();
+}
+
+/// In the child of a fork: it is not here.
+pub(crate) fn after_fork() {
+    if let Some(thread) = take() {
+        thread.forget();
+    }
 }
 
 /// The thread.
-extern "C" fn run() -> ! {
-    let name = c"stowaway-timer";
-    host(libc::SYS_prctl, [libc::PR_SET_NAME as usize, name.as_ptr() as usize, 0, 0, 0, 0]);
+extern "C" fn run(_: usize) {
     // The host may be 50 us late otherwise.
     host(libc::SYS_prctl, [libc::PR_SET_TIMERSLACK as usize, 1, 0, 0, 0, 0]);
-    loop {
+    while !STOP.load(Ordering::SeqCst) {
         cpu::tick();
     }
 }

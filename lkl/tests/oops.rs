@@ -70,24 +70,24 @@ fn stops(how: usize, says: &[&str]) {
     print!("{err}");
     assert!(out.status.success(), "{}\n{err}", out.status);
     assert!(String::from_utf8_lossy(&out.stdout).contains("the program goes on"));
-    for text in says.iter().chain(&["the kernel has stopped", "lkl_crash+0x", "Call trace of"]) {
+    for text in says.iter().chain(&["the kernel has stopped", "lkl_crash", "Call trace of"]) {
         assert!(err.contains(text), "no {text} in:\n{err}");
     }
 }
 
 #[test]
 fn a_bug_stops_the_kernel() {
-    stops(BUG, &["BUG: failure at", "lkl_call+0x", "Kernel panic - not syncing: BUG!"]);
+    stops(BUG, &["BUG: failure at", "Kernel panic - not syncing: BUG!"]);
 }
 
 #[test]
 fn a_bad_pointer_stops_the_kernel() {
-    stops(NULL_POINTER, &["BUG: signal 11 in kernel code, address 0x8", "lkl_call+0x"]);
+    stops(NULL_POINTER, &["BUG: signal 11 in kernel code, address 0x8"]);
 }
 
 #[test]
 fn a_division_by_zero_stops_the_kernel() {
-    stops(DIVIDE, &["BUG: signal 8 in kernel code", "lkl_call+0x"]);
+    stops(DIVIDE, &["BUG: signal 8 in kernel code"]);
 }
 
 #[test]

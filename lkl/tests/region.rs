@@ -145,3 +145,46 @@ fn a_child_has_none_of_it_and_boots_its_own() {
         assert!(k.read_file(100, "child").is_err());
     });
 }
+
+/// Threads, descriptors and bytes of address space of this process.
+fn possessions() -> (usize, usize, usize) {
+    let count = |dir| fs::read_dir(dir).unwrap().count();
+    let bytes = mappings().iter().map(|m| m.end - m.start).sum();
+    (count("/proc/self/task"), count("/proc/self/fd"), bytes)
+}
+
+#[test]
+fn the_end_gives_everything_back() {
+    alone("the_end_gives_everything_back", || {
+        let dir = scratch("again");
+        let image = ext4_image(&dir, 64);
+        let round = |i: usize| {
+            let k = start();
+            let disk = open_disk(&image, false).unwrap();
+            // SAFETY: the task is this thread's.
+            let number = unsafe { k.k.attach_disk(k.t, &disk) }.unwrap();
+            // SAFETY: as above.
+            unsafe { k.k.mount(k.t, lkl::Source::Disk(number), c"/mnt", c"ext4", 0, c"", 100) }.unwrap();
+            assert_eq!(k.read_file(100, &format!("round{i}")).is_ok(), i != 0);
+            k.write_file(100, &format!("round{}", i + 1), b"was here").unwrap();
+            // SAFETY: as above.
+            unsafe { k.k.unmount(k.t, c"/mnt", 100, Some(number)) }.unwrap();
+            k.shutdown().unwrap();
+            disk.close();
+            // SAFETY: shut down, and `k` is not used any more.
+            unsafe { k.k.stop() };
+            assert!(Kernel::get().is_none());
+        };
+        round(0);
+        let (threads, descriptors, bytes) = possessions();
+        for i in 1..20 {
+            round(i);
+            let now = possessions();
+            assert_eq!((now.0, now.1), (threads, descriptors), "round {i}");
+            // the test's own heap may grow a little
+            assert!(now.2 < bytes + (64 << 10), "round {i}: {bytes} -> {}", now.2);
+        }
+        assert!(!mappings().iter().any(|m| m.name == MEMORY));
+        check_ext4(&image);
+    });
+}

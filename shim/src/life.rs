@@ -27,8 +27,7 @@ pub fn exit_group(nr: usize, args: &Args) -> Ret {
 
 /// Whether the application has no thread but the calling one.
 pub fn is_last_thread() -> bool {
-    let timer = usize::from(world::is_up());
-    let mut ours = timer + lkl::helper_threads();
+    let mut ours = lkl::helper_threads();
     if settings().block_engine == BlockEngine::IoUring {
         ours += procfs::io_workers();
     }

@@ -269,6 +269,14 @@ pub(crate) fn ring(bits: u64) {
     }
 }
 
+/// The clock's thread is to look around.
+pub(crate) fn wake_clock() {
+    if let Some(cpu) = cpu() {
+        cpu.words.timer_word.fetch_add(1, Ordering::SeqCst);
+        cpu.world.wake(&raw const cpu.words.timer_word);
+    }
+}
+
 /// A round of the clock's thread.
 pub(crate) fn tick() {
     if let Some(cpu) = cpu() {

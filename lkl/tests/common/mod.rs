@@ -72,9 +72,9 @@ fn catch_faults() {
         // SAFETY: the kernel passes a siginfo and a ucontext to an SA_SIGINFO handler.
         let (context, address) =
             unsafe { (&mut *context.cast::<libc::ucontext_t>(), (*info).si_addr() as usize) };
-        let fixup =
-            |k: &'static Kernel| k.fault_fixup(context.uc_mcontext.gregs[libc::REG_RIP as usize] as usize);
-        if Kernel::get().is_some_and(|k| fixup(k).is_none() && k.stop_at_fault(sig, address, context)) {
+        let ip = context.uc_mcontext.gregs[libc::REG_RIP as usize] as usize;
+        let failed = |k: &Kernel| k.fault_fixup(ip).is_none() && k.stop_at_fault(sig, address, context);
+        if Kernel::get().is_some_and(failed) {
             return;
         }
         let ip = &mut context.uc_mcontext.gregs[libc::REG_RIP as usize];

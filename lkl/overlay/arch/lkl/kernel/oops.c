@@ -185,7 +185,7 @@ long lkl_crash(int how)
 		*(volatile int *)8 = 1;
 		break;
 	case 2:
-		return 1 / zero;
+		return 1000 / zero;
 	case 3:
 		return overflow(0);
 	case 4:
