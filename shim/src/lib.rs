@@ -13,6 +13,7 @@ mod cancel;
 #[cfg(test)]
 mod coverage;
 mod cwd;
+mod deep;
 mod dispatch;
 mod doorbell;
 mod errno;

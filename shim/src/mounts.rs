@@ -12,6 +12,7 @@ use lkl::{Disk, Kernel, Source};
 use once_cell::sync::OnceCell;
 use stowaway_config::{mount_flags, Mount, Net};
 
+use crate::deep::deep;
 use crate::errno::{self, EINVAL, EIO};
 use crate::host::Ret;
 use crate::images::Said;
@@ -67,7 +68,8 @@ pub fn mount_root(kernel: &'static Kernel, thread: &mut Thread, index: usize) ->
         return Err(refused as Ret);
     }
     let mount = &settings().mounts[index];
-    mount_now(kernel, thread, mount, state).inspect(|&root| state.root.store(root, Ordering::Release))
+    deep(|| mount_now(kernel, thread, mount, state))
+        .inspect(|&root| state.root.store(root, Ordering::Release))
 }
 
 fn mount_now(

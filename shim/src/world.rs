@@ -13,6 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 use lkl::Kernel;
 use stowaway_config::{BlockEngine, Net, Sink};
 
+use crate::deep::deep;
 use crate::errno::{self, EIO, ENOMEM};
 use crate::host::Ret;
 use crate::lock::{Guard, Lock};
@@ -65,7 +66,7 @@ fn booted() -> Option<&'static Kernel> {
 pub fn kernel(thread: &mut Thread) -> Result<&'static Kernel, Ret> {
     match STATE.load(Ordering::Acquire) {
         UP => booted().ok_or(EIO),
-        NONE => boot(thread),
+        NONE => deep(|| boot(thread)),
         LOST => {
             say_once!(
                 "after fork, the parent process's kernel is not reachable: calls into its mounts and \
