@@ -52,6 +52,8 @@ impl Watched {
 struct Table {
     head: String,
     rows: Vec<([u64; 8], String)>,
+    /// The backend and its counts, of a process that has a kernel.
+    doorbell: Option<String>,
 }
 
 /// Columns after the total: hook, patched, sigsys, int80; host, kernel, own.
@@ -66,7 +68,10 @@ fn tables(text: &str) -> Vec<Table> {
     let mut tables: Vec<Table> = Vec::new();
     for line in text.lines() {
         if line.starts_with("stowaway: process ") {
-            tables.push(Table { head: line.to_string(), rows: Vec::new() });
+            tables.push(Table { head: line.to_string(), rows: Vec::new(), doorbell: None });
+        } else if let Some(doorbell) = line.strip_prefix("stowaway: doorbell ") {
+            let table = tables.last_mut().expect("a head before the doorbell");
+            assert!(table.doorbell.replace(doorbell.to_string()).is_none(), "{text}");
         } else if !line.ends_with("  call") {
             let words: Vec<&str> = line.split_whitespace().collect();
             let numbers: Vec<u64> = words[..8].iter().map(|word| word.parse().expect(line)).collect();
@@ -112,6 +117,11 @@ impl Table {
         let reads = self.row("pread64");
         assert!((READS..READS + 8).contains(&reads[0]), "{reads:?}");
         assert_eq!(reads[KERNEL], READS, "{:?}", self.rows);
+        let (_, counts) =
+            self.doorbell.as_ref().and_then(|line| line.split_once(": ")).expect("a kernel ran");
+        assert!(counts
+            .split(", ")
+            .all(|count| count.split_once(' ').is_some_and(|(n, _)| n.parse::<u64>().is_ok())));
         // A program that our own loader starts has no names of ours.
         assert_eq!(reads[HOOK], if Run::is_by_run() { 0 } else { READS }, "{:?}", self.rows);
     }
