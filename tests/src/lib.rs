@@ -23,6 +23,7 @@ pub mod conform;
 pub mod ext4;
 pub mod fixture;
 pub mod gaps;
+pub mod hang;
 pub mod mounted;
 pub mod normal;
 pub mod process;

@@ -38,7 +38,7 @@ pub struct Run {
 pub struct Outcome {
     /// Bytes written to standard output.
     pub stdout: Vec<u8>,
-    /// Bytes written to standard error.
+    /// Bytes written to standard error; after a hang, what the command was doing (`hang::report`).
     pub stderr: Vec<u8>,
     /// `exit 0`, `signal 15`, or `hang`.
     pub status: String,
@@ -183,6 +183,7 @@ pub fn finish(mut child: Child, deadline: Duration) -> Outcome {
     let (stdout, stderr) = (drain(child.stdout.take()), drain(child.stderr.take()));
     let end = Instant::now() + deadline;
     let status = wait_until(&mut child, end);
+    let hang = if status.is_none() { crate::hang::report(child.id()) } else { String::new() };
     // What it left running must not hold the pipes open for ever.
     let quiet = Instant::now() + Duration::from_secs(5);
     while status.is_some() && !(stdout.is_finished() && stderr.is_finished()) && Instant::now() < quiet {
@@ -190,9 +191,11 @@ pub fn finish(mut child: Child, deadline: Duration) -> Outcome {
     }
     kill_group(&child);
     let _ = child.wait();
+    let mut stderr = stderr.join().unwrap_or_default();
+    stderr.extend(hang.into_bytes());
     Outcome {
         stdout: stdout.join().unwrap_or_default(),
-        stderr: stderr.join().unwrap_or_default(),
+        stderr,
         status: status.map_or_else(|| "hang".to_string(), describe),
     }
 }

@@ -112,6 +112,10 @@ fn a_command_that_hangs_is_a_result() {
     let start = Instant::now();
     let run =
         Run { deadline: Some(Duration::from_millis(300)), ..Run::new(["sh", "-c", "sleep 60 & sleep 60"]) };
-    assert_eq!(run.output().status, "hang");
-    assert!(start.elapsed() < Duration::from_secs(10));
+    let outcome = run.output();
+    assert_eq!(outcome.status, "hang");
+    let said = outcome.err();
+    assert_eq!(said.matches("hangs: sleep 60").count(), 2, "{said}");
+    assert!(said.contains("(sleep): S (sleeping), waits in "), "{said}");
+    assert!(start.elapsed() < Duration::from_secs(60));
 }
