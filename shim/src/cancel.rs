@@ -9,7 +9,8 @@
 //!
 //! - *The signal arrives during a dispatched call*: it is put off ([`put_off`]). The wait ends, and libc's
 //!   handler runs when nothing of ours is on the stack but the entry's assembler or the hook. If it does not
-//!   unwind, a call that we stopped starts again, as SA_RESTART would have it.
+//!   unwind, a call that we stopped starts again, as SA_RESTART would have it. The entry's last look
+//!   (`entry::at_end`) is what closes the way out: a libc wrapper may wait for the handler to have run.
 //! - *A hook that is a cancellation point* ([`point`]) does not allow the signal (that would cost two locked
 //!   instructions a call). Instead [`pthread_cancel`] sees from the target's thread-local state that it is in
 //!   one and pokes it with the same signal, marked as ours; the hook then asks libc (pthread_testcancel).
@@ -240,10 +241,19 @@ fn stopped(me: &State, frame: &mut Frame, r: Ret) -> Option<After> {
         // As the host restarts a call.
         frame.again = 1;
     }
+    is_on(&me.put_off).then_some(no_longer_put_off as After)
+}
+
+/// At the end of a trampolined call, when nothing of ours is on the stack but what made it.
+unsafe extern "C-unwind" fn no_longer_put_off() {
+    let me = state();
+    if is_on(&me.busy) {
+        return; // a nested call's end; the outer one has its own
+    }
+    me.stop.store(0, Ordering::Relaxed);
     if take(&me.put_off) {
-        Some(run_libc_handler)
-    } else {
-        None
+        // SAFETY: the caller's promise.
+        unsafe { run_libc_handler() };
     }
 }
 
@@ -278,6 +288,7 @@ fn put_off(info: *const libc::siginfo_t, uc: &mut libc::ucontext_t) -> bool {
     }
     me.put_off.store(1, Ordering::Relaxed);
     me.stop.store(1, Ordering::Relaxed);
+    entry::at_end(no_longer_put_off);
     end_wait(uc);
     true
 }
@@ -304,7 +315,7 @@ pub fn library() -> core::ops::Range<usize> {
 
 /// Whether a thread at `ip`, in no call, is in code of ours that must not be unwound: on its way to or from one.
 fn is_ours(ip: usize) -> bool {
-    if entry::is_before_handler(ip) {
+    if entry::is_before_look(ip) {
         return true;
     }
     let hooks = &raw const __start_unwindable as usize..&raw const __stop_unwindable as usize;
@@ -345,6 +356,10 @@ pub fn resume(before: u64, uc: &mut libc::ucontext_t) {
     // SAFETY: the thread's own word.
     unsafe { *me.word() = before };
     me.handled.store(1, Ordering::Relaxed);
+    if is_on(&me.put_off) {
+        // A call of the handler's may have been at its end meanwhile.
+        entry::at_end(no_longer_put_off);
+    }
     // A request that came meanwhile was not meant for a thread in a point, as it seemed.
     if is_on(&me.point) && IN_USE.load(Ordering::Relaxed) {
         me.stop.store(1, Ordering::Relaxed);

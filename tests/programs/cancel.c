@@ -89,6 +89,20 @@ static void by_busy_calls(void)
 	for (;;)
 		pread(locked, &b, 1, 0), getppid();
 }
+/* Nothing is to be put off until a next call: there is none. */
+static void by_last_call(void)
+{
+	char b;
+	long r, offset = 0;
+	register long r10 __asm__("r10") = offset;
+
+	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
+	for (int n = 0; n < 30; n++)
+		__asm__ volatile("syscall" : "=a"(r) : "0"((long)SYS_pread64), "D"((long)locked), "S"(&b), "d"(1L), "r"(r10)
+				 : "rcx", "r11", "memory");
+	for (;;)
+		progress++;
+}
 static void by_busy_read(void) { pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL); by_read(); }
 
 static void no_op(int n) { (void)n; }
@@ -103,8 +117,15 @@ static struct way { const char *name; void (*wait)(void); int flags; } ways[] = 
 	WAY(read), WAY(readv), WAY(fread), WAY(write), WAY(recv), WAY(recvmsg), WAY(poll, ENDS), WAY(ppoll, ENDS), WAY(select, ENDS),
 	WAY(epoll, ENDS), WAY(nanosleep, ENDS), WAY(sleep, ENDS), WAY(pause, ENDS), WAY(sigsuspend, ENDS), WAY(sigwait, LOCKS), WAY(sem_wait), WAY(cond_wait, LOCKS),
 	WAY(join), WAY(waitpid), WAY(fifo_read), WAY(fifo_fread), WAY(fifo_open), WAY(fifo_fopen), WAY(fifo_poll, ENDS), WAY(fifo_ppoll, ENDS),
-	WAY(lock), WAY(testcancel), WAY(loop_of_calls, LOCKS), WAY(loop_of_stdio, ENDS | LOCKS), WAY(busy_loop), WAY(busy_calls, LOCKS), WAY(busy_read),
+	WAY(lock), WAY(testcancel), WAY(loop_of_calls, LOCKS), WAY(loop_of_stdio, ENDS | LOCKS), WAY(busy_loop), WAY(busy_calls, LOCKS), WAY(last_call, LOCKS), WAY(busy_read),
 };
+
+static unsigned the_way(const char *name)
+{
+	for (unsigned i = 0;; i++)
+		if (!strcmp(ways[i].name, name))
+			return i;
+}
 
 static void *run(void *arg)
 {
@@ -156,6 +177,22 @@ static void cancelled(struct way *way, long after_us)
 		sched_yield();
 	if (after_us)
 		nanosleep(&t, NULL);
+	CHECK(!pthread_cancel(thread));
+	finish(thread);
+}
+
+/* Cancelled a few nanoseconds after it began. */
+static void cancelled_at(struct way *way, long after_ns)
+{
+	pthread_t thread;
+	double end;
+
+	prepare();
+	CHECK(!pthread_create(&thread, NULL, run, way));
+	while (!waiting)
+		;
+	for (end = now_s() + after_ns * 1e-9; now_s() < end;)
+		;
 	CHECK(!pthread_cancel(thread));
 	finish(thread);
 }
@@ -281,6 +318,11 @@ static int check(void)
 			under_a_handler(&ways[i]);
 		if (!(ways[i].flags & LOCKS))
 			exit_in_a_handler(&ways[i]);
+	}
+	/* What is rare of those: in the last instructions of a call. */
+	for (int n = 0; n < 300; n++) {
+		cancelled_at(&ways[the_way("loop_of_stdio")], n * 50);
+		cancelled_at(&ways[the_way("last_call")], n * 50);
 	}
 	for (int stdio = 0; stdio < 2; stdio++) {
 		not_cancelled(-1, -1, stdio);

@@ -16,7 +16,8 @@ use core::mem::offset_of;
 
 use crate::frame::Frame;
 use crate::routes::{ROUTES, STOWAWAY_CLASSES, STOWAWAY_CLASS_COUNT, STOWAWAY_ROUTES, TO_HOST};
-use crate::thread::{ALTERNATE, ALTERNATE_LEN, FLOOR, RED_ZONE, STACK_BYTES};
+use crate::sud::After;
+use crate::thread::{self, ALTERNATE, ALTERNATE_LEN, AT_END, FLOOR, RED_ZONE, STACK_BYTES};
 use crate::vectors::STOWAWAY_WIDE;
 
 global_asm!(
@@ -193,12 +194,15 @@ global_asm!(
     "mov qword ptr [rbp + {again}], 0",
     "mov rdi, rbp",
     "call {handle}",
-    ".hidden stowaway_entry_handled",
-    ".globl stowaway_entry_handled",
-    "stowaway_entry_handled:",
     "test rax, rax",
     "jnz 24f",
     "8:",
+    "cmp qword ptr gs:[{at_end}], 0",
+    // What a signal handler sets (`at_end`) up to here is seen; from here on it need not set anything.
+    ".hidden stowaway_entry_looked",
+    ".globl stowaway_entry_looked",
+    "stowaway_entry_looked:",
+    "jne 27f",
     "cmp qword ptr [rbp + {again}], 0",
     "jne 7b",
     "cmp dword ptr [rip + {wide}], 0",
@@ -281,6 +285,9 @@ global_asm!(
     "kmovq [rsp + 2048 + 8*\\i], k\\i",
     ".endr",
     "jmp 7b",
+    "27:",
+    "xor eax, eax",
+    "xchg rax, gs:[{at_end}]",
     "24:",
     "call rax",
     "jmp 8b",
@@ -366,6 +373,7 @@ global_asm!(
     frame_bytes = const size_of::<Frame>().next_multiple_of(64),
     unusual = const UNUSUAL_FLAGS,
     floor = const FLOOR,
+    at_end = const AT_END,
     alternate = const ALTERNATE,
     alternate_len = const ALTERNATE_LEN,
     r15 = const offset_of!(Frame, r15),
@@ -403,7 +411,7 @@ const UNUSUAL_FLAGS: usize = 0x400 | 0x40000;
 extern "C" {
     static stowaway_entry: u8;
     static stowaway_entry_block: u8;
-    static stowaway_entry_handled: u8;
+    static stowaway_entry_looked: u8;
     static stowaway_entry_end: u8;
     static stowaway_bounce: u8;
     static stowaway_bounced: u8;
@@ -437,11 +445,18 @@ pub(crate) fn is_block_load(ip: usize) -> bool {
     ip == &raw const stowaway_entry_block as usize
 }
 
-/// Whether a thread interrupted at `ip` is on its way from its call to the handler: it will get there, and must
-/// not be unwound before.
-pub fn is_before_handler(ip: usize) -> bool {
-    (&raw const stowaway_entry_block as usize..&raw const stowaway_entry_handled as usize).contains(&ip)
+/// Whether a thread interrupted at `ip` is on its way from its call to the handler, or back and has not yet looked
+/// for what [`at_end`] set: it will, and must not be unwound before.
+pub fn is_before_look(ip: usize) -> bool {
+    (&raw const stowaway_entry_block as usize..&raw const stowaway_entry_looked as usize).contains(&ip)
         || (redirected_address()..&raw const stowaway_redirected_back as usize).contains(&ip)
+}
+
+/// To be called by a signal handler that interrupted the calling thread in code of the entry or of the installed
+/// function, but not behind the look ([`is_before_look`]): `then` is called once, in a clean frame, as an [`After`] is.
+/// In other code it is called at the end of the next call that the installed function gets.
+pub fn at_end(then: After) {
+    thread::set_at_end(then as usize);
 }
 
 /// Whether `ip` is in the entry's assembler.

@@ -27,7 +27,7 @@ const ARCH_GET_GS: usize = 0x1004;
 /// Words for whoever installed the handler, zero in a new thread.
 pub const USER_WORDS: usize = 8;
 
-/// Behind the GS base. The entry's assembler knows the first four fields.
+/// Behind the GS base. The entry's assembler knows the first four fields, and `at_end`.
 #[repr(C)]
 pub struct Block {
     /// Its own address: the top of the stack.
@@ -43,6 +43,8 @@ pub struct Block {
     pub(crate) interrupted: usize,
     /// Of a call that is dispatched again: the address behind it, and where it goes on.
     pub(crate) bounce: [usize; 2],
+    /// Not 0: a function that the entry calls before it leaves (`entry::at_end`).
+    pub(crate) at_end: usize,
     /// See `divert.rs`.
     pub(crate) place: Place,
     /// The embedder's.
@@ -50,6 +52,7 @@ pub struct Block {
 }
 
 pub(crate) const FLOOR: usize = offset_of!(Block, floor);
+pub(crate) const AT_END: usize = offset_of!(Block, at_end);
 pub(crate) const ALTERNATE: usize = offset_of!(Block, alternate);
 pub(crate) const ALTERNATE_LEN: usize = offset_of!(Block, alternate_len);
 
@@ -156,6 +159,11 @@ pub fn handler_ends(before: Interrupted) {
         (*block()).floor = before.floor;
         (*block()).interrupted = before.at;
     }
+}
+
+pub(crate) fn set_at_end(function: usize) {
+    // SAFETY: the calling thread's own block.
+    unsafe { (&raw mut (*block()).at_end).write_volatile(function) };
 }
 
 pub(crate) fn set_bounce(after: usize, resume: usize) {
