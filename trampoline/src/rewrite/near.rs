@@ -16,6 +16,8 @@ pub const REGION: u64 = 64 << 10;
 /// How far from the code a region may be; so much less than 2 GiB that all of a big module reaches it, and that what
 /// a moved instruction refers to is in reach from it.
 const REACH: u64 = 1 << 30;
+/// How far below the end of a gap, where that is taken by the time.
+const DISTANCES: [u64; 3] = [0, 4 << 20, 64 << 20];
 /// Lowest address tried; vm.mmap_min_addr's usual value.
 const LOWEST: u64 = 0x1_0000;
 
@@ -67,10 +69,12 @@ fn places(maps: &[Mapping], address: u64) -> Vec<u64> {
     let mut free_from = LOWEST;
     let mut places = Vec::new();
     for mapping in maps {
-        let wide = mapping.range.start >= free_from.saturating_add(REGION);
-        if wide && mapping.path != b"[stack]" {
-            // The end of a gap: where it begins the heap may grow, and the stack grows down from where it ends.
-            places.push(mapping.range.start - REGION);
+        if mapping.path != b"[stack]" {
+            // The end of a gap: where it begins the heap may grow, and the stack grows down from where it ends. Other
+            // threads, ours too, map just there at any moment: hence places further down as well.
+            let wide = |place: &u64| *place >= free_from;
+            let below = |distance: &u64| mapping.range.start.checked_sub(REGION + distance).filter(wide);
+            places.extend(DISTANCES.iter().filter_map(below));
         }
         free_from = free_from.max(mapping.range.end);
     }
@@ -94,4 +98,34 @@ fn map_at(place: u64) -> bool {
 fn unmap(start: u64) {
     // SAFETY: a region that was just made and that nobody knows.
     unsafe { gate(libc::SYS_munmap, &[start as usize, REGION as usize, 0, 0, 0, 0]) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mapping(start: u64, end: u64) -> Mapping {
+        Mapping {
+            range: start..end,
+            protection: 5,
+            private: true,
+            offset: 0,
+            file: (1, 1),
+            path: b"/a".to_vec(),
+        }
+    }
+
+    #[test]
+    fn wide_gaps_have_places_that_nobody_takes_meanwhile() {
+        let code = 0x7f00_0000_0000;
+        let (narrow, gap) = (REGION + 0x1000, 0x1000);
+        let maps = [
+            mapping(code - (2 << 30), code - (1 << 29)),
+            mapping(code, code + 0x1000),
+            mapping(code + 0x1000 + narrow, code + (1 << 20)),
+            mapping(code + (1 << 20) + gap, code + (2 << 20)),
+        ];
+        let ends = [code - REGION, code - (4 << 20) - REGION, code - (64 << 20) - REGION];
+        assert_eq!(places(&maps, code), [&ends[..], &[code + 0x1000 + narrow - REGION]].concat());
+    }
 }
