@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Threads of ours: made by a bare `clone`, without TLS of their own (they share their maker's and use
-//! none), all signals blocked, on a stack of ours. They call the host through the gate and may ring the
-//! kernel's interrupts.
+//! none), on a stack of ours. They call the host through the gate, may ring the kernel's interrupts, and drive its CPU:
+//! so any of them may be the one on which a call meets a bad pointer. All signals are blocked but those of faults.
 
 use crate::sys::{host, map_stack, raw, unmap, PAGE};
 use crate::Errno;
@@ -13,6 +13,16 @@ const STACK_BYTES: usize = 128 << 10;
 
 /// How many there are.
 static ALIVE: AtomicUsize = AtomicUsize::new(0);
+
+/// The ids of those that run; more than there ever are.
+static IDS: [AtomicU32; 64] = [const { AtomicU32::new(0) }; 64];
+
+/// The signals of faults, as a mask.
+const FAULTS: u64 = bit(libc::SIGSEGV) | bit(libc::SIGBUS) | bit(libc::SIGFPE) | bit(libc::SIGILL);
+
+const fn bit(signal: i32) -> u64 {
+    1 << (signal - 1)
+}
 
 /// What lies at the top of a thread's stack.
 #[repr(C, align(64))]
@@ -56,10 +66,32 @@ extern "C" {
 
 extern "C" fn begin(top: &'static Top) -> ! {
     host(libc::SYS_prctl, [libc::PR_SET_NAME as usize, top.name as usize, 0, 0, 0, 0]);
+    enlist(top.tid.load(Ordering::Relaxed));
+    block_signals(&[!FAULTS]);
     (top.run)(top.arg);
+    block_signals(&[u64::MAX]);
+    strike(top.tid.load(Ordering::Relaxed));
     loop {
         host(libc::SYS_exit, [0; 6]);
     }
+}
+
+fn enlist(tid: u32) {
+    let free =
+        |slot: &&AtomicU32| slot.compare_exchange(0, tid, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+    let _ = IDS.iter().find(free);
+}
+
+fn strike(tid: u32) {
+    for slot in &IDS {
+        let _ = slot.compare_exchange(tid, 0, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
+
+/// Whether the thread `tid` of this process is one of ours, to which nothing that the application is sent may be
+/// delivered. Async-signal-safe.
+pub fn is_helper_thread(tid: usize) -> bool {
+    IDS.iter().any(|slot| slot.load(Ordering::Relaxed) as usize == tid)
 }
 
 /// Starts a thread that runs `run(arg)` and ends.
@@ -125,6 +157,7 @@ impl Bare {
 
     /// Frees the stack of a thread that is not: in the child of a fork.
     pub(crate) fn forget(self) {
+        strike(self.tid().load(Ordering::Relaxed));
         unmap(self.base, STACK_BYTES + PAGE);
         ALIVE.fetch_sub(1, Ordering::Relaxed);
     }

@@ -44,7 +44,7 @@ mod task;
 mod timer;
 pub mod uintr;
 
-pub use bare::helper_threads;
+pub use bare::{helper_threads, is_helper_thread};
 pub use block::Engine;
 pub use boot::{after_fork, boot, BootConfig, BootError};
 pub use cpu::Count;

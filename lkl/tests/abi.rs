@@ -84,6 +84,40 @@ fn calls_of_the_host_are_not_served() {
     });
 }
 
+/// Threads of ours drive the virtual CPU too, and meet the bad pointers of whoever's call they serve.
+#[test]
+fn bad_pointers_are_efault_on_every_thread() {
+    alone("bad_pointers_are_efault_on_every_thread", || {
+        let dir = scratch("efault-threads");
+        let image = ext4_image(&dir, 32);
+        let k = start();
+        k.mount_image(&image, "/mnt", 100, false).unwrap();
+        let efault = -(libc::EFAULT as isize);
+        std::thread::scope(|scope| {
+            for n in 0..4 {
+                scope.spawn(move || {
+                    let k = Thread::new();
+                    let fd = k.open(100, &format!("f{n}"), libc::O_RDWR | libc::O_CREAT).unwrap();
+                    let pause = libc::timespec { tv_sec: 0, tv_nsec: 20_000 };
+                    for round in 0..1000 {
+                        k.call(libc::SYS_nanosleep, &[&raw const pause as usize, 0]).unwrap();
+                        assert_eq!(k.raw(libc::SYS_write, &[fd as usize, 8, 10]), efault);
+                        k.write(fd, b"some bytes").unwrap();
+                        if round % 16 == 0 {
+                            k.call(libc::SYS_fsync, &[fd as usize]).unwrap();
+                        }
+                        assert_eq!(k.raw(libc::SYS_pread64, &[fd as usize, 8, 10, 0]), efault);
+                        assert_eq!(k.raw(libc::SYS_nanosleep, &[8, 0]), efault);
+                    }
+                    k.release();
+                });
+            }
+        });
+        k.shutdown().unwrap();
+        check_ext4(&image);
+    });
+}
+
 #[test]
 fn bad_pointers_are_efault() {
     alone("bad_pointers_are_efault", || {

@@ -336,6 +336,9 @@ unsafe extern "C-unwind" fn on_signal(sig: c_int, info: *mut libc::siginfo_t, co
             life::kernel_fault(kernel, sig, ip, uc);
         }
     }
+    if FAULTS & bit(sig) != 0 && !from_fault && pass_on(sig) {
+        return;
+    }
     if sig == cancel::SIGNAL && cancel::on_request(info, uc) {
         return;
     }
@@ -344,6 +347,17 @@ unsafe extern "C-unwind" fn on_signal(sig: c_int, info: *mut libc::siginfo_t, co
         // SAFETY: the application's handler gets what the kernel handed us.
         _ => unsafe { act(sig, info, context) },
     }
+}
+
+/// Somebody sent the signal of a fault. Threads of ours cannot block it, and the application's handlers must not run
+/// there.
+fn pass_on(sig: c_int) -> bool {
+    let (pid, tid) = host::ids();
+    let is_ours = lkl::is_helper_thread(tid);
+    if is_ours {
+        host::call(libc::SYS_tgkill, &[pid, pid, sig as usize]);
+    }
+    is_ours
 }
 
 /// Inside the kernel: later, at the door.
