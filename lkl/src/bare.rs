@@ -135,6 +135,11 @@ impl Bare {
         unsafe { &(*(top as *const Top)).tid }
     }
 
+    /// Whether it is the one that asks.
+    pub(crate) fn is_current(self) -> bool {
+        host(libc::SYS_gettid, [0; 6]) == self.tid().load(Ordering::Acquire) as isize
+    }
+
     /// Whether it is gone.
     pub(crate) fn has_ended(&self) -> bool {
         self.tid().load(Ordering::Acquire) == 0

@@ -174,6 +174,10 @@ impl Disk {
 
     /// Gives the file back, and the lock.  Not while a kernel uses it.
     pub fn close(self) {
+        if self.export.is_some() {
+            nbd::leave(self.fd);
+            nbd::drain(self.fd);
+        }
         self.host(libc::SYS_close, [self.fd as usize, 0, 0, 0, 0, 0]);
     }
 

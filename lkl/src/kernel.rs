@@ -150,7 +150,7 @@ impl Kernel {
     }
 
     /// Gives a mount back, and its disk if it has one: nothing of it may be in use (EBUSY, and nothing
-    /// has changed). `root_fd` is the descriptor that [`Kernel::mount`] made.
+    /// has changed). `root_fd` is the descriptor that [`Kernel::mount`] made. Not while a disk is attached.
     ///
     /// # Safety
     /// As for [`Kernel::call`].
@@ -164,7 +164,9 @@ impl Kernel {
         let disk = disk.map_or(-1, |n| n as isize) as usize;
         let args = [path.as_ptr() as usize, root_fd as usize, disk, 0, 0, 0];
         // SAFETY: the caller's promise; the path is a live string.
-        unsafe { self.private(t, Private::HubRelease, args) }.map(drop)
+        let done = unsafe { self.private(t, Private::HubRelease, args) }.map(drop);
+        block::Device::reap();
+        done
     }
 
     /// Brings lo up, with 127.0.0.1 and ::1.

@@ -11,6 +11,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What the server is to do, and what it saw.
 #[derive(Default)]
@@ -19,6 +20,8 @@ struct Orders {
     error: AtomicU32,
     /// Close the connection at the next request.
     hang_up: AtomicU32,
+    /// Milliseconds before the answer to a flush: longer than anybody polls.
+    slow_flush: AtomicU64,
     flushes: AtomicU64,
     fua: AtomicU64,
     trims: AtomicU64,
@@ -91,7 +94,10 @@ fn request(s: &mut UnixStream, file: &File, orders: &Orders) -> std::io::Result<
         match command {
             0 => file.read_exact_at(&mut data, off)?,
             1 => file.write_all_at(&data, off)?,
-            3 => drop(orders.flushes.fetch_add(1, SeqCst)),
+            3 => {
+                orders.flushes.fetch_add(1, SeqCst);
+                std::thread::sleep(Duration::from_millis(orders.slow_flush.load(SeqCst)));
+            }
             4 => drop(orders.trims.fetch_add(1, SeqCst)),
             6 => {
                 orders.zeroes.fetch_add(1, SeqCst);
@@ -152,6 +158,31 @@ fn an_export_is_written_and_clean() {
         check_ext4(&image);
         let cat = must("debugfs", &["-R", "cat last", image.to_str().unwrap()]);
         assert!(cat.contains("words"), "{cat}");
+        std::fs::remove_file(&socket).unwrap();
+    });
+}
+
+/// Whoever completes the last flush does the rest of the unmount: that is the connection's own thread.
+#[test]
+fn an_unmount_ends_whoever_finishes_it() {
+    alone("an_unmount_ends_whoever_finishes_it", || {
+        let (image, socket, orders) = served("nbd-unmount");
+        orders.slow_flush.store(20, SeqCst);
+        let k = start();
+        for turn in 0..8 {
+            let disk = connect(&socket, "disk").unwrap();
+            // SAFETY: the task is this thread's.
+            let number = unsafe { k.k.attach_disk(k.t, &disk) }.unwrap();
+            // SAFETY: as above.
+            unsafe { k.k.mount(k.t, lkl::Source::Disk(number), c"/mnt", c"ext4", 0, c"", 100) }.unwrap();
+            k.write_file(100, "turn", format!("{turn}").as_bytes()).unwrap();
+            // SAFETY: as above.
+            unsafe { k.k.unmount(k.t, c"/mnt", 100, Some(number)) }.unwrap();
+            assert_eq!(lkl::helper_threads(), 1, "the clock's");
+            disk.close();
+        }
+        k.shutdown().unwrap();
+        check_ext4(&image);
         std::fs::remove_file(&socket).unwrap();
     });
 }

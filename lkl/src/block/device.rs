@@ -30,6 +30,8 @@ pub(crate) struct Device {
     memory: bool,
     /// [`Kind::Nbd`]'s.
     pub(crate) link: Option<Link>,
+    /// The kernel has done with it; the threads of its connection are still there.
+    gone: AtomicBool,
     /// The one made before.
     next: AtomicPtr<Device>,
 }
@@ -48,6 +50,7 @@ impl Device {
             tries: AtomicBool::new(true),
             memory: disk.kind() == Kind::File && in_memory(disk.fd()),
             link: (disk.kind() == Kind::Nbd).then(|| Link::new(disk.fd())),
+            gone: AtomicBool::new(false),
             next: AtomicPtr::new(DEVICES.load(Ordering::Relaxed)),
         };
         // SAFETY: a fresh mapping, large enough.
@@ -64,12 +67,13 @@ impl Device {
     }
 
     /// # Safety
-    /// Nothing refers to it any more.
+    /// Nothing of the kernel refers to it any more.
     pub(crate) unsafe fn free(at: *const Device) {
         // SAFETY: the caller's promise: it is still mapped.
         let gone = unsafe { &*at };
-        if let Some(link) = &gone.link {
-            link.stop();
+        if gone.link.as_ref().is_some_and(|link| !link.stop()) {
+            gone.gone.store(true, Ordering::Release);
+            return;
         }
         let mut place = &DEVICES;
         // SAFETY: devices in the list are mapped.
@@ -83,19 +87,33 @@ impl Device {
         unmap(at as usize, PAGE);
     }
 
+    /// Frees those that could not be freed by who did the kernel's last work for them. Not while one is attached, and outside
+    /// the kernel.
+    pub(crate) fn reap() {
+        let mut at = DEVICES.load(Ordering::Acquire).cast_const();
+        // SAFETY: devices in the list are mapped.
+        while let Some(device) = unsafe { at.as_ref() } {
+            at = device.next.load(Ordering::Acquire);
+            if device.gone.load(Ordering::Acquire) {
+                // SAFETY: the kernel said so before.
+                unsafe { Device::free(device) };
+            }
+        }
+    }
+
     /// Does `what` to the connections of all devices.
-    pub(crate) fn each_link(what: fn(&Link)) {
+    pub(crate) fn each_link(what: impl Fn(&Link)) {
         let mut at = DEVICES.load(Ordering::Acquire);
         // SAFETY: as above.
         while let Some(device) = unsafe { at.as_ref() } {
-            device.link.iter().for_each(what);
+            device.link.iter().for_each(&what);
             at = device.next.load(Ordering::Acquire);
         }
     }
 
     /// In the child of a fork: the devices are the parent's.
     pub(crate) fn after_fork() {
-        Device::each_link(Link::forget);
+        Device::each_link(|link| link.forget());
         DEVICES.store(null_mut(), Ordering::Relaxed);
     }
 

@@ -96,7 +96,10 @@ pub(crate) unsafe extern "C" fn gone(device: *const Device) {
 
 /// The kernel has ended: so do our threads. Nothing is in flight.
 pub(crate) fn stop() {
-    Device::each_link(Link::stop);
+    Device::reap();
+    Device::each_link(|link| {
+        link.stop();
+    });
     workers::stop();
     uring::stop();
 }

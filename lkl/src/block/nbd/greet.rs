@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The negotiation with a server, and reads before there is a kernel to ask.
 
-use super::{receive, reply, request, send, CMD_READ, REPLY_BYTES};
+use super::{receive, reply, request, send, CMD_DISCONNECT, CMD_READ, REPLY_BYTES};
+use crate::sys::host;
 use crate::{DiskError, Errno};
 
 const NBDMAGIC: u64 = 0x4e42_444d_4147_4943;
@@ -78,11 +79,34 @@ fn answers(fd: i32) -> Result<Export, DiskError> {
             }
             REP_INFO => {}
             REP_ERR_UNKNOWN => return Err(DiskError::Server("has no such export")),
-            REP_ERR_POLICY => return Err(DiskError::Server("does not give us the export")),
+            REP_ERR_POLICY => return Err(refusal(&data[..len])),
             kind if kind & REP_ERROR != 0 => return Err(DiskError::Server("refuses the export")),
             _ => return Err(DiskError::Server("does not keep to the NBD protocol")),
         }
     }
+}
+
+/// What a server says that does not want to give us the export: another has it (our own server's words), or its own.
+fn refusal(text: &[u8]) -> DiskError {
+    match text.strip_prefix(b"in use by ") {
+        Some(holder) => {
+            let pid =
+                holder.strip_prefix(b"pid ").and_then(|pid| std::str::from_utf8(pid).ok()?.parse().ok());
+            DiskError::Busy { pid }
+        }
+        None => DiskError::Server("does not give us the export"),
+    }
+}
+
+/// Says that nothing follows.
+pub(crate) fn leave(fd: i32) {
+    let _ = send(fd, &request(0, CMD_DISCONNECT, 0, 0, 0));
+    host(libc::SYS_shutdown, [fd as usize, libc::SHUT_WR as usize, 0, 0, 0, 0]);
+}
+
+/// Waits for the end of the stream, or the socket's timeout. The server may let only one in at a time, and has noticed then.
+pub(crate) fn drain(fd: i32) {
+    while receive(fd, &mut [0u8; 16]).is_ok() {}
 }
 
 /// Reads while no requests of a kernel are under way.
@@ -121,4 +145,17 @@ fn word(raw: &[u8], at: usize) -> u32 {
 
 fn long(raw: &[u8], at: usize) -> u64 {
     u64::from(word(raw, at)) << 32 | u64::from(word(raw, at + 4))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_the_export() {
+        assert_eq!(refusal(b"in use by pid 42"), DiskError::Busy { pid: Some(42) });
+        assert_eq!(refusal(b"in use by another process"), DiskError::Busy { pid: None });
+        assert!(matches!(refusal(b"go away"), DiskError::Server(_)));
+        assert!(matches!(refusal(b""), DiskError::Server(_)));
+    }
 }

@@ -5,8 +5,9 @@
 //! out of the slot completes it: the receiver when the reply is there, or whoever finds the server lost. The
 //! latter shuts the socket down before, so nothing that is sent afterwards leaves.
 
-use super::{move_all, receive, reply, request, send};
-use super::{CMD_DISCONNECT, CMD_FLAG_FUA, CMD_FLUSH, CMD_READ, CMD_TRIM, CMD_WRITE, CMD_WRITE_ZEROES};
+use super::greet::{drain, leave};
+use super::{move_all, receive, reply, request};
+use super::{CMD_FLAG_FUA, CMD_FLUSH, CMD_READ, CMD_TRIM, CMD_WRITE, CMD_WRITE_ZEROES};
 use super::{EIO, REPLY_BYTES};
 use crate::bare::{spawn, Bare};
 use crate::block::request::{complete, Iov, Request, DISCARD, FLUSH, FUA, READ, WRITE, ZERO};
@@ -23,6 +24,10 @@ const VECTORS: usize = 513;
 /// Timeouts of the socket without a reply while there are requests: the server is lost.
 const PATIENCE: u32 = 4;
 
+/// The threads of a connection.
+const SENDER: usize = 0;
+const RECEIVER: usize = 1;
+
 pub(crate) struct Link {
     fd: i32,
     slots: [AtomicPtr<Request>; SLOTS],
@@ -32,6 +37,8 @@ pub(crate) struct Link {
     emptied: AtomicU32,
     /// The server is lost, or not needed any more.
     over: AtomicU32,
+    /// It was told that nothing follows.
+    ending: AtomicU32,
     threads: [Cell<Option<Bare>>; 2],
 }
 
@@ -44,6 +51,7 @@ impl Link {
             filled: AtomicU32::new(0),
             emptied: AtomicU32::new(0),
             over: AtomicU32::new(0),
+            ending: AtomicU32::new(0),
             threads: [const { Cell::new(None) }; 2],
         }
     }
@@ -51,9 +59,9 @@ impl Link {
     /// Starts its threads; it stays where it is until [`Link::stop`].
     pub(crate) fn start(&'static self) -> Result<(), Errno> {
         let at = self as *const Link as usize;
-        self.threads[0].set(Some(spawn(c"stowaway-nbd-tx", sender, at)?));
+        self.threads[SENDER].set(Some(spawn(c"stowaway-nbd-tx", sender, at)?));
         match spawn(c"stowaway-nbd-rx", receiver, at) {
-            Ok(thread) => self.threads[1].set(Some(thread)),
+            Ok(thread) => self.threads[RECEIVER].set(Some(thread)),
             Err(e) => {
                 self.stop();
                 return Err(e);
@@ -62,13 +70,28 @@ impl Link {
         Ok(())
     }
 
-    /// Ends the connection and its threads. No request is under way.
-    pub(crate) fn stop(&self) {
+    /// Ends the connection and its threads. No request is under way. The server closes its end when it is done with the
+    /// disk, and that is waited for: who comes next finds the disk free, and all that was written in it.
+    ///
+    /// False: this is one of the threads itself, which completed what the end waited for and carries on for it. They are on their
+    /// way out; call again from another.
+    pub(crate) fn stop(&self) -> bool {
+        let is_here = |thread: &Cell<Option<Bare>>| thread.get().is_some_and(Bare::is_current);
         if self.over.load(SeqCst) == 0 {
-            let _ = send(self.fd, &request(0, CMD_DISCONNECT, 0, 0, 0));
+            self.ending.store(1, SeqCst);
+            leave(self.fd);
+            // what is left of the stream is for the receiver, unless that is who we are
+            match is_here(&self.threads[RECEIVER]) {
+                true => drain(self.fd),
+                false => self.threads[RECEIVER].take().into_iter().for_each(Bare::join),
+            }
         }
         self.lose();
+        if self.threads.iter().any(is_here) {
+            return false;
+        }
         self.threads.iter().filter_map(Cell::take).for_each(Bare::join);
+        true
     }
 
     /// In the child of a fork.
@@ -111,6 +134,10 @@ impl Link {
         // The sender sleeps on a number that changes here; nothing is sent any more.
         self.filled.fetch_add(1, SeqCst);
         self.wake();
+    }
+
+    fn is_ending(&self) -> bool {
+        self.over.load(SeqCst) != 0 || self.ending.load(SeqCst) != 0
     }
 
     fn is_busy(&self) -> bool {
@@ -172,7 +199,7 @@ impl Link {
         loop {
             match receive(self.fd, &mut head) {
                 Ok(()) => break,
-                Err(e) if e == -i64::from(libc::EAGAIN) && self.over.load(SeqCst) == 0 => {
+                Err(e) if e == -i64::from(libc::EAGAIN) && !self.is_ending() => {
                     silent = if self.is_busy() { silent + 1 } else { 0 };
                     if silent >= PATIENCE {
                         return Err(EIO);

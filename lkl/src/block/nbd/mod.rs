@@ -7,7 +7,7 @@ mod greet;
 mod link;
 mod uri;
 
-pub(crate) use greet::{greet, read_at, Export};
+pub(crate) use greet::{drain, greet, leave, read_at, Export};
 pub(crate) use link::Link;
 pub(crate) use uri::{connect, Address};
 
