@@ -184,6 +184,7 @@ fn is_kept_over_fork(fd: usize) -> bool {
     fd as i32 == crate::report::stderr_fd()
         || crate::visibility::keeps(fd as i32)
         || crate::load::exe::is_kept(fd)
+        || crate::lifeline::is_kept(fd)
 }
 
 /// Marks all kernel files as lost and closes our own: in a child of fork.

@@ -46,7 +46,7 @@ pub fn open(mount: &Mount, reported: &AtomicI32) -> Result<Image, Ret> {
         close(disk);
         return Err(ret);
     };
-    if !read_only && mount.uri().is_none() && disk.end() > file_size_limit() {
+    if !read_only && mount.address().is_none() && disk.end() > file_size_limit() {
         close(disk);
         let why = "larger than the file size limit (ulimit -f), writing to it would fail";
         return Err(said.once(EFBIG, format_args!("{why}: {}", errno::name(EFBIG))));
@@ -91,8 +91,8 @@ fn open_patiently(mount: &Mount, image: &CStr, read_only: bool) -> Result<Disk, 
 /// Opens an image, or connects to the server that has it.
 fn look(mount: &Mount, image: &CStr, read_only: bool) -> Result<Disk, DiskError> {
     let at_fd = fd::reserved_range_start();
-    match mount.uri() {
-        Some(uri) => Disk::connect(trampoline::gate::RAW, uri, read_only, at_fd),
+    match mount.address() {
+        Some(uri) => Disk::connect(trampoline::gate::RAW, &uri, read_only, at_fd),
         None => Disk::look(trampoline::gate::RAW, image, read_only, at_fd),
     }
 }
@@ -124,7 +124,7 @@ impl Said<'_> {
         match error {
             DiskError::Busy { .. } => self.once(EBUSY, error),
             DiskError::Io(_) => {
-                let what = match mount.uri() {
+                let what = match mount.address() {
                     Some(_) => "no connection to the server",
                     None => "cannot open the image",
                 };
@@ -151,8 +151,8 @@ impl Said<'_> {
 
     fn no_file_system(&self, disk: &Disk) -> Ret {
         if lkl::is_qcow2(disk) {
-            let how =
-                "a qcow2 image is served by qemu-nbd -t -k SOCKET, and mounted as nbd+unix:///?socket=SOCKET";
+            let how = "a qcow2 image is mounted by stowaway run; or stowaway serve IMAGE --socket SOCKET serves it, and it is \
+                 mounted as nbd+unix:///?socket=SOCKET";
             return self.once(EINVAL, how);
         }
         match lkl::partitions(disk) {

@@ -24,6 +24,7 @@ mod hosted;
 mod images;
 mod inherit;
 mod life;
+mod lifeline;
 mod load;
 mod lock;
 mod magic;

@@ -11,7 +11,7 @@ use trampoline::Vectors;
 
 use crate::report::{say, Logger};
 use crate::settings::{self, settings};
-use crate::{cancel, cwd, dispatch, doorbell, host, life, load, signal, thread, visibility};
+use crate::{cancel, cwd, dispatch, doorbell, host, life, lifeline, load, signal, thread, visibility};
 
 /// Runs before main, after libc's own constructors (ld.so orders by dependency).
 #[used]
@@ -74,6 +74,7 @@ fn install() -> bool {
         Level::Debug => log::LevelFilter::Debug,
         Level::Trace => log::LevelFilter::Trace,
     });
+    lifeline::hold();
     doorbell::find();
     signal::install();
     cwd::hand_over();

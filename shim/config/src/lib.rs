@@ -27,6 +27,7 @@ mod flags;
 mod mount;
 mod names;
 mod raw;
+mod server;
 mod size;
 mod text;
 mod values;

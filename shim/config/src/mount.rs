@@ -6,6 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::ConfigError;
+use crate::server::cut_uri;
 use crate::text::{escape_into, find, is_escaped, nearest, show, split, unescape};
 
 /// File systems that live on an image.
@@ -38,6 +39,8 @@ pub struct Mount {
     pub fstype: Option<String>,
     /// Mount options, as after `mount -o`.
     pub opts: Vec<String>,
+    /// The socket of a server that has the image, which `stowaway run` starts for images that are no plain disks.
+    pub socket: Option<PathBuf>,
 }
 
 impl Mount {
@@ -81,12 +84,6 @@ impl Mount {
         Ok(Mount { partition, ..mount })
     }
 
-    /// The URI of a server that has the image (`nbd://`, `nbd+unix://`).
-    pub fn uri(&self) -> Option<&[u8]> {
-        let image = self.image.as_ref()?.as_os_str().as_bytes();
-        SCHEMES.iter().any(|scheme| image.starts_with(scheme)).then_some(image)
-    }
-
     /// The image's path made absolute against `cwd`.
     pub(crate) fn absolutize(&mut self, cwd: &Path) {
         if self.uri().is_some() {
@@ -127,6 +124,10 @@ impl Mount {
             out.extend_from_slice(if index == 0 { b",opts=" } else { b"+" });
             escape_into(&mut out, opt.as_bytes());
         }
+        if let Some(socket) = &self.socket {
+            out.extend_from_slice(b",socket=");
+            escape_into(&mut out, socket.as_os_str().as_bytes());
+        }
         OsString::from_vec(out)
     }
 
@@ -136,19 +137,6 @@ impl Mount {
             Some(rest) => rest.is_empty() || rest[0] == b'/',
             None => false,
         }
-    }
-}
-
-/// What a server's URI begins with.
-const SCHEMES: [&[u8]; 2] = [b"nbd://", b"nbd+unix://"];
-
-/// A URI at the beginning, whose colons need no backslash: it ends before the first `:/` after the scheme, where PATH
-/// begins. What is left starts with that colon.
-fn cut_uri(place: &[u8]) -> (Option<&[u8]>, &[u8]) {
-    let Some(scheme) = SCHEMES.iter().find(|scheme| place.starts_with(scheme)) else { return (None, place) };
-    match place[scheme.len()..].windows(2).position(|pair| pair == b":/") {
-        Some(at) => (Some(&place[..scheme.len() + at]), &place[scheme.len() + at..]),
-        None => (None, place),
     }
 }
 
@@ -163,6 +151,7 @@ struct Words {
     read_only: Option<bool>,
     fstype: Option<String>,
     opts: Option<Vec<String>>,
+    socket: Option<PathBuf>,
 }
 
 struct Reader<'a> {
@@ -216,7 +205,8 @@ impl Reader<'_> {
             (b"rw", None) => words.read_only.replace(false).is_some(),
             (b"type", Some(value)) => words.fstype.replace(self.fstype(value)?).is_some(),
             (b"opts", Some(value)) => words.opts.replace(self.opts(value)?).is_some(),
-            (b"type" | b"opts", None) => {
+            (b"socket", Some(value)) => words.socket.replace(self.socket(value)?).is_some(),
+            (b"type" | b"opts" | b"socket", None) => {
                 return Err(self.error(&format!("has {} without a value", show(name))).advise(FORM))
             }
             (b"ro" | b"rw", Some(_)) => {
@@ -277,6 +267,13 @@ impl Reader<'_> {
         Ok(opts)
     }
 
+    fn socket(&self, value: &[u8]) -> Result<PathBuf, ConfigError> {
+        match self.meant(value)? {
+            path if path.starts_with(b"/") => Ok(PathBuf::from(OsString::from_vec(path))),
+            _ => Err(self.error("has a socket= that is no absolute path")),
+        }
+    }
+
     /// The mount path, checked and normalised.
     fn path(&self, path: &[u8]) -> Result<Vec<u8>, ConfigError> {
         if path.first() != Some(&b'/') {
@@ -321,6 +318,10 @@ impl Reader<'_> {
             return Err(self.error("says rw for a file system that is always read-only"));
         }
         let read_only = never_written || words.read_only.unwrap_or(false);
-        Ok(Mount { image, partition: None, path, read_only, fstype, opts: words.opts.unwrap_or_default() })
+        let (opts, socket) = (words.opts.unwrap_or_default(), words.socket);
+        if socket.is_some() && image.is_none() {
+            return Err(self.error("has a socket for none").advise(FORM));
+        }
+        Ok(Mount { image, partition: None, path, read_only, fstype, opts, socket })
     }
 }

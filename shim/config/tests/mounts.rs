@@ -79,6 +79,13 @@ fn servers() {
     }
     assert_eq!(mount("nbd://localhost/x#2:/b").partition, Some(2));
     assert_eq!(mount("a:/b").uri(), None);
+    assert_eq!(mount("a:/b").address(), None);
+    let served = mount("disk.qcow2#2:/b,socket=/run/a\\:b%c");
+    assert_eq!((served.uri(), served.image.as_deref()), (None, Some(Path::new("disk.qcow2"))));
+    assert_eq!(served.address().as_deref(), Some(&b"nbd+unix:///2?socket=/run/a:b%25c"[..]));
+    assert!(
+        Mount::parse(b"a:/b,socket=x").is_err() && Mount::parse(b"none:/b,type=tmpfs,socket=/x").is_err()
+    );
 }
 
 #[test]
@@ -206,14 +213,15 @@ fn any_mount() -> impl Strategy<Value = Mount> {
     let disk = disk.prop_map(|(image, part, fstype, read_only)| (Some((image, part)), fstype, read_only));
     let pseudo = (prop::sample::select(PSEUDO_TYPES.to_vec()), any::<bool>());
     let pseudo = pseudo.prop_map(|(fstype, read_only)| (None, Some(fstype), read_only));
-    (prop_oneof![3 => disk, 1 => pseudo], path_bytes(), opts()).prop_map(
-        |((image, fstype, read_only), path, opts)| {
+    (prop_oneof![3 => disk, 1 => pseudo], path_bytes(), opts(), prop::option::of(path_bytes())).prop_map(
+        |((image, fstype, read_only), path, opts, socket)| {
             let partition = image.as_ref().and_then(|(_, part)| *part);
             let image = image.map(|(image, _)| PathBuf::from(OsStr::from_bytes(&image)));
             let fstype = fstype.map(str::to_string);
             // squashfs is read-only whatever is said.
             let read_only = read_only || fstype.as_deref() == Some("squashfs");
-            Mount { image, partition, path, read_only, fstype, opts }
+            let socket = image.as_ref().and(socket).map(|socket| PathBuf::from(OsStr::from_bytes(&socket)));
+            Mount { image, partition, path, read_only, fstype, opts, socket }
         },
     )
 }
