@@ -28,6 +28,7 @@ pub mod mounted;
 pub mod normal;
 pub mod process;
 pub mod program;
+pub mod qcow2;
 pub mod real;
 pub mod suite;
 pub mod tree;

@@ -35,6 +35,47 @@ pub enum Command {
     Mkimage(MkimageOptions),
     /// Write what gdb needs to name the functions of the kernel in a process
     Gdb(GdbOptions),
+    /// Serve an image by the NBD protocol: one in QEMU's format qcow2, or any
+    Serve(ServeOptions),
+}
+
+#[derive(Args)]
+#[command(after_help = "Example:
+  stowaway serve disk.qcow2 --socket /tmp/disk.nbd &
+  STOWAWAY_MOUNT='nbd+unix:///?socket=/tmp/disk.nbd:/mnt/data' LD_PRELOAD=.../libstowaway.so ls /mnt/data
+
+`stowaway run` needs none of this: it starts such a server by itself for a qcow2 image, and ends it.
+One client at a time may have an image that is written; any number one served with --read-only. SIGTERM ends the
+server: what is under way is done, and the image is closed. Exit status: 0; 1 if the image cannot be served or not all
+of it was written.")]
+pub struct ServeOptions {
+    /// The image
+    pub image: PathBuf,
+
+    /// Listen on this unix socket
+    #[arg(long, value_name = "PATH", required_unless_present = "owned")]
+    pub socket: Option<PathBuf>,
+
+    /// Never write to the image
+    #[arg(long)]
+    pub read_only: bool,
+
+    /// What the image is
+    #[arg(long, value_enum, default_value = "auto", value_name = "FORMAT")]
+    pub format: Format,
+
+    /// Started by `stowaway run`, which handed over descriptors
+    #[arg(long, hide = true, conflicts_with = "socket")]
+    pub owned: bool,
+}
+
+/// A format of images that `serve` reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// qcow2 if it begins as such an image does
+    Auto,
+    Qcow2,
+    Raw,
 }
 
 #[derive(Args)]

@@ -2,7 +2,7 @@
 //! What is asked of the host, and std has no name for.
 //!
 //! # Safety
-//! The only file of this program with unsafe code: one libc call per function, with owned, NUL-ended strings.
+//! With `serve/sys.rs` the only file of this program with unsafe code: one libc call per function, with owned, NUL-ended strings.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString, OsStr, OsString};

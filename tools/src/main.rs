@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The `stowaway` command: runs a program with a Linux kernel inside it, examines machine and program, makes
-//! images.
+//! and serves images.
 #![deny(unsafe_code)]
 // The runtime's own `main` would set SIGPIPE to be ignored, and the program that `run` starts would inherit it.
 #![cfg_attr(not(test), no_main)]
@@ -17,6 +17,7 @@ mod mkimage;
 mod packages;
 mod program;
 mod run;
+mod serve;
 
 use std::ffi::OsString;
 
@@ -43,6 +44,7 @@ fn command() -> i32 {
             Command::Doctor(options) => doctor::doctor(&options),
             Command::Mkimage(options) => mkimage::mkimage(&options),
             Command::Gdb(options) => gdb::gdb(&options),
+            Command::Serve(options) => serve::serve(&options),
         },
         Err(error) => return usage(&error, &args),
     };

@@ -13,6 +13,7 @@ use stowaway_config::{Config, ConfigError, Key, Mount, Origin, RawConfig};
 use crate::cli::RunOptions;
 use crate::fail::{reason, Failure, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_RUN};
 use crate::library::Use;
+use crate::serve::owner;
 use crate::{host, library, program};
 
 /// Runs the program in our place; returns only to say why it could not be started.
@@ -27,11 +28,12 @@ pub fn run(options: RunOptions) -> Result<i32, Failure> {
     // Without the dispatch no call would reach us but those through libc's names, which only a preload has.
     let how = if options.preload || !host::knows_user_dispatch() { Use::Preload } else { Use::Load };
     let library = library::find(raw.lib(), how);
-    let config = settings(&options, raw)?;
+    let mut config = settings(&options, raw)?;
     let library = library.map_err(|why| Failure::new(EXIT_RUN, why))?;
     for mount in &config.mounts {
         check_image(mount)?;
     }
+    owner::serve_images(&mut config)?;
     let (file, env) = match how {
         Use::Preload => preloaded(&config, &library, name)?,
         Use::Load => loaded(&config, &library, name)?,
@@ -132,7 +134,7 @@ fn bad_setting(error: ConfigError) -> Failure {
 /// Says early what the first call under the mount would say later.
 fn check_image(mount: &Mount) -> Result<(), Failure> {
     let Some(image) = &mount.image else { return Ok(()) };
-    if mount.uri().is_some() {
+    if mount.address().is_some() {
         return Ok(());
     }
     let fail = |why: &str| Err(Failure::new(EXIT_RUN, format!("{}: {why}", image.display())));

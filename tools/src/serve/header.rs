@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The header of a qcow2 image (QEMU's docs/interop/qcow2.txt), as far as it says that we must keep away: the crate
+//! that reads the format passes over some of it, and writes to a header before it has read all.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+const MAGIC: [u8; 4] = *b"QFI\xfb";
+const HEAD_BYTES: usize = 104;
+const CRYPT_METHOD: usize = 32;
+const INCOMPATIBLE: usize = 72;
+
+/// What the bits of the incompatible features mean to us. The data file's is the one that is understood.
+const FEATURES: [(u64, &str); 4] = [
+    (1 << 0, "was not closed properly; qemu-img check -r all repairs it"),
+    (1 << 1, "is marked as damaged; qemu-img check -r all repairs what can be repaired"),
+    (1 << 3, "is compressed in another way than by zlib; qemu-img convert -O qcow2 makes one that is not"),
+    (1 << 4, "has extended L2 entries; qemu-img convert -O qcow2 makes one that has not"),
+];
+const DATA_FILE: u64 = 1 << 2;
+
+/// Whether the file at `path` begins as a qcow2 image does.
+pub fn is_qcow2(path: &Path) -> bool {
+    File::open(path).and_then(|file| begins(&file)).unwrap_or(false)
+}
+
+/// The same of an open file.
+pub fn begins(file: &File) -> io::Result<bool> {
+    let mut magic = [0; 4];
+    match file.read_exact_at(&mut magic, 0) {
+        Ok(()) => Ok(magic == MAGIC),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether we can do with the image. `Err` says why not.
+pub fn check(file: &File) -> Result<(), String> {
+    let mut head = [0; HEAD_BYTES];
+    let bytes = file.metadata().map_err(|error| crate::fail::reason(&error))?.len().min(HEAD_BYTES as u64);
+    file.read_exact_at(&mut head[..bytes as usize], 0).map_err(|error| crate::fail::reason(&error))?;
+    refusal(&head).map_or(Ok(()), Err)
+}
+
+fn refusal(head: &[u8; HEAD_BYTES]) -> Option<String> {
+    let word = |at: usize| u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+    if head[..4] != MAGIC {
+        return Some("is no qcow2 image".into());
+    }
+    let version = word(4);
+    if !matches!(version, 2 | 3) {
+        return Some(format!("is a qcow2 image of version {version}; known are 2 and 3"));
+    }
+    if word(CRYPT_METHOD) != 0 {
+        return Some("is encrypted; qemu-img convert makes an image that is not".into());
+    }
+    if version == 2 {
+        return None;
+    }
+    let features = u64::from(word(INCOMPATIBLE)) << 32 | u64::from(word(INCOMPATIBLE + 4));
+    if let Some((_, why)) = FEATURES.iter().find(|(bit, _)| features & bit != 0) {
+        return Some(why.to_string());
+    }
+    let known = FEATURES.iter().fold(DATA_FILE, |all, (bit, _)| all | bit);
+    (features & !known != 0).then(|| format!("has features that are not known here ({features:#x})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(version: u8, crypt: u8, features: u8) -> [u8; HEAD_BYTES] {
+        let mut head = [0; HEAD_BYTES];
+        head[..4].copy_from_slice(&MAGIC);
+        (head[7], head[CRYPT_METHOD + 3], head[INCOMPATIBLE + 7]) = (version, crypt, features);
+        head
+    }
+
+    #[test]
+    fn plain_ones_are_taken() {
+        for (version, features) in [(2, 0), (3, 0), (3, DATA_FILE as u8), (2, 0xff)] {
+            assert_eq!(refusal(&head(version, 0, features)), None, "version {version} {features:#x}");
+        }
+    }
+
+    #[test]
+    fn others_are_refused_with_the_reason() {
+        for (version, crypt, features, why) in [
+            (1, 0, 0, "version 1"),
+            (2, 1, 0, "encrypted"),
+            (3, 2, 0, "encrypted"),
+            (3, 0, 1, "not closed properly"),
+            (3, 0, 2, "damaged"),
+            (3, 0, 8, "zlib"),
+            (3, 0, 16, "extended L2"),
+            (3, 0, 32, "not known here (0x20)"),
+        ] {
+            let said = refusal(&head(version, crypt, features)).unwrap();
+            assert!(said.contains(why), "{said}");
+        }
+        assert!(refusal(&[0; HEAD_BYTES]).unwrap().contains("no qcow2 image"));
+    }
+}
