@@ -75,7 +75,7 @@ impl Machine {
             w.state.store(WAITING, Relaxed);
             cpu.drive(w, true);
         } else {
-            cpu.request(w);
+            cpu.request(w, 1);
         }
     }
 
@@ -156,12 +156,16 @@ fn words() -> Shared {
         out: AtomicPtr::default(),
         host_sp: AtomicUsize::new(0),
         call: AtomicUsize::new(0),
+        entered: AtomicU64::new(0),
         deadline: AtomicU64::new(NEVER),
         timer_until: AtomicU64::new(NEVER),
         waiter_until: AtomicU64::new(NEVER),
         timer_word: AtomicU32::new(0),
         unused: 0,
         wake_cost: AtomicU64::new(0),
+        held_at: AtomicU64::new(0),
+        hold_off: AtomicU32::new(0),
+        not_worth: AtomicU32::new(0),
         counters: std::array::from_fn(|_| AtomicU64::new(0)),
     }
 }
@@ -228,7 +232,5 @@ impl World for &Machine {
         Some(answered())
     }
 
-    fn spin(&self, _: u32) -> bool {
-        false
-    }
+    fn pause(&self) {}
 }

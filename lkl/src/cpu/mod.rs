@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The virtual CPU as host threads see it: calls, waits, the clock. `protocol` has the rules, `words` what is shared.
 
+mod hold_off;
 mod protocol;
 mod sync;
 mod words;
@@ -20,8 +21,9 @@ pub(crate) use words::{Request, Shared, Waiter};
 /// Requests that are not calls (`asm/host.h`).
 const THREAD_NEW: i64 = -1;
 const THREAD_EXIT: i64 = -2;
-/// Looks at a held CPU before a request is posted.
-const SPINS: u32 = 50;
+/// Looks at a held CPU before a request is posted; and at one that will be held as long as anybody wants it.
+const LOOKS: u32 = 50;
+const FEW_LOOKS: u32 = 8;
 /// Breaths before others are let go first.
 const BREATHS: u32 = 100;
 /// Looks at the clock, once in so many, while others are let go first.
@@ -123,9 +125,8 @@ impl World for Here {
         Some(true)
     }
 
-    fn spin(&self, tries: u32) -> bool {
+    fn pause(&self) {
         std::hint::spin_loop();
-        tries < SPINS
     }
 }
 
@@ -214,9 +215,10 @@ pub(crate) unsafe fn call(
     // SAFETY: the caller's promise: it is this thread's.
     let waiter = unsafe { &*w };
     if !cpu.try_take() {
+        let looks = if hold_off::hold_off(words) { FEW_LOOKS } else { LOOKS };
         // SAFETY: no request of this thread is under way.
         unsafe { *waiter.request.get() = Request { nr, args: *args, want_fd, unused: 0 } };
-        cpu.request(waiter);
+        cpu.request(waiter, looks);
     } else if words.out.load(Ordering::Relaxed) == w {
         // SAFETY: the CPU is ours, and the thread's own task is current on its empty stack.
         let run = unsafe { door(w.cast(), nr, args, want_fd, std::ptr::from_ref(words).cast()) };
@@ -236,7 +238,7 @@ pub(crate) unsafe fn call(
 /// A request that is not a thread's call.
 fn ask(words: &'static Shared, nr: i64, arg: usize) -> isize {
     let w = Waiter::new(Request { nr, args: [arg, 0, 0, 0, 0, 0], want_fd: -1, unused: 0 });
-    on(words).request(&w);
+    on(words).request(&w, LOOKS);
     w.ret.load(Ordering::Relaxed) as isize
 }
 

@@ -45,14 +45,17 @@ pub(crate) trait World {
     fn breathe(&self, w: &Waiter, polling: &mut Self::Polling, since: &mut u64) -> bool;
     /// Asks a thread that is out in user code to look, and waits for a moment until it has: `answered`. None: nobody was asked.
     fn kick(&self, answered: &dyn Fn() -> bool) -> Option<bool>;
-    /// A look at the CPU before a request is posted; whether to look once more.
-    fn spin(&self, tries: u32) -> bool;
+    /// Between two looks at the CPU.
+    fn pause(&self);
 }
 
 /// After so many long waits in a row a thread no longer polls for long.
 const PATIENT: u32 = 2;
 /// What a wake-up may be measured to cost, ns: outside of that the machine was busy with something else.
 const WAKE_COST: (u64, u64) = (2_000, 50_000);
+
+/// Tries to take the CPU without a look.
+const BLIND: u32 = 8;
 
 pub(crate) struct Cpu<'a, W> {
     pub words: &'a Shared,
@@ -70,18 +73,20 @@ impl<W: World> Cpu<'_, W> {
         self.words.cpu.load(Relaxed) == FREE
     }
 
-    /// Serves the request in `w`. The calling thread holds nothing.
-    pub fn request(&self, w: &Waiter) {
+    /// Serves the request in `w`. The calling thread holds nothing. `looks`: so often it looks at the CPU before it posts.
+    pub fn request(&self, w: &Waiter, looks: u32) {
         w.state.store(WAITING, Relaxed);
         let mut tries = 0;
         loop {
-            if self.is_free() && self.try_take() {
+            // Between the calls of a thread that makes one after the other the CPU is free for less than a look and a try take.
+            if (tries < BLIND || self.is_free()) && self.try_take() {
                 return self.drive(w, true);
             }
             tries += 1;
-            if !self.world.spin(tries) {
+            if tries >= looks {
                 break;
             }
+            self.world.pause();
         }
         self.post(w);
         self.wait(w);

@@ -76,6 +76,8 @@ pub(crate) struct Shared {
     pub host_sp: AtomicUsize,
     /// lkl_call()
     pub call: AtomicUsize,
+    /// Entries from the host so far. The holder's; others see how busy it is.
+    pub entered: AtomicU64,
     /// When the kernel wants its next timer interrupt.
     pub deadline: AtomicU64,
     /// When the clock's thread wakes up by itself; 0: it is awake, and will look.
@@ -87,6 +89,11 @@ pub(crate) struct Shared {
     pub unused: u32,
     /// What it takes to wake a thread, ns, as measured.
     pub wake_cost: AtomicU64,
+    /// For `hold_off.rs`: when a thread last found the CPU held, how long it then stays away (ns), and how many times more
+    /// none does.
+    pub held_at: AtomicU64,
+    pub hold_off: AtomicU32,
+    pub not_worth: AtomicU32,
     pub counters: [AtomicU64; 8],
 }
 

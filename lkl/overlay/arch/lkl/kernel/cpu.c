@@ -10,7 +10,7 @@
  *  2. Who enters and finds another task current does not touch it: it goes on in that task's context (idle's saved one,
  *     or a fresh one on the empty stack of a thread's task), which lets the newcomer's task be scheduled.
  *  3. A host thread comes in by lkl_call() or lkl_run() and gets out by lkl_exit() or by idle, always to
- *     lkl_shared.host_sp; or lkl_call() returns, if its task never left the CPU to the host in between (lkl_entered).
+ *     lkl_shared.host_sp; or lkl_call() returns, if its task never left the CPU to the host in between (lkl_shared.entered).
  *     So a task does not care which host thread runs it.
  *  4. Nothing is asynchronous: "interrupts" run when the irq flag goes on, in cpu_relax() and at every entry; so plain C
  *     is atomic for all kernel code.
@@ -29,7 +29,6 @@ unsigned long lkl_irqs_on;
 struct task_struct *lkl_switch_last;
 struct lkl_shared lkl_shared;
 struct lkl_waiter *lkl_driver;
-unsigned long lkl_entered;
 static struct lkl_waiter *entrant;	/* comes in with this entry */
 
 struct task_struct *__switch_to(struct task_struct *prev, struct task_struct *next)
@@ -133,7 +132,7 @@ LKL_API long lkl_run(struct lkl_waiter *driver, int post)
 	if (unlikely(lkl_dead))
 		return lkl_run_dead(driver);
 	lkl_driver = driver;
-	lkl_entered++;
+	lkl_shared.entered++;
 	lkl_shared.out = NULL;
 	if (post)
 		last_call = jiffies;

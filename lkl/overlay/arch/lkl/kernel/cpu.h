@@ -5,7 +5,6 @@
 #include "lkl.h"
 
 extern struct lkl_waiter *lkl_driver;	/* whose host thread drives; NULL: no application thread's */
-extern unsigned long lkl_entered;	/* entries from the host so far */
 
 static inline bool pending(void)
 {

@@ -42,6 +42,9 @@ void lkl_post(struct lkl_waiter *w)
 		t->ender = w;
 	}
 	t->posted = true;
+	/* to the scheduler its thread ran all the time that it was current, out in user code: a call does not pay for that */
+	if (!t->task->on_rq)
+		t->task->se.vruntime = 0;
 	wake_up_state(t->task, TASK_PARKED);
 }
 
@@ -172,7 +175,7 @@ void __noreturn lkl_thread_loop(struct lkl_thread *t)
 LKL_API long lkl_call(struct lkl_waiter *w, long nr, const unsigned long *args, int want_fd)
 {
 	struct lkl_thread *t = thread_of(w);
-	unsigned long entered = ++lkl_entered;
+	unsigned long entered = ++lkl_shared.entered;
 
 	lkl_driver = w;
 	if (unlikely(pending()))
@@ -182,10 +185,10 @@ LKL_API long lkl_call(struct lkl_waiter *w, long nr, const unsigned long *args, 
 		yield();
 	t->scheduled = false;
 	serve(t, nr, args, want_fd);
-	if (likely(lkl_entered == entered)) {
+	if (likely(lkl_shared.entered == entered)) {
 		if (others_wait())
 			give_way();
-		if (likely(lkl_entered == entered))
+		if (likely(lkl_shared.entered == entered))
 			return LKL_RUN_DONE;
 	}
 	if (lkl_driver == w) {

@@ -17,12 +17,16 @@ struct lkl_shared {
 						 * its kernel stack empty; NULL: idle is current */
 	void			*host_sp;	/* holder only: context of the host thread that drives */
 	unsigned long		call;		/* lkl_call(), for the door */
+	unsigned long		entered;	/* holder only: entries from the host so far */
 	unsigned long		deadline;	/* of the clock event, CLOCK_MONOTONIC; ~0: none */
 	unsigned long		timer_until;
 	unsigned long		waiter_until;
 	unsigned int		timer_word;
 	unsigned int		unused;
 	unsigned long		wake_cost;
+	unsigned long		held_at;
+	unsigned int		hold_off;
+	unsigned int		not_worth;
 	unsigned long		counters[8];
 } __attribute__((aligned(64)));
 
