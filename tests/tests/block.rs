@@ -133,7 +133,57 @@ impl Drop for Server {
     }
 }
 
+/// The fixture's image as a block device of the host, until it is dropped.
+struct Loop {
+    device: String,
+}
+
+impl Loop {
+    fn make(image: &Path) -> Option<Loop> {
+        if !user::is_root() {
+            user::note("a loop device needs root: no block device");
+            return None;
+        }
+        let made = Command::new("losetup").args(["--find", "--show"]).arg(image).output().expect("losetup");
+        if !made.status.success() {
+            user::note(&format!(
+                "no loop device can be made here: {}",
+                String::from_utf8_lossy(&made.stderr).trim()
+            ));
+            return None;
+        }
+        Some(Loop { device: String::from_utf8_lossy(&made.stdout).trim().to_string() })
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        let _ = Command::new("losetup").arg("--detach").arg(&self.device).status();
+    }
+}
+
 everyone! {
+    fn a_block_device_is_mounted() {
+        let mounted = Mounted::new(Kind::Basic);
+        let Some(disk) = Loop::make(&mounted.fixture.image) else { return };
+        let dir = mounted.dir();
+        let run = |words: &[&str], options: &str| {
+            let mount = format!("{}:{dir}{options}", disk.device);
+            mounted.run(words.iter().copied()).env("STOWAWAY_MOUNT", mount).output()
+        };
+        let script = format!("set -- {dir}; {PROCESSES}");
+        for words in [&["sh", "-c", &script][..], &["python3", "-c", THREADS, &dir]] {
+            let outcome = run(words, "");
+            outcome.expect_exit(0);
+            assert_eq!(outcome.err(), "");
+        }
+        let outcome = run(&["cat", &format!("{dir}/hello.txt")], ":ro");
+        assert_eq!((outcome.out().as_str(), outcome.err().as_str()), ("Hello, world!\n", ""));
+        drop(disk);
+        mounted.check();
+        assert_eq!(mounted.content("/thread2"), vec![9; 300_000 + 8192]);
+    }
+
     fn a_servers_disk_is_mounted() {
         let mounted = Mounted::new(Kind::Basic);
         let Some(mut server) = Server::start(&mounted) else { return };

@@ -121,8 +121,8 @@ everyone! {
     fn the_servers_hold_nothing_of_the_caller() {
         let Some(qcow2) = Qcow2::new(&[]) else { return };
         let began = Instant::now();
-        // A pipe on another descriptor and the three usual ones: all are at their end when the program is.
-        let (mut read, write) = std::io::pipe().expect("a pipe");
+        // A stream on another descriptor, and the three usual ones: all are at their end when the program is.
+        let (mut read, write) = std::os::unix::net::UnixStream::pair().expect("a pair");
         let mut run = qcow2.run("", ["true"]).command();
         // SAFETY: fcntl and dup2 take numbers only, and are async-signal-safe.
         unsafe {
