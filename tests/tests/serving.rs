@@ -285,6 +285,29 @@ everyone! {
         assert_eq!(mounted.content("/copy"), b"Hello, world!\n");
     }
 
+    fn a_silent_server_is_an_error_and_no_hang() {
+        let mounted = Mounted::new(Kind::Basic);
+        let service = Service::start(&mounted, &mounted.fixture.image, &[]);
+        let program = "import os, sys\nfile = os.open(sys.argv[1] + '/held', os.O_CREAT | os.O_WRONLY)\n\
+            print('held', flush=True)\nline = input()\ntry:\n os.write(file, b'x' * 100000)\n os.fsync(file)\n\
+            except OSError as error:\n print(error.errno, line, flush=True)\n";
+        let mut run = mounted.run(["python3", "-c", program, &mounted.dir()]);
+        run.env.retain(|(name, _)| name != "STOWAWAY_MOUNT");
+        let run = run.env("STOWAWAY_MOUNT", format!("{}&timeout=2:{}", service.uri(), mounted.dir()));
+        let held = Held::start(&run);
+        // SAFETY: kill takes two numbers; the child is ours and not yet waited for.
+        unsafe { libc::kill(service.child.id() as i32, libc::SIGSTOP) };
+        let began = Instant::now();
+        let (line, said) = held.finish();
+        assert_eq!(line, "5 go\n", "{said}");
+        assert!(said.contains(": writing failed: input/output error (EIO); data was lost"), "{said}");
+        let outcome = run.output();
+        let lines = our_lines(&outcome);
+        assert!(lines.len() == 1 && lines[0].contains("no connection to the server: "), "{lines:?}");
+        assert!(lines[0].contains("ETIMEDOUT"), "{lines:?}");
+        assert!(began.elapsed() < Duration::from_secs(12), "{:?}", began.elapsed());
+    }
+
     fn qemus_client_gets_what_it_asks_for() {
         let Some(qcow2) = Qcow2::new(&[]) else { return };
         if Command::new("qemu-io").arg("--version").output().is_err() {

@@ -6,6 +6,7 @@
 //! latter shuts the socket down before, so nothing that is sent afterwards leaves.
 
 use super::greet::{drain, leave};
+use super::uri::LOOKS;
 use super::{move_all, receive, reply, request};
 use super::{CMD_FLAG_FUA, CMD_FLUSH, CMD_READ, CMD_TRIM, CMD_WRITE, CMD_WRITE_ZEROES};
 use super::{EIO, REPLY_BYTES};
@@ -21,9 +22,6 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU8, Ordering::SeqCst};
 const SLOTS: usize = 64;
 /// The driver's most, and the request before them.
 const VECTORS: usize = 513;
-/// Timeouts of the socket without a reply while there are requests: the server is lost.
-const PATIENCE: u32 = 4;
-
 /// The threads of a connection.
 const SENDER: usize = 0;
 const RECEIVER: usize = 1;
@@ -201,7 +199,8 @@ impl Link {
                 Ok(()) => break,
                 Err(e) if e == -i64::from(libc::EAGAIN) && !self.is_ending() => {
                     silent = if self.is_busy() { silent + 1 } else { 0 };
-                    if silent >= PATIENCE {
+                    // so many while there are requests: the server is lost
+                    if silent >= LOOKS {
                         return Err(EIO);
                     }
                 }

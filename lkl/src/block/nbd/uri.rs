@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `nbd://HOST[:PORT][/EXPORT]` and `nbd+unix:///[EXPORT]?socket=PATH` (proto's doc/uri.md), and the way there.
-//! There is no resolver here: HOST is an address, or localhost.
+//! There is no resolver here: HOST is an address, or localhost. `timeout=SECONDS` at the end of the query is ours.
 
 use crate::sys::via;
 use crate::{DiskError, Errno, RawSyscall};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 const PORT: u16 = 10809;
-/// Seconds: to connect, to send, and before the first look at what the server is doing.
-const PATIENCE_S: i64 = 15;
+/// A server that has said nothing for so long, while it should, is lost.
+const TIMEOUT_S: u32 = 60;
+const TIMEOUT_MOST_S: u32 = 24 * 3600;
+/// Timeouts of the socket in that time: to connect, to send, and for looks at what the server is doing.
+pub(crate) const LOOKS: u32 = 4;
 /// struct sockaddr_un's path.
 const UNIX_PATH: usize = 108;
 pub(crate) const NAME_MOST: usize = 255;
@@ -19,6 +22,7 @@ pub(crate) struct Address {
     place: Place,
     name: [u8; NAME_MOST],
     name_len: usize,
+    timeout_s: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +34,7 @@ enum Place {
 impl Address {
     /// Reads a URI; an error says what is wrong with it.
     pub(crate) fn parse(uri: &[u8]) -> Result<Address, &'static str> {
+        let (uri, timeout_s) = timeout(uri)?;
         if let Some(rest) = uri.strip_prefix(b"nbd+unix://") {
             let query = rest.iter().position(|&b| b == b'?').ok_or("has no ?socket=PATH")?;
             let socket = rest[query + 1..].strip_prefix(b"socket=").ok_or("has no ?socket=PATH")?;
@@ -40,24 +45,39 @@ impl Address {
                 return Err("has a socket path that is not absolute");
             }
             let name = rest[..query].strip_prefix(b"/").unwrap_or(&rest[..query]);
-            return Address::of(Place::Unix(path), name);
+            return Address::of(Place::Unix(path), name, timeout_s);
         }
         let rest = uri.strip_prefix(b"nbd://").ok_or("begins with neither nbd:// nor nbd+unix://")?;
         let end = rest.iter().position(|&b| b == b'/').unwrap_or(rest.len());
         let (place, name) = (&rest[..end], rest.get(end + 1..).unwrap_or_default());
         let place = internet(place).ok_or("has a host that is neither an address nor localhost")?;
-        Address::of(Place::Internet(place), name)
+        Address::of(Place::Internet(place), name, timeout_s)
     }
 
-    fn of(place: Place, raw: &[u8]) -> Result<Address, &'static str> {
+    fn of(place: Place, raw: &[u8], timeout_s: u32) -> Result<Address, &'static str> {
         let mut name = [0; NAME_MOST];
         let name_len = decode(raw, &mut name).ok_or("has a wrong or too long export name")?;
-        Ok(Address { place, name, name_len })
+        Ok(Address { place, name, name_len, timeout_s })
     }
 
     /// The export's name.
     pub(crate) fn name(&self) -> &[u8] {
         &self.name[..self.name_len]
+    }
+}
+
+/// A URI without its timeout, and that.
+fn timeout(uri: &[u8]) -> Result<(&[u8], u32), &'static str> {
+    const NAME: &[u8] = b"timeout=";
+    let Some(at) =
+        uri.windows(NAME.len() + 1).rposition(|part| matches!(part[0], b'?' | b'&') && &part[1..] == NAME)
+    else {
+        return Ok((uri, TIMEOUT_S));
+    };
+    let number = std::str::from_utf8(&uri[at + 1 + NAME.len()..]).ok().and_then(|number| number.parse().ok());
+    match number.filter(|seconds| (1..=TIMEOUT_MOST_S).contains(seconds)) {
+        Some(seconds) => Ok((&uri[..at], seconds)),
+        None => Err("has a timeout that is no number of seconds, 1 to 86400"),
     }
 }
 
@@ -122,7 +142,7 @@ pub(crate) fn connect(syscall: RawSyscall, to: &Address, at_fd: i32) -> Result<i
     let fd = via(syscall, libc::SYS_fcntl, dup);
     via(syscall, libc::SYS_close, [low, 0, 0, 0, 0, 0]);
     let fd = Errno::check(fd)?;
-    prepare(syscall, fd, family != libc::AF_UNIX);
+    prepare(syscall, fd, family != libc::AF_UNIX, to.timeout_s);
     let args = [fd, raw.as_ptr() as usize, len, 0, 0, 0];
     if let Err(e) = Errno::check(via(syscall, libc::SYS_connect, args)) {
         via(syscall, libc::SYS_close, [fd, 0, 0, 0, 0, 0]);
@@ -132,12 +152,14 @@ pub(crate) fn connect(syscall: RawSyscall, to: &Address, at_fd: i32) -> Result<i
 }
 
 /// Bounds on every wait; a connection whose other end is gone is noticed.
-pub(crate) fn prepare(syscall: RawSyscall, fd: usize, internet: bool) {
+fn prepare(syscall: RawSyscall, fd: usize, internet: bool, timeout_s: u32) {
     let set = |level: i32, option: i32, value: *const u8, len: usize| {
         let args = [fd, level as usize, option as usize, value as usize, len, 0];
         via(syscall, libc::SYS_setsockopt, args);
     };
-    let patience = libc::timeval { tv_sec: PATIENCE_S, tv_usec: 0 };
+    let look_ms = timeout_s * 1000 / LOOKS;
+    let (seconds, rest_ms) = (look_ms / 1000, look_ms % 1000);
+    let patience = libc::timeval { tv_sec: seconds.into(), tv_usec: i64::from(rest_ms) * 1000 };
     for option in [libc::SO_RCVTIMEO, libc::SO_SNDTIMEO] {
         set(libc::SOL_SOCKET, option, (&raw const patience).cast(), size_of::<libc::timeval>());
     }
@@ -145,8 +167,8 @@ pub(crate) fn prepare(syscall: RawSyscall, fd: usize, internet: bool) {
     if internet {
         number(libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1);
         number(libc::IPPROTO_TCP, libc::TCP_NODELAY, 1);
-        number(libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, PATIENCE_S as i32);
-        number(libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, 2000 * PATIENCE_S as i32);
+        number(libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, seconds.max(1) as i32);
+        number(libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, 2 * look_ms as i32);
     }
 }
 
@@ -168,6 +190,19 @@ mod tests {
         }
         assert!(name("nbd+unix:///x?socket=relative").is_err());
         assert!(name("nbd://127.0.0.1/%0").is_err());
+    }
+
+    #[test]
+    fn timeouts() {
+        let of = |uri: &str| Address::parse(uri.as_bytes()).map(|a| (a.timeout_s, a.name().to_vec()));
+        assert_eq!(of("nbd://1.2.3.4/a"), Ok((TIMEOUT_S, b"a".to_vec())));
+        assert_eq!(of("nbd://1.2.3.4/a?timeout=5"), Ok((5, b"a".to_vec())));
+        assert_eq!(of("nbd+unix:///a?socket=/b&timeout=86400"), Ok((86400, b"a".to_vec())));
+        assert_eq!(of("nbd+unix:///a?socket=/b&timeouts"), Ok((TIMEOUT_S, b"a".to_vec())));
+        for bad in ["0", "86401", "-1", "1.5", "", "x"] {
+            assert!(of(&format!("nbd://1.2.3.4/a?timeout={bad}")).unwrap_err().contains("seconds"), "{bad}");
+        }
+        assert!(of("nbd+unix:///a?timeout=5").is_err());
     }
 
     #[test]
