@@ -24,8 +24,8 @@ pub(crate) struct Device {
     pub(crate) kind: Kind,
     /// Where the disk begins: a partition's.
     pub(crate) start: u64,
-    /// RWF_NOWAIT works.
-    tries: AtomicBool,
+    /// RWF_NOWAIT works: for reads, for writes. (ext4 knows it for reads only.)
+    tries: [AtomicBool; 2],
     /// The file is memory.
     memory: bool,
     /// [`Kind::Nbd`]'s.
@@ -47,7 +47,7 @@ impl Device {
             fd: disk.fd(),
             kind: disk.kind(),
             start: disk.start(),
-            tries: AtomicBool::new(true),
+            tries: [const { AtomicBool::new(true) }; 2],
             memory: disk.kind() == Kind::File && in_memory(disk.fd()),
             link: (disk.kind() == Kind::Nbd).then(|| Link::new(disk.fd())),
             gone: AtomicBool::new(false),
@@ -117,13 +117,13 @@ impl Device {
         DEVICES.store(null_mut(), Ordering::Relaxed);
     }
 
-    /// Whether a transfer that does not wait can be asked for.
-    pub(crate) fn may_try(&self) -> bool {
-        self.tries.load(Ordering::Relaxed)
+    /// Whether a transfer that does not wait can be asked for: `write`, or a read.
+    pub(crate) fn may_try(&self, write: bool) -> bool {
+        self.tries[usize::from(write)].load(Ordering::Relaxed)
     }
 
-    pub(crate) fn do_not_try(&self) {
-        self.tries.store(false, Ordering::Relaxed);
+    pub(crate) fn do_not_try(&self, write: bool) {
+        self.tries[usize::from(write)].store(false, Ordering::Relaxed);
     }
 
     /// Whether every transfer is a copy.

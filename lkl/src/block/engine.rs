@@ -3,7 +3,7 @@
 
 use super::device::Device;
 use super::nbd::Link;
-use super::request::{note_error, Request, ALONE, NOW, QUEUED};
+use super::request::{note_error, Request, ALONE, FUA, NOW, QUEUED, WRITE};
 use super::transfer::{attempt, perform};
 use super::{uring, workers};
 use crate::Errno;
@@ -34,6 +34,9 @@ pub(crate) fn set_engine(engine: Engine, at_fd: i32) -> Result<[i32; 2], Errno> 
     }
 }
 
+/// A write of so much is a copy into the host's cache: cheaper than to wake a thread for it. (It does wait where the host
+/// holds back whoever dirties too much; such writers write more at once.)
+const COPY_BYTES: u64 = 64 << 10;
 /// Of what nobody else waits for, this much is done at once; more is better done beside the reader.
 const ALONE_BYTES: u64 = 128 << 10;
 
@@ -62,6 +65,9 @@ fn begin(r: &mut Request) -> i64 {
         return perform(r);
     }
     if engine == AUTO {
+        if r.op == WRITE && !r.is(FUA) && r.len <= COPY_BYTES {
+            return perform(r);
+        }
         if let Some(result) = attempt(r) {
             return result;
         }

@@ -31,14 +31,15 @@ pub(crate) fn attempt(r: &mut Request) -> Option<i64> {
         _ => return None,
     };
     let device = r.device();
-    if !device.may_try() {
+    let write = r.op == WRITE;
+    if !device.may_try(write) {
         return device.never_waits().then(|| perform(r));
     }
     match all(r, nr, libc::RWF_NOWAIT) {
         EAGAIN => None,
         // not of this file system; some bytes may have been moved all the same
         e if e == -i64::from(libc::EOPNOTSUPP) && device.kind != Kind::Nbd => {
-            device.do_not_try();
+            device.do_not_try(write);
             device.never_waits().then(|| perform(r))
         }
         result => Some(result),
