@@ -198,7 +198,7 @@ impl RowReport {
                 (
                     format!("at most {limit} times native"),
                     ratio.map(|r| format!("{r:.2}")),
-                    ratio.map(|r| r <= limit),
+                    ratio.map(|r| as_shown(r) <= limit),
                 )
             }
             Goal::Times(limit) => {
@@ -206,13 +206,17 @@ impl RowReport {
                 (
                     format!("at least {limit} times native"),
                     times.map(|t| format!("{t:.2}")),
-                    times.map(|t| t >= limit),
+                    times.map(|t| as_shown(t) >= limit),
                 )
             }
             Goal::Over(limit) => {
                 let over = middle(ours.and_then(|side| side.over_native));
                 let shown = over.map(|o| format!("{o:+.2} {}", self.unit));
-                (format!("at most {limit} {} over native", self.unit), shown, over.map(|o| o <= limit))
+                (
+                    format!("at most {limit} {} over native", self.unit),
+                    shown,
+                    over.map(|o| as_shown(o) <= limit),
+                )
             }
             Goal::LessThan(other) => {
                 let ratio = middle(ours.and_then(|side| self.ratio(side, other)));
@@ -223,7 +227,7 @@ impl RowReport {
                 let median = ours.and_then(|side| side.summary.as_ref()).map(|summary| summary.median);
                 let most = matches!(goal, Goal::AtMost(_));
                 let word = if most { "most" } else { "least" };
-                let met = median.map(|m| if most { m <= limit } else { m >= limit });
+                let met = median.map(as_shown).map(|m| if most { m <= limit } else { m >= limit });
                 let shown = median.map(|m| format!("{} {}", number(m), self.unit));
                 (format!("at {word} {limit} {}", self.unit), shown, met)
             }
@@ -395,6 +399,11 @@ fn cell(side: &SideReport) -> String {
         (Outcome::Failed { .. }, _) => "failed".into(),
         _ => "not run".into(),
     }
+}
+
+/// A figure is judged as it is printed: 2.0004 is 2.
+fn as_shown(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
 }
 
 /// Three digits that matter.

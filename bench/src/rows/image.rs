@@ -110,11 +110,11 @@ pub const ROWS: &[Row] = &[
         ..passes("read-1m", "256 MiB in 1 MiB blocks, cached", 1 << 20, Cache::Warm)
     },
     Row {
-        rounds: 5,
+        rounds: 11,
         ..passes("read-4k-cold", "256 MiB in 4 KiB blocks, first pass, from the disk", 4096, Cache::Cold)
     },
     Row {
-        rounds: 5,
+        rounds: 11,
         goals: &[Goal::Times(0.9)],
         ..passes("read-1m-cold", "256 MiB in 1 MiB blocks, first pass, from the disk", 1 << 20, Cache::Cold)
     },
