@@ -16,6 +16,7 @@ use crate::rings::Rings;
 use crate::rows::CoreOp;
 use crate::sockets;
 use crate::tail::Tail;
+use crate::waits::Waits;
 use crate::worker::Answer;
 
 /// Bytes of one piece of the stream.
@@ -35,6 +36,7 @@ pub fn open(op: CoreOp, dir: OsString) -> Result<Box<dyn Loop>> {
         return match op {
             CoreOp::PipeCalls { cpus } => Ok(Box::new(pipe(Counted, op, cpus)?)),
             CoreOp::Pipe { cpus } => Ok(Box::new(fifo(dir, op, cpus)?)),
+            CoreOp::Late(_) => Ok(Box::new(Waits::open(dir)?)),
             _ => with(Libc, op),
         };
     }
@@ -310,7 +312,7 @@ fn fixed_work(door: &impl Door, times: u64) -> Result<Answer> {
 }
 
 /// Arithmetic that no compiler shortens.
-fn work(rounds: u64) {
+pub fn work(rounds: u64) {
     let mut state = std::hint::black_box(1u64);
     for _ in 0..rounds {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);

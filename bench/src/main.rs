@@ -31,6 +31,7 @@ mod sockets;
 mod stats;
 mod tail;
 mod timed;
+mod waits;
 mod workdir;
 mod worker;
 mod worker_client;

@@ -98,11 +98,23 @@ pub enum CoreOp {
     TcpStream,
     /// nanosleep of 100 us: how long it takes. `busy`: while another thread computes on the other CPU.
     Sleep { busy: bool },
+    /// The end of a timed wait for a file of the kernel's, while threads of the kernel's compute on all CPUs: how late it is
+    /// seen, with this backend of the doorbell.
+    Late(Bell),
     /// Two threads make null calls at once: their throughput by one thread's.
     TwoNull,
     /// A fixed piece of work again and again: how much longer than the shortest the longest takes. `active`: while
     /// another thread, on another CPU, makes calls all the time.
     FixedWork { active: bool },
+}
+
+/// A backend of the doorbell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bell {
+    Futex,
+    Signal,
+    /// Emulated where the processor has none.
+    Uintr,
 }
 
 impl CoreOp {
@@ -127,6 +139,22 @@ impl CoreOp {
             CoreOp::Pipe { cpus } | CoreOp::PipeCalls { cpus } | CoreOp::Tcp { cpus } => cpus,
             _ => 2,
         }
+    }
+}
+
+impl Bell {
+    /// As the setting says it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Bell::Futex => "futex",
+            Bell::Signal => "signal",
+            Bell::Uintr => "uintr",
+        }
+    }
+
+    /// Native has none either, but is what the others are compared with.
+    fn excludes(self, side: Side) -> bool {
+        !matches!(side, Side::Native | Side::Stowaway)
     }
 }
 
@@ -204,6 +232,7 @@ impl Row {
     pub fn judged(&self) -> Side {
         match self.family {
             Family::Image | Family::Calls => Side::Stowaway,
+            Family::Core if matches!(self.kind, Kind::Core(CoreOp::Late(_))) => Side::Stowaway,
             Family::Core => Side::Kernel,
         }
     }
@@ -229,6 +258,14 @@ impl Row {
     /// Kernel RAM of the stowaway side, where the default would not hold the row's files.
     pub fn kernel_ram(&self) -> Option<&'static str> {
         (self.template == Template::Big).then_some("512M")
+    }
+
+    /// The doorbell that the stowaway side is to have.
+    pub fn bell(&self) -> Option<Bell> {
+        match self.kind {
+            Kind::Core(CoreOp::Late(bell)) => Some(bell),
+            _ => None,
+        }
     }
 
     /// Whether the worker catches its calls itself, by the crate, in place of the library.
@@ -278,6 +315,9 @@ impl Row {
             }
             (Kind::Core(CoreOp::Null | CoreOp::TwoNull | CoreOp::Sleep { .. }), Side::Stowaway) => {
                 Some("the shim leaves this call to the host")
+            }
+            (Kind::Core(CoreOp::Late(bell)), side) if bell.excludes(side) => {
+                Some("it has no doorbell to choose")
             }
             (Kind::Core(CoreOp::PipeCalls { .. }), Side::Stowaway) => {
                 Some("counted at the gate, which is the shim's own there")

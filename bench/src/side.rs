@@ -13,7 +13,7 @@ use anyhow::{bail, Context, Result};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use crate::rows::{Family, Kind, Row};
+use crate::rows::{Bell, Family, Kind, Row};
 use crate::workdir::detach;
 use crate::{door, guests, interrupt, timed, worker};
 
@@ -211,7 +211,10 @@ impl Place {
         if side == Side::Stowaway && row.catches_itself() {
             set(worker::CATCH, "1".into());
         } else if let (Side::Stowaway, Some(shim), Some(image)) = (side, &libraries.shim, &image) {
-            set("LD_PRELOAD", shim.into());
+            set("LD_PRELOAD", row.bell().map_or_else(|| shim.into(), |bell| with_bell(shim, bell)));
+            if let Some(bell) = row.bell() {
+                set("STOWAWAY_DOORBELL", bell.name().into());
+            }
             set("STOWAWAY_MOUNT", mount_setting(image, &mount_point));
             set(worker::TOUCH, mount_point.clone().into());
             if let Some(size) = row.kernel_ram() {
@@ -367,6 +370,17 @@ fn is_fuse(dir: &Path) -> bool {
         let mut found: libc::statfs = std::mem::zeroed();
         libc::statfs(path.as_ptr(), &mut found) == 0 && found.f_type as i64 == FUSE_SUPER_MAGIC
     }
+}
+
+/// What to preload for this doorbell: the processor's user interrupts, or their emulator.
+fn with_bell(shim: &Path, bell: Bell) -> OsString {
+    let mut preload = shim.as_os_str().to_owned();
+    let has_uintr = || fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains(" uintr"));
+    if bell == Bell::Uintr && !has_uintr() {
+        preload.push(":");
+        preload.push(shim.with_file_name("libsoftuintr.so"));
+    }
+    preload
 }
 
 /// `IMAGE:PATH` with the characters that mean something in it escaped.

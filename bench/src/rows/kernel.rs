@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The rows about the kernel library itself, beside the host's kernel doing the same.
 
-use super::{Better, CoreOp, Family, Goal, Kind, Row, Template};
+use super::{Bell, Better, CoreOp, Family, Goal, Kind, Row, Template};
 
 const fn core(
     id: &'static str,
@@ -113,6 +113,21 @@ pub const ROWS: &[Row] = &[
         "us",
         CoreOp::Sleep { busy: true },
         &[Goal::Ratio(1.0)],
+    ),
+    core(
+        "late-futex",
+        "a timed wait's end while threads compute on all CPUs, how late, p99; doorbell futex",
+        "us",
+        CoreOp::Late(Bell::Futex),
+        &[],
+    ),
+    core("late-signal", "the same, doorbell signal", "us", CoreOp::Late(Bell::Signal), &[]),
+    core(
+        "late-uintr",
+        "the same, doorbell uintr (emulated where the processor has none)",
+        "us",
+        CoreOp::Late(Bell::Uintr),
+        &[],
     ),
     core(
         "fixed-work",
