@@ -37,8 +37,9 @@ pub(crate) fn set_engine(engine: Engine, at_fd: i32) -> Result<[i32; 2], Errno> 
 /// A write of so much is a copy into the host's cache: cheaper than to wake a thread for it. (It does wait where the host
 /// holds back whoever dirties too much; such writers write more at once.)
 const COPY_BYTES: u64 = 64 << 10;
-/// Of what nobody else waits for, this much is done at once; more is better done beside the reader.
-const ALONE_BYTES: u64 = 128 << 10;
+/// So much is done here, if that needs no waiting or nobody else waits for it; more is better done beside the reader. (A read
+/// that must not wait is no cheap look: what it does not find it begins to fetch.)
+const HERE_BYTES: u64 = 128 << 10;
 
 const AUTO: u8 = Engine::Auto as u8;
 const INLINE: u8 = Engine::Inline as u8;
@@ -68,11 +69,13 @@ fn begin(r: &mut Request) -> i64 {
         if r.op == WRITE && !r.is(FUA) && r.len <= COPY_BYTES {
             return perform(r);
         }
-        if let Some(result) = attempt(r) {
-            return result;
-        }
-        if r.is(ALONE) && r.len <= ALONE_BYTES {
-            return perform(r);
+        if r.len <= HERE_BYTES {
+            if r.is(ALONE) {
+                return perform(r);
+            }
+            if let Some(result) = attempt(r) {
+                return result;
+            }
         }
     }
     if (engine == URING && uring::submit(r)) || workers::submit(r) {

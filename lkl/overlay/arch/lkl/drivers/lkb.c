@@ -11,9 +11,11 @@
 #include <linux/blkdev.h>
 #include <linux/init.h>
 #include <linux/interrupt.h>
+#include <linux/sched/clock.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/stat.h>
 #include <linux/slab.h>
+#include <asm/shared.h>
 #include "../kernel/lkl.h"
 #include "../fs/mount.h"
 
@@ -82,11 +84,19 @@ static void lkb_map(struct request *rq, struct lkb_request *q)
 	q->r.n = n;
 }
 
-/* one thread has a task, it is in here, and nothing but the running code wants the CPU */
-static bool lkb_alone(const struct lkb *d)
+/*
+ * One thread is in here, and nothing but the running code wants the CPU; nor will anybody, for no other thread has a task.
+ * A transfer is short enough to do with that if no thread has found the CPU held for a while.
+ */
+#define LKB_QUIET_NS	(100 * NSEC_PER_MSEC)
+static bool lkb_alone(const struct lkb *d, const struct request *rq)
 {
-	return !d->in_flight && lkl_inside == 1 && lkl_creator &&
-	       lkl_creator->signal->nr_threads == 2 && single_task_running();
+	if (d->in_flight || lkl_inside != 1 || !single_task_running())
+		return false;
+	if (lkl_creator && lkl_creator->signal->nr_threads == 2)
+		return true;
+	return (req_op(rq) == REQ_OP_READ || req_op(rq) == REQ_OP_WRITE) && !(rq->cmd_flags & REQ_FUA) &&
+	       sched_clock() - READ_ONCE(lkl_shared.held_at) > LKB_QUIET_NS;
 }
 
 static bool lkb_prepare(struct lkb *d, struct request *rq, bool last)
@@ -102,7 +112,7 @@ static bool lkb_prepare(struct lkb *d, struct request *rq, bool last)
 	r->off = (unsigned long)blk_rq_pos(rq) << SECTOR_SHIFT;
 	r->len = blk_rq_bytes(rq);
 	r->flags = (rq->cmd_flags & REQ_FUA ? LKL_BLK_FUA : 0) | (last ? 0 : LKL_BLK_MORE) |
-		   (last && lkb_alone(d) ? LKL_BLK_ALONE : 0);
+		   (last && lkb_alone(d, rq) ? LKL_BLK_ALONE : 0);
 	switch (req_op(rq)) {
 	case REQ_OP_READ:
 	case REQ_OP_WRITE:
