@@ -143,6 +143,23 @@ static inline bool others_wait(void)
 	return unlikely(!single_task_running() || need_resched());
 }
 
+/*
+ * The call is done on another's host thread, who has nothing to do but this.  The task stays current, as after a call of
+ * its own: its thread is on its way out to user code, and calls again before anything else is to be done, as a rule.
+ */
+static void stay_current(struct lkl_thread *t)
+{
+	if (others_wait())
+		return;
+	if (pending()) {
+		if (READ_ONCE(lkl_shared.pending) != PEND_RESCHED)
+			return;
+		__atomic_fetch_and(&lkl_shared.pending, ~PEND_RESCHED, __ATOMIC_SEQ_CST);
+	}
+	lkl_shared.out = &t->waiter;
+	lkl_exit(LKL_RUN_IDLE);
+}
+
 static void __noreturn thread_exit(struct lkl_thread *t)
 {
 	list_del(&t->list);
@@ -165,7 +182,7 @@ void __noreturn lkl_thread_loop(struct lkl_thread *t)
 			thread_exit(t);
 		if (lkl_driver == &t->waiter) {
 			/* on its own thread: a call like any other, with the caller's frames below it */
-			t->scheduled = true;
+			t->passed = 0;
 			lkl_shared.out = &t->waiter;
 			lkl_exit(LKL_RUN_CALL);
 		}
@@ -179,6 +196,7 @@ void __noreturn lkl_thread_loop(struct lkl_thread *t)
 			}
 		}
 		complete_request(&t->waiter);
+		stay_current(t);
 	}
 }
 
@@ -190,10 +208,16 @@ LKL_API long lkl_call(struct lkl_waiter *w, long nr, const unsigned long *args, 
 	lkl_driver = w;
 	if (unlikely(pending()))
 		lkl_irq_poll();
-	/* who was to take over when this thread left the last time has not come yet: no call after call */
-	if (unlikely(!single_task_running()) && !t->scheduled)
+	/*
+	 * Who was to take over when this thread left has not come yet: no call after call.  But for one, which often is
+	 * where this thread waits for the other.
+	 */
+	if (likely(single_task_running())) {
+		t->passed = 0;
+	} else if (t->passed++) {
+		t->passed = 0;
 		yield();
-	t->scheduled = false;
+	}
 	serve(t, nr, args, want_fd);
 	if (likely(lkl_shared.entered == entered)) {
 		if (others_wait())
@@ -210,6 +234,7 @@ LKL_API long lkl_call(struct lkl_waiter *w, long nr, const unsigned long *args, 
 		}
 	}
 	complete_request(w);
+	stay_current(t);
 	lkl_thread_loop(t);
 }
 
