@@ -5,8 +5,8 @@
  * and its invariants.  All code of the kernel, this file's too, is run by the holder of the CPU and by nobody else.
  *
  *  1. While the CPU is free, current is the idle task (lkl_shared.out is NULL) or the task of a thread that is out in
- *     user code (lkl_shared.out).  Such a task stays rq->curr, so that the next call of the same thread switches nothing;
- *     its kernel stack is empty.
+ *     user code, or on its way there (lkl_shared.out): its call was the last thing done, on whatever host thread.  Such a
+ *     task stays rq->curr, so that the next call of the same thread switches nothing; its kernel stack is empty.
  *  2. Who enters and finds another task current does not touch it: it goes on in that task's context (idle's saved one,
  *     or a fresh one on the empty stack of a thread's task), which lets the newcomer's task be scheduled.
  *  3. A host thread comes in by lkl_call() or lkl_run() and gets out by lkl_exit() or by idle, always to
