@@ -169,6 +169,7 @@ fn an_unmount_ends_whoever_finishes_it() {
         let (image, socket, orders) = served("nbd-unmount");
         orders.slow_flush.store(20, SeqCst);
         let k = start();
+        let before = lkl::helper_threads();
         for turn in 0..8 {
             let disk = connect(&socket, "disk").unwrap();
             // SAFETY: the task is this thread's.
@@ -178,7 +179,7 @@ fn an_unmount_ends_whoever_finishes_it() {
             k.write_file(100, "turn", format!("{turn}").as_bytes()).unwrap();
             // SAFETY: as above.
             unsafe { k.k.unmount(k.t, c"/mnt", 100, Some(number)) }.unwrap();
-            assert_eq!(lkl::helper_threads(), 1, "the clock's");
+            assert_eq!(lkl::helper_threads(), before, "the connection's are gone");
             disk.close();
         }
         k.shutdown().unwrap();
