@@ -67,9 +67,11 @@ fn visitor(n: usize) {
         let ts = [0i64, 100_000];
         k.call(libc::SYS_nanosleep, &[ts.as_ptr() as usize, 0]).unwrap();
     }
-    if n % 32 != 2 {
+    // Some threads never say good-bye, and their kernel stacks are never given back: so few that a
+    // fast machine does not meet the kernel's limit of threads.
+    if n % 32 != 2 || n / 32 >= 300 {
         k.release();
-    } // else: a thread that never said good-bye; its kernel stack is never given back
+    }
 }
 
 #[test]
