@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{bail, Result};
 use trampoline::routes::{set_routes, Route};
-use trampoline::{After, Frame, Vectors};
+use trampoline::{Frame, Vectors};
 
 /// What getppid gives.
 static ANSWER: AtomicUsize = AtomicUsize::new(0);
@@ -89,13 +89,12 @@ pub fn begin() -> Result<()> {
     Ok(())
 }
 
-unsafe extern "C-unwind" fn answer(frame: &mut Frame) -> Option<After> {
+unsafe extern "C-unwind" fn answer(frame: &mut Frame) {
     frame.rax = match frame.nr as i64 {
         libc::SYS_getppid => ANSWER.load(Ordering::Relaxed),
         // SAFETY: the worker's own call, as it made it.
         nr => unsafe { trampoline::gate(nr, &frame.args()) as usize },
     };
-    None
 }
 
 unsafe extern "C-unwind" fn ignore(_: c_int, _: *mut libc::siginfo_t, _: *mut c_void) {}

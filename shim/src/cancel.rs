@@ -30,7 +30,7 @@ use core::sync::atomic::{compiler_fence, AtomicBool, AtomicU8, Ordering};
 
 use poke::{on_poke, Info};
 use trampoline::gate::{stop_if_waiting, STOPPED};
-use trampoline::{entry, After, Frame};
+use trampoline::{entry, Frame};
 
 use crate::dispatch::dispatch;
 use crate::errno::EINTR;
@@ -217,32 +217,34 @@ unsafe fn has_result(me: &State, r: Ret) -> bool {
 }
 
 /// A call that the trampoline caught.
-pub unsafe extern "C-unwind" fn on_call(frame: &mut Frame) -> Option<After> {
+pub unsafe extern "C-unwind" fn on_call(frame: &mut Frame) {
     if own_dispatch::stops(frame) {
-        return None;
+        return;
     }
     let args = frame.args();
     let me = state();
     if is_on(&me.busy) {
         frame.rax = nested(me, frame.nr, &args, Some(frame)) as usize;
-        return None;
+        return;
     }
     let r = me.dispatched(frame.nr, &args, Some(frame));
     frame.rax = r as usize;
     if is_on(&me.stop) {
-        return stopped(me, frame, r);
+        stopped(me, frame, r);
     }
-    None
 }
 
 #[cold]
-fn stopped(me: &State, frame: &mut Frame, r: Ret) -> Option<After> {
+fn stopped(me: &State, frame: &mut Frame, r: Ret) {
     me.stop.store(0, Ordering::Relaxed);
     if r == STOPPED {
         // As the host restarts a call.
         frame.again = 1;
     }
-    is_on(&me.put_off).then_some(no_longer_put_off as After)
+    if is_on(&me.put_off) {
+        // Asked for already, but the end of a nested call may have come first.
+        entry::at_end(no_longer_put_off);
+    }
 }
 
 /// At the end of a trampolined call, when nothing of ours is on the stack but what made it.

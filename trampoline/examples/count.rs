@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use trampoline::frame::Door;
 use trampoline::gate::gate;
-use trampoline::sud::{rewrite_sites, After};
+use trampoline::sud::rewrite_sites;
 use trampoline::{install, Frame, Vectors};
 
 /// Numbers above are counted with the last.
@@ -18,12 +18,11 @@ const NUMBERS: usize = 512;
 static BY_SIGNAL: [AtomicUsize; NUMBERS] = [const { AtomicUsize::new(0) }; NUMBERS];
 static BY_STUB: [AtomicUsize; NUMBERS] = [const { AtomicUsize::new(0) }; NUMBERS];
 
-unsafe extern "C-unwind" fn handler(frame: &mut Frame) -> Option<After> {
+unsafe extern "C-unwind" fn handler(frame: &mut Frame) {
     let counts = if frame.door() == Door::Signal { &BY_SIGNAL } else { &BY_STUB };
     counts[frame.nr.min(NUMBERS - 1)].fetch_add(1, Ordering::Relaxed);
     // SAFETY: the call is the program's own.
     frame.rax = unsafe { gate(frame.nr as i64, &frame.args()) } as usize;
-    None
 }
 
 unsafe extern "C-unwind" fn foreign(_: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void) {}

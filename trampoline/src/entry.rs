@@ -16,7 +16,6 @@ use core::mem::offset_of;
 
 use crate::frame::Frame;
 use crate::routes::{ROUTES, STOWAWAY_CLASSES, STOWAWAY_CLASS_COUNT, STOWAWAY_ROUTES, TO_HOST};
-use crate::sud::After;
 use crate::thread::{self, ALTERNATE, ALTERNATE_LEN, AT_END, FLOOR, RED_ZONE, STACK_BYTES};
 use crate::vectors::STOWAWAY_WIDE;
 
@@ -194,15 +193,13 @@ global_asm!(
     "mov qword ptr [rbp + {again}], 0",
     "mov rdi, rbp",
     "call {handle}",
-    "test rax, rax",
-    "jnz 24f",
     "8:",
     "cmp qword ptr gs:[{at_end}], 0",
     // What a signal handler sets (`at_end`) up to here is seen; from here on it need not set anything.
     ".hidden stowaway_entry_looked",
     ".globl stowaway_entry_looked",
     "stowaway_entry_looked:",
-    "jne 27f",
+    "jne 24f",
     "cmp qword ptr [rbp + {again}], 0",
     "jne 7b",
     "cmp dword ptr [rip + {wide}], 0",
@@ -285,10 +282,9 @@ global_asm!(
     "kmovq [rsp + 2048 + 8*\\i], k\\i",
     ".endr",
     "jmp 7b",
-    "27:",
+    "24:",
     "xor eax, eax",
     "xchg rax, gs:[{at_end}]",
-    "24:",
     "call rax",
     "jmp 8b",
     "25:",
@@ -452,10 +448,10 @@ pub fn is_before_look(ip: usize) -> bool {
         || (redirected_address()..&raw const stowaway_redirected_back as usize).contains(&ip)
 }
 
-/// To be called by a signal handler that interrupted the calling thread in code of the entry or of the installed
-/// function, but not behind the look ([`is_before_look`]): `then` is called once, in a clean frame, as an [`After`] is.
-/// In other code it is called at the end of the next call that the installed function gets.
-pub fn at_end(then: After) {
+/// `then` is called once, at the end of the call that the installed function has got, with nothing but the entry's
+/// assembler between it and the caller: it may leave by unwinding. To be called by the installed function, or by a signal
+/// handler that interrupted it or the entry, but not behind the look ([`is_before_look`]): then it is the next call's end.
+pub fn at_end(then: unsafe extern "C-unwind" fn()) {
     thread::set_at_end(then as usize);
 }
 

@@ -27,5 +27,5 @@ pub mod vectors;
 
 pub use frame::Frame;
 pub use gate::gate;
-pub use sud::{arm_thread, install, is_installed, After, Unsupported};
+pub use sud::{arm_thread, install, is_installed, Unsupported};
 pub use vectors::Vectors;

@@ -38,11 +38,8 @@ static CHILD: AtomicUsize = AtomicUsize::new(0);
 /// Sites are rewritten when they are met.
 static REWRITES: AtomicBool = AtomicBool::new(false);
 
-/// Handles one call: reads the frame, writes `frame.rax`. What it returns is called next, with nothing but the
-/// entry's assembler between it and the caller: it may leave by unwinding.
-pub type Handler = unsafe extern "C-unwind" fn(&mut Frame) -> Option<After>;
-/// See [`Handler`].
-pub type After = unsafe extern "C-unwind" fn();
+/// Handles one call: reads the frame, writes `frame.rax`. May ask for something at its end ([`entry::at_end`]).
+pub type Handler = unsafe extern "C-unwind" fn(&mut Frame);
 /// Runs first in every thread (true) or process (false) cloned onto a new stack, armed, with all signals blocked.
 pub type Child = extern "C" fn(bool);
 /// Gets a SIGSYS that is not ours (seccomp, kill): signal, siginfo, ucontext.
@@ -229,7 +226,7 @@ fn swap_signals(mask: u64) -> u64 {
 }
 
 /// Called by the entry's assembler with the saved registers.
-pub(crate) unsafe extern "C-unwind" fn handle(frame: *mut Frame) -> Option<After> {
+pub(crate) unsafe extern "C-unwind" fn handle(frame: *mut Frame) {
     let handler = HANDLER.load(Ordering::Relaxed);
     // SAFETY: install() stored a Handler before any thread was armed; the frame lives on this stack.
     unsafe {
@@ -237,7 +234,7 @@ pub(crate) unsafe extern "C-unwind" fn handle(frame: *mut Frame) -> Option<After
             learn(&*frame);
         }
         let handler: Handler = core::mem::transmute(handler);
-        handler(&mut *frame)
+        handler(&mut *frame);
     }
 }
 

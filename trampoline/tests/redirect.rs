@@ -7,14 +7,13 @@ use std::arch::asm;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use trampoline::gate::gate;
-use trampoline::sud::After;
 use trampoline::{arm_thread, Frame, Vectors};
 
 static SEEN: AtomicUsize = AtomicUsize::new(0);
 /// A number no kernel has: answered by the handler alone.
 const OURS: usize = 5000;
 
-unsafe extern "C-unwind" fn handler(frame: &mut Frame) -> Option<After> {
+unsafe extern "C-unwind" fn handler(frame: &mut Frame) {
     let args = frame.args();
     if frame.nr == OURS {
         SEEN.fetch_add(1, Ordering::Relaxed);
@@ -22,7 +21,7 @@ unsafe extern "C-unwind" fn handler(frame: &mut Frame) -> Option<After> {
         let noise = std::hint::black_box(vec![0x5au8; 4096]);
         let copy = std::hint::black_box(noise.clone());
         frame.rax = args.iter().sum::<usize>() + usize::from(copy[0] != 0x5a);
-        return None;
+        return;
     }
     if frame.nr == libc::SYS_rt_sigprocmask as usize && args[1] != 0 && args[0] != libc::SIG_UNBLOCK as usize
     {
@@ -33,21 +32,20 @@ unsafe extern "C-unwind" fn handler(frame: &mut Frame) -> Option<After> {
             let cleaned = [args[0], &raw const mask as usize, args[2], args[3], 0, 0];
             gate(libc::SYS_rt_sigprocmask, &cleaned)
         } as usize;
-        return None;
+        return;
     }
     if frame.nr == libc::SYS_clone3 as usize {
         // libc falls back to clone, which needs the frame: the child runs behind the caller's site.
         frame.rax = -(libc::ENOSYS as isize) as usize;
-        return None;
+        return;
     }
     if frame.nr == libc::SYS_clone as usize {
         // SAFETY: pthread_create hands over a fresh stack.
         frame.rax = unsafe { frame.clone_onto(libc::SYS_clone, &args, args[1], true) } as usize;
-        return None;
+        return;
     }
     // SAFETY: the call is the caller's own.
     frame.rax = unsafe { gate(frame.nr as i64, &args) } as usize;
-    None
 }
 
 unsafe extern "C-unwind" fn foreign(_: i32, _: *mut libc::siginfo_t, _: *mut std::ffi::c_void) {
