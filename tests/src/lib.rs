@@ -34,3 +34,4 @@ pub mod suite;
 pub mod tree;
 pub mod user;
 pub mod words;
+pub mod work;

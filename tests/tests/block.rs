@@ -11,19 +11,12 @@ use stowaway_tests::fixture::Kind;
 use stowaway_tests::mounted::{our_lines, Mounted};
 use stowaway_tests::process::Run;
 use stowaway_tests::user;
+use stowaway_tests::work::processes;
 
-/// One process after another, with all that reaches the device: writes that are waited for, reads of what no memory
-/// holds, space given back.
-const PROCESSES: &str = r#"
-set -e
-for n in 1 2 3; do
-    dd if=/dev/urandom of=$1/file$n bs=64k count=60 conv=fsync 2>/dev/null
-    cp $1/file$n $1/copy
-    dd if=/dev/zero of=$1/sync$n bs=4k count=40 oflag=sync 2>/dev/null
-    cmp $1/file$n $1/copy
-    rm $1/copy
-done
-"#;
+/// One process after another.
+fn script(dir: &str) -> String {
+    format!("set -- {dir}; {}", processes(60, 40))
+}
 
 /// Threads at the same time in one process.
 const THREADS: &str = r#"
@@ -57,7 +50,7 @@ fn works_by(engine: &str) {
         assert_eq!((outcome.out().as_str(), outcome.err().as_str()), (out, ""));
         mounted.check();
     };
-    run(["sh", "-c", &format!("set -- {dir}; {PROCESSES}"), "sh"], "");
+    run(["sh", "-c", &script(&dir), "sh"], "");
     run(["python3", "-c", THREADS, &dir], "done\n");
     assert_eq!(mounted.content("/file1").len(), 60 << 16);
     assert_eq!(mounted.content("/sync3"), vec![0; 40 << 12]);
@@ -171,7 +164,7 @@ everyone! {
             let mount = format!("{}:{dir}{options}", disk.device);
             mounted.run(words.iter().copied()).env("STOWAWAY_MOUNT", mount).output()
         };
-        let script = format!("set -- {dir}; {PROCESSES}");
+        let script = script(&dir);
         for words in [&["sh", "-c", &script][..], &["python3", "-c", THREADS, &dir]] {
             let outcome = run(words, "");
             outcome.expect_exit(0);
@@ -192,7 +185,7 @@ everyone! {
             let mount = format!("{}:{dir}", server.uri);
             mounted.run(words.iter().copied()).env("STOWAWAY_MOUNT", mount).output()
         };
-        let script = format!("set -- {dir}; {PROCESSES}");
+        let script = script(&dir);
         for words in [&["sh", "-c", &script][..], &["python3", "-c", THREADS, &dir]] {
             let outcome = run(words);
             outcome.expect_exit(0);
@@ -217,7 +210,7 @@ everyone! {
         }
         let server = Server::of(&qcow2, "qcow2").expect("qemu-nbd beside qemu-img");
         let mount = format!("{}:{}", server.uri, mounted.dir());
-        let run = mounted.run(["sh", "-c", &format!("set -- {}; {PROCESSES}", mounted.dir())]);
+        let run = mounted.run(["sh", "-c", &script(&mounted.dir())]);
         run.env("STOWAWAY_MOUNT", mount).output().expect_exit(0);
         drop(server);
         let back = mounted.fixture.base.path().join("back.img");

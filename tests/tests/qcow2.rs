@@ -9,26 +9,12 @@ use stowaway_tests::everyone;
 use stowaway_tests::fixture::check_image;
 use stowaway_tests::mounted::our_lines;
 use stowaway_tests::qcow2::{convert, qemu_img, Qcow2};
-
-/// What reaches the device in every way: writes that are waited for, space given back, reads of what no memory holds. One
-/// process after another.
-const WORK: &str = r#"
-set -e
-for n in 1 2 3; do
-    dd if=/dev/urandom of=$1/file$n bs=64k count=40 conv=fsync 2>/dev/null
-    cp $1/file$n $1/copy
-    dd if=/dev/zero of=$1/sync$n bs=4k count=20 oflag=sync 2>/dev/null
-    cmp $1/file$n $1/copy
-    rm $1/copy
-done
-cp $1/hello.txt $1/second
-cat $1/file2 | cksum
-exit 42
-"#;
+use stowaway_tests::work::processes;
 
 /// The script does what it does on a disk, and the file has all of it as soon as the command is back.
 fn works(qcow2: &Qcow2) {
-    let outcome = qcow2.script(WORK).output();
+    let script = processes(40, 20) + "cp $1/hello.txt $1/second\ncat $1/file2 | cksum\nexit 42\n";
+    let outcome = qcow2.script(&script).output();
     outcome.expect_exit(42);
     assert_eq!(outcome.err(), "");
     qcow2.check();
