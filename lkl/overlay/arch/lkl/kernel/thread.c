@@ -160,6 +160,21 @@ static void stay_current(struct lkl_thread *t)
 	lkl_exit(LKL_RUN_IDLE);
 }
 
+/* leaves for the caller if that is who drives; else it hears of it, and the task goes on */
+static void call_done(struct lkl_thread *t)
+{
+	if (lkl_driver == &t->waiter) {
+		if (others_wait())
+			give_way();
+		if (lkl_driver == &t->waiter) {
+			lkl_shared.out = &t->waiter;
+			lkl_exit(LKL_RUN_DONE);
+		}
+	}
+	complete_request(&t->waiter);
+	stay_current(t);
+}
+
 static void __noreturn thread_exit(struct lkl_thread *t)
 {
 	list_del(&t->list);
@@ -187,16 +202,7 @@ void __noreturn lkl_thread_loop(struct lkl_thread *t)
 			lkl_exit(LKL_RUN_CALL);
 		}
 		serve(t, t->waiter.nr, t->waiter.args, t->waiter.want_fd);
-		if (lkl_driver == &t->waiter) {
-			if (others_wait())
-				give_way();
-			if (lkl_driver == &t->waiter) {
-				lkl_shared.out = &t->waiter;
-				lkl_exit(LKL_RUN_DONE);
-			}
-		}
-		complete_request(&t->waiter);
-		stay_current(t);
+		call_done(t);
 	}
 }
 
@@ -225,16 +231,7 @@ LKL_API long lkl_call(struct lkl_waiter *w, long nr, const unsigned long *args, 
 		if (likely(lkl_shared.entered == entered))
 			return LKL_RUN_DONE;
 	}
-	if (lkl_driver == w) {
-		if (others_wait())
-			give_way();
-		if (lkl_driver == w) {
-			lkl_shared.out = w;
-			lkl_exit(LKL_RUN_DONE);
-		}
-	}
-	complete_request(w);
-	stay_current(t);
+	call_done(t);
 	lkl_thread_loop(t);
 }
 
