@@ -2,7 +2,9 @@
 //! The ways in which a worker's thread makes a system call: by libc's names (the host, or the shim), by the kernel
 //! library's own entry, or by a `syscall` instruction that counts. All results are the kernel's: -errno for an error.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString, OsStr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{bail, Context, Result};
@@ -39,6 +41,18 @@ pub trait Door: Sized {
     fn must(&self, name: &str, nr: i64, args: [usize; 6]) -> Result<usize> {
         checked(name, self.call(nr, args))
     }
+}
+
+/// A FIFO of whoever serves the directory, open for both; it has no name any more: the way to a pipe of the kernel
+/// library through the shim.
+pub fn fifo(dir: &OsStr) -> Result<usize> {
+    let path = CString::new(Path::new(dir).join("fifo").as_os_str().as_bytes())?;
+    let at = path.as_ptr() as usize;
+    let flags = (libc::O_RDWR | libc::O_CLOEXEC) as usize;
+    Libc.must("mknod", libc::SYS_mknod, [at, (libc::S_IFIFO | 0o600) as usize, 0, 0, 0, 0])?;
+    let fd = Libc.must("open", libc::SYS_open, [at, flags, 0, 0, 0, 0]);
+    Libc.must("unlink", libc::SYS_unlink, [at, 0, 0, 0, 0, 0])?;
+    fd
 }
 
 /// The result of the call `name`, or what its error means.

@@ -2,14 +2,13 @@
 //! The worker's loops about the kernel library itself: calls, waiting for another thread, time. Each is written once, over
 //! a [`Door`].
 
-use std::ffi::{CString, OsString};
-use std::os::unix::ffi::OsStringExt;
+use std::ffi::{OsStr, OsString};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, Context, Result};
 
-use crate::door::{checked, host_calls, Counted, Direct, Door, Libc, DIRECT};
+use crate::door::{checked, fifo, host_calls, Counted, Direct, Door, Libc, DIRECT};
 use crate::environment::kib;
 use crate::pin::pin;
 use crate::rings::Rings;
@@ -35,8 +34,8 @@ pub fn open(op: CoreOp, dir: OsString) -> Result<Box<dyn Loop>> {
     if std::env::var_os(DIRECT).is_none() {
         return match op {
             CoreOp::PipeCalls { cpus } => Ok(Box::new(pipe(Counted, op, cpus)?)),
-            CoreOp::Pipe { cpus } => Ok(Box::new(fifo(dir, op, cpus)?)),
-            CoreOp::Late(_) => Ok(Box::new(Waits::open(dir)?)),
+            CoreOp::Pipe { cpus } => Ok(Box::new(fifos(&dir, op, cpus)?)),
+            CoreOp::Late(_) => Ok(Box::new(Waits::open(&dir)?)),
             _ => with(Libc, op),
         };
     }
@@ -75,19 +74,9 @@ fn pipe<D: Door>(door: D, op: CoreOp, cpus: usize) -> Result<PingPong<D>> {
     Ok(PingPong { door, op, here, there, cpus })
 }
 
-/// The same as FIFOs in the directory: the way to a pipe of the kernel library through the shim.
-fn fifo(dir: OsString, op: CoreOp, cpus: usize) -> Result<PingPong<Libc>> {
-    let dir = dir.into_vec();
-    let make = |name: &[u8]| -> Result<usize> {
-        let path = CString::new([&dir, name].concat())?;
-        let at = path.as_ptr() as usize;
-        let flags = (libc::O_RDWR | libc::O_CLOEXEC) as usize;
-        Libc.must("mknod", libc::SYS_mknod, [at, (libc::S_IFIFO | 0o600) as usize, 0, 0, 0, 0])?;
-        let fd = Libc.must("open", libc::SYS_open, [at, flags, 0, 0, 0, 0]);
-        Libc.must("unlink", libc::SYS_unlink, [at, 0, 0, 0, 0, 0])?;
-        fd
-    };
-    let (ping, pong) = (make(b"/ping")?, make(b"/pong")?);
+/// The same through FIFOs in the directory.
+fn fifos(dir: &OsStr, op: CoreOp, cpus: usize) -> Result<PingPong<Libc>> {
+    let (ping, pong) = (fifo(dir)?, fifo(dir)?);
     Ok(PingPong { door: Libc, op, here: [pong, ping], there: [ping, pong], cpus })
 }
 

@@ -2,14 +2,13 @@
 //! How late the end of a timed wait is seen while every CPU computes for threads that have been in the kernel: what the
 //! doorbell's backends differ in.
 
-use std::ffi::{CString, OsString};
-use std::os::unix::ffi::OsStringExt;
+use std::ffi::OsStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::{bail, Context, Result};
 
-use crate::door::{Door, Libc};
+use crate::door::fifo;
 use crate::loops::{work, Loop};
 use crate::pin::{cpus, pin};
 use crate::tail::Tail;
@@ -25,14 +24,8 @@ pub struct Waits {
 }
 
 impl Waits {
-    pub fn open(dir: OsString) -> Result<Waits> {
-        let path = CString::new([&dir.into_vec()[..], b"/silent"].concat())?;
-        let at = path.as_ptr() as usize;
-        Libc.must("mknod", libc::SYS_mknod, [at, (libc::S_IFIFO | 0o600) as usize, 0, 0, 0, 0])?;
-        let flags = (libc::O_RDWR | libc::O_CLOEXEC) as usize;
-        let pipe = Libc.must("open", libc::SYS_open, [at, flags, 0, 0, 0, 0]);
-        Libc.must("unlink", libc::SYS_unlink, [at, 0, 0, 0, 0, 0])?;
-        Ok(Waits { pipe: pipe? as i32 })
+    pub fn open(dir: &OsStr) -> Result<Waits> {
+        Ok(Waits { pipe: fifo(dir)? as i32 })
     }
 
     /// Looks whether there is something to read, for so long.
