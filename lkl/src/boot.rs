@@ -90,9 +90,10 @@ pub fn boot(cfg: &BootConfig<'_>) -> Result<&'static Kernel, BootError> {
     let words =
         unsafe { &*transmute::<usize, unsafe extern "C" fn() -> *const Shared>(loaded.entries.words)() };
     cpu::begin(words, loaded.entries.run);
-    let started = timer::start().map_err(BootError::Host);
+    let started = block::fresh::start(&region).and_then(|()| timer::start()).map_err(BootError::Host);
     if let Err(e) = started.and_then(|()| start(&region, &loaded, words, cfg).map_err(BootError::Kernel)) {
         timer::stop();
+        block::after_fork();
         cpu::after_fork();
         region.unmap();
         return Err(e);

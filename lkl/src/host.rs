@@ -120,5 +120,6 @@ unsafe extern "C" fn protect(at: usize, len: usize, prot: i32) -> i64 {
 }
 
 unsafe extern "C" fn give_back(at: usize, len: usize) {
+    block::fresh::gave_back(at, len);
     host(libc::SYS_madvise, [at, len, libc::MADV_REMOVE as usize, 0, 0, 0]);
 }

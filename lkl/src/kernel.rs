@@ -88,6 +88,7 @@ impl Kernel {
         let to = copy(self.region.fd());
         if to >= 0 {
             self.region.move_fd(to);
+            block::fresh::move_fd(to);
         }
     }
 

@@ -102,3 +102,44 @@ fn page_cache_goes_back_under_pressure() {
         check_ext4(&image);
     });
 }
+
+/// Of this process, since it began; all of them without I/O.
+fn faults() -> i64 {
+    // SAFETY: all zeroes is a valid one, and the call fills it.
+    unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        assert_eq!(libc::getrusage(libc::RUSAGE_SELF, &mut usage), 0);
+        usage.ru_minflt
+    }
+}
+
+#[test]
+fn what_is_read_into_new_memory_takes_few_faults() {
+    alone("what_is_read_into_new_memory_takes_few_faults", || {
+        let dir = scratch("faults");
+        let image = ext4_image(&dir, 64);
+        let k = start();
+        k.mount_image(&image, "/mnt", 100, false).unwrap();
+        let bytes = sample_bytes(24 << 20);
+        k.write_file(100, "big", &bytes).unwrap();
+        let fd = k.open(100, "big", libc::O_RDONLY).unwrap();
+        let mut got = vec![1u8; bytes.len()];
+        let mut read = || {
+            // SAFETY: the task is this thread's.
+            let given = unsafe { k.k.give_back(k.t) }.unwrap() as u64;
+            assert!(given > 20 * MIB, "{given}");
+            got.fill(1);
+            let before = faults();
+            let args = [fd as usize, got.as_mut_ptr() as usize, got.len(), 0];
+            assert_eq!(k.call(libc::SYS_pread64, &args), Ok(got.len()));
+            assert!(got == bytes, "other bytes");
+            faults() - before
+        };
+        // the second time, too: the host has taken the pages back, and that is known
+        let (first, second) = (read(), read());
+        println!("{} pages, {first} faults, then {second}", bytes.len() / 4096);
+        if block_engine() != lkl::Engine::IoUring {
+            assert!(first.max(second) < (bytes.len() / 4096 / 3) as i64, "{first}, then {second}");
+        }
+    });
+}

@@ -5,7 +5,7 @@ use super::device::Device;
 use super::nbd::Link;
 use super::request::{note_error, Request, ALONE, FUA, NOW, QUEUED, WRITE};
 use super::transfer::{attempt, perform};
-use super::{uring, workers};
+use super::{fresh, uring, workers};
 use crate::Errno;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -117,6 +117,7 @@ pub(crate) fn stop() {
 /// else of it may be used.
 pub fn after_fork() {
     Device::after_fork();
+    fresh::end();
     workers::after_fork();
     uring::after_fork();
 }

@@ -8,12 +8,14 @@
 //!
 //! # Rooms
 //! `request` is the border to the driver; `device` what a disk is made of; `transfer` and `space` do a
-//! request on the calling thread; `engine` decides who does it; `queue` and `workers` are the engine of
-//! threads, `uring`, over `ring`, the other one; `nbd` is a device on another machine or in another process.
+//! request on the calling thread, `fresh` what is read into memory that is not there yet; `engine` decides who
+//! does it; `queue` and `workers` are the engine of threads, `uring`, over `ring`, the other one; `nbd` is a
+//! device on another machine or in another process.
 
 mod attach;
 mod device;
 mod engine;
+pub(crate) mod fresh;
 pub(crate) mod nbd;
 mod queue;
 mod request;
