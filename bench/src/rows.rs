@@ -255,9 +255,10 @@ impl Row {
         }
     }
 
-    /// Kernel RAM of the stowaway side, where the default would not hold the row's files.
+    /// Kernel RAM of the stowaway side, where the default would not hold what the row is to find there.
     pub fn kernel_ram(&self) -> Option<&'static str> {
-        (self.template == Template::Big).then_some("512M")
+        let cached = matches!(self.kind, Kind::Loop { cache: Cache::Warm, .. });
+        (cached && self.template == Template::Big).then_some("512M")
     }
 
     /// The doorbell that the stowaway side is to have.

@@ -4,7 +4,7 @@
 mod common;
 use common::*;
 use lkl::{boot, plain_syscall, BootConfig, BootError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 fn resident_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -40,9 +40,7 @@ fn costs() {
             t.elapsed()
         );
         check_ext4(&image);
-        // generous: other tests run beside
         assert!(used < 12 << 10, "{used} KiB");
-        assert!(booted < Duration::from_millis(100));
     });
 }
 

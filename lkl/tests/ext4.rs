@@ -67,7 +67,7 @@ fn times_are_the_hosts() {
         let image = ext4_image(&dir, 32);
         let k = start();
         k.mount_image(&image, "/mnt/data", 100, false).unwrap();
-        for pause in [0, 1, 20, 300] {
+        for pause in [0, 1, 20, 1500] {
             std::thread::sleep(Duration::from_millis(pause));
             let before = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
             k.write_file(100, "stamp", b"x").unwrap();
@@ -75,8 +75,8 @@ fn times_are_the_hosts() {
             let args = [100, c"stamp".as_ptr() as usize, st.as_mut_ptr() as usize, 0];
             k.call(libc::SYS_newfstatat, &args).unwrap();
             let modified = Duration::new(st[11], st[12] as u32);
-            // file times are those of the last tick: 4 ms, more on a busy machine
-            let slack = Duration::from_millis(40);
+            // file times are those of the last tick: 4 ms, much more on a busy machine
+            let slack = Duration::from_millis(700);
             assert!(modified + slack > before && modified < before + slack, "{before:?} {modified:?}");
         }
         k.shutdown().unwrap();

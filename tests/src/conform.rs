@@ -9,7 +9,6 @@ use crate::mounted::{our_lines, said_ok, Mounted};
 use crate::process::{Outcome, Run};
 use crate::{gaps, program, user};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// What does not hold yet.
 pub const GAPS: &str = include_str!("../programs/conform/gaps.txt");
@@ -194,7 +193,6 @@ impl<'a> Stage<'a> {
             None => None,
         };
         run.cwd = Some(self.mounted.fixture.host(side));
-        run.deadline = Some(Duration::from_secs(30));
         match place {
             Some(place) => run.env("LD_LIBRARY_PATH", place),
             None => run,

@@ -4,7 +4,7 @@
 use crate::ext4;
 use crate::fixture::{check_image, Kind};
 use crate::mounted::Mounted;
-use crate::process::Run;
+use crate::process::{Run, DEADLINE};
 use crate::user;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -108,7 +108,7 @@ impl Qcow2 {
     /// Waits until the last server has ended; nothing of it is left.
     #[track_caller]
     pub fn no_servers(&self) {
-        let end = Instant::now() + Duration::from_secs(10);
+        let end = Instant::now() + DEADLINE;
         let left = || std::fs::read_dir(&self.rooms).expect("a directory").count();
         while !self.servers().is_empty() || left() != 0 {
             assert!(Instant::now() < end, "servers {:?}, {} directories", self.servers(), left());

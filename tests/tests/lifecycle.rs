@@ -6,7 +6,7 @@ use std::time::Duration;
 use stowaway_tests::everyone;
 use stowaway_tests::fixture::{Kind, Side};
 use stowaway_tests::mounted::{our_lines, Mounted};
-use stowaway_tests::process::{finish, Outcome, Run};
+use stowaway_tests::process::{finish, Outcome, Run, DEADLINE};
 
 fn ends(mounted: &Mounted, way: &str, signal: i32) -> Run {
     let program = mounted.program("ends", include_str!("../programs/ends.c"));
@@ -44,7 +44,7 @@ fn signalled(mounted: &Mounted, way: &str, signal: i32) -> Outcome {
     std::thread::sleep(Duration::from_millis(20));
     // SAFETY: kill takes two numbers; the child is ours and not yet waited for.
     unsafe { libc::kill(child.id() as i32, signal) };
-    finish(child, Duration::from_secs(20))
+    finish(child, DEADLINE)
 }
 
 /// Ends while other threads work in the kernel or are blocked there.

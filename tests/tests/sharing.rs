@@ -3,11 +3,10 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::Child;
-use std::time::Duration;
 use stowaway_tests::everyone;
 use stowaway_tests::fixture::Kind;
 use stowaway_tests::mounted::{our_lines, Mounted};
-use stowaway_tests::process::{finish, kill_group, Outcome, Run};
+use stowaway_tests::process::{finish, kill_group, Outcome, Run, DEADLINE};
 
 /// A program that holds the image until it is let go.
 struct Holder {
@@ -22,14 +21,14 @@ impl Holder {
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
         if line.is_empty() {
-            panic!("the holder could not start: {}", finish(child, Duration::from_secs(5)).err());
+            panic!("the holder could not start: {}", finish(child, DEADLINE).err());
         }
         Holder { child, pid: line.trim().to_string() }
     }
 
     fn let_go(mut self) -> Outcome {
         drop(self.child.stdin.take());
-        let outcome = finish(self.child, Duration::from_secs(20));
+        let outcome = finish(self.child, DEADLINE);
         assert_eq!((outcome.status.as_str(), outcome.err().as_str()), ("exit 0", ""));
         outcome
     }
