@@ -39,6 +39,7 @@ mod report;
 mod scratch;
 mod section;
 mod settings;
+mod shadow;
 mod signal;
 mod start;
 mod table;

@@ -7,13 +7,15 @@
 //! the world asked says so: the kernel with EXDEV (hubfs: nothing above a mount's root can be walked), the
 //! host with ENOENT, because the mount's path does not exist there. Then [`careful`] walks the
 //! path name by name, reading every symlink in the world it stands in, and the call is made again.
-//! If a mount's path does exist on the host, ENOENT proves nothing and host paths are always walked.
+//! If a mount's path does exist on the host, ENOENT proves nothing and host paths are walked before the call is made; but
+//! for calls that only look, where what exists there has nothing in it (`shadow.rs`).
 
 use crate::errno::{EBADF, ENOENT, EXDEV};
 use crate::host::{self, Ret};
 use crate::scratch::{Scratch, PATH_MAX};
 use crate::section::section;
 use crate::settings::settings;
+use crate::shadow::{self, Identity};
 use crate::{cwd, fd, load, magic, places, user, walk};
 
 pub const AT_FDCWD: i32 = libc::AT_FDCWD;
@@ -88,6 +90,8 @@ pub struct Walk {
     last: Last,
     scratch: Option<Scratch>,
     careful: bool,
+    /// The host is asked first although a mount's path exists there.
+    shadowed: bool,
 }
 
 /// What a call does with the last name of its path (fs/namei.c).
@@ -111,11 +115,21 @@ impl From<bool> for Last {
     }
 }
 
+/// What a call does to the file at its path.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Touch {
+    /// Nothing that could not be done in vain.
+    Looks,
+    Changes,
+    /// It makes the file, even behind a symlink: where the host has nothing, that may be where a mount's path is.
+    Creates,
+}
+
 /// Routes a path argument.
-pub fn route(dirfd: usize, path: usize, last: Last) -> Result<Walk, Ret> {
+fn route(dirfd: usize, path: usize, last: Last, touch: Touch) -> Result<Walk, Ret> {
     let dirfd = dirfd as i32;
     let host = Spot { world: World::Host, dirfd, path };
-    let mut walk = Walk { spot: host, dirfd, path, last, scratch: None, careful: false };
+    let mut walk = Walk { spot: host, dirfd, path, last, scratch: None, careful: false, shadowed: false };
     if !settings().is_active() && !load::is_loader() {
         return Ok(walk);
     }
@@ -150,14 +164,15 @@ pub fn route(dirfd: usize, path: usize, last: Last) -> Result<Walk, Ret> {
             walk.scratch = Some(scratch);
             return Ok(walk);
         }
-        if must_walk(text) {
-            walk.scratch = Some(scratch);
-            walk.again_carefully()?;
+    } else {
+        walk.spot = by_base(base, host)?;
+        if !walk.spot.is_host() || len == 0 {
+            return Ok(walk);
         }
-        return Ok(walk);
     }
-    walk.spot = by_base(base, host)?;
-    if walk.spot.is_host() && len != 0 && must_walk(text) {
+    let text = &scratch.path()[..len];
+    walk.shadowed = settings().host_paths_shadowed;
+    if must_walk(text, touch) || touch == Touch::Creates && last == Last::Follow && is_link(&walk.spot) {
         walk.scratch = Some(scratch);
         walk.again_carefully()?;
     }
@@ -166,8 +181,15 @@ pub fn route(dirfd: usize, path: usize, last: Last) -> Result<Walk, Ret> {
 
 /// Whether the host cannot be asked first: what it says proves nothing, or the call may make the very name
 /// that stands for a mount (mkdir("data") in /mnt).
-fn must_walk(path: &[u8]) -> bool {
-    settings().host_paths_shadowed || places::ends_like_a_mount(path)
+fn must_walk(path: &[u8], touch: Touch) -> bool {
+    let proves_nothing = || settings().host_paths_shadowed && (touch != Touch::Looks || !shadow::is_empty());
+    proves_nothing() || places::ends_like_a_mount(path)
+}
+
+/// Whether a path of the host ends at a symlink.
+fn is_link(spot: &Spot) -> bool {
+    let mut byte = 0u8;
+    host::call(libc::SYS_readlinkat, &[spot.dirfd as usize, spot.path, &raw mut byte as usize, 1]) > 0
 }
 
 fn by_base(base: u8, host: Spot) -> Result<Spot, Ret> {
@@ -186,6 +208,11 @@ impl Walk {
                 World::Host => result == ENOENT && settings().is_active(),
                 _ => result == EXDEV,
             }
+    }
+
+    /// Whether the host was asked although a mount's path exists there.
+    fn is_in_shadow(&self) -> bool {
+        self.shadowed && !self.careful && self.spot.is_host()
     }
 
     /// Walks the path name by name. Returns whether it leads elsewhere than was thought.
@@ -211,14 +238,57 @@ impl Walk {
     }
 }
 
-/// Makes a call with one path: in the world it seems to lead to, and again where it really leads.
-pub fn with_path(
+/// Makes a call that only looks at the file at its path. `found`: which file that was, where it says so, on the host;
+/// `undo` takes back what it made.
+pub fn look_at_path(
     dirfd: usize,
     path: usize,
     last: impl Into<Last>,
     mut call: impl FnMut(&Spot) -> Ret,
+    found: impl FnOnce(&Spot, Ret) -> Option<Identity>,
+    undo: impl FnOnce(Ret),
 ) -> Ret {
-    let mut walk = match route(dirfd, path, last.into()) {
+    let mut walk = match route(dirfd, path, last.into(), Touch::Looks) {
+        Ok(walk) => walk,
+        Err(e) => return e,
+    };
+    let result = call(&walk.spot);
+    if !(walk.doubtful(result)
+        || walk.is_in_shadow() && shadow::is_doubtful(result, found(&walk.spot, result)))
+    {
+        return result;
+    }
+    match walk.again_carefully() {
+        Ok(true) => {
+            undo(result);
+            call(&walk.spot)
+        }
+        Ok(false) => result,
+        Err(e) => {
+            undo(result);
+            e
+        }
+    }
+}
+
+/// Makes a call with one path: in the world it seems to lead to, and again where it really leads.
+pub fn with_path(dirfd: usize, path: usize, last: impl Into<Last>, call: impl FnMut(&Spot) -> Ret) -> Ret {
+    touch_at_path(dirfd, path, last.into(), Touch::Changes, call)
+}
+
+/// The same for one that makes the file if it is not there.
+pub fn create_at_path(dirfd: usize, path: usize, last: Last, call: impl FnMut(&Spot) -> Ret) -> Ret {
+    touch_at_path(dirfd, path, last, Touch::Creates, call)
+}
+
+fn touch_at_path(
+    dirfd: usize,
+    path: usize,
+    last: Last,
+    touch: Touch,
+    mut call: impl FnMut(&Spot) -> Ret,
+) -> Ret {
+    let mut walk = match route(dirfd, path, last, touch) {
         Ok(walk) => walk,
         Err(e) => return e,
     };
@@ -239,7 +309,8 @@ pub fn with_two_paths(
     second: (usize, usize, Last),
     mut call: impl FnMut(&Spot, &Spot) -> Ret,
 ) -> Ret {
-    let (mut a, mut b) = match (route(first.0, first.1, first.2), route(second.0, second.1, second.2)) {
+    let route = |(dirfd, path, last)| route(dirfd, path, last, Touch::Changes);
+    let (mut a, mut b) = match (route(first), route(second)) {
         (Ok(a), Ok(b)) => (a, b),
         (Err(e), _) | (_, Err(e)) => return e,
     };

@@ -12,7 +12,7 @@ use once_cell::sync::OnceCell;
 use stowaway_config::{BlockEngine, Config, ConfigError, Doorbell, Level, Net, Sink, Trace};
 
 use crate::calls::exec::kept;
-use crate::{host, inherit, procfs, visibility};
+use crate::{host, inherit, procfs, shadow, visibility};
 
 /// The settings, and what follows from them and the host.
 pub struct Settings {
@@ -83,7 +83,7 @@ pub fn read() -> Result<bool, ConfigError> {
         }
         kept::remember(&vars, &config, cwd.as_deref());
     }
-    let shadowed = config.mounts.iter().any(|m| exists_on_host(&m.path));
+    let shadowed = shadow::find(config.mounts.iter().map(|m| &m.path[..]));
     let read = Settings { config, host_paths_shadowed: shadowed, active: AtomicBool::new(active) };
     visibility::start(&read)?;
     let _ = SETTINGS.set(read);
@@ -133,10 +133,4 @@ fn current_directory() -> Option<PathBuf> {
     }
     path.truncate(n as usize - 1);
     Some(PathBuf::from(OsString::from_vec(path)))
-}
-
-fn exists_on_host(path: &[u8]) -> bool {
-    let Ok(path) = CString::new(path) else { return false };
-    host::call(libc::SYS_faccessat, &[libc::AT_FDCWD as usize, path.as_ptr() as usize, libc::F_OK as usize])
-        == 0
 }

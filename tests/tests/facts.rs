@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! One C program per matter: it must say `ok` natively and through the shim.
 
+use std::fs::Permissions;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 use stowaway_tests::everyone;
 use stowaway_tests::fixture::{Kind, Side};
 use stowaway_tests::mounted::{fact, fact_mounted, fact_on, our_lines, said_ok, Mounted};
-use stowaway_tests::process::Run;
+use stowaway_tests::process::{finish, Run, DEADLINE};
 use stowaway_tests::{tree, user};
 
 macro_rules! program {
@@ -72,6 +76,47 @@ everyone! {
     fn signals() { as_native(program!("signals")); }
     fn faults_whoever_does_the_work() { as_native(program!("helpers")); }
     fn a_timer_during_a_write_load() { as_native(program!("timer")); }
+
+    fn ways_into_the_directory() { on_both_grounds(program!("ways")); }
+    fn the_host_may_fill_what_lies_under_the_mount() {
+        let mounted = Mounted::over_a_directory(Kind::Basic);
+        // What changed a moment ago is not relied on.
+        std::thread::sleep(Duration::from_millis(200));
+        let script = "import os, sys\nway = sys.argv[1] + '/way'\nos.symlink(sys.argv[2], way)\n\
+            def sizes():\n for name in ('', 'hello.txt', 'late'):\n  try:\n   \
+            print(os.path.exists(f'{way}/{name}'), os.stat(f'{way}/{name}').st_size % 4096, end=' ')\n   \
+            if name: print(len(open(f'{way}/{name}').read()), end=' ')\n  \
+            except OSError as e: print(e.errno, end=' ')\n print(flush=True)\nsizes()\ninput()\nsizes()\n";
+        let words = ["python3", "-c", script, &mounted.host(), &mounted.dir()];
+        let mut child = mounted.run(words).stdin("").spawn();
+        let mut out = BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut line = || {
+            let mut line = String::new();
+            out.read_line(&mut line).expect("a line");
+            line
+        };
+        let want = "True 0 True 14 14 2 \n";
+        assert_eq!(line(), want);
+        for name in ["late", "hello.txt"] {
+            std::fs::write(format!("{}/{name}", mounted.dir()), "other").expect("a file of the host");
+        }
+        child.stdin.take().expect("a pipe").write_all(b"\n").expect("a reader");
+        assert_eq!(line(), want);
+        finish(child, DEADLINE).expect_exit(0);
+        mounted.check();
+    }
+    fn the_host_may_forbid_what_lies_under_the_mount() {
+        let mounted = Mounted::over_a_directory(Kind::Basic);
+        std::fs::set_permissions(mounted.dir(), Permissions::from_mode(0o444)).expect("chmod of a directory of ours");
+        std::thread::sleep(Duration::from_millis(200));
+        let way = format!("{}/way", mounted.host());
+        std::os::unix::fs::symlink(mounted.dir(), &way).expect("a symlink");
+        let outcome = mounted.run(["cat", &format!("{way}/hello.txt"), &format!("{way}/missing")]).output();
+        let missing = format!("cat: {way}/missing: No such file or directory\n");
+        assert_eq!((outcome.out(), outcome.err()), ("Hello, world!\n".to_string(), missing));
+        std::fs::set_permissions(mounted.dir(), Permissions::from_mode(0o755)).expect("chmod of a directory of ours");
+        mounted.check();
+    }
 
     fn ends_of_paths() { on_both_grounds(program!("lastnames")); }
     fn names_in_proc() { as_native(program!("procfd")); }

@@ -8,13 +8,16 @@ use crate::calls::Call;
 use crate::errno::{EBADF, EINVAL, EISDIR};
 use crate::fd::{self, EPOLL_EMPTY, HOST, KERNEL, RESERVED};
 use crate::host::{self, Args, Ret};
-use crate::path::{with_path, AT_FDCWD};
+use crate::path::{create_at_path, look_at_path, Spot, AT_FDCWD};
 use crate::section::{section, Door};
+use crate::shadow;
 
 const CLOEXEC: usize = libc::O_CLOEXEC as usize;
 /// O_DIRECT is taken off: application memory has no page structures in the kernel library, so direct I/O
 /// goes through its page cache. The alignment rules it would impose are thereby relaxed.
 const DIRECT: usize = libc::O_DIRECT as usize;
+/// Flags of open(2) that do more than to look.
+const MAKES: usize = (libc::O_CREAT | libc::O_TRUNC | libc::O_TMPFILE & !libc::O_DIRECTORY) as usize;
 
 /// Inside a section: opens something in the kernel with `make` and gives it the same number on both sides.
 /// `make` gets the wanted number and returns the one it got.
@@ -65,7 +68,7 @@ fn open_at(args: Args) -> Ret {
     let creates_only =
         flags & (libc::O_CREAT | libc::O_EXCL) as usize == (libc::O_CREAT | libc::O_EXCL) as usize;
     let follow = flags & libc::O_NOFOLLOW as usize == 0 && !creates_only;
-    with_path(args[0], args[1], follow, |spot| {
+    let call = |spot: &Spot| {
         let mut args = args;
         if spot.is_host() {
             (args[0], args[1]) = (spot.dirfd as usize, spot.path);
@@ -82,7 +85,20 @@ fn open_at(args: Args) -> Ret {
             let call = [dirfd, path, flags & !DIRECT, args[3], 0, 0];
             open_same(door, flags & CLOEXEC != 0, |door, want| door.call_at(libc::SYS_openat, &call, want))
         })
-    })
+    };
+    if flags & MAKES != 0 {
+        return create_at_path(args[0], args[1], follow.into(), call);
+    }
+    // A directory is opened for reading only.
+    let reads =
+        flags & libc::O_ACCMODE as usize == libc::O_RDONLY as usize || flags & libc::O_PATH as usize != 0;
+    let found = |_: &Spot, fd: Ret| usize::try_from(fd).ok().filter(|_| reads).and_then(shadow::identity_of);
+    let undo = |fd: Ret| {
+        if fd >= 0 {
+            host::close(fd as i32);
+        }
+    };
+    look_at_path(args[0], args[1], follow, call, found, undo)
 }
 
 /// open(2)
@@ -108,7 +124,7 @@ pub fn openat2(c: &Call<'_>) -> Ret {
         Err(e) => return e,
     };
     let follow = how[0] as usize & libc::O_NOFOLLOW as usize == 0;
-    with_path(c.args[0], c.args[1], follow, |spot| {
+    create_at_path(c.args[0], c.args[1], follow.into(), |spot| {
         let mut args = c.args;
         if spot.is_host() {
             (args[0], args[1]) = (spot.dirfd as usize, spot.path);

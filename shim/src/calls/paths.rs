@@ -4,10 +4,11 @@
 use crate::calls::Call;
 use crate::errno::{EBUSY, EINVAL, EISDIR, ENOSYS};
 use crate::host::{self, Args, Ret};
-use crate::path::{with_path, Last, AT_FDCWD};
+use crate::path::{look_at_path, with_path, Last, Spot, AT_FDCWD};
 use crate::report::say_once;
 use crate::scratch::Scratch;
 use crate::section::section;
+use crate::shadow::{self, Identity};
 use crate::{cwd, fd, magic, user};
 
 const CWD: usize = AT_FDCWD as usize;
@@ -15,7 +16,7 @@ const NOFOLLOW: usize = libc::AT_SYMLINK_NOFOLLOW as usize;
 
 /// Makes an *at call (directory in argument 0, path in 1) in the world of its path.
 pub fn at(nr: i64, args: Args, last: impl Into<Last>) -> Ret {
-    with_path(args[0], args[1], last, |spot| {
+    let call = |spot: &Spot| {
         let mut args = args;
         if spot.is_host() {
             (args[0], args[1]) = (spot.dirfd as usize, spot.path);
@@ -29,7 +30,34 @@ pub fn at(nr: i64, args: Args, last: impl Into<Last>) -> Ret {
             }
             Err(e) => e,
         })
-    })
+    };
+    if looks(nr) {
+        look_at_path(args[0], args[1], last, call, |spot, result| found(nr, &args, spot, result), |_| ())
+    } else {
+        with_path(args[0], args[1], last, call)
+    }
+}
+
+/// Whether the *at call only looks at the file.
+fn looks(nr: i64) -> bool {
+    [libc::SYS_newfstatat, libc::SYS_statx, libc::SYS_faccessat, libc::SYS_faccessat2, libc::SYS_readlinkat]
+        .contains(&nr)
+}
+
+/// What it looked at on the host, where it may have been a directory.
+fn found(nr: i64, args: &Args, spot: &Spot, result: Ret) -> Option<Identity> {
+    let flags = match nr {
+        libc::SYS_readlinkat => return None,
+        libc::SYS_newfstatat | libc::SYS_statx if result != 0 => return None,
+        libc::SYS_newfstatat => {
+            let stat: libc::stat = user::read(args[2]).ok()?;
+            return Some(Identity { dev: stat.st_dev, ino: stat.st_ino });
+        }
+        libc::SYS_statx => args[2] & NOFOLLOW,
+        libc::SYS_faccessat2 => args[3] & NOFOLLOW,
+        _ => 0,
+    };
+    shadow::identity_at(spot.dirfd as usize, spot.path, flags)
 }
 
 /// The form of an *at call for the root of a mount, of which we have a descriptor: "." would have to be searched
