@@ -171,19 +171,24 @@ fn route(dirfd: usize, path: usize, last: Last, touch: Touch) -> Result<Walk, Re
         }
     }
     let text = &scratch.path()[..len];
-    walk.shadowed = settings().host_paths_shadowed;
-    if must_walk(text, touch) || touch == Touch::Creates && last == Last::Follow && is_link(&walk.spot) {
+    // One name that is not followed leads nowhere out of its directory, and that is none of those: nothing is in them. (A
+    // descriptor of one may have been inherited.)
+    let stays = || {
+        let here = dirfd == AT_FDCWD || touch == Touch::Looks;
+        last != Last::Follow && is_one_name(text) && here && shadow::is_empty()
+    };
+    walk.shadowed = settings().host_paths_shadowed && !stays();
+    if walk.must_be_walked(text, touch)
+        || touch == Touch::Creates && last == Last::Follow && is_link(&walk.spot)
+    {
         walk.scratch = Some(scratch);
         walk.again_carefully()?;
     }
     Ok(walk)
 }
 
-/// Whether the host cannot be asked first: what it says proves nothing, or the call may make the very name
-/// that stands for a mount (mkdir("data") in /mnt).
-fn must_walk(path: &[u8], touch: Touch) -> bool {
-    let proves_nothing = || settings().host_paths_shadowed && (touch != Touch::Looks || !shadow::is_empty());
-    proves_nothing() || places::ends_like_a_mount(path)
+fn is_one_name(path: &[u8]) -> bool {
+    !path.contains(&b'/') && path != b"." && path != b".."
 }
 
 /// Whether a path of the host ends at a symlink.
@@ -201,6 +206,13 @@ fn by_base(base: u8, host: Spot) -> Result<Spot, Ret> {
 }
 
 impl Walk {
+    /// Whether the host cannot be asked first: what it says proves nothing, or the call may make the very name
+    /// that stands for a mount (mkdir("data") in /mnt).
+    fn must_be_walked(&self, path: &[u8], touch: Touch) -> bool {
+        let proves_nothing = self.shadowed && (touch != Touch::Looks || !shadow::is_empty());
+        proves_nothing || places::ends_like_a_mount(path)
+    }
+
     /// Whether `result` may come from a path that changes worlds on the way.
     pub fn doubtful(&self, result: Ret) -> bool {
         !self.careful
