@@ -18,7 +18,7 @@ pub fn is_possible() -> bool {
     fd::any_kernel() || cwd::class() == KERNEL || exe::is_known()
 }
 
-/// What follows "/proc/self/" and the other names of that directory, and how long the name is.
+/// What follows "/proc/self/" and the other names of that directory (a thread's are the process's), and where that begins.
 fn in_own_directory(path: &[u8]) -> Option<(&[u8], usize)> {
     let proc = path.strip_prefix(b"/proc/")?;
     let name = proc.iter().position(|&b| b == b'/')?;
@@ -27,7 +27,18 @@ fn in_own_directory(path: &[u8]) -> Option<(&[u8], usize)> {
         digits => core::str::from_utf8(digits).ok()?.parse() == Ok(host::ids().0),
     };
     let start = b"/proc/".len() + name + 1;
+    let start = start + task_len(&path[start..]);
     own.then(|| (&path[start..], start))
+}
+
+/// The length of "task/N/" at the beginning of `entry`.
+fn task_len(entry: &[u8]) -> usize {
+    let Some(rest) = entry.strip_prefix(b"task/") else { return 0 };
+    let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
+    match rest.get(digits) {
+        Some(b'/') if digits > 0 => b"task/".len() + digits + 1,
+        _ => 0,
+    }
 }
 
 /// The kernel descriptor (or AT_FDCWD) that `path` names, and where the rest of the path begins.
@@ -74,6 +85,38 @@ pub fn through(scratch: &mut Scratch, len: usize) -> Result<Option<Spot>, Ret> {
     Ok((!spot.is_host()).then_some(spot))
 }
 
+/// What the symlink of the host at the canonical `place` leads to, if that is ours to say.
+pub fn target_of(place: &[u8], into: &mut [u8; PATH_MAX]) -> Option<Result<usize, Ret>> {
+    if is_exe(place) {
+        return Some(Ok(exe::way(into)));
+    }
+    let (number, end) = named(place)?;
+    (end == place.len()).then(|| directory(number, into))
+}
+
+/// Whether the symlink of the host at the canonical `place` leads to what a process has, whatever its text says (proc(5)).
+pub fn is_object(place: &[u8]) -> bool {
+    let Some(rest) = place.strip_prefix(b"/proc/") else { return false };
+    let mut names = rest.split(|&b| b == b'/');
+    let is_number = |name: Option<&[u8]>| name.is_some_and(|name| name.iter().all(u8::is_ascii_digit));
+    if !is_number(names.next()) {
+        return false;
+    }
+    let mut entry = names.next();
+    if entry == Some(b"task") {
+        if !is_number(names.next()) {
+            return false;
+        }
+        entry = names.next();
+    }
+    let rest = names.count();
+    match entry {
+        Some(b"exe" | b"cwd" | b"root") => rest == 0,
+        Some(b"fd" | b"ns" | b"map_files") => rest == 1,
+        _ => false,
+    }
+}
+
 /// Whether `path` is a name of the program's own file.
 fn is_exe(path: &[u8]) -> bool {
     exe::is_known() && in_own_directory(path).is_some_and(|(entry, _)| exe::is_entry(entry))
@@ -112,4 +155,29 @@ pub fn read_link(path: usize, to: usize, size: usize) -> Option<Ret> {
         Err(e) => return Some(e),
     };
     Some(user::write_bytes(to, &buffers.place[..n]).map_or_else(|e| e, |()| n as Ret))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_object;
+
+    #[test]
+    fn what_a_process_has_is_told_from_the_rest_of_proc() {
+        for place in
+            ["/proc/1/fd/63", "/proc/12/task/13/fd/0", "/proc/1/exe", "/proc/1/task/2/cwd", "/proc/1/ns/net"]
+        {
+            assert!(is_object(place.as_bytes()), "{place}");
+        }
+        for place in [
+            "/proc/self",
+            "/proc/1/fd",
+            "/proc/1/fd/3/x",
+            "/proc/x/fd/3",
+            "/proc/1/net/tcp",
+            "/fd/3",
+            "/proc/mounts",
+        ] {
+            assert!(!is_object(place.as_bytes()), "{place}");
+        }
+    }
 }

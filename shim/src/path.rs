@@ -10,7 +10,7 @@
 //! If a mount's path does exist on the host, ENOENT proves nothing and host paths are walked before the call is made; but
 //! for calls that only look, where what exists there has nothing in it (`shadow.rs`).
 
-use crate::errno::{EBADF, ENOENT, EXDEV};
+use crate::errno::{EBADF, ENOENT, ENXIO, EXDEV};
 use crate::host::{self, Ret};
 use crate::scratch::{Scratch, PATH_MAX};
 use crate::section::section;
@@ -217,7 +217,8 @@ impl Walk {
     pub fn doubtful(&self, result: Ret) -> bool {
         !self.careful
             && match self.spot.world {
-                World::Host => result == ENOENT && settings().is_active(),
+                // ENXIO: the placeholder of a kernel file, by a symlink to its name in /proc.
+                World::Host => matches!(result, ENOENT | ENXIO) && settings().is_active(),
                 _ => result == EXDEV,
             }
     }

@@ -3,14 +3,15 @@
 //!
 //! The place reached is always a canonical absolute path, so which world it lies in is a question of its
 //! prefix, and `..` is cutting off a name. Only symlinks are asked for (readlinkat, in the world of the
-//! place); permissions and missing names are left for the final call to report.
+//! place); permissions and missing names are left for the final call to report, and so are the links of /proc that lead to
+//! what a process has open, which need not have a path.
 
 use crate::errno::{EINVAL, ELOOP, ENAMETOOLONG};
 use crate::host::{self, Ret};
 use crate::path::{self, Last, Spot, AT_FDCWD, MAX_SYMLINKS};
-use crate::places;
 use crate::scratch::{Buffers, Scratch, PATH_MAX};
 use crate::section::section;
+use crate::{magic, places};
 
 /// Resolves the path of `len` bytes in `scratch.path` against `dirfd`. The spot's path lies in
 /// `scratch.place`; true: the way led through a mount. `None`: the
@@ -109,7 +110,7 @@ impl Walker<'_> {
 
     /// If the place is a symlink: puts its target before what is left of the path.
     fn follow_link(&mut self, last: bool) -> Result<(), Ret> {
-        let n = self.read_link();
+        let n = self.read_link(last);
         if n <= 0 {
             // A last name that is not there may be about to be made; the directories above a mount's path
             // need not exist on the host.
@@ -139,11 +140,22 @@ impl Walker<'_> {
         Ok(())
     }
 
-    fn read_link(&mut self) -> Ret {
+    fn read_link(&mut self, last: bool) -> Ret {
         let Ok(spot) = self.spot() else { return 0 };
         self.crossed |= !spot.is_host();
-        let target = self.buffers.link.as_mut_ptr() as usize;
-        ask(&spot, libc::SYS_readlinkat, [target, PATH_MAX])
+        let Buffers { place, link, .. } = &mut *self.buffers;
+        let place = &place[..self.place];
+        if spot.is_host() {
+            if let Some(target) = magic::target_of(place, link) {
+                return target.map_or_else(|e| e, |len| len as Ret);
+            }
+        }
+        let n = ask(&spot, libc::SYS_readlinkat, [link.as_mut_ptr() as usize, PATH_MAX]);
+        let is_path = !last && link[0] == b'/';
+        if n > 0 && !is_path && spot.is_host() && magic::is_object(place) {
+            return EINVAL;
+        }
+        n
     }
 
     /// `..` is looked up in a directory that may be searched: "place/." says whether it is one.

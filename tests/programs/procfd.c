@@ -44,6 +44,25 @@ static int check(void)
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", nameless);
 	CHECK(nameless >= 0 && write(nameless, "named", 5) == 5 && !linkat(AT_FDCWD, link, AT_FDCWD, at(D, "named"), AT_SYMLINK_FOLLOW));
 	CHECK(!stat(at(D, "named"), &st) && st.st_size == 5);
+	/* what has no path: a pipe, and a host's file that is gone; opened for reading, and as a shell redirects */
+	int pipes[2], gone;
+	CHECK(!pipe(pipes) && (gone = open(at(H, "gone"), O_CREAT | O_RDWR, 0600)) >= 0 && write(gone, "gone!", 5) == 5 && !unlink(at(H, "gone")));
+	const char *names[] = { "/proc/self/fd/%d", "/dev/fd/%d", "/proc/thread-self/fd/%d" };
+	for (int i = 0; i < 3; i++) {
+		snprintf(link, sizeof(link), names[i], pipes[1]);
+		CHECK((again = open(link, O_WRONLY | O_CREAT | O_TRUNC, 0666)) >= 0 && write(again, "x", 1) == 1 && !close(again));
+		CHECK(!stat(link, &st) && S_ISFIFO(st.st_mode) && !access(link, W_OK));
+		snprintf(link, sizeof(link), names[i], pipes[0]);
+		CHECK((again = open(link, O_RDONLY)) >= 0 && read(again, bytes, 64) == 1 && !close(again));
+		snprintf(link, sizeof(link), names[i], gone);
+		CHECK((again = open(link, O_RDWR | O_CREAT, 0600)) >= 0 && read(again, bytes, 64) == 5 && !close(again));
+		CHECK(!truncate(link, 5) && !stat(link, &st) && st.st_size == 5);
+		snprintf(link, sizeof(link), names[i], fd);
+		CHECK(!unlink(at(H, "alias")) || errno == ENOENT);
+		CHECK(!symlink(link, at(H, "alias")) && (again = open(at(H, "alias"), O_RDONLY)) >= 0 && read(again, bytes, 64) == 14 && !close(again));
+	}
+	CHECK(!unlink(at(H, "alias")) && dup2(pipes[0], 0) == 0 && write(pipes[1], "in", 2) == 2);
+	CHECK((again = open("/dev/stdin", O_RDONLY)) >= 0 && read(again, bytes, 64) == 2 && !close(again) && !stat("/dev/stdin", &st) && S_ISFIFO(st.st_mode));
 	/* standard input from the directory under test, by its names */
 	CHECK(dup2(fd, 0) == 0 && (again = open("/dev/stdin", O_RDONLY)) >= 0 && read(again, bytes, 64) == 14 && !close(again));
 	int count = 0;

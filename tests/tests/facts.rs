@@ -119,7 +119,7 @@ everyone! {
     }
 
     fn ends_of_paths() { on_both_grounds(program!("lastnames")); }
-    fn names_in_proc() { as_native(program!("procfd")); }
+    fn names_in_proc() { on_both_grounds(program!("procfd")); }
 
     fn a_database() {
         let mounted = Mounted::new(Kind::Empty);
