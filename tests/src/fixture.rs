@@ -5,7 +5,7 @@
 mod content;
 
 use std::collections::HashMap;
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -107,10 +107,26 @@ impl Fixture {
     /// directory in its place (`..` shows the link count), and the same times.
     pub fn settle_rooms(&self, mountpoint: bool) {
         let image = self.room(Side::Image);
-        fs::create_dir(image.join(if mountpoint { "d" } else { "elsewhere" })).expect("a new directory");
+        let ground = std::env::var("STOWAWAY_TEST_GROUND").unwrap_or_default();
+        let exists = mountpoint || !ground.is_empty();
+        let made = image.join(if exists { "d" } else { "elsewhere" });
+        fs::create_dir(&made).expect("a new directory");
+        if ground == "full" {
+            fs::write(made.join("under"), "the mount").expect("a file under the mount");
+        }
         for side in [Side::Native, Side::Image] {
             set_times(&self.room(side), ATIME, FIRST_MTIME).expect("times of a directory of ours");
         }
+    }
+
+    /// What the host has where the image is mounted: None is nothing; else its own mode, and the names in it.
+    pub fn ground(&self) -> Option<(u32, Vec<OsString>)> {
+        let dir = self.dir(Side::Image);
+        let mode = dir.symlink_metadata().ok()?.mode();
+        let entries = fs::read_dir(dir).into_iter().flatten();
+        let mut names: Vec<OsString> = entries.filter_map(|entry| Some(entry.ok()?.file_name())).collect();
+        names.sort();
+        Some((mode, names))
     }
 
     /// The setting that mounts the image of this fixture.

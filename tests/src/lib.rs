@@ -13,6 +13,7 @@
 //!   has none);
 //! - `STOWAWAY_TEST_BY_RUN`: what is preloaded otherwise goes through `stowaway run`;
 //! - `STOWAWAY_TEST_BLOCK_ENGINE`: the block engine in every command;
+//! - `STOWAWAY_TEST_GROUND`: `empty`, `full`: there is such a directory of the host under every mount;
 //! - `STOWAWAY_TEST_LOG`: the library's log level in every command (outputs then differ, of course);
 //! - `STOWAWAY_TEST_RUNNER=loop`: root only, no product: the host kernel's loop mount serves the image side of the
 //!   coreutils cases. What fails then is wrong in the suite.
