@@ -51,6 +51,9 @@ test: setup
 	$(call say,files and sockets again: events by (emulated) user interrupts)
 	STOWAWAY_TEST_DOORBELL=uintr cargo test --release -p stowaway-tests --no-fail-fast \
 		--test facts --test sockets --test filesystems
+	$(call say,files again: a directory of the host under every mount)
+	STOWAWAY_TEST_GROUND=empty cargo test --release -p stowaway-tests --no-fail-fast \
+		--test facts --test coreutils --test conform
 	@if command -v cargo-deny >/dev/null; then \
 		echo "==> licences and sources"; cargo deny check bans licenses sources; \
 	else echo "==> licences and sources: skipped, cargo-deny is not installed"; fi
