@@ -16,7 +16,7 @@
 use crate::host::{Ops, OPS};
 use crate::image::{self, Layout, Loaded};
 use crate::origin::Origin;
-use crate::sys::{host, protect, unmap, PAGE};
+use crate::sys::{file_size_limit, host, protect, unmap, PAGE};
 use crate::Errno;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
@@ -56,7 +56,7 @@ impl Region {
         self.base..self.base + self.len
     }
 
-    /// Maps an instance with `ram_bytes` of RAM (in whole 4 MiB) and relocates it.
+    /// Maps an instance with `ram_bytes` of RAM (in whole 4 MiB) and relocates it. EFBIG: the limit of a file's size is less.
     pub(crate) fn new(ram_bytes: usize) -> Result<(Region, Loaded), Errno> {
         let layout = image::layout();
         let host_page = layout.data.end.next_multiple_of(PAGE);
@@ -75,6 +75,9 @@ impl Region {
     }
 
     fn fill(&self, layout: &Layout, host_page: usize) -> Result<Loaded, Errno> {
+        if file_size_limit() < self.len as u64 {
+            return Err(Errno(libc::EFBIG));
+        }
         let name = c"stowaway".as_ptr() as usize;
         let flags = libc::MFD_CLOEXEC as usize;
         let fd = Errno::check(host(libc::SYS_memfd_create, [name, flags, 0, 0, 0, 0]))?;

@@ -100,6 +100,13 @@ pub(crate) fn host(nr: i64, args: [usize; 6]) -> isize {
     via(raw(), nr, args)
 }
 
+/// RLIMIT_FSIZE in bytes. Who goes beyond it in a file, one of memory too, gets SIGXFSZ.
+pub(crate) fn file_size_limit() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    host(libc::SYS_prlimit64, [0, libc::RLIMIT_FSIZE as usize, 0, &raw mut limit as usize, 0, 0]);
+    limit.rlim_cur
+}
+
 /// An anonymous private mapping, not counted against memory until touched.
 pub(crate) fn map_anon(len: usize) -> Result<usize, Errno> {
     let prot = libc::PROT_READ | libc::PROT_WRITE;

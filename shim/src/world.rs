@@ -14,7 +14,7 @@ use lkl::Kernel;
 use stowaway_config::{BlockEngine, Net, Sink};
 
 use crate::deep::deep;
-use crate::errno::{self, EIO, ENOMEM};
+use crate::errno::{self, EFBIG, EIO, ENOMEM};
 use crate::host::Ret;
 use crate::lock::{Guard, Lock};
 use crate::report::{say, say_once, Line};
@@ -110,6 +110,7 @@ fn boot(thread: &mut Thread) -> Result<&'static Kernel, Ret> {
         Err(error) => {
             let errno = match error {
                 lkl::BootError::Host(e) => -(e.0 as isize),
+                lkl::BootError::FileSizeLimit => EFBIG,
                 _ => EIO,
             };
             say!("the kernel does not start: {error}: {}; try `stowaway doctor`", errno::name(errno));

@@ -225,6 +225,25 @@ everyone! {
         assert!(!lost || our_lines(&outcome).iter().any(|line| line.contains("disk.img")), "lost silently: {}", outcome.err());
     }
 
+    fn a_file_size_limit_is_an_error_and_no_signal() {
+        let mounted = Mounted::new(Kind::Basic);
+        let script = "ulimit -f 100; cat $0/hello.txt";
+        let outcome = mounted.run(["bash", "-c", script, &mounted.dir()]).output();
+        let lines = our_lines(&outcome);
+        assert!(lines.len() == 1 && lines[0].contains("the file size limit (ulimit -f) is less than"), "{lines:?}");
+        assert!(outcome.err().contains("hello.txt: File too large"), "{}", outcome.err());
+        assert_eq!(outcome.status, "exit 1");
+        // One that is set while the kernel runs: reading goes on.
+        mounted.run(["dd", "if=/dev/zero", &format!("of={}/big", mounted.dir()), "bs=1M", "count=4"]).output().expect_exit(0);
+        let program = "import resource, signal, sys\nsignal.signal(signal.SIGXFSZ, signal.SIG_DFL)\ndef read(name): return len(open(f'{sys.argv[1]}/{name}', 'rb').read())\n\
+            read('hello.txt')\nresource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\nprint(read('big'))\n";
+        let mount = format!("{}:{}:ro", mounted.fixture.image.display(), mounted.dir());
+        let run = mounted.preload(Run::new(["python3", "-c", program, &mounted.dir()]));
+        let run = run.env("STOWAWAY_MOUNT", mount).env("STOWAWAY_BLOCK_ENGINE", "inline");
+        let outcome = run.output();
+        assert_eq!((outcome.status.as_str(), outcome.out().as_str(), outcome.err().as_str()), ("exit 0", "4194304\n", ""));
+    }
+
     fn a_whole_image_is_still_served_after_all_that() {
         let mounted = Mounted::new(Kind::Basic);
         assert_eq!(run_cat(&mounted, "{I}:{D}").expect_exit(0).out(), "Hello, world!\n");

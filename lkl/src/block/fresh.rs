@@ -9,7 +9,7 @@
 use super::request::{Iov, Request};
 use super::transfer::moved;
 use crate::region::Region;
-use crate::sys::{host, map_anon, unmap, PAGE};
+use crate::sys::{file_size_limit, host, map_anon, unmap, PAGE};
 use crate::Errno;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU8, AtomicUsize};
@@ -62,6 +62,12 @@ pub(crate) fn gave_back(at: usize, len: usize) {
     pages(at, len).iter().for_each(|page| page.store(0, Relaxed));
 }
 
+/// Whether the application has not limited the size of files meanwhile: to go beyond that is deadly.
+fn may_write() -> bool {
+    let end = RAM[1].load(Relaxed) - BASE.load(Relaxed);
+    file_size_limit() >= end as u64
+}
+
 fn pages_len(ram: usize) -> usize {
     (ram / PAGE).next_multiple_of(PAGE)
 }
@@ -91,7 +97,7 @@ impl Detour {
     /// For the rest of a request; `None`: the direct way is the better one.
     pub(crate) fn for_read(r: &Request) -> Option<Detour> {
         let fresh = |v: &Iov| pages(v.base, v.len).iter().any(|page| page.load(Relaxed) == 0);
-        if r.len < LEAST || FILE.load(Relaxed) < 0 || !r.vectors().iter().any(fresh) {
+        if r.len < LEAST || FILE.load(Relaxed) < 0 || !r.vectors().iter().any(fresh) || !may_write() {
             return None;
         }
         let mut taken = TAKEN.load(Relaxed);
