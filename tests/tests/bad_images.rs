@@ -244,6 +244,17 @@ everyone! {
         assert_eq!((outcome.status.as_str(), outcome.out().as_str(), outcome.err().as_str()), ("exit 0", "4194304\n", ""));
     }
 
+    fn a_file_size_limit_amid_the_work_is_a_write_error_and_no_signal() {
+        let mounted = Mounted::new(Kind::Basic);
+        let program = "import os, resource, signal, sys\nsignal.signal(signal.SIGXFSZ, signal.SIG_DFL)\n\
+            file = os.open(sys.argv[1] + '/new', os.O_CREAT | os.O_WRONLY)\nos.write(file, b'x' * 10000)\nos.fsync(file)\n\
+            resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\nos.write(file, b'y' * 10000)\n\
+            try:\n os.fsync(file)\nexcept OSError as error:\n print(error.errno)\n";
+        let outcome = mounted.run(["python3", "-c", program, &mounted.dir()]).output();
+        assert_eq!((outcome.status.as_str(), outcome.out().as_str()), ("exit 0", "5\n"), "{}", outcome.err());
+        assert!(our_lines(&outcome).iter().any(|line| line.contains("data was lost")), "{}", outcome.err());
+    }
+
     fn a_whole_image_is_still_served_after_all_that() {
         let mounted = Mounted::new(Kind::Basic);
         assert_eq!(run_cat(&mounted, "{I}:{D}").expect_exit(0).out(), "Hello, world!\n");

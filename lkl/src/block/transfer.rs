@@ -5,9 +5,10 @@ use super::device::Kind;
 use super::fresh::Detour;
 use super::request::{Request, DISCARD, FLUSH, FUA, READ, WRITE, ZERO};
 use super::space;
-use crate::sys::host;
+use crate::sys::{file_size_limit, host};
 
 const EAGAIN: i64 = -(libc::EAGAIN as i64);
+const EFBIG: i64 = -(libc::EFBIG as i64);
 const EIO: i64 = -(libc::EIO as i64);
 
 /// Does all of it, however long that takes: 0 or -errno.
@@ -49,6 +50,10 @@ pub(crate) fn attempt(r: &mut Request) -> Option<i64> {
 
 /// Moves all the bytes, or returns an error; what was moved is used up then.
 fn all(r: &mut Request, nr: i64, flags: i32) -> i64 {
+    if r.op == WRITE && r.device().kind == Kind::File && file_size_limit() < r.off + r.len {
+        // The host would kill the program for it (SIGXFSZ), whose file this is not.
+        return EFBIG;
+    }
     let fd = r.device().fd as usize;
     let detour = (r.op == READ).then(|| Detour::for_read(r)).flatten();
     while r.n > 0 {
