@@ -21,6 +21,7 @@ mod fd;
 mod hooks;
 mod host;
 mod hosted;
+mod identity;
 mod images;
 mod inherit;
 mod life;

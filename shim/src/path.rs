@@ -12,11 +12,11 @@
 
 use crate::errno::{EBADF, ENOENT, ENXIO, EXDEV};
 use crate::host::{self, Ret};
+use crate::identity::Identity;
 use crate::scratch::{Scratch, PATH_MAX};
 use crate::section::section;
 use crate::settings::settings;
-use crate::shadow::{self, Identity};
-use crate::{cwd, fd, load, magic, places, user, walk};
+use crate::{cwd, fd, load, magic, places, shadow, user, walk};
 
 pub const AT_FDCWD: i32 = libc::AT_FDCWD;
 

@@ -9,6 +9,7 @@
 
 use crate::errno::{EACCES, EISDIR};
 use crate::host::{self, Ret};
+use crate::identity::{status, Identity};
 use once_cell::sync::OnceCell;
 use std::ffi::CString;
 use std::mem::MaybeUninit;
@@ -19,13 +20,6 @@ const CWD: usize = libc::AT_FDCWD as usize;
 const SETTLED_NS: i64 = 50_000_000;
 /// Each is looked at after each call: with more of them a walk is as good.
 const MOST: usize = 2;
-
-/// What tells one file from another.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Identity {
-    pub dev: u64,
-    pub ino: u64,
-}
 
 struct Directory {
     path: CString,
@@ -69,27 +63,6 @@ pub fn is_doubtful(result: Ret, found: Option<Identity>) -> bool {
     found.is_some_and(|found| directories.iter().any(|directory| directory.identity == found))
 }
 
-/// The file at a path of the host.
-pub fn identity_at(dirfd: usize, path: usize, flags: usize) -> Option<Identity> {
-    look(dirfd, path, flags).map(|stat| identity(&stat))
-}
-
-/// The file that a descriptor of the host's has open.
-pub fn identity_of(fd: usize) -> Option<Identity> {
-    identity_at(fd, c"".as_ptr() as usize, libc::AT_EMPTY_PATH as usize)
-}
-
-fn identity(stat: &libc::stat) -> Identity {
-    Identity { dev: stat.st_dev, ino: stat.st_ino }
-}
-
-fn look(dirfd: usize, path: usize, flags: usize) -> Option<libc::stat> {
-    let mut stat = MaybeUninit::<libc::stat>::zeroed();
-    let r = host::call(libc::SYS_newfstatat, &[dirfd, path, stat.as_mut_ptr() as usize, flags]);
-    // SAFETY: filled; and all zeroes is a valid one.
-    (r == 0).then(|| unsafe { stat.assume_init() })
-}
-
 fn exists(path: &CString) -> bool {
     host::call(libc::SYS_faccessat, &[CWD, path.as_ptr() as usize, libc::F_OK as usize]) == 0
 }
@@ -97,8 +70,8 @@ fn exists(path: &CString) -> bool {
 /// The directory, if it is one that has nothing in it, and shows everything that it has.
 fn empty(path: CString) -> Option<Directory> {
     let at = path.as_ptr() as usize;
-    let stat = look(CWD, at, libc::AT_SYMLINK_NOFOLLOW as usize)?;
-    let directory = Directory { identity: identity(&stat), changed: changed(&stat), path };
+    let stat = status(CWD, at, libc::AT_SYMLINK_NOFOLLOW as usize)?;
+    let directory = Directory { identity: Identity::of_status(&stat), changed: changed(&stat), path };
     let is_directory = stat.st_mode & libc::S_IFMT == libc::S_IFDIR;
     let fine =
         is_directory && is_plain(at) && is_settled(&stat) && has_nothing(at) && directory.is_as_it_was();
@@ -107,8 +80,8 @@ fn empty(path: CString) -> Option<Directory> {
 
 impl Directory {
     fn is_as_it_was(&self) -> bool {
-        let now = look(CWD, self.path.as_ptr() as usize, libc::AT_SYMLINK_NOFOLLOW as usize);
-        now.is_some_and(|now| identity(&now) == self.identity && changed(&now) == self.changed)
+        let now = status(CWD, self.path.as_ptr() as usize, libc::AT_SYMLINK_NOFOLLOW as usize);
+        now.is_some_and(|now| Identity::of_status(&now) == self.identity && changed(&now) == self.changed)
     }
 }
 
@@ -152,14 +125,13 @@ fn has_nothing(path: usize) -> bool {
     // d_ino and d_off; then the length of the entry, its type and its name.
     const LENGTH: usize = 16;
     const NAME: usize = 19;
-    let mut entries = [0u64; 128];
+    let mut entries = [0u8; 1024];
     let n = host::call(
         libc::SYS_getdents64,
         &[fd as usize, entries.as_mut_ptr() as usize, size_of_val(&entries)],
     );
     host::close(fd as i32);
-    let bytes: Vec<u8> = entries.iter().flat_map(|word| word.to_ne_bytes()).collect();
-    let mut rest = usize::try_from(n).ok().and_then(|n| bytes.get(..n)).unwrap_or_default();
+    let mut rest = usize::try_from(n).ok().and_then(|n| entries.get(..n)).unwrap_or_default();
     let mut names = 0;
     while let Some(&[low, high]) = rest.get(LENGTH..LENGTH + 2) {
         let entry = &rest[..usize::from(u16::from_ne_bytes([low, high])).clamp(1, rest.len())];

@@ -8,9 +8,9 @@ use crate::calls::Call;
 use crate::errno::{EBADF, EINVAL, EISDIR};
 use crate::fd::{self, EPOLL_EMPTY, HOST, KERNEL, RESERVED};
 use crate::host::{self, Args, Ret};
+use crate::identity::Identity;
 use crate::path::{create_at_path, look_at_path, Spot, AT_FDCWD};
 use crate::section::{section, Door};
-use crate::shadow;
 
 const CLOEXEC: usize = libc::O_CLOEXEC as usize;
 /// O_DIRECT is taken off: application memory has no page structures in the kernel library, so direct I/O
@@ -92,7 +92,7 @@ fn open_at(args: Args) -> Ret {
     // A directory is opened for reading only.
     let reads =
         flags & libc::O_ACCMODE as usize == libc::O_RDONLY as usize || flags & libc::O_PATH as usize != 0;
-    let found = |_: &Spot, fd: Ret| usize::try_from(fd).ok().filter(|_| reads).and_then(shadow::identity_of);
+    let found = |_: &Spot, fd: Ret| usize::try_from(fd).ok().filter(|_| reads).and_then(Identity::of);
     let undo = |fd: Ret| {
         if fd >= 0 {
             host::close(fd as i32);

@@ -4,11 +4,11 @@
 use crate::calls::Call;
 use crate::errno::{EBUSY, EINVAL, EISDIR, ENOSYS};
 use crate::host::{self, Args, Ret};
+use crate::identity::Identity;
 use crate::path::{look_at_path, with_path, Last, Spot, AT_FDCWD};
 use crate::report::say_once;
 use crate::scratch::Scratch;
 use crate::section::section;
-use crate::shadow::{self, Identity};
 use crate::{cwd, fd, magic, user};
 
 const CWD: usize = AT_FDCWD as usize;
@@ -51,13 +51,13 @@ fn found(nr: i64, args: &Args, spot: &Spot, result: Ret) -> Option<Identity> {
         libc::SYS_newfstatat | libc::SYS_statx if result != 0 => return None,
         libc::SYS_newfstatat => {
             let stat: libc::stat = user::read(args[2]).ok()?;
-            return Some(Identity { dev: stat.st_dev, ino: stat.st_ino });
+            return Some(Identity::of_status(&stat));
         }
         libc::SYS_statx => args[2] & NOFOLLOW,
         libc::SYS_faccessat2 => args[3] & NOFOLLOW,
         _ => 0,
     };
-    shadow::identity_at(spot.dirfd as usize, spot.path, flags)
+    Identity::at(spot.dirfd as usize, spot.path, flags)
 }
 
 /// The form of an *at call for the root of a mount, of which we have a descriptor: "." would have to be searched

@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
 use crate::fd::{self, put_number};
 use crate::host;
+use crate::identity::Identity;
 use crate::path::AT_FDCWD;
 use crate::scratch::PATH_MAX;
 
@@ -40,14 +41,8 @@ pub fn set(fd: i32, in_mount: &[u8]) {
 
 /// Whether the path leads to the file `fd`.
 fn names(path: &[u8; PATH_MAX], fd: i32) -> bool {
-    // SAFETY: plain data, filled by the host.
-    let mut of_path: libc::stat = unsafe { core::mem::zeroed() };
-    // SAFETY: as above.
-    let mut of_fd: libc::stat = unsafe { core::mem::zeroed() };
-    let args = [AT_FDCWD as usize, path.as_ptr() as usize, &raw mut of_path as usize, 0];
-    host::call(libc::SYS_newfstatat, &args) == 0
-        && host::call(libc::SYS_fstat, &[fd as usize, &raw mut of_fd as usize]) == 0
-        && (of_path.st_dev, of_path.st_ino) == (of_fd.st_dev, of_fd.st_ino)
+    let found = Identity::at(AT_FDCWD as usize, path.as_ptr() as usize, 0);
+    found.is_some_and(|found| Some(found) == Identity::of(fd as usize))
 }
 
 /// Whether there is anything to say.

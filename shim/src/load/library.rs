@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Our own file: what is executed to start the loader.
-#![allow(unsafe_code)]
 
 use crate::calls::exec::kept;
 use crate::host;
+use crate::identity::Identity;
 
 /// Opens it for execveat; None: it cannot be found any more.
 pub fn open() -> Option<i32> {
@@ -17,11 +17,5 @@ pub fn open() -> Option<i32> {
 
 /// Whether two descriptors are of one file.
 pub fn is_same(a: i32, b: i32) -> bool {
-    let identity = |fd: i32| {
-        // SAFETY: plain data, filled by fstat.
-        let mut status: libc::stat = unsafe { core::mem::zeroed() };
-        let r = host::call(libc::SYS_fstat, &[fd as usize, &raw mut status as usize]);
-        (r == 0).then_some((status.st_dev, status.st_ino))
-    };
-    identity(a).is_some_and(|a| Some(a) == identity(b))
+    Identity::of(a as usize).is_some_and(|a| Some(a) == Identity::of(b as usize))
 }

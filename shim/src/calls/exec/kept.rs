@@ -12,15 +12,16 @@ use std::path::Path;
 use once_cell::sync::OnceCell;
 use stowaway_config::{Config, Key};
 
-use crate::{host, load, procfs};
+use crate::identity::Identity;
+use crate::{load, procfs};
 
 /// What is handed on.
 #[derive(Debug, Default)]
 pub struct Kept {
     /// The library's file; empty: not known.
     pub library: CString,
-    /// Device and inode of it: LD_PRELOAD may name it otherwise.
-    pub id: Option<(u64, u64)>,
+    /// Which file that is: LD_PRELOAD may name it otherwise.
+    pub id: Option<Identity>,
     /// How LD_PRELOAD named it when this process was started: a relative path means nothing elsewhere.
     pub named: Option<CString>,
     /// The settings.
@@ -113,13 +114,9 @@ fn mapped_file(line: &[u8], address: usize) -> Option<CString> {
     CString::new(path.strip_suffix(b" (deleted)").unwrap_or(path)).ok()
 }
 
-/// Device and inode of a file.
-fn file_id(path: &CStr) -> Option<(u64, u64)> {
-    // SAFETY: plain data, filled by stat.
-    let mut status: libc::stat = unsafe { core::mem::zeroed() };
-    let at = libc::AT_FDCWD as usize;
-    let args = [at, path.as_ptr() as usize, &raw mut status as usize, 0];
-    (host::call(libc::SYS_newfstatat, &args) == 0).then_some((status.st_dev, status.st_ino))
+/// The file at a path.
+fn file_id(path: &CStr) -> Option<Identity> {
+    Identity::at(libc::AT_FDCWD as usize, path.as_ptr() as usize, 0)
 }
 
 impl Kept {
