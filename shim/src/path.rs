@@ -251,24 +251,43 @@ impl Walk {
     }
 }
 
-/// Makes a call that only looks at the file at its path. `found`: which file that was, where it says so, on the host;
-/// `undo` takes back what it made.
+/// Makes a call with one path: in the world it seems to lead to, and again where it really leads.
+pub fn with_path(dirfd: usize, path: usize, last: impl Into<Last>, call: impl FnMut(&Spot) -> Ret) -> Ret {
+    make((dirfd, path, last.into()), Touch::Changes, call, |_, _| None, |_| ())
+}
+
+/// The same for one that makes the file if it is not there.
+pub fn create_at_path(dirfd: usize, path: usize, last: Last, call: impl FnMut(&Spot) -> Ret) -> Ret {
+    make((dirfd, path, last), Touch::Creates, call, |_, _| None, |_| ())
+}
+
+/// The same for one that only looks at the file. `found`: which file that was, where it says so, on the host; `undo` takes
+/// back what it made.
 pub fn look_at_path(
     dirfd: usize,
     path: usize,
     last: impl Into<Last>,
+    call: impl FnMut(&Spot) -> Ret,
+    found: impl FnOnce(&Spot, Ret) -> Option<Identity>,
+    undo: impl FnOnce(Ret),
+) -> Ret {
+    make((dirfd, path, last.into()), Touch::Looks, call, found, undo)
+}
+
+fn make(
+    (dirfd, path, last): (usize, usize, Last),
+    touch: Touch,
     mut call: impl FnMut(&Spot) -> Ret,
     found: impl FnOnce(&Spot, Ret) -> Option<Identity>,
     undo: impl FnOnce(Ret),
 ) -> Ret {
-    let mut walk = match route(dirfd, path, last.into(), Touch::Looks) {
+    let mut walk = match route(dirfd, path, last, touch) {
         Ok(walk) => walk,
         Err(e) => return e,
     };
     let result = call(&walk.spot);
-    if !(walk.doubtful(result)
-        || walk.is_in_shadow() && shadow::is_doubtful(result, found(&walk.spot, result)))
-    {
+    let shadowed = || walk.is_in_shadow() && shadow::is_doubtful(result, found(&walk.spot, result));
+    if !walk.doubtful(result) && !shadowed() {
         return result;
     }
     match walk.again_carefully() {
@@ -281,38 +300,6 @@ pub fn look_at_path(
             undo(result);
             e
         }
-    }
-}
-
-/// Makes a call with one path: in the world it seems to lead to, and again where it really leads.
-pub fn with_path(dirfd: usize, path: usize, last: impl Into<Last>, call: impl FnMut(&Spot) -> Ret) -> Ret {
-    touch_at_path(dirfd, path, last.into(), Touch::Changes, call)
-}
-
-/// The same for one that makes the file if it is not there.
-pub fn create_at_path(dirfd: usize, path: usize, last: Last, call: impl FnMut(&Spot) -> Ret) -> Ret {
-    touch_at_path(dirfd, path, last, Touch::Creates, call)
-}
-
-fn touch_at_path(
-    dirfd: usize,
-    path: usize,
-    last: Last,
-    touch: Touch,
-    mut call: impl FnMut(&Spot) -> Ret,
-) -> Ret {
-    let mut walk = match route(dirfd, path, last, touch) {
-        Ok(walk) => walk,
-        Err(e) => return e,
-    };
-    let result = call(&walk.spot);
-    if !walk.doubtful(result) {
-        return result;
-    }
-    match walk.again_carefully() {
-        Ok(true) => call(&walk.spot),
-        Ok(false) => result,
-        Err(e) => e,
     }
 }
 
