@@ -18,27 +18,37 @@ pub fn is_possible() -> bool {
     fd::any_kernel() || cwd::class() == KERNEL || exe::is_known()
 }
 
-/// What follows "/proc/self/" and the other names of that directory (a thread's are the process's), and where that begins.
+/// The process in "/proc/PROCESS/", what follows (a thread's directory is the process's), and where that begins.
+fn in_process(path: &[u8]) -> Option<(&[u8], &[u8], usize)> {
+    const PROC: &[u8] = b"/proc/";
+    let rest = path.strip_prefix(PROC)?;
+    let end = rest.iter().position(|&b| b == b'/')?;
+    let start = PROC.len() + end + 1;
+    let start = start + task_len(&path[start..]);
+    Some((&rest[..end], &path[start..], start))
+}
+
+/// The same for this process.
 fn in_own_directory(path: &[u8]) -> Option<(&[u8], usize)> {
-    let proc = path.strip_prefix(b"/proc/")?;
-    let name = proc.iter().position(|&b| b == b'/')?;
-    let own = match &proc[..name] {
+    let (process, entry, start) = in_process(path)?;
+    let own = match process {
         b"self" | b"thread-self" => true,
         digits => core::str::from_utf8(digits).ok()?.parse() == Ok(host::ids().0),
     };
-    let start = b"/proc/".len() + name + 1;
-    let start = start + task_len(&path[start..]);
-    own.then(|| (&path[start..], start))
+    own.then_some((entry, start))
 }
 
 /// The length of "task/N/" at the beginning of `entry`.
 fn task_len(entry: &[u8]) -> usize {
     let Some(rest) = entry.strip_prefix(b"task/") else { return 0 };
-    let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
-    match rest.get(digits) {
-        Some(b'/') if digits > 0 => b"task/".len() + digits + 1,
+    match rest.iter().position(|&b| b == b'/') {
+        Some(end) if is_number(&rest[..end]) => b"task/".len() + end + 1,
         _ => 0,
     }
+}
+
+fn is_number(name: &[u8]) -> bool {
+    !name.is_empty() && name.iter().all(u8::is_ascii_digit)
 }
 
 /// The kernel descriptor (or AT_FDCWD) that `path` names, and where the rest of the path begins.
@@ -96,25 +106,14 @@ pub fn target_of(place: &[u8], into: &mut [u8; PATH_MAX]) -> Option<Result<usize
 
 /// Whether the symlink of the host at the canonical `place` leads to what a process has, whatever its text says (proc(5)).
 pub fn is_object(place: &[u8]) -> bool {
-    let Some(rest) = place.strip_prefix(b"/proc/") else { return false };
-    let mut names = rest.split(|&b| b == b'/');
-    let is_number = |name: Option<&[u8]>| name.is_some_and(|name| name.iter().all(u8::is_ascii_digit));
-    if !is_number(names.next()) {
-        return false;
-    }
-    let mut entry = names.next();
-    if entry == Some(b"task") {
-        if !is_number(names.next()) {
-            return false;
-        }
-        entry = names.next();
-    }
-    let rest = names.count();
-    match entry {
-        Some(b"exe" | b"cwd" | b"root") => rest == 0,
-        Some(b"fd" | b"ns" | b"map_files") => rest == 1,
-        _ => false,
-    }
+    let Some((process, entry, _)) = in_process(place) else { return false };
+    let mut names = entry.split(|&b| b == b'/');
+    let (name, below) = (names.next(), names.count());
+    is_number(process)
+        && matches!(
+            (name, below),
+            (Some(b"exe" | b"cwd" | b"root"), 0) | (Some(b"fd" | b"ns" | b"map_files"), 1)
+        )
 }
 
 /// Whether `path` is a name of the program's own file.
