@@ -8,6 +8,7 @@
 
 use super::request::{Iov, Request};
 use super::transfer::moved;
+use super::workers;
 use crate::region::Region;
 use crate::sys::{file_size_limit, host, map_anon, unmap, PAGE};
 use crate::Errno;
@@ -17,7 +18,7 @@ use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU8, AtomicUsize};
 /// A buffer: less than a processor's own cache.
 const BUFFER: usize = 64 << 10;
 /// One for each worker and for the thread that holds the virtual CPU. Who finds none reads directly.
-const BUFFERS: usize = 9;
+const BUFFERS: usize = workers::MOST + 1;
 /// A request of less is not worth another call.
 const LEAST: u64 = 32 << 10;
 

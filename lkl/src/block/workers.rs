@@ -11,7 +11,7 @@ use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 /// What a disk under a host file does at once without getting slower; beyond it, requests wait here.
-const MOST: usize = 8;
+pub(super) const MOST: usize = 8;
 
 static QUEUE: Queue = Queue::new();
 /// Futex word: changes when there is something new.
