@@ -57,5 +57,5 @@ pub use pressure::watch_pressure_in;
 pub use probe::{is_qcow2, probe_fs};
 pub use region::copy_text;
 pub use symbols::Symbol;
-pub use sys::{plain_syscall, RawSyscall};
+pub use sys::{file_size_limit_by, plain_syscall, RawSyscall};
 pub use task::Task;

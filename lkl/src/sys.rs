@@ -101,10 +101,15 @@ pub(crate) fn host(nr: i64, args: [usize; 6]) -> isize {
 }
 
 /// RLIMIT_FSIZE in bytes. Who goes beyond it in a file, one of memory too, gets SIGXFSZ.
-pub(crate) fn file_size_limit() -> u64 {
+pub fn file_size_limit_by(f: RawSyscall) -> u64 {
     let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
-    host(libc::SYS_prlimit64, [0, libc::RLIMIT_FSIZE as usize, 0, &raw mut limit as usize, 0, 0]);
+    via(f, libc::SYS_prlimit64, [0, libc::RLIMIT_FSIZE as usize, 0, &raw mut limit as usize, 0, 0]);
     limit.rlim_cur
+}
+
+/// The same of a running kernel's process.
+pub(crate) fn file_size_limit() -> u64 {
+    file_size_limit_by(raw())
 }
 
 /// An anonymous private mapping, not counted against memory until touched.

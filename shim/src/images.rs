@@ -46,7 +46,8 @@ pub fn open(mount: &Mount, reported: &AtomicI32) -> Result<Image, Ret> {
         close(disk);
         return Err(ret);
     };
-    if !read_only && mount.address().is_none() && disk.end() > file_size_limit() {
+    if !read_only && mount.address().is_none() && disk.end() > lkl::file_size_limit_by(trampoline::gate::RAW)
+    {
         close(disk);
         let why = "larger than the file size limit (ulimit -f), writing to it would fail";
         return Err(said.once(EFBIG, format_args!("{why}: {}", errno::name(EFBIG))));
@@ -95,13 +96,6 @@ fn look(mount: &Mount, image: &CStr, read_only: bool) -> Result<Disk, DiskError>
         Some(uri) => Disk::connect(trampoline::gate::RAW, &uri, read_only, at_fd),
         None => Disk::look(trampoline::gate::RAW, image, read_only, at_fd),
     }
-}
-
-/// RLIMIT_FSIZE in bytes: the host holds our writes to an image against it.
-fn file_size_limit() -> u64 {
-    let mut limit = [u64::MAX; 2];
-    host::call(libc::SYS_prlimit64, &[0, libc::RLIMIT_FSIZE as usize, 0, limit.as_mut_ptr() as usize]);
-    limit[0]
 }
 
 /// What is said of an image, each reason once.
