@@ -25,6 +25,7 @@ pub mod ext4;
 pub mod fixture;
 pub mod gaps;
 pub mod hang;
+pub mod held;
 pub mod mounted;
 pub mod normal;
 pub mod process;

@@ -2,13 +2,13 @@
 //! One C program per matter: it must say `ok` natively and through the shim.
 
 use std::fs::Permissions;
-use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 use stowaway_tests::everyone;
 use stowaway_tests::fixture::{Kind, Side};
+use stowaway_tests::held::Held;
 use stowaway_tests::mounted::{fact, fact_mounted, fact_on, our_lines, said_ok, Mounted};
-use stowaway_tests::process::{finish, Run, DEADLINE};
+use stowaway_tests::process::Run;
 use stowaway_tests::{tree, user};
 
 macro_rules! program {
@@ -84,25 +84,15 @@ everyone! {
         std::thread::sleep(Duration::from_millis(200));
         let script = "import os, sys\nway = sys.argv[1] + '/way'\nos.symlink(sys.argv[2], way)\n\
             def sizes():\n for name in ('', 'hello.txt', 'late'):\n  try:\n   \
-            print(os.path.exists(f'{way}/{name}'), os.stat(f'{way}/{name}').st_size % 4096, end=' ')\n   \
-            if name: print(len(open(f'{way}/{name}').read()), end=' ')\n  \
-            except OSError as e: print(e.errno, end=' ')\n print(flush=True)\nsizes()\ninput()\nsizes()\n";
-        let words = ["python3", "-c", script, &mounted.host(), &mounted.dir()];
-        let mut child = mounted.run(words).stdin("").spawn();
-        let mut out = BufReader::new(child.stdout.take().expect("a pipe"));
-        let mut line = || {
-            let mut line = String::new();
-            out.read_line(&mut line).expect("a line");
-            line
-        };
-        let want = "True 0 True 14 14 2 \n";
-        assert_eq!(line(), want);
+            yield os.path.exists(f'{way}/{name}'), os.stat(f'{way}/{name}').st_size % 4096\n   \
+            if name: yield len(open(f'{way}/{name}').read())\n  \
+            except OSError as e: yield e.errno\n\
+            first = list(sizes())\nprint('held', flush=True)\ninput()\nprint(first == list(sizes()), *first)\n";
+        let held = Held::start(&mounted.run(["python3", "-c", script, &mounted.host(), &mounted.dir()]));
         for name in ["late", "hello.txt"] {
             std::fs::write(format!("{}/{name}", mounted.dir()), "other").expect("a file of the host");
         }
-        child.stdin.take().expect("a pipe").write_all(b"\n").expect("a reader");
-        assert_eq!(line(), want);
-        finish(child, DEADLINE).expect_exit(0);
+        assert_eq!(held.finish().0, "True (True, 0) (True, 14) 14 2\n");
         mounted.check();
     }
     fn the_host_may_forbid_what_lies_under_the_mount() {

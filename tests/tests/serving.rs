@@ -1,52 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Servers of images: how long they live, who gets the image, and what is left when somebody is killed.
 
-use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use stowaway_tests::everyone;
 use stowaway_tests::fixture::{check_image, Kind};
+use stowaway_tests::held::Held;
 use stowaway_tests::mounted::{our_lines, Mounted};
-use stowaway_tests::process::{finish, kill_group, wait_until, Run, DEADLINE};
+use stowaway_tests::process::{wait_until, Run, DEADLINE};
 use stowaway_tests::qcow2::{qemu_img, Qcow2};
 use stowaway_tests::user;
 
 /// Has a file of the mount open, says so, and goes on when it is told to.
 const HOLDER: &str = "exec 3>$1/held; echo held; read line; echo written >&3; echo $line";
-
-/// A program that runs until it reads a line.
-struct Held {
-    child: Child,
-    out: BufReader<std::process::ChildStdout>,
-}
-
-impl Held {
-    fn start(run: &Run) -> Held {
-        let mut child = run.clone().stdin(Vec::new()).spawn();
-        let mut out = BufReader::new(child.stdout.take().expect("a pipe"));
-        let mut line = String::new();
-        out.read_line(&mut line).expect("a line");
-        assert_eq!(line, "held\n");
-        Held { child, out }
-    }
-
-    /// Lets it go on; what it prints then, and its errors.
-    fn finish(mut self) -> (String, String) {
-        self.child.stdin.take().expect("a pipe").write_all(b"go\n").expect("a reader");
-        let mut line = String::new();
-        self.out.read_line(&mut line).expect("a line");
-        let outcome = finish(self.child, DEADLINE);
-        outcome.expect_exit(0);
-        (line, outcome.err())
-    }
-
-    fn kill(mut self) {
-        kill_group(&self.child);
-        let _ = self.child.wait();
-    }
-}
 
 /// `stowaway serve`, until it is dropped.
 struct Service {

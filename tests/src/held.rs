@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! A program that is held while something happens to it.
+
+use crate::process::{finish, kill_group, Run, DEADLINE};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdout};
+
+/// A program that runs until it reads a line.
+pub struct Held {
+    /// The process.
+    pub child: Child,
+    out: BufReader<ChildStdout>,
+}
+
+impl Held {
+    /// Starts it, and waits until it says `held`.
+    pub fn start(run: &Run) -> Held {
+        let mut child = run.clone().stdin(Vec::new()).spawn();
+        let mut out = BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut line = String::new();
+        out.read_line(&mut line).expect("a line");
+        assert_eq!(line, "held\n");
+        Held { child, out }
+    }
+
+    /// Lets it go on; what it prints then, and its errors.
+    pub fn finish(mut self) -> (String, String) {
+        self.child.stdin.take().expect("a pipe").write_all(b"go\n").expect("a reader");
+        let mut line = String::new();
+        self.out.read_line(&mut line).expect("a line");
+        let outcome = finish(self.child, DEADLINE);
+        outcome.expect_exit(0);
+        (line, outcome.err())
+    }
+
+    /// Kills it, and what it started.
+    pub fn kill(mut self) {
+        kill_group(&self.child);
+        let _ = self.child.wait();
+    }
+}
