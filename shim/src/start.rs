@@ -9,9 +9,15 @@ use std::os::unix::ffi::OsStringExt;
 use stowaway_config::Level;
 use trampoline::Vectors;
 
-use crate::report::{say, Logger};
-use crate::settings::{self, settings};
-use crate::{cancel, cwd, dispatch, doorbell, host, life, lifeline, load, signal, thread, visibility};
+use crate::instance::{kick, server_keepalive};
+use crate::lookup::cwd;
+use crate::process::fork;
+use crate::signals::{actions, cancel};
+use crate::sys::report::{say, Logger};
+use crate::sys::settings::{self, settings};
+use crate::sys::{host, thread};
+use crate::syscalls::dispatch;
+use crate::{loader, observe};
 
 /// Runs before main, after libc's own constructors (ld.so orders by dependency).
 #[used]
@@ -29,8 +35,8 @@ static SEES_EXIT: AtomicBool = AtomicBool::new(false);
 
 extern "C" fn destruct() {
     if !SEES_EXIT.load(Ordering::Relaxed) {
-        visibility::end();
-        life::unmount_all();
+        observe::end();
+        fork::unmount_all();
     }
 }
 
@@ -74,22 +80,22 @@ fn install() -> bool {
         Level::Debug => log::LevelFilter::Debug,
         Level::Trace => log::LevelFilter::Trace,
     });
-    lifeline::hold();
-    doorbell::find();
-    signal::install();
+    server_keepalive::hold();
+    kick::find();
+    actions::install();
     cwd::hand_over();
     let child = cancel::child_started;
-    match trampoline::install(cancel::on_call, signal::foreign_sigsys, child, Vectors::Sse) {
+    match trampoline::install(cancel::on_call, actions::foreign_sigsys, child, Vectors::Sse) {
         Ok(()) => {
             SEES_EXIT.store(true, Ordering::Relaxed);
-            doorbell::start();
-            if !visibility::is_on() {
+            kick::start();
+            if !observe::is_on() {
                 dispatch::shorten();
             }
             trampoline::sud::rewrite_sites(false, cache_directory());
             return true;
         }
-        Err(why) if load::is_loader() => {
+        Err(why) if loader::is_loader() => {
             say!("{NOT_AVAILABLE} (errno {}): the program runs without what is mounted", why.0)
         }
         Err(why) => say!(

@@ -5,12 +5,12 @@
 //! table does at that number is seen by nobody else.
 
 use crate::calls::Call;
-use crate::errno::{EBADF, EINVAL, EISDIR};
-use crate::fd::{self, EPOLL_EMPTY, HOST, KERNEL, RESERVED};
-use crate::host::{self, Args, Ret};
-use crate::identity::Identity;
-use crate::path::{create_at_path, look_at_path, Spot, AT_FDCWD};
-use crate::section::{section, Door};
+use crate::fdtable::{self, EPOLL_EMPTY, HOST, KERNEL, RESERVED};
+use crate::instance::enter::{section, Door};
+use crate::lookup::route::{create_at_path, look_at_path, Spot, AT_FDCWD};
+use crate::sys::errno::{EBADF, EINVAL, EISDIR};
+use crate::sys::host::{self, Args, Ret};
+use crate::sys::identity::Identity;
 
 const CLOEXEC: usize = libc::O_CLOEXEC as usize;
 /// O_DIRECT is taken off: application memory has no page structures in the kernel library, so direct I/O
@@ -22,7 +22,7 @@ const MAKES: usize = (libc::O_CREAT | libc::O_TRUNC | libc::O_TMPFILE & !libc::O
 /// Inside a section: opens something in the kernel with `make` and gives it the same number on both sides.
 /// `make` gets the wanted number and returns the one it got.
 pub fn open_same(door: &mut Door<'_>, cloexec: bool, make: impl FnOnce(&mut Door<'_>, i32) -> Ret) -> Ret {
-    let want = fd::placeholder(0, cloexec);
+    let want = fdtable::placeholder(0, cloexec);
     if want < 0 {
         return want;
     }
@@ -36,7 +36,7 @@ pub fn open_same(door: &mut Door<'_>, cloexec: bool, make: impl FnOnce(&mut Door
         host::close(want as i32);
         return r;
     }
-    fd::set(want as usize, KERNEL);
+    fdtable::set(want as usize, KERNEL);
     want
 }
 
@@ -119,7 +119,7 @@ pub fn creat(c: &Call<'_>) -> Ret {
 
 /// openat2(2)
 pub fn openat2(c: &Call<'_>) -> Ret {
-    let how: [u64; 3] = match crate::user::read(c.args[2]) {
+    let how: [u64; 3] = match crate::sys::user::read(c.args[2]) {
         Ok(how) => how,
         Err(e) => return e,
     };
@@ -148,24 +148,24 @@ pub fn openat2(c: &Call<'_>) -> Ret {
 
 /// open_by_handle_at(2)
 pub fn open_by_handle_at(c: &Call<'_>) -> Ret {
-    match fd::class(c.args[0]) {
+    match fdtable::class(c.args[0]) {
         HOST | EPOLL_EMPTY => c.to_host(),
         KERNEL => section(|door| {
             let args = [c.args[0], c.args[1], c.args[2] & !DIRECT, 0, 0, 0];
             open_same(door, args[2] & CLOEXEC != 0, |door, want| door.call_at(c.nr as i64, &args, want))
         }),
-        other => fd::refuse(other),
+        other => fdtable::refuse(other),
     }
 }
 
 /// close(2)
 pub fn close(c: &Call<'_>) -> Ret {
-    match fd::class(c.args[0]) {
+    match fdtable::class(c.args[0]) {
         HOST => c.to_host(),
         KERNEL => close_kernel(c.args[0]),
         RESERVED => EBADF,
         _ => {
-            fd::set(c.args[0] as u32 as usize, HOST);
+            fdtable::set(c.args[0] as u32 as usize, HOST);
             c.to_host()
         }
     }
@@ -176,7 +176,7 @@ fn close_kernel(number: usize) -> Ret {
     section(|door| {
         // Closed whatever close says (close(2), "Dealing with error returns").
         let r = door.call(libc::SYS_close, &[number, 0, 0, 0, 0, 0]);
-        fd::set(number, HOST);
+        fdtable::set(number, HOST);
         host::close(number as i32);
         r
     })
@@ -186,17 +186,17 @@ fn close_kernel(number: usize) -> Ret {
 pub fn close_range(c: &Call<'_>) -> Ret {
     let (first, last, flags) = (c.args[0] as u32 as usize, c.args[1] as u32 as usize, c.args[2]);
     let known = (libc::CLOSE_RANGE_CLOEXEC | libc::CLOSE_RANGE_UNSHARE) as usize;
-    if first > last || flags & !known != 0 || !fd::any_special(first, last) {
+    if first > last || flags & !known != 0 || !fdtable::any_special(first, last) {
         return c.to_host();
     }
     let closes = flags & libc::CLOSE_RANGE_CLOEXEC as usize == 0;
     if closes {
-        for number in fd::numbers(KERNEL, first, last) {
+        for number in fdtable::numbers(KERNEL, first, last) {
             close_kernel(number);
         }
     }
     let mut from = first;
-    let reserved = fd::numbers(RESERVED, first, last).chain(core::iter::once(last + 1));
+    let reserved = fdtable::numbers(RESERVED, first, last).chain(core::iter::once(last + 1));
     let mut result = 0;
     for stop in reserved {
         if stop > from {
@@ -204,7 +204,7 @@ pub fn close_range(c: &Call<'_>) -> Ret {
             if r < 0 {
                 result = r;
             } else if closes {
-                fd::forget(from, stop - 1);
+                fdtable::forget(from, stop - 1);
             }
         }
         from = stop + 1;
@@ -219,26 +219,26 @@ pub fn dup(c: &Call<'_>) -> Ret {
 
 /// dup and F_DUPFD: to the lowest free number from `min` on.
 fn copy_up(c: &Call<'_>, old: usize, min: usize, cloexec: bool) -> Ret {
-    match fd::class(old) {
+    match fdtable::class(old) {
         HOST => c.to_host(),
         // The copy of an empty set could become the kernel's only together with it: decided for the host.
         EPOLL_EMPTY => {
-            fd::set(old, HOST);
+            fdtable::set(old, HOST);
             c.to_host()
         }
         KERNEL => {
-            if min >= fd::LIMIT {
+            if min >= fdtable::LIMIT {
                 return EINVAL;
             }
             section(|door| {
-                let number = fd::placeholder(min, cloexec);
+                let number = fdtable::placeholder(min, cloexec);
                 if number < 0 {
                     return number;
                 }
                 finish_copy(door, old, number as usize, cloexec)
             })
         }
-        other => fd::refuse(other),
+        other => fdtable::refuse(other),
     }
 }
 
@@ -250,7 +250,7 @@ fn finish_copy(door: &mut Door<'_>, old: usize, new: usize, cloexec: bool) -> Re
         host::close(new as i32);
         return r;
     }
-    fd::set(new, KERNEL);
+    fdtable::set(new, KERNEL);
     new as isize
 }
 
@@ -258,7 +258,7 @@ fn finish_copy(door: &mut Door<'_>, old: usize, new: usize, cloexec: bool) -> Re
 pub fn dup2(c: &Call<'_>) -> Ret {
     let (old, new) = (c.args[0] as u32 as usize, c.args[1] as u32 as usize);
     if old == new {
-        return match fd::class(old) {
+        return match fdtable::class(old) {
             RESERVED => EBADF,
             _ => c.to_host(),
         };
@@ -276,38 +276,38 @@ pub fn dup3(c: &Call<'_>) -> Ret {
 }
 
 fn copy_onto(c: &Call<'_>, old: usize, new: usize, flags: usize) -> Ret {
-    let (from, onto) = (fd::class(old), fd::class(new));
+    let (from, onto) = (fdtable::class(old), fdtable::class(new));
     if onto == RESERVED || from == RESERVED {
         return EBADF;
     }
     if from == EPOLL_EMPTY {
-        fd::set(old, HOST);
+        fdtable::set(old, HOST);
     }
     match (from, onto) {
         (KERNEL, _) => section(|door| {
-            let r = fd::placeholder_at(new, flags & CLOEXEC != 0);
+            let r = fdtable::placeholder_at(new, flags & CLOEXEC != 0);
             if r < 0 {
                 return r;
             }
-            if new >= fd::LIMIT {
+            if new >= fdtable::LIMIT {
                 host::close(new as i32);
                 return EBADF;
             }
             finish_copy(door, old, new, flags & CLOEXEC != 0)
         }),
-        (fd::LOST, _) => fd::refuse(fd::LOST),
+        (fdtable::LOST, _) => fdtable::refuse(fdtable::LOST),
         (_, KERNEL) => section(|door| {
             let r = host::forward(c.nr, &c.args);
             if r >= 0 {
                 door.call(libc::SYS_close, &[new, 0, 0, 0, 0, 0]);
-                fd::set(new, HOST);
+                fdtable::set(new, HOST);
             }
             r
         }),
         _ => {
             let r = c.to_host();
             if r >= 0 && onto != HOST {
-                fd::set(new, HOST);
+                fdtable::set(new, HOST);
             }
             r
         }
@@ -316,7 +316,7 @@ fn copy_onto(c: &Call<'_>, old: usize, new: usize, flags: usize) -> Ret {
 
 /// fcntl(2)
 pub fn fcntl(c: &Call<'_>) -> Ret {
-    let class = fd::class(c.args[0]);
+    let class = fdtable::class(c.args[0]);
     let command = c.args[1] as i32;
     match (class, command) {
         (HOST, _) => c.to_host(),
@@ -329,27 +329,27 @@ pub fn fcntl(c: &Call<'_>) -> Ret {
         (KERNEL, libc::F_SETFL) => {
             let mut args = c.args;
             args[2] &= !DIRECT;
-            crate::section::forward(c.nr, &args)
+            crate::instance::enter::forward(c.nr, &args)
         }
         (KERNEL, _) => c.to_kernel(),
-        (other, _) => fd::refuse(other),
+        (other, _) => fdtable::refuse(other),
     }
 }
 
 /// ioctl(2)
 pub fn ioctl(c: &Call<'_>) -> Ret {
-    match (fd::class(c.args[0]), c.args[1] as u64) {
+    match (fdtable::class(c.args[0]), c.args[1] as u64) {
         (HOST | EPOLL_EMPTY, _) | (KERNEL, libc::FIOCLEX | libc::FIONCLEX) => c.to_host(),
         (KERNEL, _) => clone_aware(c),
-        (other, _) => fd::refuse(other),
+        (other, _) => fdtable::refuse(other),
     }
 }
 
 /// FICLONE names a second descriptor in its argument: from the host it is another file system.
 fn clone_aware(c: &Call<'_>) -> Ret {
     const FICLONE: usize = 0x4004_9409;
-    if c.args[1] == FICLONE && fd::class(c.args[2]) != KERNEL {
-        return crate::errno::EXDEV;
+    if c.args[1] == FICLONE && fdtable::class(c.args[2]) != KERNEL {
+        return crate::sys::errno::EXDEV;
     }
     c.to_kernel()
 }

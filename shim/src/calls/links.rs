@@ -2,11 +2,11 @@
 //! Calls with two names: rename, link, symlink.
 
 use crate::calls::Call;
-use crate::errno::{EACCES, EBADF, EBUSY, EFAULT, ELOOP, ENAMETOOLONG, ENOTDIR, EXDEV};
-use crate::host::{self, Ret};
-use crate::magic;
-use crate::path::{with_path, with_two_paths, Last, Spot, AT_FDCWD};
-use crate::section::section;
+use crate::instance::enter::section;
+use crate::lookup::magic_links;
+use crate::lookup::route::{with_path, with_two_paths, Last, Spot, AT_FDCWD};
+use crate::sys::errno::{EACCES, EBADF, EBUSY, EFAULT, ELOOP, ENAMETOOLONG, ENOTDIR, EXDEV};
+use crate::sys::host::{self, Ret};
 
 const CWD: usize = AT_FDCWD as usize;
 
@@ -82,7 +82,7 @@ pub fn link(c: &Call<'_>) -> Ret {
 /// linkat(2)
 pub fn linkat(c: &Call<'_>) -> Ret {
     let follow = c.args[4] & libc::AT_SYMLINK_FOLLOW as usize != 0;
-    if let Some(number) = magic::descriptor(c.args[1]).filter(|_| follow) {
+    if let Some(number) = magic_links::descriptor(c.args[1]).filter(|_| follow) {
         return link_descriptor(number as usize, c.args[2], c.args[3]);
     }
     two(libc::SYS_linkat, [c.args[0], c.args[1], c.args[2], c.args[3], c.args[4]], follow.into(), false)

@@ -6,11 +6,11 @@ use trampoline::rewrite;
 use trampoline::sud::aside;
 
 use crate::calls::Call;
-use crate::errno::{EACCES, EINVAL, ENODEV};
-use crate::fd;
-use crate::host::{self, Ret};
-use crate::report::say_once;
-use crate::section::section;
+use crate::fdtable;
+use crate::instance::enter::section;
+use crate::sys::errno::{EACCES, EINVAL, ENODEV};
+use crate::sys::host::{self, Ret};
+use crate::sys::report::say_once;
 
 const MAP_TYPE: usize = 0x0f;
 const PAGE: usize = 4096;
@@ -21,14 +21,14 @@ pub fn mmap(c: &Call<'_>) -> Ret {
     if flags & libc::MAP_ANONYMOUS as usize != 0 {
         return map_on_host(c);
     }
-    match fd::class(c.args[4]) {
-        fd::HOST | fd::EPOLL_EMPTY => map_on_host(c),
-        fd::KERNEL if flags & MAP_TYPE == libc::MAP_PRIVATE as usize => copy(c),
-        fd::KERNEL => {
+    match fdtable::class(c.args[4]) {
+        fdtable::HOST | fdtable::EPOLL_EMPTY => map_on_host(c),
+        fdtable::KERNEL if flags & MAP_TYPE == libc::MAP_PRIVATE as usize => copy(c),
+        fdtable::KERNEL => {
             say_once!("mmap: MAP_SHARED of a file in a mount is not supported (ENODEV)");
             ENODEV
         }
-        other => fd::refuse(other),
+        other => fdtable::refuse(other),
     }
 }
 

@@ -4,17 +4,15 @@
 
 use trampoline::Frame;
 
-use crate::host::{Args, Ret};
+use crate::sys::host::{Args, Ret};
 
 pub mod descriptors;
-pub mod exec;
 pub mod links;
 pub mod memory;
 pub mod paths;
 pub mod process;
 pub mod sockets;
 pub mod transfer;
-pub mod wait;
 pub mod xattrs;
 
 /// One call of the application.
@@ -30,11 +28,11 @@ pub struct Call<'a> {
 impl Call<'_> {
     /// The call as it is, to the host.
     pub fn to_host(&self) -> Ret {
-        crate::host::forward(self.nr, &self.args)
+        crate::sys::host::forward(self.nr, &self.args)
     }
 
     /// The call as it is, to the kernel.
     pub fn to_kernel(&self) -> Ret {
-        crate::section::forward(self.nr, &self.args)
+        crate::instance::enter::forward(self.nr, &self.args)
     }
 }

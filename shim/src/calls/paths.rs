@@ -2,14 +2,16 @@
 //! Calls with one path: the *at forms, and the older ones, which are special cases of them.
 
 use crate::calls::Call;
-use crate::errno::{EBUSY, EINVAL, EISDIR, ENOSYS};
-use crate::host::{self, Args, Ret};
-use crate::identity::Identity;
-use crate::path::{look_at_path, with_path, Last, Spot, AT_FDCWD};
-use crate::report::say_once;
-use crate::scratch::Scratch;
-use crate::section::section;
-use crate::{cwd, fd, magic, user};
+use crate::fdtable;
+use crate::instance::enter::section;
+use crate::lookup::route::{look_at_path, with_path, Last, Spot, AT_FDCWD};
+use crate::lookup::{cwd, magic_links};
+use crate::sys::errno::{EBUSY, EINVAL, EISDIR, ENOSYS};
+use crate::sys::host::{self, Args, Ret};
+use crate::sys::identity::Identity;
+use crate::sys::report::say_once;
+use crate::sys::scratch::Scratch;
+use crate::sys::user;
 
 const CWD: usize = AT_FDCWD as usize;
 const NOFOLLOW: usize = libc::AT_SYMLINK_NOFOLLOW as usize;
@@ -200,7 +202,7 @@ pub fn unlinkat(c: &Call<'_>) -> Ret {
 }
 
 fn read_link(dirfd: usize, path: usize, to: usize, size: usize) -> Ret {
-    if let Some(r) = magic::read_link(path, to, size) {
+    if let Some(r) = magic_links::read_link(path, to, size) {
         return r;
     }
     at(libc::SYS_readlinkat, [dirfd, path, to, size, 0, 0], false)
@@ -241,13 +243,13 @@ pub fn statfs(c: &Call<'_>) -> Ret {
 
 /// chdir(2): where relative paths lead from now on.
 pub fn chdir(c: &Call<'_>) -> Ret {
-    let mut world = fd::HOST;
+    let mut world = fdtable::HOST;
     let r = with_path(CWD, c.args[0], true, |spot| {
         if spot.is_host() {
-            world = fd::HOST;
+            world = fdtable::HOST;
             return host::forward(c.nr, &[spot.path, 0, 0, 0, 0, 0]);
         }
-        world = fd::KERNEL;
+        world = fdtable::KERNEL;
         section(|door| match spot.kernel_at(door) {
             Ok((dirfd, path)) => door.call(lkl::Private::ChdirAt as i64, &[dirfd, path, 0, 0, 0, 0]),
             Err(e) => e,
@@ -261,14 +263,14 @@ pub fn chdir(c: &Call<'_>) -> Ret {
 
 /// fchdir(2)
 pub fn fchdir(c: &Call<'_>) -> Ret {
-    let class = fd::class(c.args[0]);
+    let class = fdtable::class(c.args[0]);
     let r = match class {
-        fd::HOST | fd::EPOLL_EMPTY => c.to_host(),
-        fd::KERNEL => c.to_kernel(),
-        other => fd::refuse(other),
+        fdtable::HOST | fdtable::EPOLL_EMPTY => c.to_host(),
+        fdtable::KERNEL => c.to_kernel(),
+        other => fdtable::refuse(other),
     };
     if r == 0 {
-        cwd::changed(if class == fd::KERNEL { fd::KERNEL } else { fd::HOST });
+        cwd::changed(if class == fdtable::KERNEL { fdtable::KERNEL } else { fdtable::HOST });
     }
     r
 }
@@ -276,8 +278,8 @@ pub fn fchdir(c: &Call<'_>) -> Ret {
 /// getcwd(2)
 pub fn getcwd(c: &Call<'_>) -> Ret {
     match cwd::class() {
-        fd::KERNEL => c.to_kernel(),
-        fd::LOST => fd::refuse(fd::LOST),
+        fdtable::KERNEL => c.to_kernel(),
+        fdtable::LOST => fdtable::refuse(fdtable::LOST),
         _ => c.to_host(),
     }
 }

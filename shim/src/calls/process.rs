@@ -8,16 +8,19 @@ use trampoline::rewrite;
 use trampoline::sud::aside;
 
 use crate::calls::Call;
-use crate::errno::EPERM;
-use crate::host::{self, Ret};
-use crate::report::say;
-use crate::section::section;
-use crate::{life, mask, own_dispatch, signal, user, world};
+use crate::instance::boot;
+use crate::instance::enter::section;
+use crate::process::fork;
+use crate::signals::{actions, app_sud, mask};
+use crate::sys::errno::EPERM;
+use crate::sys::host::{self, Ret};
+use crate::sys::report::say;
+use crate::sys::user;
 
 /// setuid(2) and its family, umask(2): the host decides, the kernel follows.
 pub fn both(c: &Call<'_>) -> Ret {
     let r = c.to_host();
-    if r >= 0 && world::is_up() {
+    if r >= 0 && boot::is_up() {
         let kernel = section(|door| door.call(c.nr as i64, &c.args));
         if kernel < 0 {
             log::warn!("{}: the kernel does not follow: {}", c.nr, kernel);
@@ -28,7 +31,7 @@ pub fn both(c: &Call<'_>) -> Ret {
 
 /// sync(2)
 pub fn sync(c: &Call<'_>) -> Ret {
-    if world::is_up() {
+    if boot::is_up() {
         section(|door| door.call(c.nr as i64, &c.args));
     }
     c.to_host()
@@ -36,7 +39,7 @@ pub fn sync(c: &Call<'_>) -> Ret {
 
 /// exit_group(2)
 pub fn exit_group(c: &Call<'_>) -> Ret {
-    life::exit_group(c.nr, &c.args)
+    fork::exit_group(c.nr, &c.args)
 }
 
 /// exit(2). Of the last thread it is the process's end, which the kernel's own thread would be in the way of.
@@ -50,33 +53,33 @@ pub fn exit(c: &Call<'_>) -> Ret {
     if pid == tid {
         FIRST.store(c.args[0], Ordering::Relaxed);
     }
-    if life::is_last_thread() {
-        return life::exit_group(
+    if fork::is_last_thread() {
+        return fork::exit_group(
             libc::SYS_exit_group as usize,
             &[FIRST.load(Ordering::Relaxed), 0, 0, 0, 0, 0],
         );
     }
-    life::exit_thread(c.nr, &c.args)
+    fork::exit_thread(c.nr, &c.args)
 }
 
 /// fork(2)
 pub fn fork(_: &Call<'_>) -> Ret {
-    life::fork(false)
+    fork::fork(false)
 }
 
 /// vfork(2)
 pub fn vfork(_: &Call<'_>) -> Ret {
-    life::fork(true)
+    fork::fork(true)
 }
 
 /// clone(2)
 pub fn clone(c: &Call<'_>) -> Ret {
-    life::clone(&c.args, c.frame)
+    fork::clone(&c.args, c.frame)
 }
 
 /// clone3(2)
 pub fn clone3(c: &Call<'_>) -> Ret {
-    life::clone3(&c.args, c.frame)
+    fork::clone3(&c.args, c.frame)
 }
 
 /// arch_prctl(2): the GS base tells the trampoline which thread it is.
@@ -97,7 +100,7 @@ pub fn arch_prctl(c: &Call<'_>) -> Ret {
 pub fn prctl(c: &Call<'_>) -> Ret {
     const PR_SET_SYSCALL_USER_DISPATCH: usize = 59;
     match c.args {
-        [PR_SET_SYSCALL_USER_DISPATCH, ..] => own_dispatch::set(&c.args),
+        [PR_SET_SYSCALL_USER_DISPATCH, ..] => app_sud::set(&c.args),
         [option, ..] if option == libc::PR_SET_SECCOMP as usize => confine(c),
         _ => c.to_host(),
     }
@@ -124,7 +127,7 @@ static CONFINED: AtomicBool = AtomicBool::new(false);
 
 /// rt_sigaction(2)
 pub fn sigaction(c: &Call<'_>) -> Ret {
-    signal::sigaction(&c.args)
+    actions::sigaction(&c.args)
 }
 
 /// rt_sigprocmask(2)
@@ -139,5 +142,5 @@ pub fn sigpending(c: &Call<'_>) -> Ret {
 
 /// rt_sigsuspend(2): the mask must let our signals through.
 pub fn sigsuspend(c: &Call<'_>) -> Ret {
-    signal::with_mask(&c.args, 0, |args| crate::host::forward(c.nr, args))
+    actions::with_mask(&c.args, 0, |args| crate::sys::host::forward(c.nr, args))
 }

@@ -7,13 +7,13 @@ use stowaway_config::Net;
 use crate::calls::descriptors::open_same;
 use crate::calls::transfer::broken_pipe;
 use crate::calls::Call;
-use crate::errno::EINVAL;
-use crate::fd::{self, EPOLL_EMPTY, HOST, KERNEL};
-use crate::host::Ret;
-use crate::report::say_once;
-use crate::section::section;
-use crate::settings::settings;
-use crate::user;
+use crate::fdtable::{self, EPOLL_EMPTY, HOST, KERNEL};
+use crate::instance::enter::section;
+use crate::sys::errno::EINVAL;
+use crate::sys::host::Ret;
+use crate::sys::report::say_once;
+use crate::sys::settings::settings;
+use crate::sys::user;
 
 /// Families that the kernel serves when it has a network: the addresses, and what configures them.
 fn is_kernel_family(family: usize) -> bool {
@@ -33,31 +33,31 @@ pub fn socket(c: &Call<'_>) -> Ret {
 
 /// accept(2) and accept4(2)
 pub fn accept(c: &Call<'_>) -> Ret {
-    match fd::class(c.args[0]) {
+    match fdtable::class(c.args[0]) {
         HOST | EPOLL_EMPTY => c.to_host(),
         KERNEL => {
             let flags = if c.nr == libc::SYS_accept4 as usize { c.args[3] } else { 0 };
             let cloexec = flags & libc::SOCK_CLOEXEC as usize != 0;
             section(|door| open_same(door, cloexec, |door, want| door.call_at(c.nr as i64, &c.args, want)))
         }
-        other => fd::refuse(other),
+        other => fdtable::refuse(other),
     }
 }
 
 /// sendto(2), sendmmsg(2): flags in argument 3.
 pub fn send(c: &Call<'_>) -> Ret {
-    match fd::class(c.args[0]) {
+    match fdtable::class(c.args[0]) {
         HOST | EPOLL_EMPTY => c.to_host(),
         KERNEL => broken_pipe(c.to_kernel(), c.args[3]),
-        other => fd::refuse(other),
+        other => fdtable::refuse(other),
     }
 }
 
 /// sendmsg(2): a kernel file cannot be passed over a host socket.
 pub fn sendmsg(c: &Call<'_>) -> Ret {
-    match fd::class(c.args[0]) {
+    match fdtable::class(c.args[0]) {
         KERNEL => broken_pipe(c.to_kernel(), c.args[2]),
-        HOST if fd::any_kernel() => match passes_kernel_file(c.args[1]) {
+        HOST if fdtable::any_kernel() => match passes_kernel_file(c.args[1]) {
             Ok(true) => {
                 say_once!("sendmsg: a file in a mount cannot be passed to another process (EINVAL)");
                 EINVAL
@@ -65,7 +65,7 @@ pub fn sendmsg(c: &Call<'_>) -> Ret {
             Ok(false) | Err(_) => c.to_host(),
         },
         HOST | EPOLL_EMPTY => c.to_host(),
-        other => fd::refuse(other),
+        other => fdtable::refuse(other),
     }
 }
 
@@ -82,7 +82,7 @@ fn passes_kernel_file(address: usize) -> Result<bool, Ret> {
         if control.cmsg_level == libc::SOL_SOCKET && control.cmsg_type == libc::SCM_RIGHTS {
             for i in 0..(control.cmsg_len - head) / 4 {
                 let number: i32 = user::read(at + head + i * 4)?;
-                if fd::class(number as usize) == KERNEL {
+                if fdtable::class(number as usize) == KERNEL {
                     return Ok(true);
                 }
             }

@@ -3,12 +3,13 @@
 #![allow(unsafe_code)]
 
 use crate::calls::Call;
-use crate::errno::{EFAULT, EINVAL, ENOMEM, EPIPE, EXDEV};
-use crate::fd::{self, EPOLL_EMPTY, HOST, KERNEL};
-use crate::host::{self, Ret};
-use crate::report::say_once;
-use crate::section::section;
-use crate::{signal, user};
+use crate::fdtable::{self, EPOLL_EMPTY, HOST, KERNEL};
+use crate::instance::enter::section;
+use crate::signals::actions;
+use crate::sys::errno::{EFAULT, EINVAL, ENOMEM, EPIPE, EXDEV};
+use crate::sys::host::{self, Ret};
+use crate::sys::report::say_once;
+use crate::sys::user;
 
 #[derive(PartialEq)]
 enum Pair {
@@ -18,10 +19,10 @@ enum Pair {
 }
 
 fn pair(a: usize, b: usize) -> Result<Pair, Ret> {
-    let world = |fd| match fd::class(fd) {
+    let world = |fd| match fdtable::class(fd) {
         HOST | EPOLL_EMPTY => Ok(false),
         KERNEL => Ok(true),
-        other => Err(fd::refuse(other)),
+        other => Err(fdtable::refuse(other)),
     };
     Ok(match (world(a)?, world(b)?) {
         (false, false) => Pair::Host,
@@ -123,7 +124,7 @@ fn pump(out: usize, input: usize, offset: &mut Option<i64>, count: usize, buffer
 }
 
 fn on(fd: usize, nr: i64, args: host::Args) -> Ret {
-    if fd::class(fd) == KERNEL {
+    if fdtable::class(fd) == KERNEL {
         return section(|door| door.call(nr, &args));
     }
     host::forward(nr as usize, &args)
@@ -131,17 +132,17 @@ fn on(fd: usize, nr: i64, args: host::Args) -> Ret {
 
 /// Calls that write: like any by descriptor, and SIGPIPE where the host would send it.
 pub fn write(c: &Call<'_>) -> Ret {
-    match fd::class(c.args[0]) {
+    match fdtable::class(c.args[0]) {
         HOST | EPOLL_EMPTY => c.to_host(),
         KERNEL => broken_pipe(c.to_kernel(), 0),
-        other => fd::refuse(other),
+        other => fdtable::refuse(other),
     }
 }
 
 /// Sends SIGPIPE for EPIPE, unless MSG_NOSIGNAL is in `flags`: the kernel's own signal ends at its task.
 pub fn broken_pipe(r: Ret, flags: usize) -> Ret {
     if r == EPIPE && flags & libc::MSG_NOSIGNAL as usize == 0 {
-        signal::raise(libc::SIGPIPE);
+        actions::raise(libc::SIGPIPE);
     }
     r
 }

@@ -3,9 +3,9 @@
 //! calls: `getxattrat(dirfd, path, at_flags, name, value, size)`.
 
 use crate::calls::Call;
-use crate::host::{self, Args, Ret};
-use crate::path::{with_path, AT_FDCWD};
-use crate::section::section;
+use crate::instance::enter::section;
+use crate::lookup::route::{with_path, AT_FDCWD};
+use crate::sys::host::{self, Args, Ret};
 
 const NOFOLLOW: usize = libc::AT_SYMLINK_NOFOLLOW as usize;
 

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The image of a mount: opened, locked, looked at; and what is said where that fails.
+
+use core::ffi::CStr;
+use core::fmt::Display;
+use core::sync::atomic::{AtomicI32, Ordering};
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+
+use lkl::{Disk, DiskError};
+use stowaway_config::Mount;
+
+use crate::fdtable;
+use crate::sys::errno::{self, EBUSY, EFBIG, EINVAL};
+use crate::sys::host;
+use crate::sys::host::Ret;
+use crate::sys::report::Line;
+
+/// File systems that nobody can write to.
+const READ_ONLY_TYPES: [&str; 3] = ["squashfs", "erofs", "iso9660"];
+
+/// An image that can be attached. Its descriptor is reserved.
+pub struct Image {
+    pub disk: Disk,
+    pub fstype: String,
+    pub read_only: bool,
+}
+
+/// Opens the image of a mount that has one. `reported` is the errno last reported for it: each reason is said once.
+pub fn open(mount: &Mount, reported: &AtomicI32) -> Result<Image, Ret> {
+    let name = name(mount)?;
+    let said = Said { name: &name, reported };
+    let open =
+        |read_only| open_patiently(mount, &name, read_only).map_err(|e| said.cannot_open(e, mount, &name));
+    let mut disk = open(mount.read_only)?;
+    let found = lkl::probe_fs(&disk).map(|t| t.to_str().unwrap_or("").to_owned());
+    let fstype = mount.fstype.clone().or(found);
+    // What nobody can write to is shared, as if :ro had been said.
+    let read_only = mount.read_only || fstype.as_deref().is_some_and(|t| READ_ONLY_TYPES.contains(&t));
+    if read_only && !mount.read_only {
+        disk.close();
+        disk = open(true)?;
+    }
+    fdtable::set(disk.fd() as usize, fdtable::RESERVED);
+    let Some(fstype) = fstype else {
+        let ret = said.no_file_system(&disk);
+        close(disk);
+        return Err(ret);
+    };
+    if !read_only && mount.address().is_none() && disk.end() > lkl::file_size_limit_by(trampoline::gate::RAW)
+    {
+        close(disk);
+        let why = "larger than the file size limit (ulimit -f), writing to it would fail";
+        return Err(said.once(EFBIG, format_args!("{why}: {}", errno::name(EFBIG))));
+    }
+    Ok(Image { disk, fstype, read_only })
+}
+
+/// How the image is called in messages: as the user wrote it, without what is no part of the name.
+pub fn name(mount: &Mount) -> Result<CString, Ret> {
+    let image = mount.image.as_ref().map_or(&b"none"[..], |image| image.as_os_str().as_bytes());
+    CString::new(image).map_err(|_| EINVAL)
+}
+
+/// Closes an image that was opened in vain.
+pub fn close(disk: Disk) {
+    fdtable::set(disk.fd() as usize, fdtable::HOST);
+    disk.close();
+}
+
+/// Opens and locks an image, or a part of it. One that is in use may be so by a process on its way out (the one
+/// before in a script, the left side of a pipeline): it gets a moment for that.
+fn open_patiently(mount: &Mount, image: &CStr, read_only: bool) -> Result<Disk, DiskError> {
+    const TRIES: u32 = 25;
+    const PAUSE_NS: i64 = 10_000_000;
+    let mut disk = look(mount, image, read_only)?;
+    for left in (0..TRIES).rev() {
+        match disk.take(mount.partition) {
+            Ok(()) => return Ok(disk),
+            Err(DiskError::Busy { .. }) if left > 0 => {
+                let pause = libc::timespec { tv_sec: 0, tv_nsec: PAUSE_NS };
+                host::call(libc::SYS_nanosleep, &[&raw const pause as usize, 0]);
+            }
+            Err(e) => {
+                disk.close();
+                return Err(e);
+            }
+        }
+    }
+    unreachable!("the last try returns")
+}
+
+/// Opens an image, or connects to the server that has it.
+fn look(mount: &Mount, image: &CStr, read_only: bool) -> Result<Disk, DiskError> {
+    let at_fd = fdtable::reserved_range_start();
+    match mount.address() {
+        Some(uri) => Disk::connect(trampoline::gate::RAW, &uri, read_only, at_fd),
+        None => Disk::look(trampoline::gate::RAW, image, read_only, at_fd),
+    }
+}
+
+/// What is said of an image, each reason once.
+pub struct Said<'a> {
+    pub name: &'a CStr,
+    pub reported: &'a AtomicI32,
+}
+
+impl Said<'_> {
+    /// `NAME: WHY`; returns the errno.
+    pub fn once(&self, ret: Ret, why: impl Display) -> Ret {
+        if self.reported.swap(-ret as i32, Ordering::Relaxed) != -ret as i32 {
+            Line::new().bytes(self.name.to_bytes()).text(format_args!(": {why}")).print();
+        }
+        ret
+    }
+
+    fn cannot_open(&self, error: DiskError, mount: &Mount, name: &CStr) -> Ret {
+        let ret = -(error.errno().0 as isize);
+        match error {
+            DiskError::Busy { .. } => self.once(EBUSY, error),
+            DiskError::Io(_) => {
+                let what = match mount.address() {
+                    Some(_) => "no connection to the server",
+                    None => "cannot open the image",
+                };
+                self.once(ret, format_args!("{what}: {}", errno::name(ret)))
+            }
+            DiskError::NoPartition => {
+                let table = look(mount, name, true).ok().and_then(|disk| {
+                    let table = lkl::partitions(&disk);
+                    disk.close();
+                    table
+                });
+                self.no_partition(ret, mount.partition.unwrap_or(0), table)
+            }
+            DiskError::NotADisk | DiskError::Address(_) | DiskError::Server(_) => self.once(ret, error),
+        }
+    }
+
+    fn no_partition(&self, ret: Ret, number: u32, table: Option<lkl::Table>) -> Ret {
+        match table {
+            Some(table) => self.once(ret, format_args!("has no partition {number}; it has {table}")),
+            None => self.once(ret, format_args!("has no partition table, thus no partition {number}")),
+        }
+    }
+
+    fn no_file_system(&self, disk: &Disk) -> Ret {
+        if lkl::is_qcow2(disk) {
+            let how = "a qcow2 image is mounted by stowaway run; or stowaway serve IMAGE --socket SOCKET serves it, and it is \
+                 mounted as nbd+unix:///?socket=SOCKET";
+            return self.once(EINVAL, how);
+        }
+        match lkl::partitions(disk) {
+            Some(table) => self.once(
+                EINVAL,
+                format_args!("has a partition table: mount a partition, as IMAGE#N; it has {table}"),
+            ),
+            None => self
+                .once(EINVAL, format_args!("not a file system that is known here: {}", errno::name(EINVAL))),
+        }
+    }
+}

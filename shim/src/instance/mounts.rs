@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The mounts of this process's kernel: made with the first call that needs them, given back when nothing
+//! uses them, and what is said when that fails.
+#![allow(unsafe_code)]
+
+use core::ffi::CStr;
+use core::sync::atomic::{AtomicI32, Ordering};
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+
+use lkl::{Disk, Kernel, Source};
+use once_cell::sync::OnceCell;
+use stowaway_config::{mount_flags, Mount, Net};
+
+use crate::fdtable;
+use crate::instance::images::Said;
+use crate::instance::{boot, images};
+use crate::sys::big_stack::deep;
+use crate::sys::errno::{self, EINVAL, EIO};
+use crate::sys::host::Ret;
+use crate::sys::report::Line;
+use crate::sys::settings::settings;
+use crate::sys::thread::Thread;
+use crate::sys::{host, proc_self};
+
+/// What became of each mount, in the order of the settings.
+static MOUNTED: OnceCell<Vec<MountState>> = OnceCell::new();
+
+struct MountState {
+    /// Kernel descriptor of the mount's root, at a number reserved on the host; -1: not mounted.
+    root: AtomicI32,
+    /// The kernel's number for its disk, and the image's host descriptor; -1: none.
+    disk: AtomicI32,
+    image: AtomicI32,
+    /// The errno last reported for it: each reason is said once.
+    reported: AtomicI32,
+    /// Why the kernel would not mount it, -errno; 0: it was not asked, or did. A missing image may appear, a
+    /// broken one does not heal: it stays attached (and locked by us), so it is not opened again either.
+    refused: AtomicI32,
+}
+
+/// At boot, under the lock: nothing is mounted.
+pub fn init() {
+    let mut mounted = Vec::new();
+    mounted.resize_with(settings().mounts.len(), || MountState {
+        root: AtomicI32::new(-1),
+        disk: AtomicI32::new(-1),
+        image: AtomicI32::new(-1),
+        reported: AtomicI32::new(0),
+        refused: AtomicI32::new(0),
+    });
+    let _ = MOUNTED.set(mounted);
+}
+
+/// The kernel descriptor of mount `index`'s root; mounts it if that was not done yet. Inside a section.
+pub fn mount_root(kernel: &'static Kernel, thread: &mut Thread, index: usize) -> Result<i32, Ret> {
+    let state = &MOUNTED.get().ok_or(EIO)?[index];
+    let root = state.root.load(Ordering::Acquire);
+    if root >= 0 {
+        return Ok(root);
+    }
+    let _change = boot::change();
+    boot::stay_if_ending();
+    let root = state.root.load(Ordering::Acquire);
+    if root >= 0 {
+        return Ok(root);
+    }
+    let refused = state.refused.load(Ordering::Relaxed);
+    if refused != 0 {
+        return Err(refused as Ret);
+    }
+    let mount = &settings().mounts[index];
+    deep(|| mount_now(kernel, thread, mount, state))
+        .inspect(|&root| state.root.store(root, Ordering::Release))
+}
+
+fn mount_now(
+    kernel: &'static Kernel,
+    thread: &mut Thread,
+    mount: &Mount,
+    state: &MountState,
+) -> Result<i32, Ret> {
+    let path = CString::new(&mount.path[..]).map_err(|_| EINVAL)?;
+    let mut read_only = mount.read_only;
+    let (source, fstype) = match &mount.image {
+        None => (Source::None, mount.fstype.clone().unwrap_or_default()),
+        Some(_) => {
+            let image = images::open(mount, &state.reported)?;
+            read_only = image.read_only;
+            (attach(kernel, thread, mount, state, image.disk)?, image.fstype)
+        }
+    };
+    let fstype = CString::new(fstype).map_err(|_| EINVAL)?;
+    let root = fdtable::placeholder(fdtable::reserved_range_start() as usize, true);
+    if root < 0 {
+        return Err(root);
+    }
+    fdtable::set(root as usize, fdtable::RESERVED);
+    let stowaway_config::MountFlags { mut flags, data } = mount_flags(mount);
+    if read_only {
+        flags |= libc::MS_RDONLY;
+    }
+    let data = CString::new(with_defaults(mount, &fstype, data)).map_err(|_| EINVAL)?;
+    // SAFETY: the task is this thread's.
+    match unsafe { kernel.mount(thread.task, source, &path, &fstype, flags, &data, root as i32) } {
+        Ok(()) => {
+            log::debug!("mounted {:?} as {:?}", path, fstype);
+            Ok(root as i32)
+        }
+        Err(e) => {
+            fdtable::set(root as usize, fdtable::HOST);
+            host::close(root as i32);
+            let name = if mount.image.is_some() { images::name(mount)? } else { fstype.clone() };
+            Err(complain_mount(&name, &fstype, -(e.0 as isize), state))
+        }
+    }
+}
+
+/// Makes the image a disk of the kernel.
+fn attach(
+    kernel: &'static Kernel,
+    thread: &mut Thread,
+    mount: &Mount,
+    state: &MountState,
+    disk: Disk,
+) -> Result<Source, Ret> {
+    // SAFETY: the task is this thread's; the disk's descriptor stays open (reserved).
+    match unsafe { kernel.attach_disk(thread.task, &disk) } {
+        Ok(number) => {
+            state.disk.store(number as i32, Ordering::Relaxed);
+            state.image.store(disk.fd(), Ordering::Relaxed);
+            Ok(Source::Disk(number))
+        }
+        Err(e) => {
+            images::close(disk);
+            let said = Said { name: &images::name(mount)?, reported: &state.reported };
+            let ret = -(e.0 as isize);
+            Err(said.once(ret, format_args!("the disk cannot be attached: {}", errno::name(ret))))
+        }
+    }
+}
+
+/// Options that are understood here: tmpfs is a ramfs, whose root would be 0755 (as tmpfs has it: 1777); and
+/// vfat has no owners, so all is the caller's instead of root's, who made the mount.
+fn with_defaults(mount: &Mount, fstype: &CStr, data: String) -> String {
+    let given = |name: &str| mount.opts.iter().any(|o| o.starts_with(name));
+    let mut options: Vec<String> = (!data.is_empty()).then_some(data).into_iter().collect();
+    if fstype == c"tmpfs" && !given("mode=") {
+        options.push("mode=1777".into());
+    }
+    if let (true, Some(who)) = (fstype == c"vfat", proc_self::credentials()) {
+        for (name, id) in [("uid=", who.uid[1]), ("gid=", who.gid[1])] {
+            if !given(name) {
+                options.push(format!("{name}{id}"));
+            }
+        }
+    }
+    options.join(",")
+}
+
+fn complain_mount(image: &CStr, fstype: &CStr, ret: Ret, state: &MountState) -> Ret {
+    state.refused.store(ret as i32, Ordering::Relaxed);
+    Line::new()
+        .bytes(image.to_bytes())
+        .text(format_args!(": cannot mount as "))
+        .bytes(fstype.to_bytes())
+        .text(format_args!(": {}; STOWAWAY_KERNEL_LOG=stderr shows what the kernel says", errno::name(ret)))
+        .print();
+    ret
+}
+
+/// Inside a section of the only thread that has a task: unmounts all images. False: one is still in use, or a
+/// pseudo file system is mounted, whose contents belong to this kernel.
+pub fn unmount_idle(kernel: &Kernel, thread: &mut Thread) -> bool {
+    let mut all = settings().net == Net::None;
+    for (mount, state) in settings().mounts.iter().zip(MOUNTED.get().into_iter().flatten()) {
+        let root = state.root.load(Ordering::Acquire);
+        let Ok(path) = CString::new(&mount.path[..]) else { continue };
+        if root < 0 {
+            continue;
+        }
+        let disk = u32::try_from(state.disk.load(Ordering::Relaxed)).ok();
+        // SAFETY: the task is this thread's.
+        if disk.is_none() || unsafe { kernel.unmount(thread.task, &path, root, disk) }.is_err() {
+            all = false;
+            continue;
+        }
+        report_write_error(kernel);
+        state.root.store(-1, Ordering::Release);
+        for number in [root, state.image.swap(-1, Ordering::Relaxed)] {
+            fdtable::set(number as usize, fdtable::HOST);
+            host::close(number);
+        }
+    }
+    all
+}
+
+/// Says that data was lost, if it was: write-back after the last close has nobody else to tell.
+pub fn report_write_error(kernel: &Kernel) {
+    let Some((number, error)) = kernel.take_write_error() else { return };
+    let states = MOUNTED.get().into_iter().flatten();
+    let image = settings()
+        .mounts
+        .iter()
+        .zip(states)
+        .find(|(_, state)| state.image.load(Ordering::Relaxed) == number)
+        .and_then(|(mount, _)| mount.image.as_ref());
+    Line::new()
+        .bytes(image.map_or(b"an image", |path| path.as_os_str().as_bytes()))
+        .text(format_args!(": writing failed: {}; data was lost", errno::name(-(error.0 as isize))))
+        .print();
+}

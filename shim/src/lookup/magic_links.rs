@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! /proc/self/fd/N, /proc/self/cwd and their kin for a kernel file: the host would find the placeholder. libc itself goes
+//! this way (fchmodat with AT_SYMLINK_NOFOLLOW, shells with /dev/stdin).
+
+use crate::fdtable::{self, KERNEL};
+use crate::lookup::cwd;
+use crate::lookup::route::{directory, Spot, AT_FDCWD};
+use crate::lookup::self_exe;
+use crate::sys::errno::ENOENT;
+use crate::sys::host::{self, Ret};
+use crate::sys::scratch::{Scratch, PATH_MAX};
+use crate::sys::user;
+
+const STANDARD: [(&[u8], i32); 3] = [(b"/dev/stdin", 0), (b"/dev/stdout", 1), (b"/dev/stderr", 2)];
+
+/// Whether anything of this process is the kernel's that such a name could mean.
+#[inline]
+pub fn is_possible() -> bool {
+    fdtable::any_kernel() || cwd::class() == KERNEL || self_exe::is_known()
+}
+
+/// The process in "/proc/PROCESS/", what follows (a thread's directory is the process's), and where that begins.
+fn in_process(path: &[u8]) -> Option<(&[u8], &[u8], usize)> {
+    const PROC: &[u8] = b"/proc/";
+    let rest = path.strip_prefix(PROC)?;
+    let end = rest.iter().position(|&b| b == b'/')?;
+    let start = PROC.len() + end + 1;
+    let start = start + task_len(&path[start..]);
+    Some((&rest[..end], &path[start..], start))
+}
+
+/// The same for this process.
+fn in_own_directory(path: &[u8]) -> Option<(&[u8], usize)> {
+    let (process, entry, start) = in_process(path)?;
+    let own = match process {
+        b"self" | b"thread-self" => true,
+        digits => core::str::from_utf8(digits).ok()?.parse() == Ok(host::ids().0),
+    };
+    own.then_some((entry, start))
+}
+
+/// The length of "task/N/" at the beginning of `entry`.
+fn task_len(entry: &[u8]) -> usize {
+    let Some(rest) = entry.strip_prefix(b"task/") else { return 0 };
+    match rest.iter().position(|&b| b == b'/') {
+        Some(end) if is_number(&rest[..end]) => b"task/".len() + end + 1,
+        _ => 0,
+    }
+}
+
+fn is_number(name: &[u8]) -> bool {
+    !name.is_empty() && name.iter().all(u8::is_ascii_digit)
+}
+
+/// The kernel descriptor (or AT_FDCWD) that `path` names, and where the rest of the path begins.
+fn named(path: &[u8]) -> Option<(i32, usize)> {
+    let (number, end) = match STANDARD.iter().find(|(name, _)| *name == path) {
+        Some((name, number)) => (*number, name.len()),
+        None => {
+            let (entry, start) = match path.strip_prefix(b"/dev/") {
+                Some(entry) => (entry, b"/dev/".len()),
+                None => in_own_directory(path)?,
+            };
+            if path.starts_with(b"/proc/") && entry.starts_with(b"cwd") {
+                (AT_FDCWD, start + 3)
+            } else {
+                let digits = entry.strip_prefix(b"fd/")?;
+                let count = digits.iter().take_while(|b| b.is_ascii_digit()).count();
+                let number = core::str::from_utf8(&digits[..count]).ok()?.parse().ok()?;
+                (number, start + 3 + count)
+            }
+        }
+    };
+    let class = if number == AT_FDCWD { cwd::class() } else { fdtable::class(number as usize) };
+    let ends = matches!(path.get(end), None | Some(b'/'));
+    (ends && class == KERNEL).then_some((number, end))
+}
+
+/// If the path in `scratch` (of `len` bytes) leads through a kernel descriptor: where it leads.
+pub fn through(scratch: &mut Scratch, len: usize) -> Result<Option<Spot>, Ret> {
+    if is_exe(&scratch.path()[..len]) {
+        let place = &mut scratch.buffers().place;
+        let n = self_exe::way(place);
+        return Ok(Some(Spot::of_place(&place[..n])));
+    }
+    let Some((number, end)) = named(&scratch.path()[..len]) else { return Ok(None) };
+    let buffers = scratch.buffers();
+    let n = directory(number, &mut buffers.place)?;
+    let rest = len - end;
+    if n + rest >= PATH_MAX {
+        return Err(ENOENT);
+    }
+    buffers.place[n..n + rest].copy_from_slice(&buffers.path[end..len]);
+    buffers.place[n + rest] = 0;
+    let spot = Spot::of_place(&buffers.place[..n + rest]);
+    Ok((!spot.is_host()).then_some(spot))
+}
+
+/// What the symlink of the host at the canonical `place` leads to, if that is ours to say.
+pub fn target_of(place: &[u8], into: &mut [u8; PATH_MAX]) -> Option<Result<usize, Ret>> {
+    if is_exe(place) {
+        return Some(Ok(self_exe::way(into)));
+    }
+    let (number, end) = named(place)?;
+    (end == place.len()).then(|| directory(number, into))
+}
+
+/// Whether the symlink of the host at the canonical `place` leads to what a process has, whatever its text says (proc(5)).
+pub fn is_object(place: &[u8]) -> bool {
+    let Some((process, entry, _)) = in_process(place) else { return false };
+    let mut names = entry.split(|&b| b == b'/');
+    let (name, below) = (names.next(), names.count());
+    is_number(process)
+        && matches!(
+            (name, below),
+            (Some(b"exe" | b"cwd" | b"root"), 0) | (Some(b"fd" | b"ns" | b"map_files"), 1)
+        )
+}
+
+/// Whether `path` is a name of the program's own file.
+fn is_exe(path: &[u8]) -> bool {
+    self_exe::is_known() && in_own_directory(path).is_some_and(|(entry, _)| self_exe::is_entry(entry))
+}
+
+/// The kernel descriptor that the application's path at `path` is a name of, if it is one.
+pub fn descriptor(path: usize) -> Option<i32> {
+    if !fdtable::any_kernel() {
+        return None;
+    }
+    let mut scratch = Scratch::take().ok()?;
+    let len = user::read_string(scratch.path(), path).ok()?;
+    let (number, end) = named(&scratch.path()[..len])?;
+    (end == len && number != AT_FDCWD).then_some(number)
+}
+
+/// readlink of such a name: the file's path, cut to `size` as readlink(2) does.
+pub fn read_link(path: usize, to: usize, size: usize) -> Option<Ret> {
+    if !is_possible() || path == 0 {
+        return None;
+    }
+    let mut scratch = Scratch::take().ok()?;
+    let len = user::read_string(scratch.path(), path).ok()?;
+    if is_exe(&scratch.path()[..len]) {
+        let target = self_exe::target();
+        let n = target.len().min(size);
+        return Some(user::write_bytes(to, &target[..n]).map_or_else(|e| e, |()| n as Ret));
+    }
+    let (number, end) = named(&scratch.path()[..len])?;
+    if end != len {
+        return None;
+    }
+    let buffers = scratch.buffers();
+    let n = match directory(number, &mut buffers.place) {
+        Ok(n) => n.min(size),
+        Err(e) => return Some(e),
+    };
+    Some(user::write_bytes(to, &buffers.place[..n]).map_or_else(|e| e, |()| n as Ret))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_object;
+
+    #[test]
+    fn what_a_process_has_is_told_from_the_rest_of_proc() {
+        for place in
+            ["/proc/1/fd/63", "/proc/12/task/13/fd/0", "/proc/1/exe", "/proc/1/task/2/cwd", "/proc/1/ns/net"]
+        {
+            assert!(is_object(place.as_bytes()), "{place}");
+        }
+        for place in [
+            "/proc/self",
+            "/proc/1/fd",
+            "/proc/1/fd/3/x",
+            "/proc/x/fd/3",
+            "/proc/1/net/tcp",
+            "/fd/3",
+            "/proc/mounts",
+        ] {
+            assert!(!is_object(place.as_bytes()), "{place}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Messages to the person: one line each on the process's first stderr, never on stdout, never into an image.
+#![allow(unsafe_code)]
+
+use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicI32, Ordering};
+
+use crate::fdtable;
+use crate::sys::host;
+
+/// Host descriptor that messages go to: 2 until a private copy was made (the application may put one of
+/// its own files at 2).
+static STDERR: AtomicI32 = AtomicI32::new(2);
+
+/// A line built on the stack: a message may be due where nothing may be allocated.
+pub struct Line {
+    bytes: [u8; 512],
+    len: usize,
+}
+
+impl Line {
+    /// Starts a line with the project's name.
+    pub fn new() -> Line {
+        let mut line = Line { bytes: [0; 512], len: 0 };
+        let _ = line.write_str("stowaway: ");
+        line
+    }
+
+    /// Appends bytes that need not be UTF-8 (paths), as far as there is room.
+    pub fn bytes(&mut self, from: &[u8]) -> &mut Line {
+        // One byte is kept for the newline.
+        let n = from.len().min(self.bytes.len() - 1 - self.len);
+        self.bytes[self.len..self.len + n].copy_from_slice(&from[..n]);
+        self.len += n;
+        self
+    }
+
+    /// Appends formatted text.
+    pub fn text(&mut self, args: fmt::Arguments<'_>) -> &mut Line {
+        let _ = self.write_fmt(args);
+        self
+    }
+
+    /// Ends the line and writes it.
+    pub fn print(&mut self) {
+        self.bytes[self.len] = b'\n';
+        let fd = STDERR.load(Ordering::Relaxed);
+        if fd != 2 || fdtable::class(2) == fdtable::HOST {
+            host::write_all(fd, &self.bytes[..=self.len]);
+        }
+    }
+}
+
+impl fmt::Write for Line {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        self.bytes(s.as_bytes());
+        Ok(())
+    }
+}
+
+/// Prints one line: `say!("{}: {}", what, why)`.
+macro_rules! say {
+    ($($arg:tt)*) => { $crate::sys::report::Line::new().text(format_args!($($arg)*)).print() };
+}
+pub(crate) use say;
+
+/// Prints one line once per place and process.
+macro_rules! say_once {
+    ($($arg:tt)*) => {{
+        static SAID: core::sync::atomic::AtomicBool = core::sync::atomic::AtomicBool::new(false);
+        if !SAID.swap(true, core::sync::atomic::Ordering::Relaxed) {
+            $crate::sys::report::say!($($arg)*);
+        }
+    }};
+}
+pub(crate) use say_once;
+
+/// Keeps a copy of stderr at a number the application does not use. Called at boot.
+pub fn keep_stderr() {
+    if fdtable::class(2) == fdtable::HOST && STDERR.load(Ordering::Relaxed) == 2 {
+        let copy = fdtable::reserve_copy(2);
+        if copy >= 0 {
+            STDERR.store(copy, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Where messages go now.
+pub fn stderr_fd() -> i32 {
+    STDERR.load(Ordering::Relaxed)
+}
+
+/// The `log` back end: everything of our crates that is more than a message to the user.
+pub struct Logger;
+
+impl log::Log for Logger {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.level() <= log::max_level()
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if self.enabled(record.metadata()) {
+            Line::new().text(format_args!("{}: {}", record.level(), record.args())).print();
+        }
+    }
+
+    fn flush(&self) {}
+}
