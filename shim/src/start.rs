@@ -1,23 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The constructor: settings, then interception. A program that asks for nothing pays for a look at its
-//! environment.
+//! Start and end of the library: the constructor, the entry of the loader, the destructor. A program that asks for nothing
+//! pays for a look at its environment.
+//!
+//! This is the only place that knows all rooms: here they are told of each other.
 #![allow(unsafe_code)]
 
+use core::arch::global_asm;
 use core::sync::atomic::{AtomicBool, Ordering};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use stowaway_config::Level;
+use stowaway_config::{ConfigError, Level};
 use trampoline::Vectors;
 
-use crate::instance::{kick, server_keepalive};
-use crate::lookup::cwd;
-use crate::process::fork;
-use crate::signals::{actions, cancel};
+use crate::exec::kept;
+use crate::instance::{enter, kick, server_keepalive};
+use crate::lookup::{covered_dirs, cwd};
+use crate::observe;
+use crate::process::{exit, fork, handoff};
+use crate::signals::{deliver, end};
+use crate::sys::errno::{Errno, Explained};
+use crate::sys::host;
 use crate::sys::report::{say, Logger};
-use crate::sys::settings::{self, settings};
-use crate::sys::{host, thread};
-use crate::syscalls::dispatch;
-use crate::{loader, observe};
+use crate::sys::settings::{self, is_loader, settings, Asked};
+use crate::sys::thread;
+use crate::syscalls::{dispatch, entry, table};
 
 /// Runs before main, after libc's own constructors (ld.so orders by dependency).
 #[used]
@@ -29,63 +35,77 @@ static CONSTRUCTOR: extern "C" fn() = construct;
 #[link_section = ".fini_array"]
 static DESTRUCTOR: extern "C" fn() = destruct;
 
+global_asm!(include_str!("loader/asm/entry.S"), begin = sym begin);
+
 const NOT_AVAILABLE: &str = "Syscall User Dispatch is not available here";
 
 static SEES_EXIT: AtomicBool = AtomicBool::new(false);
 
 extern "C" fn destruct() {
     if !SEES_EXIT.load(Ordering::Relaxed) {
-        observe::end();
-        fork::unmount_all();
+        exit::before_end();
     }
 }
 
 extern "C" fn construct() {
-    if !read_settings() {
-        return;
+    if read_settings() {
+        install();
     }
-    install();
 }
 
-/// The same for a program that the loader is about to start, whatever it asks for: `stowaway run` shows every call.
-pub fn under_loader() {
+/// The entry of the loader (`loader/asm/entry.S`) calls this with the initial stack pointer. A program that the loader
+/// starts has interception whatever it asks for: `stowaway run` shows every call.
+unsafe extern "C" fn begin(sp: *mut usize) -> ! {
+    // SAFETY: our dynamic loader hands on what the kernel gave it.
+    let loading = unsafe { crate::loader::read_order(sp) };
+    settings::set_is_loader();
     read_settings();
     if install() {
         thread::leave_tls();
     }
+    loading.run()
 }
 
-/// Whether there is anything to do.
+/// Whether there is anything to do. A bad setting ends a program that `stowaway run` started.
 fn read_settings() -> bool {
-    match settings::read() {
-        Ok(active) => active,
+    match settings::read().and_then(|asked| asked.map_or(Ok(false), distribute)) {
+        Ok(wanted) => wanted,
         Err(error) => {
             say!("{error}");
-            if is_under_run() {
-                host::call(libc::SYS_exit_group, &[125]);
+            if std::env::var_os("STOWAWAY_RUN").is_some() {
+                host::exit_group(125);
             }
             false
         }
     }
 }
 
+/// Takes the settings to the rooms that need a part of them. Whether there is anything to do.
+fn distribute(asked: Asked) -> Result<bool, ConfigError> {
+    if let Some((_, text)) = asked.variables.iter().find(|(name, _)| name.as_bytes() == b"STOWAWAY_FDS") {
+        handoff::accept(text.as_bytes());
+    }
+    let wanted = asked.wants_anything();
+    if wanted {
+        kept::remember(&asked.variables, &asked.config, asked.cwd.as_deref());
+    }
+    let covered = covered_dirs::find(asked.config.mounts.iter().map(|m| &m.path[..]));
+    observe::start(&asked, table::arguments)?;
+    asked.put_in_force(covered);
+    Ok(wanted)
+}
+
 /// Installs interception; false: the host does not let us.
 fn install() -> bool {
-    let _ = log::set_logger(&Logger);
-    log::set_max_level(match settings().log {
-        Level::Off => log::LevelFilter::Off,
-        Level::Error => log::LevelFilter::Error,
-        Level::Warn => log::LevelFilter::Warn,
-        Level::Info => log::LevelFilter::Info,
-        Level::Debug => log::LevelFilter::Debug,
-        Level::Trace => log::LevelFilter::Trace,
-    });
-    server_keepalive::hold();
+    start_log();
+    enter::resume_by(handoff::resume);
+    end::before_end(exit::before_end);
+    server_keepalive::connect_all();
     kick::find();
-    actions::install();
-    cwd::hand_over();
-    let child = cancel::child_started;
-    match trampoline::install(cancel::on_call, actions::foreign_sigsys, child, Vectors::Sse) {
+    deliver::install();
+    cwd::take_over();
+    let child = fork::child_started;
+    match trampoline::install(entry::on_call, deliver::foreign_sigsys, child, Vectors::Sse) {
         Ok(()) => {
             SEES_EXIT.store(true, Ordering::Relaxed);
             kick::start();
@@ -95,24 +115,31 @@ fn install() -> bool {
             trampoline::sud::rewrite_sites(false, cache_directory());
             return true;
         }
-        Err(why) if loader::is_loader() => {
-            say!("{NOT_AVAILABLE} (errno {}): the program runs without what is mounted", why.0)
+        Err(why) if is_loader() => {
+            say!("{NOT_AVAILABLE}: {}: the program runs without what is mounted", Explained(Errno::new(why.0)))
         }
         Err(why) => say!(
-            "{NOT_AVAILABLE} (errno {}): only calls through libc's names are caught; stdio, opendir and whatever else \
+            "{NOT_AVAILABLE}: {}: only calls through libc's names are caught; stdio, opendir and whatever else \
              libc does inside itself will miss the mounts",
-            why.0
+            Explained(Errno::new(why.0))
         ),
     }
     false
 }
 
+fn start_log() {
+    let _ = log::set_logger(&Logger);
+    log::set_max_level(match settings().log {
+        Level::Off => log::LevelFilter::Off,
+        Level::Error => log::LevelFilter::Error,
+        Level::Warn => log::LevelFilter::Warn,
+        Level::Info => log::LevelFilter::Info,
+        Level::Debug => log::LevelFilter::Debug,
+        Level::Trace => log::LevelFilter::Trace,
+    });
+}
+
 fn cache_directory() -> Option<Vec<u8>> {
     let var = |name| std::env::var_os(name).map(|value| value.into_vec());
     trampoline::rewrite::cache::directory(var("XDG_CACHE_HOME").as_deref(), var("HOME").as_deref())
-}
-
-/// A bad setting ends a program that `stowaway run` started.
-fn is_under_run() -> bool {
-    std::env::var_os("STOWAWAY_RUN").is_some()
 }

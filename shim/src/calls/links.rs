@@ -1,124 +1,121 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Calls with two names: rename, link, symlink.
 
-use crate::calls::Call;
-use crate::instance::enter::section;
+use crate::instance::enter::enter_kernel;
 use crate::lookup::magic_links;
-use crate::lookup::route::{with_path, with_two_paths, Last, Spot, AT_FDCWD};
-use crate::sys::errno::{EACCES, EBADF, EBUSY, EFAULT, ELOOP, ENAMETOOLONG, ENOTDIR, EXDEV};
-use crate::sys::host::{self, Ret};
+use crate::lookup::route::{with_path, with_two_paths, PathArg};
+use crate::lookup::target::{FinalComponent, KernelPath, ResolvedPath};
+use crate::sys::call::{self, args, Call};
+use crate::sys::errno::{Errno, Result};
+use crate::sys::fs::{self, AT_FDCWD};
 
 const CWD: usize = AT_FDCWD as usize;
 
-/// `nr(dirfd, path, dirfd, path, flags)`; both names have to lie in one world.
-fn two(nr: i64, args: [usize; 5], first: Last, roots_stay: bool) -> Ret {
-    with_two_paths((args[0], args[1], first), (args[2], args[3], Last::Parent), |from, to| {
+/// `nr(dirfd, path, dirfd, path, flags)`; both names have to lie on one side.
+fn two(nr: i64, given: [usize; 5], first: FinalComponent, roots_stay: bool) -> Result {
+    let [from_dirfd, from_path, to_dirfd, to_path, flags] = given;
+    let second = PathArg::new(to_dirfd, to_path, FinalComponent::Parent);
+    with_two_paths(PathArg::new(from_dirfd, from_path, first), second, |from, to| {
         match (from.is_host(), to.is_host()) {
-            (true, true) => host::forward(
-                nr as usize,
-                &[from.dirfd as usize, from.path, to.dirfd as usize, to.path, args[4], 0],
-            ),
-            (false, false) => {
-                if roots_stay && (from.is_mount_root() || to.is_mount_root()) {
-                    return EBUSY;
-                }
-                section(|door| {
-                    let places = from.kernel_at(door).and_then(|f| Ok((f, to.kernel_at(door)?)));
-                    match places {
-                        Ok((f, t)) => door.call(nr, &[f.0, f.1, t.0, t.1, args[4], 0]),
-                        Err(e) => e,
-                    }
-                })
+            (true, true) => {
+                let (from_dirfd, to_dirfd) = (from.dirfd as usize, to.dirfd as usize);
+                call::host(nr, &args([from_dirfd, from.path, to_dirfd, to.path, flags]))
             }
+            (false, false) if roots_stay && (from.is_mount_root() || to.is_mount_root()) => Err(Errno::EBUSY),
+            (false, false) => enter_kernel(|context| {
+                let (f, t) = (from.in_kernel(context)?, to.in_kernel(context)?);
+                context.call(nr, &args([f.dirfd, f.path, t.dirfd, t.path, flags]))
+            }),
             // As between any two mounts, once it is clear that both names can be looked up at all. A name that
             // does not exist is reported by what follows: mv copies.
-            _ => match (name_error(from), name_error(to)) {
-                (0, 0) => EXDEV,
-                (0, e) | (e, _) => e,
-            },
+            _ => {
+                can_be_looked_up(from)?;
+                can_be_looked_up(to)?;
+                Err(Errno::EXDEV)
+            }
         }
     })
 }
 
-/// The error of the way to a name, 0 for none; whether there is such a name does not matter.
-fn name_error(spot: &Spot) -> Ret {
-    let mut byte = 0u8;
-    let to = &raw mut byte as usize;
-    let r = if spot.is_host() {
-        host::call(libc::SYS_readlinkat, &[spot.dirfd as usize, spot.path, to, 1])
+/// The error of the way to a name; whether there is such a name does not matter.
+fn can_be_looked_up(at: &ResolvedPath) -> Result<()> {
+    let mut byte = [0u8];
+    let r = if at.is_host() {
+        fs::read_link_at(at.dirfd, at.path, &mut byte)
     } else {
-        section(|door| match spot.kernel_at(door) {
-            Ok((dirfd, path)) => door.call(libc::SYS_readlinkat, &[dirfd, path, to, 1, 0, 0]),
-            Err(e) => e,
+        enter_kernel(|context| {
+            let KernelPath { dirfd, path, .. } = at.in_kernel(context)?;
+            context.call(libc::SYS_readlinkat, &args([dirfd, path, byte.as_mut_ptr() as usize, 1]))
         })
     };
-    if matches!(r, EBADF | ENOTDIR | EACCES | ELOOP | ENAMETOOLONG | EFAULT) {
-        r
-    } else {
-        0
+    match r {
+        Err(
+            e @ (Errno::EBADF
+            | Errno::ENOTDIR
+            | Errno::EACCES
+            | Errno::ELOOP
+            | Errno::ENAMETOOLONG
+            | Errno::EFAULT),
+        ) => Err(e),
+        _ => Ok(()),
     }
 }
 
 /// rename(2)
-pub fn rename(c: &Call<'_>) -> Ret {
-    two(libc::SYS_renameat2, [CWD, c.args[0], CWD, c.args[1], 0], Last::Parent, true)
+pub fn rename(c: &Call<'_>) -> Result {
+    two(libc::SYS_renameat2, [CWD, c.args[0], CWD, c.args[1], 0], FinalComponent::Parent, true)
 }
 
 /// renameat(2)
-pub fn renameat(c: &Call<'_>) -> Ret {
-    two(libc::SYS_renameat2, [c.args[0], c.args[1], c.args[2], c.args[3], 0], Last::Parent, true)
+pub fn renameat(c: &Call<'_>) -> Result {
+    let [a, b, c, d, ..] = c.args;
+    two(libc::SYS_renameat2, [a, b, c, d, 0], FinalComponent::Parent, true)
 }
 
 /// renameat2(2)
-pub fn renameat2(c: &Call<'_>) -> Ret {
-    two(libc::SYS_renameat2, [c.args[0], c.args[1], c.args[2], c.args[3], c.args[4]], Last::Parent, true)
+pub fn renameat2(c: &Call<'_>) -> Result {
+    let [a, b, c, d, flags, _] = c.args;
+    two(libc::SYS_renameat2, [a, b, c, d, flags], FinalComponent::Parent, true)
 }
 
 /// link(2)
-pub fn link(c: &Call<'_>) -> Ret {
-    two(libc::SYS_linkat, [CWD, c.args[0], CWD, c.args[1], 0], Last::Keep, false)
+pub fn link(c: &Call<'_>) -> Result {
+    two(libc::SYS_linkat, [CWD, c.args[0], CWD, c.args[1], 0], FinalComponent::Keep, false)
 }
 
 /// linkat(2)
-pub fn linkat(c: &Call<'_>) -> Ret {
-    let follow = c.args[4] & libc::AT_SYMLINK_FOLLOW as usize != 0;
-    if let Some(number) = magic_links::descriptor(c.args[1]).filter(|_| follow) {
-        return link_descriptor(number as usize, c.args[2], c.args[3]);
+pub fn linkat(c: &Call<'_>) -> Result {
+    let [from_dirfd, from, to_dirfd, to, flags, _] = c.args;
+    let follow = flags & libc::AT_SYMLINK_FOLLOW as usize != 0;
+    if let Some(number) = magic_links::descriptor(from).filter(|_| follow) {
+        return link_descriptor(number as usize, to_dirfd, to);
     }
-    two(libc::SYS_linkat, [c.args[0], c.args[1], c.args[2], c.args[3], c.args[4]], follow.into(), false)
+    two(libc::SYS_linkat, [from_dirfd, from, to_dirfd, to, flags], follow.into(), false)
 }
 
 /// Gives an open kernel file a name, as linkat of its /proc/self/fd/N does (open(2), O_TMPFILE).
-fn link_descriptor(number: usize, dirfd: usize, path: usize) -> Ret {
-    with_path(dirfd, path, Last::Parent, |spot| {
-        if spot.is_host() {
-            return EXDEV;
-        }
-        section(|door| match spot.kernel_at(door) {
-            Ok((dirfd, path)) => door.call(lkl::Private::LinkFd as i64, &[number, dirfd, path, 0, 0, 0]),
-            Err(e) => e,
-        })
-    })
+fn link_descriptor(number: usize, dirfd: usize, path: usize) -> Result {
+    with_path(
+        PathArg::new(dirfd, path, FinalComponent::Parent),
+        |_| Err(Errno::EXDEV),
+        |context, at| context.call(lkl::Private::LinkFd as i64, &args([number, at.dirfd, at.path])),
+    )
 }
 
-fn make_symlink(target: usize, dirfd: usize, path: usize) -> Ret {
-    with_path(dirfd, path, Last::Parent, |spot| {
-        if spot.is_host() {
-            return host::call(libc::SYS_symlinkat, &[target, spot.dirfd as usize, spot.path]);
-        }
-        section(|door| match spot.kernel_at(door) {
-            Ok((dirfd, path)) => door.call(libc::SYS_symlinkat, &[target, dirfd, path, 0, 0, 0]),
-            Err(e) => e,
-        })
-    })
+fn make_symlink(target: usize, dirfd: usize, path: usize) -> Result {
+    with_path(
+        PathArg::new(dirfd, path, FinalComponent::Parent),
+        |at| call::host(libc::SYS_symlinkat, &args([target, at.dirfd as usize, at.path])),
+        |context, at| context.call(libc::SYS_symlinkat, &args([target, at.dirfd, at.path])),
+    )
 }
 
 /// symlink(2)
-pub fn symlink(c: &Call<'_>) -> Ret {
+pub fn symlink(c: &Call<'_>) -> Result {
     make_symlink(c.args[0], CWD, c.args[1])
 }
 
 /// symlinkat(2)
-pub fn symlinkat(c: &Call<'_>) -> Ret {
+pub fn symlinkat(c: &Call<'_>) -> Result {
     make_symlink(c.args[0], c.args[1], c.args[2])
 }

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Calls with one path: the *at forms, and the older ones, which are special cases of them.
+//! Calls with one path: the *at forms, and the older calls, which are special cases of those.
 
-use crate::calls::Call;
-use crate::fdtable;
-use crate::instance::enter::section;
-use crate::lookup::route::{look_at_path, with_path, Last, Spot, AT_FDCWD};
+use core::cell::Cell;
+
+use crate::fdtable::{self, Owner};
+use crate::instance::enter::KernelContext;
+use crate::lookup::route::{look_at_path, with_path, PathArg};
+use crate::lookup::target::{FinalComponent, KernelPath, ResolvedPath};
 use crate::lookup::{cwd, magic_links};
-use crate::sys::errno::{EBUSY, EINVAL, EISDIR, ENOSYS};
-use crate::sys::host::{self, Args, Ret};
+use crate::sys::call::{self, args, Call};
+use crate::sys::errno::{Errno, Result};
+use crate::sys::fs::AT_FDCWD;
+use crate::sys::host::Args;
 use crate::sys::identity::Identity;
 use crate::sys::report::say_once;
 use crate::sys::scratch::Scratch;
@@ -16,28 +20,25 @@ use crate::sys::user;
 const CWD: usize = AT_FDCWD as usize;
 const NOFOLLOW: usize = libc::AT_SYMLINK_NOFOLLOW as usize;
 
-/// Makes an *at call (directory in argument 0, path in 1) in the world of its path.
-pub fn at(nr: i64, args: Args, last: impl Into<Last>) -> Ret {
-    let call = |spot: &Spot| {
-        let mut args = args;
-        if spot.is_host() {
-            (args[0], args[1]) = (spot.dirfd as usize, spot.path);
-            return host::forward(nr as usize, &args);
-        }
-        section(|door| match spot.kernel_at(door) {
-            Ok((dirfd, path)) => {
-                (args[0], args[1]) = (dirfd, path);
-                let (nr, args) = if spot.is_mount_root() { on_root(nr, args) } else { (nr, args) };
-                door.call(nr, &args)
-            }
-            Err(e) => e,
-        })
+/// The arguments of an *at call (directory in argument 0, path in 1) with the path where it was found.
+fn placed(mut args: Args, dirfd: usize, path: usize) -> Args {
+    (args[0], args[1]) = (dirfd, path);
+    args
+}
+
+/// Makes an *at call (directory in argument 0, path in 1) where its path leads.
+pub fn at(nr: i64, args: Args, last: impl Into<FinalComponent>) -> Result {
+    let asked = PathArg::new(args[0], args[1], last);
+    let on_host = |at: &ResolvedPath| call::host(nr, &placed(args, at.dirfd as usize, at.path));
+    let in_kernel = |context: &mut KernelContext, at: KernelPath| {
+        let args = placed(args, at.dirfd, at.path);
+        let (nr, args) = if at.is_mount_root { on_root(nr, args) } else { (nr, args) };
+        context.call(nr, &args)
     };
     if looks(nr) {
-        look_at_path(args[0], args[1], last, call, |spot, result| found(nr, &args, spot, result), |_| ())
-    } else {
-        with_path(args[0], args[1], last, call)
+        return look_at_path(asked, on_host, in_kernel, |at, result| found(nr, &args, at, result), |_| ());
     }
+    with_path(asked, on_host, in_kernel)
 }
 
 /// Whether the *at call only looks at the file.
@@ -46,11 +47,11 @@ fn looks(nr: i64) -> bool {
         .contains(&nr)
 }
 
-/// What it looked at on the host, where it may have been a directory.
-fn found(nr: i64, args: &Args, spot: &Spot, result: Ret) -> Option<Identity> {
+/// What the call looked at on the host, where that may have been a directory.
+fn found(nr: i64, args: &Args, at: &ResolvedPath, result: Result) -> Option<Identity> {
     let flags = match nr {
         libc::SYS_readlinkat => return None,
-        libc::SYS_newfstatat | libc::SYS_statx if result != 0 => return None,
+        libc::SYS_newfstatat | libc::SYS_statx if result.is_err() => return None,
         libc::SYS_newfstatat => {
             let stat: libc::stat = user::read(args[2]).ok()?;
             return Some(Identity::of_status(&stat));
@@ -59,11 +60,11 @@ fn found(nr: i64, args: &Args, spot: &Spot, result: Ret) -> Option<Identity> {
         libc::SYS_faccessat2 => args[3] & NOFOLLOW,
         _ => 0,
     };
-    Identity::at(spot.dirfd as usize, spot.path, flags)
+    Identity::at(at.dirfd, at.path, flags as i32)
 }
 
-/// The form of an *at call for the root of a mount, of which we have a descriptor: "." would have to be searched
-/// for in it, and the path that the application gave does not search the directory it ends at.
+/// The form of an *at call for the root of a mount, of which we have a descriptor. "." would have to be searched
+/// for in the root, and the path that the application gave does not search the directory that it ends at.
 fn on_root(nr: i64, mut args: Args) -> (i64, Args) {
     const EMPTY_PATH: usize = libc::AT_EMPTY_PATH as usize;
     let (nr, flags) = match nr {
@@ -81,29 +82,22 @@ fn on_root(nr: i64, mut args: Args) -> (i64, Args) {
     (nr, args)
 }
 
-/// The same for a call that takes a name out of its directory: a mount's root stays.
-fn removing(nr: i64, args: Args) -> Ret {
-    with_path(args[0], args[1], Last::Parent, |spot| {
-        let mut args = args;
-        if spot.is_host() {
-            (args[0], args[1]) = (spot.dirfd as usize, spot.path);
-            return host::forward(nr as usize, &args);
-        }
-        if spot.is_mount_root() {
-            return match args[2] & libc::AT_REMOVEDIR as usize {
-                0 => EISDIR,
-                _ if ends_in_dot(args[1]) => EINVAL,
-                _ => EBUSY,
-            };
-        }
-        section(|door| match spot.kernel_at(door) {
-            Ok((dirfd, path)) => {
-                (args[0], args[1]) = (dirfd, path);
-                door.call(nr, &args)
+/// unlinkat with the flags in `args[2]`: a mount's root stays.
+fn remove(args: Args) -> Result {
+    with_path(
+        PathArg::new(args[0], args[1], FinalComponent::Parent),
+        |at| call::host(libc::SYS_unlinkat, &placed(args, at.dirfd as usize, at.path)),
+        |context, at| {
+            if at.is_mount_root {
+                return Err(match args[2] & libc::AT_REMOVEDIR as usize {
+                    0 => Errno::EISDIR,
+                    _ if ends_in_dot(args[1]) => Errno::EINVAL,
+                    _ => Errno::EBUSY,
+                });
             }
-            Err(e) => e,
-        })
-    })
+            context.call(libc::SYS_unlinkat, &placed(args, at.dirfd, at.path))
+        },
+    )
 }
 
 /// Whether the last name of the application's path is `.`, which rmdir(2) refuses as such.
@@ -114,28 +108,38 @@ fn ends_in_dot(path: usize) -> bool {
     text == b"." || text.ends_with(b"/.")
 }
 
-/// A call that exists without a directory only: `host_nr(path, ...)` there, `kernel_nr(dirfd, path, ...)`
-/// (a private call) in the kernel. `rest` are the arguments behind the path.
-fn private(host_nr: usize, kernel_nr: i64, path: usize, follow: bool, rest: [usize; 4]) -> Ret {
-    with_path(CWD, path, follow, |spot| {
-        if spot.is_host() {
-            return host::forward(host_nr, &[spot.path, rest[0], rest[1], rest[2], rest[3], 0]);
-        }
-        section(|door| match spot.kernel_at(door) {
-            Ok((dirfd, path)) => door.call(kernel_nr, &[dirfd, path, rest[0], rest[1], rest[2], rest[3]]),
-            Err(e) => e,
-        })
-    })
+/// A call that exists without a directory only: `c.nr(path, rest)` on the host, `private(dirfd, path, rest)` in the
+/// kernel.
+fn by_private_call(c: &Call<'_>, private: lkl::Private) -> Result {
+    let rest = c.args[1];
+    with_path(
+        PathArg::plain(c.args[0], true),
+        |at| c.to_host_with(&args([at.path, rest])),
+        |context, at| context.call(private as i64, &args([at.dirfd, at.path, rest])),
+    )
+}
+
+/// A call that only the host has for paths: the path is argument `path_at`.
+fn on_host_only(c: &Call<'_>, path_at: usize, follow: bool, refuse: impl Fn()) -> Result {
+    with_path(
+        PathArg::plain(c.args[path_at], follow),
+        |at| {
+            let mut args = c.args;
+            args[path_at] = at.path;
+            c.to_host_with(&args)
+        },
+        |_, _| {
+            refuse();
+            Err(Errno::ENOSYS)
+        },
+    )
 }
 
 macro_rules! at_forms {
     ($($(#[$doc:meta])* $name:ident($c:ident) = $nr:ident [$($arg:expr),*] follow $follow:expr;)*) => { $(
         $(#[$doc])*
-        pub fn $name($c: &Call<'_>) -> Ret {
-            let given = [$($arg),*];
-            let mut args = [0; 6];
-            args[..given.len()].copy_from_slice(&given);
-            at(libc::$nr, args, $follow)
+        pub fn $name($c: &Call<'_>) -> Result {
+            at(libc::$nr, args([$($arg),*]), $follow)
         }
     )* };
 }
@@ -156,13 +160,13 @@ at_forms! {
     /// faccessat2(2)
     faccessat2(c) = SYS_faccessat2 [c.args[0], c.args[1], c.args[2], c.args[3]] follow c.args[3] & NOFOLLOW == 0;
     /// mkdir(2)
-    mkdir(c) = SYS_mkdirat [CWD, c.args[0], c.args[1]] follow Last::Parent;
+    mkdir(c) = SYS_mkdirat [CWD, c.args[0], c.args[1]] follow FinalComponent::Parent;
     /// mkdirat(2)
-    mkdirat(c) = SYS_mkdirat [c.args[0], c.args[1], c.args[2]] follow Last::Parent;
+    mkdirat(c) = SYS_mkdirat [c.args[0], c.args[1], c.args[2]] follow FinalComponent::Parent;
     /// mknod(2)
-    mknod(c) = SYS_mknodat [CWD, c.args[0], c.args[1], c.args[2]] follow Last::Parent;
+    mknod(c) = SYS_mknodat [CWD, c.args[0], c.args[1], c.args[2]] follow FinalComponent::Parent;
     /// mknodat(2)
-    mknodat(c) = SYS_mknodat [c.args[0], c.args[1], c.args[2], c.args[3]] follow Last::Parent;
+    mknodat(c) = SYS_mknodat [c.args[0], c.args[1], c.args[2], c.args[3]] follow FinalComponent::Parent;
     /// chmod(2)
     chmod(c) = SYS_fchmodat [CWD, c.args[0], c.args[1]] follow true;
     /// fchmodat(2)
@@ -187,122 +191,100 @@ at_forms! {
 }
 
 /// unlink(2)
-pub fn unlink(c: &Call<'_>) -> Ret {
-    removing(libc::SYS_unlinkat, [CWD, c.args[0], 0, 0, 0, 0])
+pub fn unlink(c: &Call<'_>) -> Result {
+    remove(args([CWD, c.args[0]]))
 }
 
 /// rmdir(2)
-pub fn rmdir(c: &Call<'_>) -> Ret {
-    removing(libc::SYS_unlinkat, [CWD, c.args[0], libc::AT_REMOVEDIR as usize, 0, 0, 0])
+pub fn rmdir(c: &Call<'_>) -> Result {
+    remove(args([CWD, c.args[0], libc::AT_REMOVEDIR as usize]))
 }
 
 /// unlinkat(2)
-pub fn unlinkat(c: &Call<'_>) -> Ret {
-    removing(libc::SYS_unlinkat, c.args)
+pub fn unlinkat(c: &Call<'_>) -> Result {
+    remove(c.args)
 }
 
-fn read_link(dirfd: usize, path: usize, to: usize, size: usize) -> Ret {
-    if let Some(r) = magic_links::read_link(path, to, size) {
-        return r;
+fn read_link(dirfd: usize, path: usize, to: usize, size: usize) -> Result {
+    if let Some(answer) = magic_links::read_link(path, to, size) {
+        return answer;
     }
-    at(libc::SYS_readlinkat, [dirfd, path, to, size, 0, 0], false)
+    at(libc::SYS_readlinkat, args([dirfd, path, to, size]), false)
 }
 
 /// readlink(2)
-pub fn readlink(c: &Call<'_>) -> Ret {
+pub fn readlink(c: &Call<'_>) -> Result {
     read_link(CWD, c.args[0], c.args[1], c.args[2])
 }
 
 /// readlinkat(2)
-pub fn readlinkat(c: &Call<'_>) -> Ret {
+pub fn readlinkat(c: &Call<'_>) -> Result {
     read_link(c.args[0], c.args[1], c.args[2], c.args[3])
 }
 
 /// utime(2): whole seconds, as a pair of timespecs.
-pub fn utime(c: &Call<'_>) -> Ret {
+pub fn utime(c: &Call<'_>) -> Result {
     if c.args[1] == 0 {
-        return at(libc::SYS_utimensat, [CWD, c.args[0], 0, 0, 0, 0], true);
+        return at(libc::SYS_utimensat, args([CWD, c.args[0]]), true);
     }
-    let seconds: [i64; 2] = match user::read(c.args[1]) {
-        Ok(seconds) => seconds,
-        Err(e) => return e,
-    };
+    let seconds: [i64; 2] = user::read(c.args[1])?;
     let times = [seconds[0], 0, seconds[1], 0];
-    at(libc::SYS_utimensat, [CWD, c.args[0], times.as_ptr() as usize, 0, 0, 0], true)
+    at(libc::SYS_utimensat, args([CWD, c.args[0], times.as_ptr() as usize]), true)
 }
 
 /// truncate(2)
-pub fn truncate(c: &Call<'_>) -> Ret {
-    private(c.nr, lkl::Private::TruncateAt as i64, c.args[0], true, [c.args[1], 0, 0, 0])
+pub fn truncate(c: &Call<'_>) -> Result {
+    by_private_call(c, lkl::Private::TruncateAt)
 }
 
 /// statfs(2)
-pub fn statfs(c: &Call<'_>) -> Ret {
-    private(c.nr, lkl::Private::StatfsAt as i64, c.args[0], true, [c.args[1], 0, 0, 0])
+pub fn statfs(c: &Call<'_>) -> Result {
+    by_private_call(c, lkl::Private::StatfsAt)
 }
 
 /// chdir(2): where relative paths lead from now on.
-pub fn chdir(c: &Call<'_>) -> Ret {
-    let mut world = fdtable::HOST;
-    let r = with_path(CWD, c.args[0], true, |spot| {
-        if spot.is_host() {
-            world = fdtable::HOST;
-            return host::forward(c.nr, &[spot.path, 0, 0, 0, 0, 0]);
-        }
-        world = fdtable::KERNEL;
-        section(|door| match spot.kernel_at(door) {
-            Ok((dirfd, path)) => door.call(lkl::Private::ChdirAt as i64, &[dirfd, path, 0, 0, 0, 0]),
-            Err(e) => e,
-        })
-    });
-    if r == 0 {
-        cwd::changed(world);
-    }
-    r
+pub fn chdir(c: &Call<'_>) -> Result {
+    let class = Cell::new(fdtable::HOST);
+    let r = with_path(
+        PathArg::plain(c.args[0], true),
+        |at| {
+            class.set(fdtable::HOST);
+            c.to_host_with(&args([at.path]))
+        },
+        |context, at| {
+            class.set(fdtable::KERNEL);
+            context.call(lkl::Private::ChdirAt as i64, &args([at.dirfd, at.path]))
+        },
+    )?;
+    cwd::changed(class.get());
+    Ok(r)
 }
 
 /// fchdir(2)
-pub fn fchdir(c: &Call<'_>) -> Ret {
-    let class = fdtable::class(c.args[0]);
-    let r = match class {
-        fdtable::HOST | fdtable::EPOLL_EMPTY => c.to_host(),
-        fdtable::KERNEL => c.to_kernel(),
-        other => fdtable::refuse(other),
+pub fn fchdir(c: &Call<'_>) -> Result {
+    let (r, class) = match fdtable::owner(c.args[0])? {
+        Owner::Host => (c.to_host()?, fdtable::HOST),
+        Owner::Kernel => (c.to_kernel()?, fdtable::KERNEL),
     };
-    if r == 0 {
-        cwd::changed(if class == fdtable::KERNEL { fdtable::KERNEL } else { fdtable::HOST });
-    }
-    r
+    cwd::changed(class);
+    Ok(r)
 }
 
 /// getcwd(2)
-pub fn getcwd(c: &Call<'_>) -> Ret {
-    match cwd::class() {
-        fdtable::KERNEL => c.to_kernel(),
-        fdtable::LOST => fdtable::refuse(fdtable::LOST),
-        _ => c.to_host(),
+pub fn getcwd(c: &Call<'_>) -> Result {
+    match fdtable::owner_of_class(cwd::class())? {
+        Owner::Host => c.to_host(),
+        Owner::Kernel => c.to_kernel(),
     }
 }
 
-/// Calls on a path that only the host has: inotify_add_watch(2).
-pub fn inotify_add_watch(c: &Call<'_>) -> Ret {
+/// inotify_add_watch(2): the host's only.
+pub fn inotify_add_watch(c: &Call<'_>) -> Result {
     let follow = c.args[2] & libc::IN_DONT_FOLLOW as usize == 0;
-    with_path(CWD, c.args[1], follow, |spot| {
-        if spot.is_host() {
-            return host::forward(c.nr, &[c.args[0], spot.path, c.args[2], 0, 0, 0]);
-        }
-        say_once!("inotify_add_watch: not supported on a path in a mount (ENOSYS)");
-        ENOSYS
-    })
+    on_host_only(c, 1, follow, || say_once!("inotify_add_watch: not supported on a path in a mount (ENOSYS)"))
 }
 
 /// chroot(2): the host's only.
-pub fn chroot(c: &Call<'_>) -> Ret {
-    with_path(CWD, c.args[0], true, |spot| {
-        if spot.is_host() {
-            return host::forward(c.nr, &[spot.path, 0, 0, 0, 0, 0]);
-        }
-        say_once!("chroot: not supported on a path in a mount (ENOSYS)");
-        ENOSYS
-    })
+pub fn chroot(c: &Call<'_>) -> Result {
+    on_host_only(c, 0, true, || say_once!("chroot: not supported on a path in a mount (ENOSYS)"))
 }

@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Sockets: routed by family when they are made, by descriptor ever after.
-#![allow(unsafe_code)]
 
 use stowaway_config::Net;
 
-use crate::calls::descriptors::open_same;
-use crate::calls::transfer::broken_pipe;
-use crate::calls::Call;
-use crate::fdtable::{self, EPOLL_EMPTY, HOST, KERNEL};
-use crate::instance::enter::section;
-use crate::sys::errno::EINVAL;
-use crate::sys::host::Ret;
+use crate::calls::transfer::with_sigpipe;
+use crate::fdtable::{self, Owner, HOST, KERNEL};
+use crate::instance::enter::enter_kernel;
+use crate::instance::pair::open_pair;
+use crate::sys::call::Call;
+use crate::sys::errno::{Errno, Result};
 use crate::sys::report::say_once;
 use crate::sys::settings::settings;
 use crate::sys::user;
@@ -22,55 +20,55 @@ fn is_kernel_family(family: usize) -> bool {
         && matches!(family as i32, libc::AF_INET | libc::AF_INET6 | libc::AF_PACKET | libc::AF_NETLINK)
 }
 
+/// The call as it is, in the kernel, where it opens a descriptor.
+fn open_in_kernel(c: &Call<'_>, flags: usize) -> Result {
+    let cloexec = flags & libc::SOCK_CLOEXEC as usize != 0;
+    enter_kernel(|context| {
+        open_pair(context, cloexec, |context, want| context.call_at(c.nr as i64, &c.args, want))
+    })
+}
+
 /// socket(2)
-pub fn socket(c: &Call<'_>) -> Ret {
+pub fn socket(c: &Call<'_>) -> Result {
     if !is_kernel_family(c.args[0]) {
         return c.to_host();
     }
-    let cloexec = c.args[1] & libc::SOCK_CLOEXEC as usize != 0;
-    section(|door| open_same(door, cloexec, |door, want| door.call_at(c.nr as i64, &c.args, want)))
+    open_in_kernel(c, c.args[1])
 }
 
 /// accept(2) and accept4(2)
-pub fn accept(c: &Call<'_>) -> Ret {
-    match fdtable::class(c.args[0]) {
-        HOST | EPOLL_EMPTY => c.to_host(),
-        KERNEL => {
-            let flags = if c.nr == libc::SYS_accept4 as usize { c.args[3] } else { 0 };
-            let cloexec = flags & libc::SOCK_CLOEXEC as usize != 0;
-            section(|door| open_same(door, cloexec, |door, want| door.call_at(c.nr as i64, &c.args, want)))
-        }
-        other => fdtable::refuse(other),
+pub fn accept(c: &Call<'_>) -> Result {
+    match fdtable::owner(c.args[0])? {
+        Owner::Host => c.to_host(),
+        Owner::Kernel if c.nr == libc::SYS_accept4 as usize => open_in_kernel(c, c.args[3]),
+        Owner::Kernel => open_in_kernel(c, 0),
     }
 }
 
 /// sendto(2), sendmmsg(2): flags in argument 3.
-pub fn send(c: &Call<'_>) -> Ret {
-    match fdtable::class(c.args[0]) {
-        HOST | EPOLL_EMPTY => c.to_host(),
-        KERNEL => broken_pipe(c.to_kernel(), c.args[3]),
-        other => fdtable::refuse(other),
+pub fn send(c: &Call<'_>) -> Result {
+    match fdtable::owner(c.args[0])? {
+        Owner::Host => c.to_host(),
+        Owner::Kernel => with_sigpipe(c.to_kernel(), c.args[3]),
     }
 }
 
 /// sendmsg(2): a kernel file cannot be passed over a host socket.
-pub fn sendmsg(c: &Call<'_>) -> Ret {
-    match fdtable::class(c.args[0]) {
-        KERNEL => broken_pipe(c.to_kernel(), c.args[2]),
-        HOST if fdtable::any_kernel() => match passes_kernel_file(c.args[1]) {
-            Ok(true) => {
-                say_once!("sendmsg: a file in a mount cannot be passed to another process (EINVAL)");
-                EINVAL
-            }
-            Ok(false) | Err(_) => c.to_host(),
-        },
-        HOST | EPOLL_EMPTY => c.to_host(),
-        other => fdtable::refuse(other),
+pub fn sendmsg(c: &Call<'_>) -> Result {
+    if fdtable::owner(c.args[0])? == Owner::Kernel {
+        return with_sigpipe(c.to_kernel(), c.args[2]);
     }
+    let may_pass = fdtable::class(c.args[0]) == HOST && fdtable::any_kernel();
+    // What cannot be read the host complains of.
+    if may_pass && passes_kernel_file(c.args[1]) == Ok(true) {
+        say_once!("sendmsg: a file in a mount cannot be passed to another process (EINVAL)");
+        return Err(Errno::EINVAL);
+    }
+    c.to_host()
 }
 
-/// Whether a msghdr at `address` carries a kernel descriptor in SCM_RIGHTS. Err: the host will say why.
-fn passes_kernel_file(address: usize) -> Result<bool, Ret> {
+/// Whether a msghdr at `address` carries a kernel descriptor in SCM_RIGHTS.
+fn passes_kernel_file(address: usize) -> Result<bool> {
     let message: libc::msghdr = user::read(address)?;
     let (mut at, end) = (message.msg_control as usize, message.msg_control as usize + message.msg_controllen);
     let head = size_of::<libc::cmsghdr>();

@@ -3,22 +3,35 @@
 //! asks here, too.
 #![allow(unsafe_code)]
 
+use goblin::elf64::dynamic::{DF_1_PIE, DT_FLAGS_1, DT_SONAME, DT_STRTAB};
 use goblin::elf64::header::{Header, EM_X86_64, ET_DYN, ET_EXEC, SIZEOF_EHDR};
-use goblin::elf64::program_header::{ProgramHeader, PF_X, PT_GNU_STACK, PT_INTERP, PT_LOAD, PT_PHDR};
+use goblin::elf64::program_header::{
+    ProgramHeader, PF_X, PT_DYNAMIC, PT_GNU_STACK, PT_INTERP, PT_LOAD, PT_PHDR,
+};
 
-use crate::exec::pages::Block;
-use crate::sys::errno::{EACCES, ENOEXEC, ENOMEM};
-use crate::sys::host::{self, Ret};
+use crate::sys::errno::{Errno, Result};
+use crate::sys::fs;
+use crate::sys::mem::{Pages, PAGE};
 use crate::sys::scratch::PATH_MAX;
 
 /// All program headers together are no more (load_elf_phdrs).
 const TABLE_MAX: usize = 1 << 16;
-const PAGE: usize = 4096;
+
+/// Who starts a program after the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Starter {
+    /// The dynamic loader of glibc, which takes LD_PRELOAD. So does a loader that we do not know.
+    Glibc,
+    /// The dynamic loader of musl.
+    Musl,
+    /// Nobody: the program is linked statically.
+    None,
+}
 
 /// The headers of a file that can be loaded.
 pub struct Elf {
     header: Header,
-    table: Block,
+    table: Pages,
 }
 
 /// Whether a file that begins so claims to be one.
@@ -26,33 +39,18 @@ pub fn is_elf(head: &[u8]) -> bool {
     head.starts_with(b"\x7fELF")
 }
 
-/// Whether it is made for this machine. As the kernel sees it, who does not look at the class (elf_check_arch).
+/// Whether the file is made for this machine. As the kernel, this does not look at the class (elf_check_arch).
 pub fn is_for_us(head: &[u8]) -> bool {
     const MACHINE: usize = 18;
     head.len() >= SIZEOF_EHDR && u16::from_le_bytes([head[MACHINE], head[MACHINE + 1]]) == EM_X86_64
 }
 
-/// Reads all of `into` at `offset`, or says how many bytes there are.
-pub fn read_at(fd: i32, into: &mut [u8], offset: usize) -> Ret {
-    let mut done = 0;
-    while done < into.len() {
-        let rest = &mut into[done..];
-        let args = [fd as usize, rest.as_mut_ptr() as usize, rest.len(), offset + done];
-        match host::call(libc::SYS_pread64, &args) {
-            0 => break,
-            n if n < 0 => return n,
-            n => done += n as usize,
-        }
-    }
-    done as Ret
-}
-
 impl Elf {
     /// Reads the headers of `fd`; ENOEXEC where the kernel would not take it.
-    pub fn read(fd: i32) -> Result<Elf, Ret> {
+    pub fn read(fd: i32) -> Result<Elf> {
         let mut head = [0u8; SIZEOF_EHDR];
-        if read_at(fd, &mut head, 0) != SIZEOF_EHDR as Ret || !is_elf(&head) || !is_for_us(&head) {
-            return Err(ENOEXEC);
+        if fs::read_at(fd, &mut head, 0) != Ok(SIZEOF_EHDR) || !is_elf(&head) || !is_for_us(&head) {
+            return Err(Errno::ENOEXEC);
         }
         // SAFETY: the header is plain data of that very size, any bytes are valid.
         let header: Header = unsafe { core::ptr::read_unaligned(head.as_ptr().cast()) };
@@ -61,15 +59,15 @@ impl Elf {
         let table_ok =
             usize::from(header.e_phentsize) == size_of::<ProgramHeader>() && (1..=TABLE_MAX).contains(&size);
         if !kind_ok || !table_ok {
-            return Err(ENOEXEC);
+            return Err(Errno::ENOEXEC);
         }
-        let mut table = Block::new(size).ok_or(ENOMEM)?;
-        if read_at(fd, &mut table.bytes()[..size], header.e_phoff as usize) != size as Ret {
-            return Err(ENOEXEC);
+        let mut table = Pages::new(size)?;
+        if fs::read_at(fd, &mut table.bytes()[..size], header.e_phoff as usize) != Ok(size) {
+            return Err(Errno::ENOEXEC);
         }
         let elf = Elf { header, table };
         if elf.loads().next().is_none() {
-            return Err(ENOEXEC);
+            return Err(Errno::ENOEXEC);
         }
         Ok(elf)
     }
@@ -132,38 +130,75 @@ impl Elf {
         asked.is_some_and(|h| h.p_flags & PF_X != 0)
     }
 
+    /// Which dynamic loader starts the program.
+    pub fn starter(&self, fd: i32) -> Result<Starter> {
+        let mut path = [0; PATH_MAX];
+        match self.interpreter(fd, &mut path)? {
+            Some(len) => {
+                let name = path[..len].rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+                Ok(if name.starts_with(b"ld-musl") { Starter::Musl } else { Starter::Glibc })
+            }
+            None => Ok(self.starter_by_hand(fd)),
+        }
+    }
+
+    /// A static program, or a dynamic loader that is run by hand: that one takes LD_PRELOAD for its program.
+    fn starter_by_hand(&self, fd: i32) -> Starter {
+        match self.library_name(fd) {
+            Some(name) if name.starts_with(b"ld-linux") => Starter::Glibc,
+            Some(name) if name.starts_with(b"libc.musl") || name.starts_with(b"ld-musl") => Starter::Musl,
+            _ => Starter::None,
+        }
+    }
+
+    /// DT_SONAME of what is a library and no program.
+    fn library_name(&self, fd: i32) -> Option<[u8; 32]> {
+        const ENTRIES: usize = 64;
+        const ENTRY_BYTES: usize = 16;
+        let dynamic = self.headers().iter().find(|h| h.p_type == PT_DYNAMIC)?;
+        let mut table = [0u8; ENTRIES * ENTRY_BYTES];
+        let size = (dynamic.p_filesz as usize).min(table.len());
+        if fs::read_at(fd, &mut table[..size], dynamic.p_offset as usize) != Ok(size) {
+            return None;
+        }
+        let word = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_le_bytes);
+        let value = |tag: u64| {
+            let mut entries = table[..size].chunks_exact(ENTRY_BYTES);
+            entries.find(|entry| word(&entry[..8]) == tag).map(|entry| word(&entry[8..]))
+        };
+        if value(DT_FLAGS_1).unwrap_or(0) & DF_1_PIE != 0 {
+            return None;
+        }
+        let at = value(DT_SONAME)?.wrapping_add(value(DT_STRTAB)?);
+        let holder = self.loads().find(|h| at >= h.p_vaddr && at - h.p_vaddr < h.p_filesz)?;
+        let mut text = [0u8; 32];
+        fs::read_at(fd, &mut text, (at - holder.p_vaddr + holder.p_offset) as usize).ok()?;
+        Some(text)
+    }
+
     /// Reads the path of its dynamic loader, NUL-ended; `None`: it has none.
-    pub fn interpreter(&self, fd: i32, into: &mut [u8; PATH_MAX]) -> Result<Option<usize>, Ret> {
+    pub fn interpreter(&self, fd: i32, into: &mut [u8; PATH_MAX]) -> Result<Option<usize>> {
         let Some(header) = self.headers().iter().find(|h| h.p_type == PT_INTERP) else { return Ok(None) };
         let size = header.p_filesz as usize;
         if !(2..=PATH_MAX).contains(&size) {
-            return Err(ENOEXEC);
+            return Err(Errno::ENOEXEC);
         }
-        if read_at(fd, &mut into[..size], header.p_offset as usize) != size as Ret {
-            return Err(crate::sys::errno::EIO);
+        if fs::read_at(fd, &mut into[..size], header.p_offset as usize) != Ok(size) {
+            return Err(Errno::EIO);
         }
         if into[size - 1] != 0 {
-            return Err(ENOEXEC);
+            return Err(Errno::ENOEXEC);
         }
         Ok(into.iter().position(|&b| b == 0))
     }
 }
 
 /// Whether `fd` is a file that may be executed at all, as do_open_execat asks.
-pub fn may_execute(fd: i32) -> Result<libc::stat, Ret> {
-    // SAFETY: plain data, filled by fstat.
-    let mut status: libc::stat = unsafe { core::mem::zeroed() };
-    let r = host::call(libc::SYS_fstat, &[fd as usize, &raw mut status as usize]);
-    if r < 0 {
-        return Err(r);
-    }
+pub fn may_execute(fd: i32) -> Result<libc::stat> {
+    let status = fs::stat(fd)?;
     if status.st_mode & libc::S_IFMT != libc::S_IFREG {
-        return Err(EACCES);
+        return Err(Errno::EACCES);
     }
-    let flags = (libc::AT_EMPTY_PATH | libc::AT_EACCESS) as usize;
-    let args = [fd as usize, c"".as_ptr() as usize, libc::X_OK as usize, flags];
-    match host::call(libc::SYS_faccessat2, &args) {
-        0 => Ok(status),
-        e => Err(e),
-    }
+    fs::access_with(fd, fs::address(c""), libc::X_OK, libc::AT_EMPTY_PATH | libc::AT_EACCESS)?;
+    Ok(status)
 }

@@ -12,9 +12,10 @@ use std::path::Path;
 use once_cell::sync::OnceCell;
 use stowaway_config::{Config, Key};
 
-use crate::loader;
+use crate::sys::fs::{self, AT_FDCWD};
 use crate::sys::identity::Identity;
 use crate::sys::proc_self;
+use crate::sys::settings::is_loader;
 
 /// What is handed on.
 #[derive(Debug, Default)]
@@ -34,7 +35,7 @@ pub struct Kept {
 pub struct Setting {
     /// `NAME=VALUE` as it is handed on, relative paths made absolute.
     pub text: CString,
-    /// The same as this process found it.
+    /// `NAME=VALUE` as this process found it.
     pub found: Vec<u8>,
     /// The length of `NAME=`.
     pub name: usize,
@@ -42,7 +43,7 @@ pub struct Setting {
 
 static KEPT: OnceCell<Kept> = OnceCell::new();
 
-/// What is handed on, once the constructor ran.
+/// What is handed on; None: nothing was asked for.
 pub fn get() -> Option<&'static Kept> {
     KEPT.get()
 }
@@ -50,7 +51,7 @@ pub fn get() -> Option<&'static Kept> {
 /// In the constructor: keeps the settings as found, and where the library is.
 pub fn remember(found: &[(OsString, OsString)], config: &Config, cwd: Option<&Path>) {
     // The loader executes the file that the host executed.
-    let library = if loader::is_loader() { None } else { library() }.unwrap_or_default();
+    let library = if is_loader() { None } else { library() }.unwrap_or_default();
     let id = file_id(&library);
     let mut kept = Kept { library, id, named: None, settings: settings(found, config, cwd) };
     let preload = std::env::var_os("LD_PRELOAD").unwrap_or_default();
@@ -98,7 +99,7 @@ fn library() -> Option<CString> {
         return Some(path.into());
     }
     // A relative name: the host knows the whole one (and takes longer to say so).
-    let maps = proc_self::read_all(c"/proc/self/maps")?;
+    let maps = proc_self::read_all(c"/proc/self/maps").ok()?;
     let here = library as *const () as usize;
     maps.split(|&byte| byte == b'\n').find_map(|line| mapped_file(line, here))
 }
@@ -117,7 +118,7 @@ fn mapped_file(line: &[u8], address: usize) -> Option<CString> {
 
 /// The file at a path.
 fn file_id(path: &CStr) -> Option<Identity> {
-    Identity::at(libc::AT_FDCWD as usize, path.as_ptr() as usize, 0)
+    Identity::at(AT_FDCWD, fs::address(path), 0)
 }
 
 impl Kept {

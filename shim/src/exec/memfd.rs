@@ -1,77 +1,65 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A program on an image: copied into a memfd, from which the host can map it.
+//! A program on an image: copied into a memory file, which the host can map and execute.
 
-use crate::exec::pages::Block;
-use crate::instance::enter::{section, Door};
-use crate::lookup::route::Spot;
-use crate::sys::errno::{EACCES, EIO, ENOMEM};
-use crate::sys::host::{self, Ret};
+use crate::instance::enter::KernelContext;
+use crate::lookup::target::KernelPath;
+use crate::sys::call::args;
+use crate::sys::errno::{Errno, Result};
+use crate::sys::fs::{self, OwnedFd};
+use crate::sys::mem::Pages;
+use crate::sys::user;
 
 const CHUNK: usize = 256 << 10;
-const EMPTY_PATH: usize = libc::AT_EMPTY_PATH as usize;
 
-/// Copies the file at `spot`; a descriptor or -errno. Its path is written into `exe`, and its length into
-/// `exe_len`.
-pub fn copy(spot: &Spot, flags: usize, exe: &mut [u8], exe_len: &mut usize) -> Ret {
-    let Some(mut room) = Block::new(CHUNK) else { return ENOMEM };
-    let name = c"stowaway-program".as_ptr() as usize;
-    let memfd = host::call(libc::SYS_memfd_create, &[name, libc::MFD_CLOEXEC as usize]);
-    if memfd < 0 {
-        return memfd;
+/// Copies the file at a path of the kernel, inside a section. The path is written into `exe`; its length comes back.
+pub fn copy(
+    context: &mut KernelContext,
+    at: KernelPath,
+    flags: i32,
+    exe: &mut [u8],
+) -> Result<(OwnedFd, usize)> {
+    let mut room = Pages::new(CHUNK)?;
+    let copy = fs::memory_file(c"stowaway-program")?;
+    let KernelPath { dirfd, path, .. } = at;
+    let check = (libc::AT_EACCESS | flags & libc::AT_EMPTY_PATH) as usize;
+    context.call(libc::SYS_faccessat2, &args([dirfd, path, libc::X_OK as usize, check]))?;
+    let opened = open(context, at, flags)?;
+    let file = opened.unwrap_or(dirfd);
+    let named =
+        context.call(lkl::Private::FdPath as i64, &args([file, exe.as_mut_ptr() as usize, exe.len()]));
+    let filled = fill(context, file, copy.raw(), room.bytes());
+    if opened.is_some() {
+        let _ = context.call(libc::SYS_close, &args([file]));
     }
-    let mut copy = |door: &mut Door<'_>| -> Result<(), Ret> {
-        let (dirfd, path) = spot.kernel_at(door)?;
-        let access = [dirfd, path, libc::X_OK as usize, libc::AT_EACCESS as usize | flags & EMPTY_PATH, 0, 0];
-        ok(door.call(libc::SYS_faccessat2, &access))?;
-        let opened = open(door, dirfd, path, flags)?;
-        let file = opened.unwrap_or(dirfd);
-        let n =
-            door.call(lkl::Private::FdPath as i64, &[file, exe.as_mut_ptr() as usize, exe.len(), 0, 0, 0]);
-        // It counts the NUL.
-        *exe_len = (n - 1).max(0) as usize;
-        let r = fill(door, file, memfd as usize, room.bytes());
-        if opened.is_some() {
-            door.call(libc::SYS_close, &[file, 0, 0, 0, 0, 0]);
-        }
-        r
-    };
-    match section(|door| copy(door).map_or_else(|e| e, |()| 0)) {
-        0 => memfd,
-        e => {
-            host::close(memfd as i32);
-            e
-        }
-    }
+    filled?;
+    // The NUL is counted.
+    Ok((copy, named.unwrap_or(0).saturating_sub(1)))
 }
 
-fn ok(r: Ret) -> Result<usize, Ret> {
-    usize::try_from(r).map_err(|_| r)
-}
-
-/// Opens the file; `None`: it is open already, as `dirfd`.
-fn open(door: &mut Door<'_>, dirfd: usize, path: usize, flags: usize) -> Result<Option<usize>, Ret> {
-    if flags & EMPTY_PATH != 0 && crate::sys::user::read::<u8>(path) == Ok(0) {
+/// Opens the file; None: the file is open already, as the path's directory.
+fn open(context: &mut KernelContext, at: KernelPath, flags: i32) -> Result<Option<usize>> {
+    if flags & libc::AT_EMPTY_PATH != 0 && user::read::<u8>(at.path) == Ok(0) {
         return Ok(None);
     }
-    let follow = if flags & libc::AT_SYMLINK_NOFOLLOW as usize != 0 { libc::O_NOFOLLOW } else { 0 };
+    let follow = if flags & libc::AT_SYMLINK_NOFOLLOW != 0 { libc::O_NOFOLLOW } else { 0 };
     let how = (libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | follow) as usize;
-    let file = ok(door.call(libc::SYS_openat, &[dirfd, path, how, 0, 0, 0]))?;
-    Ok(Some(file))
+    context.call(libc::SYS_openat, &args([at.dirfd, at.path, how])).map(Some)
 }
 
-/// Copies a kernel file to a host descriptor. A directory or device is no program.
-fn fill(door: &mut Door<'_>, file: usize, to: usize, room: &mut [u8]) -> Result<(), Ret> {
-    let address = room.as_mut_ptr() as usize;
+/// Copies a kernel file to a host descriptor. EACCES: a directory or device is no program.
+fn fill(context: &mut KernelContext, file: usize, to: i32, room: &mut [u8]) -> Result<()> {
+    let (address, len) = (room.as_mut_ptr() as usize, room.len());
     let mut done = 0;
     loop {
-        match door.call(libc::SYS_pread64, &[file, address, room.len(), done, 0, 0]) {
-            0 => return Ok(()),
-            n if n < 0 => return Err(if n == EIO { n } else { EACCES }),
-            n => {
-                if host::call(libc::SYS_pwrite64, &[to, address, n as usize, done]) != n {
-                    return Err(ENOMEM);
+        match context.call(libc::SYS_pread64, &args([file, address, len, done])) {
+            Ok(0) => return Ok(()),
+            Err(Errno::EIO) => return Err(Errno::EIO),
+            Err(_) => return Err(Errno::EACCES),
+            Ok(n) => {
+                if fs::write_at(to, &room[..n], done) != Ok(n) {
+                    return Err(Errno::ENOMEM);
                 }
-                done += n as usize;
+                done += n;
             }
         }
     }

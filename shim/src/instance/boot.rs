@@ -1,149 +1,107 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The kernel of this process: booted on the first call that needs it, its mounts, its end.
-//!
-//! States: NONE -> UP -> ENDING -> DOWN, FAILED if it did not boot. A child of fork does not have its parent's kernel: it
-//! starts at NONE again if nothing of it was in use, else in LOST. Only UP lets a call through. ENDING is the end of the process (or an exec): Linux takes its other threads away inside their
-//! calls, so here they wait for ever. DOWN follows only where an exec failed.
+//! Boot and end of this process's kernel, and the tasks of its threads.
 #![allow(unsafe_code)]
 
-use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
+use core::sync::atomic::Ordering;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 
 use lkl::Kernel;
 use stowaway_config::{BlockEngine, Net, Sink};
 
-use crate::instance::enter::Door;
-use crate::instance::mounts;
-use crate::sys::big_stack::deep;
-use crate::sys::errno::{self, EFBIG, EIO, ENOMEM};
-use crate::sys::host::Ret;
-use crate::sys::lock::{Guard, Lock};
-use crate::sys::report::{say, say_once, Line};
+use crate::fdtable::{self, Keep};
+use crate::instance::{kick, mounts};
+use crate::signals::actions;
+use crate::sys::big_stack::on_big_stack;
+use crate::sys::errno::{Errno, Explained, Result};
+use crate::sys::kernel::{self, change, of_lkl, running, State};
+use crate::sys::report::{self, say, say_once, Line};
 use crate::sys::settings::settings;
 use crate::sys::thread::Thread;
-use crate::sys::{host, proc_self, report};
-use crate::{fdtable, observe};
+use crate::sys::{fs, host, proc_self};
 
-const NONE: u32 = 0;
-const UP: u32 = 1;
-const DOWN: u32 = 2;
-const LOST: u32 = 3;
-const FAILED: u32 = 4;
-const ENDING: u32 = 5;
-
-static STATE: AtomicU32 = AtomicU32::new(NONE);
-static KERNEL: AtomicPtr<Kernel> = AtomicPtr::new(core::ptr::null_mut());
-/// Why it did not start, -errno.
-static FAILURE: AtomicI32 = AtomicI32::new(0);
-/// The process that the kernel was started in.
-static OWNER: AtomicU32 = AtomicU32::new(0);
-/// The thread that ends it.
-static ENDER: AtomicU32 = AtomicU32::new(0);
-/// Threads that have a task.
-static TASKS: AtomicU32 = AtomicU32::new(0);
-/// Boot, mounting and shutdown, one at a time.
-static CHANGE: Lock = Lock::new();
-
-/// Holds off every change of what runs and what is mounted.
-pub fn change() -> Guard<'static> {
-    CHANGE.hold()
-}
-
-/// The kernel if it runs.
-#[inline]
-pub fn running() -> Option<&'static Kernel> {
-    match STATE.load(Ordering::Acquire) {
-        UP => booted(),
-        _ => None,
-    }
-}
-
-fn booted() -> Option<&'static Kernel> {
-    // SAFETY: null, or what boot() returned, for good.
-    unsafe { KERNEL.load(Ordering::Acquire).as_ref() }
-}
+const APPEND: i32 = libc::O_WRONLY | libc::O_CREAT | libc::O_APPEND;
 
 /// The kernel, booted if it is not yet. Called inside a kernel section.
-pub fn kernel(thread: &mut Thread) -> Result<&'static Kernel, Ret> {
-    match STATE.load(Ordering::Acquire) {
-        UP => booted().ok_or(EIO),
-        NONE => deep(|| boot(thread)),
-        LOST => {
+#[inline]
+pub fn kernel(thread: &'static Thread) -> Result<&'static Kernel> {
+    running().map_or_else(|| not_running(thread), Ok)
+}
+
+#[cold]
+fn not_running(thread: &'static Thread) -> Result<&'static Kernel> {
+    match kernel::state() {
+        State::Up => running().ok_or(Errno::EIO),
+        State::None => on_big_stack(|| boot(thread)),
+        State::Lost => {
             say_once!(
                 "after fork, the parent process's kernel is not reachable: calls into its mounts and \
                  sockets fail with EIO; exec a program to give it a kernel of its own"
             );
-            Err(EIO)
+            Err(Errno::EIO)
         }
-        ENDING => {
-            stay();
-            Err(EIO)
+        State::Ending => {
+            kernel::park_forever_if_ending();
+            Err(Errno::EIO)
         }
-        FAILED => Err(FAILURE.load(Ordering::Relaxed) as Ret),
-        _ => Err(EIO),
+        State::Failed => Err(kernel::failure()),
+        State::Down => Err(Errno::EIO),
     }
 }
 
-fn boot(thread: &mut Thread) -> Result<&'static Kernel, Ret> {
-    let _change = CHANGE.hold();
-    if STATE.load(Ordering::Acquire) != NONE {
-        return running().ok_or(EIO);
+fn boot(thread: &'static Thread) -> Result<&'static Kernel> {
+    let _change = change();
+    if kernel::state() != State::None {
+        return running().ok_or(Errno::EIO);
     }
-    report::keep_stderr();
-    let settings = settings();
-    let log_fd = match &settings.kernel_log {
+    fdtable::keep_stderr();
+    let log_fd = match &settings().kernel_log {
         Sink::Off => None,
         Sink::Stderr => Some(report::stderr_fd()),
         Sink::File(path) => open_log(path.as_os_str().as_bytes()),
     };
     fdtable::make_master()?;
-    if settings.perf_map {
+    if settings().perf_map {
         lkl::copy_text();
     }
     let config = lkl::BootConfig {
-        mem_bytes: settings.mem as usize,
+        mem_bytes: settings().mem as usize,
         kernel_log_fd: log_fd,
         syscall: trampoline::gate::RAW,
         cmdline: c"",
     };
-    let kernel = match lkl::boot(&config) {
-        Ok(kernel) => kernel,
-        Err(error) => {
-            let errno = match error {
-                lkl::BootError::Host(e) => -(e.0 as isize),
-                lkl::BootError::FileSizeLimit => EFBIG,
-                _ => EIO,
-            };
-            say!("the kernel does not start: {error}: {}; try `stowaway doctor`", errno::name(errno));
-            FAILURE.store(errno as i32, Ordering::Relaxed);
-            STATE.store(FAILED, Ordering::Release);
-            return Err(errno);
-        }
-    };
-    kernel.move_memory_fd(fdtable::reserve_copy);
-    crate::instance::kick::kernel_is_up(kernel);
+    let kernel = lkl::boot(&config).map_err(boot_failed)?;
+    kernel.move_memory_fd(|fd| fdtable::reserve(fd, Keep::InProcess).unwrap_or(-1));
+    kick::kernel_is_up(kernel);
     start_engine(kernel);
-    if settings.perf_map {
+    if settings().perf_map {
         write_perf_map(kernel);
     }
     mounts::init();
-    KERNEL.store(core::ptr::from_ref(kernel).cast_mut(), Ordering::Release);
     adopt_locked(kernel, thread)?;
-    if settings.net == Net::Lo {
-        // SAFETY: adopt() gave this thread its task.
-        if let Err(e) = unsafe { kernel.loopback_up(thread.task) } {
-            say!("net=lo: the loopback device does not come up: {}", errno::name(-(e.0 as isize)));
+    if settings().net == Net::Lo {
+        // SAFETY: adopt_locked() gave this thread its task.
+        if let Err(e) = unsafe { kernel.loopback_up(thread.task()) } {
+            say!("net=lo: the loopback device does not come up: {}", Explained(of_lkl(e)));
         }
     }
-    crate::signals::actions::catch_fatal();
-    OWNER.store(host::ids().0 as u32, Ordering::Relaxed);
-    STATE.store(UP, Ordering::Release);
-    crate::lookup::cwd::boot();
+    actions::catch_fatal();
+    kernel::set_up(kernel);
     Ok(kernel)
 }
 
-/// The engine of the settings; its descriptors are out of the program's reach.
+fn boot_failed(error: lkl::BootError) -> Errno {
+    let errno = match error {
+        lkl::BootError::Host(e) => of_lkl(e),
+        lkl::BootError::FileSizeLimit => Errno::EFBIG,
+        _ => Errno::EIO,
+    };
+    say!("the kernel does not start: {error}: {}; try `stowaway doctor`", Explained(errno));
+    kernel::set_failed(errno);
+    errno
+}
+
+/// Starts the engine of the settings; the descriptors of the engine are out of the program's reach.
 fn start_engine(kernel: &Kernel) {
     let engine = match settings().block_engine {
         BlockEngine::Auto => lkl::Engine::Auto,
@@ -156,175 +114,84 @@ fn start_engine(kernel: &Kernel) {
             .iter()
             .filter_map(|&fd| usize::try_from(fd).ok())
             .for_each(|n| fdtable::set(n, fdtable::RESERVED)),
-        Err(e) => say!(
-            "block_engine=io_uring: the host refuses it: {}; threads do its work",
-            errno::name(-(e.0 as isize))
-        ),
+        Err(e) => {
+            say!("block_engine=io_uring: the host refuses it: {}; threads do its work", Explained(of_lkl(e)))
+        }
     }
 }
 
 fn open_log(path: &[u8]) -> Option<i32> {
     let path = CString::new(path).ok()?;
-    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_APPEND | libc::O_CLOEXEC;
-    let r = host::call(
-        libc::SYS_openat,
-        &[libc::AT_FDCWD as usize, path.as_ptr() as usize, flags as usize, 0o644],
-    );
-    if r < 0 {
-        Line::new().text(format_args!("kernel_log: cannot open ")).bytes(path.as_bytes()).print();
-        return None;
+    match fs::open(&path, APPEND, 0o644) {
+        Ok(file) => fdtable::reserve(file.raw(), Keep::InProcess).ok(),
+        Err(_) => {
+            Line::new().text(format_args!("kernel_log: cannot open ")).bytes(path.as_bytes()).print();
+            None
+        }
     }
-    let kept = fdtable::reserve_copy(r as i32);
-    host::close(r as i32);
-    (kept >= 0).then_some(kept)
 }
 
 /// For perf, which reads /tmp/perf-PID.map; the program may have written to it before us (a JIT compiler does).
 fn write_perf_map(kernel: &Kernel) {
-    let path = format!("/tmp/perf-{}.map\0", host::ids().0);
-    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_APPEND | libc::O_CLOEXEC | libc::O_NOFOLLOW;
-    let args = [libc::AT_FDCWD as usize, path.as_ptr() as usize, flags as usize, 0o644];
-    let r = host::call(libc::SYS_openat, &args);
-    if r < 0 {
-        say!("perf_map: cannot open {}: {}", path.trim_end_matches('\0'), errno::name(r));
-        return;
+    let path = format!("/tmp/perf-{}.map", host::pid());
+    let Ok(name) = CString::new(path.as_bytes()) else { return };
+    match fs::open(&name, APPEND | libc::O_NOFOLLOW, 0o644) {
+        Ok(file) => kernel.write_perf_map(file.raw()),
+        Err(e) => say!("perf_map: cannot open {path}: {}", Explained(e)),
     }
-    kernel.write_perf_map(r as i32);
-    host::close(r as i32);
 }
 
 /// Gives the thread a task of the kernel, with the credentials of the process. Not while a fork looks whether
-/// anybody but its own thread has one.
+/// any other thread has a task.
 #[inline]
-pub fn adopt(kernel: &'static Kernel, thread: &mut Thread) -> Result<(), Ret> {
-    if !thread.task.is_null() {
+pub fn adopt(kernel: &'static Kernel, thread: &'static Thread) -> Result<()> {
+    if !thread.task().is_null() {
         return Ok(());
     }
-    let _change = CHANGE.hold();
+    let _change = change();
     adopt_locked(kernel, thread)
 }
 
-fn adopt_locked(kernel: &'static Kernel, thread: &mut Thread) -> Result<(), Ret> {
-    if !thread.task.is_null() {
+fn adopt_locked(kernel: &'static Kernel, thread: &'static Thread) -> Result<()> {
+    if !thread.task().is_null() {
         return Ok(());
     }
     let task = lkl::Task::new(kernel).map_err(|e| {
         say_once!("no memory for the kernel stack of a thread");
-        -(e.0 as isize)
+        of_lkl(e)
     })?;
-    thread.task = task.as_ptr();
-    TASKS.fetch_add(1, Ordering::Relaxed);
-    crate::instance::kick::enroll(thread);
-    let who = proc_self::credentials().ok_or(ENOMEM)?;
+    thread.task.store(task.as_ptr(), Ordering::Relaxed);
+    kernel::task_made();
+    kick::enroll(thread);
+    let who = proc_self::credentials().map_err(|_| Errno::ENOMEM)?;
     // SAFETY: the task was just made for this thread; umask takes an integer.
     unsafe {
-        kernel.call(thread.task, libc::SYS_umask, &[who.umask as usize, 0, 0, 0, 0, 0], -1);
-        kernel.set_credentials(thread.task, who.uid, who.gid, who.groups()).map_err(|e| -(e.0 as isize))
+        kernel.call(thread.task(), libc::SYS_umask, &[who.umask as usize, 0, 0, 0, 0, 0], -1);
+        kernel.set_credentials(thread.task(), who.uid, who.gid, who.groups()).map_err(of_lkl)
     }
 }
 
-/// A thread's task is gone.
-pub fn task_released() {
-    TASKS.fetch_sub(1, Ordering::Relaxed);
-}
-
-/// Before a fork: whether it is worth a look if anything of the kernel is in use ([`rest`]).
-pub fn may_rest() -> bool {
-    if !is_up() {
-        return false;
+/// The calling thread ends: its task goes with it. Inside a final entry.
+pub fn release_task(thread: &'static Thread) {
+    if let (Some(kernel), false) = (running(), thread.task().is_null()) {
+        let task = thread.task.swap(core::ptr::null_mut(), Ordering::Relaxed);
+        // SAFETY: the task is this thread's, which makes no call after this.
+        unsafe { kernel.release(task) };
+        kernel::task_released();
     }
-    crate::lookup::cwd::remember();
-    let own = u32::from(crate::sys::thread::current().is_some_and(|t| !t.task.is_null()));
-    !fdtable::any_kernel() && TASKS.load(Ordering::Relaxed) == own
-}
-
-/// Gives the images back that nothing of this process uses, so that a child, and what it executes, can have
-/// them. They come back with the next call that needs them. True: nothing at all is in use, so that a child loses
-/// nothing with this kernel. Inside a section, with [`change`] held.
-pub fn rest(door: &mut Door<'_>) -> bool {
-    // The caller has a task by now; another thread's would be at work in what is taken away.
-    let alone = !fdtable::any_kernel() && TASKS.load(Ordering::Relaxed) == 1;
-    alone && crate::lookup::cwd::park(door) && door.unmount_idle()
 }
 
 /// Ends the kernel: files closed, images synced and unmounted. Returns when that is done, whoever does it.
-/// Inside a section.
-pub fn shut_down(thread: &mut Thread) {
-    let _change = CHANGE.hold();
+/// Inside a final entry.
+pub fn shut_down(thread: &'static Thread) {
+    let _change = change();
     let Some(kernel) = running() else { return };
-    ENDER.store(host::ids().1 as u32, Ordering::Relaxed);
-    STATE.store(ENDING, Ordering::Release);
+    kernel::set_ending();
     if adopt_locked(kernel, thread).is_ok() {
         // SAFETY: the task is this thread's.
-        if let Err(e) = unsafe { kernel.shutdown(thread.task) } {
-            say!("unmounting failed: {}; the image may need fsck", errno::name(-(e.0 as isize)));
+        if let Err(e) = unsafe { kernel.shutdown(thread.task()) } {
+            say!("unmounting failed: {}; the image may need fsck", Explained(of_lkl(e)));
         }
         mounts::report_write_error(kernel);
     }
-}
-
-/// The process goes on after all: the exec failed. Its threads get EIO from now on.
-pub fn end_failed() {
-    if STATE.compare_exchange(ENDING, DOWN, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-        let op = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
-        host::call(libc::SYS_futex, &[STATE.as_ptr() as usize, op as usize, i32::MAX as usize]);
-    }
-}
-
-/// Where a thread stays whose process is being ended by another: it must not return to the program, which
-/// would see its calls fail, nor end the process with a status of its own.
-#[inline]
-pub fn stay_if_ending() {
-    if STATE.load(Ordering::Acquire) == ENDING {
-        stay();
-    }
-}
-
-#[cold]
-fn stay() {
-    if ENDER.load(Ordering::Relaxed) == host::ids().1 as u32 {
-        return;
-    }
-    let mask = host::set_sigmask(!0);
-    while STATE.load(Ordering::Acquire) == ENDING {
-        let op = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
-        host::call(libc::SYS_futex, &[STATE.as_ptr() as usize, op as usize, ENDING as usize, 0]);
-    }
-    host::set_sigmask(mask);
-}
-
-/// In the child of a fork of a kernel at rest: it boots its own when it needs one, which most children, that only
-/// execute something, do not.
-pub fn after_fork_at_rest() {
-    leave_parent();
-    fdtable::forget_kernel();
-    STATE.store(NONE, Ordering::Release);
-}
-
-/// The parent's kernel is not in this process's memory.
-fn leave_parent() {
-    observe::in_child();
-    CHANGE.reset();
-    lkl::after_fork();
-    KERNEL.store(core::ptr::null_mut(), Ordering::Relaxed);
-    TASKS.store(0, Ordering::Relaxed);
-}
-
-/// In the child of a fork: the kernel belongs to the parent.
-pub fn after_fork() {
-    leave_parent();
-    if STATE.load(Ordering::Relaxed) == UP {
-        STATE.store(LOST, Ordering::Release);
-        fdtable::forget_kernel();
-    }
-}
-
-/// Whether a kernel runs in this process, and is this process's.
-pub fn is_up() -> bool {
-    STATE.load(Ordering::Acquire) == UP
-}
-
-/// Whether what this process had of a kernel is out of its reach.
-pub fn is_lost() -> bool {
-    STATE.load(Ordering::Acquire) == LOST
 }

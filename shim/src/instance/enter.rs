@@ -1,114 +1,155 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The door into the kernel library: kernel sections.
+//! The way into the kernel library: kernel sections.
 //!
-//! While a thread is in a section no handler of the application runs on it: a signal is noted by
-//! `signal.rs`, the kernel call is interrupted, and the handler runs here, at the door, on the way out.
-//! Then the call ends with EINTR or starts again, as SA_RESTART says (signal(7)).
+//! While a thread is in a section no handler of the application runs on that thread: `signals::deliver` notes a signal,
+//! the kernel call is interrupted, and the handler runs here, on the way out. Then the call ends with EINTR or starts
+//! again, as SA_RESTART says (signal(7)).
 //!
-//! A section may be run again from its start: it must leave nothing behind when it returns an error.
+//! A section may be run again from its start: a section that returns an error must leave nothing behind.
 #![allow(unsafe_code)]
 
-use core::sync::atomic::{compiler_fence, Ordering};
+use core::sync::atomic::{compiler_fence, AtomicU8, Ordering};
 
+use once_cell::sync::OnceCell;
 use trampoline::gate::STOPPED;
 
 use crate::instance::{boot, kick, mounts};
-use crate::lookup::cwd;
-use crate::observe;
-use crate::process::handoff;
-use crate::signals::{actions, cancel};
-use crate::sys::errno::{EINTR, ENOMEM, ERESTARTNOHAND, ERESTARTNOINTR, ERESTARTSYS, ERESTART_RESTARTBLOCK};
+use crate::signals::cancel;
+use crate::signals::deliver::deliver_noted;
+use crate::sys::call::Call;
+use crate::sys::errno::{from_raw, to_raw, Errno, Result};
 use crate::sys::host::{Args, Ret};
-use crate::sys::thread::{self, Thread};
+use crate::sys::kernel::{self, park_forever_if_ending};
+use crate::sys::thread::{self, ServedBy, Thread};
 
 /// What a section works with: the kernel, and the calling thread's task in it.
-pub struct Door<'a> {
+pub struct KernelContext {
     kernel: &'static lkl::Kernel,
-    thread: &'a mut Thread,
+    thread: &'static Thread,
 }
 
-impl Door<'_> {
-    /// Calls the kernel; raw result.
-    pub fn call(&mut self, nr: i64, args: &Args) -> Ret {
-        self.call_at(nr, args, -1)
+impl KernelContext {
+    /// Calls the kernel.
+    pub fn call(&mut self, nr: i64, args: &Args) -> Result {
+        from_raw(self.call_raw(nr, args, NO_NUMBER))
     }
 
-    /// The same for a call that opens a descriptor, which is to become number `want`.
-    pub fn call_at(&mut self, nr: i64, args: &Args, want: i32) -> Ret {
+    /// Makes a call that opens a descriptor, which is to become number `want`.
+    pub fn call_at(&mut self, nr: i64, args: &Args, want: i32) -> Result {
+        from_raw(self.call_raw(nr, args, want))
+    }
+
+    #[inline]
+    fn call_raw(&mut self, nr: i64, args: &Args, want: i32) -> Ret {
         self.thread.in_call.store(1, Ordering::Relaxed);
         compiler_fence(Ordering::SeqCst);
         if self.thread.noted.sig.load(Ordering::Relaxed) != 0 || cancel::is_stopped() {
-            // It came before the call, which must not wait then.
+            // The signal came before the call, which must not wait then.
             // SAFETY: called on the task's own thread.
-            unsafe { self.kernel.interrupt(self.thread.task) };
+            unsafe { self.kernel.interrupt(self.thread.task()) };
         }
-        // SAFETY: the task is this thread's own; the arguments are the application's, whose bad pointers
-        // the kernel answers with EFAULT.
-        let r = unsafe { self.kernel.call(self.thread.task, nr, args, want) };
+        // SAFETY: the task is this thread's; wild pointers in the application's arguments the kernel answers with EFAULT.
+        let r = unsafe { self.kernel.call(self.thread.task(), nr, args, want) };
         compiler_fence(Ordering::SeqCst);
         self.thread.in_call.store(0, Ordering::Relaxed);
-        boot::stay_if_ending();
+        park_forever_if_ending();
         r
     }
 
-    /// Unmounts what is not in use (see [`boot::rest`]).
+    /// Unmounts what is not in use. False: something is.
     pub fn unmount_idle(&mut self) -> bool {
         mounts::unmount_idle(self.kernel, self.thread)
     }
 
     /// The kernel descriptor of a mount's root, mounted if need be.
-    pub fn mount_root(&mut self, index: usize) -> Result<i32, Ret> {
-        mounts::mount_root(self.kernel, self.thread, index)
+    pub fn mount_root(&mut self, index: usize) -> Result<usize> {
+        mounts::mount_root(self.kernel, self.thread, index).map(|root| root as usize)
     }
+}
+
+/// A call that opens no descriptor.
+const NO_NUMBER: i32 = -1;
+
+/// The current directory is to be entered before the next call of the application (`lookup::cwd`).
+pub const DUE_CWD: u8 = 1;
+/// Files that were open over an exec are to be opened (`process::handoff`).
+pub const DUE_FILES: u8 = 2;
+
+/// What the kernel has to be told of the process before the next call.
+static DUE: AtomicU8 = AtomicU8::new(0);
+static RESUME: OnceCell<fn(&mut KernelContext) -> Result<()>> = OnceCell::new();
+
+/// Says how the kernel is told what is due. Called by the constructor.
+pub fn resume_by(work: fn(&mut KernelContext) -> Result<()>) {
+    let _ = RESUME.set(work);
+}
+
+/// Whether any of `what` is due.
+#[inline]
+pub fn is_due(what: u8) -> bool {
+    DUE.load(Ordering::Acquire) & what != 0
+}
+
+/// The kernel is to be told.
+pub fn set_due(what: u8) {
+    DUE.fetch_or(what, Ordering::AcqRel);
+}
+
+/// The kernel knows. Whether it was due.
+pub fn clear_due(what: u8) -> bool {
+    DUE.fetch_and(!what, Ordering::AcqRel) & what != 0
 }
 
 /// Runs `work` as a kernel section; boots the kernel if need be.
 #[inline]
-pub fn section(mut work: impl FnMut(&mut Door<'_>) -> Ret) -> Ret {
-    run(&mut |door: &mut Door<'_>| match cwd::is_parked() || handoff::is_pending() {
-        true => resume(door).map_or_else(|e| e, |()| work(door)),
-        false => work(door),
-    })
-}
-
-/// What the kernel has to be told of the process before its next call.
-#[cold]
-fn resume(door: &mut Door<'_>) -> Result<(), Ret> {
-    handoff::reopen(door);
-    if cwd::is_parked() {
-        cwd::enter(door)?;
-    }
-    Ok(())
-}
-
-/// A section in which a parked current directory stays parked (see `cwd.rs`).
-pub fn section_away(mut work: impl FnMut(&mut Door<'_>) -> Ret) -> Ret {
-    run(&mut work)
+pub fn enter_kernel(mut work: impl FnMut(&mut KernelContext) -> Result) -> Result {
+    from_raw(enter_raw(|context| to_raw(work(context))))
 }
 
 #[inline]
-fn run(work: &mut impl FnMut(&mut Door<'_>) -> Ret) -> Ret {
-    let Some(thread) = thread::current_or_new() else { return ENOMEM };
-    thread.served = Some(observe::Route::Kernel);
+fn enter_raw(mut work: impl FnMut(&mut KernelContext) -> Ret) -> Ret {
+    run(&mut |context: &mut KernelContext| match is_due(DUE_CWD | DUE_FILES) {
+        false => work(context),
+        true => resume(context).map_or_else(|e| to_raw(Err(e)), |()| work(context)),
+    })
+}
+
+#[cold]
+fn resume(context: &mut KernelContext) -> Result<()> {
+    RESUME.get().map_or(Ok(()), |resume| resume(context))
+}
+
+/// Runs `work` as a kernel section in which a current directory that was left stays left (`lookup::cwd`).
+pub fn enter_kernel_without_cwd(mut work: impl FnMut(&mut KernelContext) -> Result) -> Result {
+    from_raw(run(&mut |context: &mut KernelContext| to_raw(work(context))))
+}
+
+#[inline]
+fn run(work: &mut impl FnMut(&mut KernelContext) -> Ret) -> Ret {
+    let thread = match thread::current_or_new() {
+        Ok(thread) => thread,
+        Err(e) => return to_raw(Err(e)),
+    };
+    thread.replace_served(Some(ServedBy::Kernel));
     if thread.is_inside() {
-        // A call of the section's own work came back through a hook; its outer part keeps the door.
-        return enter(thread, work).unwrap_or_else(|e| e);
+        // A call of the section's own work came back through a hook; the outer part leaves the kernel.
+        return attempt(thread, work);
     }
     loop {
         thread.inside.store(1, Ordering::Relaxed);
-        kick::back(thread);
+        kick::leave_user(thread);
         compiler_fence(Ordering::SeqCst);
-        let result = enter(thread, work).unwrap_or_else(|e| e);
+        let result = attempt(thread, work);
         compiler_fence(Ordering::SeqCst);
         thread.inside.store(0, Ordering::Relaxed);
         compiler_fence(Ordering::SeqCst);
-        kick::out(thread);
-        let ran = actions::deliver_noted(thread);
+        kick::enter_user(thread);
+        let ran = deliver_noted(thread);
         match result {
             ERESTARTNOINTR => {}
             ERESTARTSYS if !ran.without_restart => {}
             ERESTARTNOHAND | ERESTART_RESTARTBLOCK if !ran.any => {}
-            ERESTARTSYS | ERESTARTNOHAND | ERESTART_RESTARTBLOCK => return EINTR,
+            ERESTARTSYS | ERESTARTNOHAND | ERESTART_RESTARTBLOCK => return to_raw(Err(Errno::EINTR)),
             _ => return result,
         }
         if cancel::is_stopped() {
@@ -117,22 +158,53 @@ fn run(work: &mut impl FnMut(&mut Door<'_>) -> Ret) -> Ret {
     }
 }
 
+/// Restart codes that leave the kernel library raw (include/linux/errno.h): not for the application.
+const ERESTARTSYS: Ret = -512;
+const ERESTARTNOINTR: Ret = -513;
+const ERESTARTNOHAND: Ret = -514;
+const ERESTART_RESTARTBLOCK: Ret = -516;
+
+fn attempt(thread: &'static Thread, work: &mut impl FnMut(&mut KernelContext) -> Ret) -> Ret {
+    let kernel = boot::kernel(thread).and_then(|kernel| boot::adopt(kernel, thread).map(|()| kernel));
+    match kernel {
+        Ok(kernel) => work(&mut KernelContext { kernel, thread }),
+        Err(e) => to_raw(Err(e)),
+    }
+}
+
 /// A section that must not be left for signals and boots nothing: the end of a process or a thread.
-pub fn last_section(work: impl FnOnce(&mut Thread)) {
-    let Some(thread) = thread::current_or_new() else { return };
+pub fn final_entry(work: impl FnOnce(&'static Thread)) {
+    let Ok(thread) = thread::current_or_new() else { return };
     thread.inside.fetch_add(1, Ordering::Relaxed);
     compiler_fence(Ordering::SeqCst);
     work(thread);
 }
 
-fn enter(thread: &mut Thread, work: &mut impl FnMut(&mut Door<'_>) -> Ret) -> Result<Ret, Ret> {
-    let kernel = boot::kernel(thread)?;
-    boot::adopt(kernel, thread)?;
-    Ok(work(&mut Door { kernel, thread }))
+/// After a [`final_entry`] the process goes on all the same: an exec failed.
+pub fn reopen_after_final_entry() {
+    if let Some(thread) = thread::current() {
+        thread.inside.store(0, Ordering::Relaxed);
+        deliver_noted(thread);
+    }
+}
+
+/// Ends the kernel: files closed, images synced and unmounted. Returns when that is done, whoever does it.
+pub fn shut_down() {
+    park_forever_if_ending();
+    if kernel::is_up() {
+        final_entry(boot::shut_down);
+    }
 }
 
 /// Forwards a call of the application to the kernel as it is.
 #[inline]
 pub fn forward(nr: usize, args: &Args) -> Ret {
-    section(|door| door.call(nr as i64, args))
+    enter_raw(|context| context.call_raw(nr as i64, args, NO_NUMBER))
+}
+
+impl Call<'_> {
+    /// Makes the call as it is, in the kernel.
+    pub fn to_kernel(&self) -> Result {
+        from_raw(forward(self.nr, &self.args))
+    }
 }

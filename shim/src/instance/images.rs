@@ -11,9 +11,9 @@ use lkl::{Disk, DiskError};
 use stowaway_config::Mount;
 
 use crate::fdtable;
-use crate::sys::errno::{self, EBUSY, EFBIG, EINVAL};
+use crate::sys::errno::{Errno, Explained, Result};
 use crate::sys::host;
-use crate::sys::host::Ret;
+use crate::sys::kernel::of_lkl;
 use crate::sys::report::Line;
 
 /// File systems that nobody can write to.
@@ -27,7 +27,7 @@ pub struct Image {
 }
 
 /// Opens the image of a mount that has one. `reported` is the errno last reported for it: each reason is said once.
-pub fn open(mount: &Mount, reported: &AtomicI32) -> Result<Image, Ret> {
+pub fn open(mount: &Mount, reported: &AtomicI32) -> Result<Image> {
     let name = name(mount)?;
     let said = Said { name: &name, reported };
     let open =
@@ -43,23 +43,23 @@ pub fn open(mount: &Mount, reported: &AtomicI32) -> Result<Image, Ret> {
     }
     fdtable::set(disk.fd() as usize, fdtable::RESERVED);
     let Some(fstype) = fstype else {
-        let ret = said.no_file_system(&disk);
+        let errno = said.no_file_system(&disk);
         close(disk);
-        return Err(ret);
+        return Err(errno);
     };
     if !read_only && mount.address().is_none() && disk.end() > lkl::file_size_limit_by(trampoline::gate::RAW)
     {
         close(disk);
         let why = "larger than the file size limit (ulimit -f), writing to it would fail";
-        return Err(said.once(EFBIG, format_args!("{why}: {}", errno::name(EFBIG))));
+        return Err(said.once(Errno::EFBIG, format_args!("{why}: {}", Explained(Errno::EFBIG))));
     }
     Ok(Image { disk, fstype, read_only })
 }
 
 /// How the image is called in messages: as the user wrote it, without what is no part of the name.
-pub fn name(mount: &Mount) -> Result<CString, Ret> {
+pub fn name(mount: &Mount) -> Result<CString> {
     let image = mount.image.as_ref().map_or(&b"none"[..], |image| image.as_os_str().as_bytes());
-    CString::new(image).map_err(|_| EINVAL)
+    CString::new(image).map_err(|_| Errno::EINVAL)
 }
 
 /// Closes an image that was opened in vain.
@@ -70,7 +70,7 @@ pub fn close(disk: Disk) {
 
 /// Opens and locks an image, or a part of it. One that is in use may be so by a process on its way out (the one
 /// before in a script, the left side of a pipeline): it gets a moment for that.
-fn open_patiently(mount: &Mount, image: &CStr, read_only: bool) -> Result<Disk, DiskError> {
+fn open_patiently(mount: &Mount, image: &CStr, read_only: bool) -> core::result::Result<Disk, DiskError> {
     const TRIES: u32 = 25;
     const PAUSE_NS: i64 = 10_000_000;
     let mut disk = look(mount, image, read_only)?;
@@ -78,8 +78,7 @@ fn open_patiently(mount: &Mount, image: &CStr, read_only: bool) -> Result<Disk, 
         match disk.take(mount.partition) {
             Ok(()) => return Ok(disk),
             Err(DiskError::Busy { .. }) if left > 0 => {
-                let pause = libc::timespec { tv_sec: 0, tv_nsec: PAUSE_NS };
-                host::call(libc::SYS_nanosleep, &[&raw const pause as usize, 0]);
+                host::sleep_ns(PAUSE_NS);
             }
             Err(e) => {
                 disk.close();
@@ -91,7 +90,7 @@ fn open_patiently(mount: &Mount, image: &CStr, read_only: bool) -> Result<Disk, 
 }
 
 /// Opens an image, or connects to the server that has it.
-fn look(mount: &Mount, image: &CStr, read_only: bool) -> Result<Disk, DiskError> {
+fn look(mount: &Mount, image: &CStr, read_only: bool) -> core::result::Result<Disk, DiskError> {
     let at_fd = fdtable::reserved_range_start();
     match mount.address() {
         Some(uri) => Disk::connect(trampoline::gate::RAW, &uri, read_only, at_fd),
@@ -107,23 +106,23 @@ pub struct Said<'a> {
 
 impl Said<'_> {
     /// `NAME: WHY`; returns the errno.
-    pub fn once(&self, ret: Ret, why: impl Display) -> Ret {
-        if self.reported.swap(-ret as i32, Ordering::Relaxed) != -ret as i32 {
+    pub fn once(&self, errno: Errno, why: impl Display) -> Errno {
+        if self.reported.swap(errno.into_raw(), Ordering::Relaxed) != errno.into_raw() {
             Line::new().bytes(self.name.to_bytes()).text(format_args!(": {why}")).print();
         }
-        ret
+        errno
     }
 
-    fn cannot_open(&self, error: DiskError, mount: &Mount, name: &CStr) -> Ret {
-        let ret = -(error.errno().0 as isize);
+    fn cannot_open(&self, error: DiskError, mount: &Mount, name: &CStr) -> Errno {
+        let errno = of_lkl(error.errno());
         match error {
-            DiskError::Busy { .. } => self.once(EBUSY, error),
+            DiskError::Busy { .. } => self.once(Errno::EBUSY, error),
             DiskError::Io(_) => {
                 let what = match mount.address() {
                     Some(_) => "no connection to the server",
                     None => "cannot open the image",
                 };
-                self.once(ret, format_args!("{what}: {}", errno::name(ret)))
+                self.once(errno, format_args!("{what}: {}", Explained(errno)))
             }
             DiskError::NoPartition => {
                 let table = look(mount, name, true).ok().and_then(|disk| {
@@ -131,32 +130,34 @@ impl Said<'_> {
                     disk.close();
                     table
                 });
-                self.no_partition(ret, mount.partition.unwrap_or(0), table)
+                self.no_partition(errno, mount.partition.unwrap_or(0), table)
             }
-            DiskError::NotADisk | DiskError::Address(_) | DiskError::Server(_) => self.once(ret, error),
+            DiskError::NotADisk | DiskError::Address(_) | DiskError::Server(_) => self.once(errno, error),
         }
     }
 
-    fn no_partition(&self, ret: Ret, number: u32, table: Option<lkl::Table>) -> Ret {
+    fn no_partition(&self, errno: Errno, number: u32, table: Option<lkl::Table>) -> Errno {
         match table {
-            Some(table) => self.once(ret, format_args!("has no partition {number}; it has {table}")),
-            None => self.once(ret, format_args!("has no partition table, thus no partition {number}")),
+            Some(table) => self.once(errno, format_args!("has no partition {number}; it has {table}")),
+            None => self.once(errno, format_args!("has no partition table, thus no partition {number}")),
         }
     }
 
-    fn no_file_system(&self, disk: &Disk) -> Ret {
+    fn no_file_system(&self, disk: &Disk) -> Errno {
         if lkl::is_qcow2(disk) {
             let how = "a qcow2 image is mounted by stowaway run; or stowaway serve IMAGE --socket SOCKET serves it, and it is \
                  mounted as nbd+unix:///?socket=SOCKET";
-            return self.once(EINVAL, how);
+            return self.once(Errno::EINVAL, how);
         }
         match lkl::partitions(disk) {
             Some(table) => self.once(
-                EINVAL,
+                Errno::EINVAL,
                 format_args!("has a partition table: mount a partition, as IMAGE#N; it has {table}"),
             ),
-            None => self
-                .once(EINVAL, format_args!("not a file system that is known here: {}", errno::name(EINVAL))),
+            None => self.once(
+                Errno::EINVAL,
+                format_args!("not a file system that is known here: {}", Explained(Errno::EINVAL)),
+            ),
         }
     }
 }

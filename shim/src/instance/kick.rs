@@ -9,21 +9,22 @@
 #![allow(unsafe_code)]
 
 use core::ffi::{c_int, c_void};
-use core::sync::atomic::{compiler_fence, AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{compiler_fence, AtomicBool, Ordering};
 
 use lkl::uintr::{self, Emulator, Target, Uintr};
 use once_cell::sync::OnceCell;
 use stowaway_config::Doorbell;
 use trampoline::divert;
 
-use crate::instance::boot;
-use crate::signals::{actions, cancel};
-use crate::sys::errno;
-use crate::sys::host;
-use crate::sys::host::Ret;
+use crate::signals::deliver::deliver_noted;
+use crate::signals::{actions, cancel, claimed};
+use crate::sys::errno::{Explained, Result};
+use crate::sys::kernel::{of_lkl, park_forever_if_ending, running};
 use crate::sys::report::{say, say_once};
 use crate::sys::settings::settings;
+use crate::sys::sigcalls::{self, bit};
 use crate::sys::thread::{self, Thread};
+use crate::sys::{host, mem};
 
 /// The signal that kicks: one that neither libc nor most programs use.
 const KICK: c_int = 61;
@@ -36,8 +37,6 @@ enum Backend {
 
 static BACKEND: OnceCell<Backend> = OnceCell::new();
 static IS_ON: AtomicBool = AtomicBool::new(false);
-/// Signals that are ours alone.
-static SIGNALS: AtomicU64 = AtomicU64::new(0);
 
 /// Whether threads are interrupted at all.
 #[inline]
@@ -45,12 +44,7 @@ pub fn is_on() -> bool {
     IS_ON.load(Ordering::Relaxed)
 }
 
-/// The signals that no mask of the program may block on the host.
-pub fn signals() -> u64 {
-    SIGNALS.load(Ordering::Relaxed)
-}
-
-/// What it is called.
+/// The name of the backend, as in the settings.
 pub fn name() -> &'static str {
     match BACKEND.get() {
         None => "futex",
@@ -83,7 +77,7 @@ pub fn find() {
     }
 }
 
-fn probe() -> Result<Uintr, uintr::Why> {
+fn probe() -> core::result::Result<Uintr, uintr::Why> {
     if let Some(emulator) = Emulator::find() {
         // SAFETY: the gate is a host call; nothing else runs yet.
         unsafe { (emulator.start)(trampoline::gate::RAW, Emulator::QUIET) };
@@ -95,14 +89,14 @@ fn probe() -> Result<Uintr, uintr::Why> {
 pub fn start() {
     let Some(backend) = BACKEND.get() else { return };
     let signals = match backend {
-        Backend::Signal(_) => actions::bit(KICK),
+        Backend::Signal(_) => bit(KICK),
         Backend::Uintr(found) => {
-            found.emulator().map_or(0, |emulator| actions::bit(emulator.notify) | actions::bit(libc::SIGILL))
+            found.emulator().map_or(0, |emulator| bit(emulator.notify) | bit(libc::SIGILL))
         }
     };
-    SIGNALS.store(signals, Ordering::Relaxed);
-    (1..=64).filter(|&sig| signals & actions::bit(sig) != 0).for_each(actions::claim);
-    host::call(libc::SYS_rt_sigprocmask, &[libc::SIG_UNBLOCK as usize, &raw const signals as usize, 0, 8]);
+    claimed::claim(signals, on_signal);
+    actions::install_claimed();
+    sigcalls::unblock(signals);
     divert::prepare(answer, [cancel::library(), 0..0]);
     match backend {
         Backend::Signal(way) => lkl::doorbell::hang(way),
@@ -119,70 +113,91 @@ pub fn kernel_is_up(kernel: &lkl::Kernel) {
 }
 
 /// The calling thread has a task now.
-pub fn enroll(thread: &mut Thread) {
+pub fn enroll(thread: &'static Thread) {
     let Some(backend) = BACKEND.get() else { return };
-    if !is_on() || !trampoline::is_installed() || thread.number.is_some() {
+    if !is_on() || !trampoline::is_installed() || number(thread).is_some() {
         return;
     }
-    // SAFETY: the guard is there until withdraw(), which whoever frees it calls first.
+    // SAFETY: the guard is there until withdraw(), which comes before the guard is freed.
     unsafe { divert::enroll(&raw const thread.inside) };
-    thread.number = match backend {
-        Backend::Signal(_) => Some(host::ids().1 as u32),
-        Backend::Uintr(uintr) => {
-            let number = register(uintr, thread);
-            if let Err(e) = number {
-                say_once!("a thread cannot receive user interrupts: {}", errno::name(e));
-            }
-            number.ok()
-        }
+    let number = match backend {
+        Backend::Signal(_) => Ok(host::ids().1 as u32),
+        Backend::Uintr(uintr) => register(uintr, thread),
     };
-    thread.seat = thread.number.and_then(lkl::doorbell::sit_down);
+    match number {
+        Ok(number) => {
+            thread.kick_number.store(u64::from(number) + 1, Ordering::Relaxed);
+            let target = lkl::doorbell::sit_down(number)
+                .map_or(core::ptr::null_mut(), |target| core::ptr::from_ref(target).cast_mut());
+            thread.kick_target.store(target, Ordering::Relaxed);
+        }
+        Err(e) => say_once!("a thread cannot receive user interrupts: {}", Explained(e)),
+    }
 }
 
-/// Makes the calling thread a receiver; its number, or -errno.
-fn register(uintr: &Uintr, thread: &mut Thread) -> Result<u32, Ret> {
-    let stack = host::map(divert::INTERRUPT_STACK_BYTES);
-    if stack < 0 {
-        return Err(stack);
-    }
-    let top = stack as usize + divert::INTERRUPT_STACK_BYTES;
+/// How the doorbell knows the thread.
+fn number(thread: &Thread) -> Option<u32> {
+    thread.kick_number.load(Ordering::Relaxed).checked_sub(1).map(|number| number as u32)
+}
+
+/// Where the doorbell finds the thread.
+#[inline]
+fn target(thread: &Thread) -> Option<&'static lkl::doorbell::Seat> {
+    // SAFETY: null, or what the doorbell gave for good.
+    unsafe { thread.kick_target.load(Ordering::Relaxed).as_ref() }
+}
+
+/// Makes the calling thread a receiver; its number.
+fn register(uintr: &Uintr, thread: &Thread) -> Result<u32> {
+    let stack = mem::map(divert::INTERRUPT_STACK_BYTES)?;
+    let top = stack + divert::INTERRUPT_STACK_BYTES;
     let handler = divert::user_interrupt_handler();
     // SAFETY: the handler keeps to the rules; the stack is for it alone.
     match unsafe { uintr.register(handler, top, divert::INTERRUPT_STACK_BYTES) } {
         Ok(target) => {
-            thread.interrupt_stack = stack as usize;
+            thread.interrupt_stack.store(stack, Ordering::Relaxed);
             Ok(target.index())
         }
         Err(e) => {
-            host::unmap(stack as usize, divert::INTERRUPT_STACK_BYTES);
-            Err(-(e.0 as isize))
+            // SAFETY: fresh, and no interrupt can come.
+            unsafe { mem::unmap(stack, divert::INTERRUPT_STACK_BYTES) };
+            Err(of_lkl(e))
         }
     }
 }
 
-/// The calling thread's state goes.
-pub fn withdraw(thread: &mut Thread) {
-    let Some(number) = thread.number.take() else { return };
-    // SAFETY: nobody is diverted any more.
-    unsafe { divert::enroll(core::ptr::null()) };
-    if let Some(seat) = thread.seat.take() {
-        seat.stand_up();
+/// The calling thread's state goes. Comes before `thread::discard`.
+pub fn withdraw() {
+    let Some(thread) = thread::current() else { return };
+    let Some(number) = number(thread) else { return };
+    let target = target(thread);
+    forget(thread);
+    if let Some(target) = target {
+        target.stand_up();
     }
     if let (Some(Backend::Uintr(uintr)), Some(target)) = (BACKEND.get(), Target::from_index(number)) {
         uintr.unregister(target);
-        host::unmap(thread.interrupt_stack, divert::INTERRUPT_STACK_BYTES);
+        // SAFETY: no interrupt can come any more.
+        unsafe {
+            mem::unmap(thread.interrupt_stack.load(Ordering::Relaxed), divert::INTERRUPT_STACK_BYTES);
+        }
     }
 }
 
-/// In the child of a fork, before its only thread's state is used or discarded: nothing of it is inherited.
-pub fn after_fork() {
+/// The thread is not to be interrupted any more.
+fn forget(thread: &Thread) {
+    thread.kick_target.store(core::ptr::null_mut(), Ordering::Relaxed);
+    if thread.kick_number.swap(0, Ordering::Relaxed) != 0 {
+        // SAFETY: nobody is diverted any more.
+        unsafe { divert::enroll(core::ptr::null()) };
+    }
+}
+
+/// In the child of a fork, before the state of its only thread is used or discarded: nothing of it is inherited.
+pub fn forget_in_child() {
     let Some(backend) = BACKEND.get() else { return };
     if let Some(thread) = thread::current() {
-        thread.seat = None;
-        if thread.number.take().is_some() {
-            // SAFETY: nobody is diverted any more.
-            unsafe { divert::enroll(core::ptr::null()) };
-        }
+        forget(thread);
     }
     lkl::doorbell::after_fork();
     if let Backend::Uintr(uintr) = backend {
@@ -192,29 +207,26 @@ pub fn after_fork() {
 
 /// The calling thread is in a section.
 #[inline]
-pub fn back(thread: &Thread) {
-    if let Some(seat) = thread.seat {
-        seat.back();
+pub fn leave_user(thread: &Thread) {
+    if let Some(target) = target(thread) {
+        target.back();
     }
 }
 
 /// The calling thread leaves a section.
 #[inline]
-pub fn out(thread: &Thread) {
-    if let Some(seat) = thread.seat {
-        seat.out();
+pub fn enter_user(thread: &Thread) {
+    if let Some(target) = target(thread) {
+        target.out();
     }
 }
 
-/// In a signal handler: whether the signal was one of ours, and is dealt with.
-pub fn on_signal(sig: c_int, context: *mut c_void) -> bool {
-    if signals() & actions::bit(sig) == 0 {
-        return false;
-    }
+/// In a signal handler, for a claimed signal: whether the signal was one of ours, and is dealt with.
+fn on_signal(sig: c_int, context: *mut c_void) -> bool {
     let uc = context.cast::<libc::ucontext_t>();
     match BACKEND.get() {
         Some(Backend::Signal(_)) => {
-            if thread::current().is_some_and(|thread| thread.number.is_some()) {
+            if thread::current().is_some_and(|thread| number(thread).is_some()) {
                 // SAFETY: the host's context; a thread with a block, for only such have a number.
                 divert::redirect(unsafe { &mut *uc });
             }
@@ -237,16 +249,16 @@ pub fn on_signal(sig: c_int, context: *mut c_void) -> bool {
 /// What a diverted thread does, on our stack: one call into the kernel, which looks at what is pending on its way.
 extern "C" fn answer() {
     let Some(thread) = thread::current() else { return };
-    let Some(kernel) = boot::running().filter(|_| !thread.task.is_null()) else { return };
+    let Some(kernel) = running().filter(|_| !thread.task().is_null()) else { return };
     thread.inside.store(1, Ordering::Relaxed);
-    back(thread);
+    leave_user(thread);
     compiler_fence(Ordering::SeqCst);
     // SAFETY: the task is this thread's own, which was not inside.
-    unsafe { kernel.call(thread.task, libc::SYS_getppid, &[0; 6], -1) };
-    boot::stay_if_ending();
+    unsafe { kernel.call(thread.task(), libc::SYS_getppid, &[0; 6], -1) };
+    park_forever_if_ending();
     compiler_fence(Ordering::SeqCst);
     thread.inside.store(0, Ordering::Relaxed);
     compiler_fence(Ordering::SeqCst);
-    out(thread);
-    actions::deliver_noted(thread);
+    enter_user(thread);
+    deliver_noted(thread);
 }

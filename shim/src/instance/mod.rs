@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The kernel of this process: boot, entry, mounts, images, interruption of threads.
+//! The kernel of this process: boot, the way into it, mounts and their images, pairs of descriptors, and the
+//! interruption of threads by events.
 
 pub mod boot;
 pub mod enter;
 pub mod images;
 pub mod kick;
 pub mod mounts;
+pub mod pair;
 pub mod server_keepalive;

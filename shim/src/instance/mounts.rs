@@ -13,15 +13,14 @@ use once_cell::sync::OnceCell;
 use stowaway_config::{mount_flags, Mount, Net};
 
 use crate::fdtable;
-use crate::instance::images::Said;
-use crate::instance::{boot, images};
-use crate::sys::big_stack::deep;
-use crate::sys::errno::{self, EINVAL, EIO};
-use crate::sys::host::Ret;
+use crate::instance::images::{self, Said};
+use crate::sys::big_stack::on_big_stack;
+use crate::sys::errno::{Errno, Explained, Result};
+use crate::sys::kernel::{change, of_lkl, park_forever_if_ending};
+use crate::sys::proc_self;
 use crate::sys::report::Line;
 use crate::sys::settings::settings;
 use crate::sys::thread::Thread;
-use crate::sys::{host, proc_self};
 
 /// What became of each mount, in the order of the settings.
 static MOUNTED: OnceCell<Vec<MountState>> = OnceCell::new();
@@ -34,7 +33,7 @@ struct MountState {
     image: AtomicI32,
     /// The errno last reported for it: each reason is said once.
     reported: AtomicI32,
-    /// Why the kernel would not mount it, -errno; 0: it was not asked, or did. A missing image may appear, a
+    /// Why the kernel would not mount it, an errno; 0: it was not asked, or did. A missing image may appear, a
     /// broken one does not heal: it stays attached (and locked by us), so it is not opened again either.
     refused: AtomicI32,
 }
@@ -53,34 +52,34 @@ pub fn init() {
 }
 
 /// The kernel descriptor of mount `index`'s root; mounts it if that was not done yet. Inside a section.
-pub fn mount_root(kernel: &'static Kernel, thread: &mut Thread, index: usize) -> Result<i32, Ret> {
-    let state = &MOUNTED.get().ok_or(EIO)?[index];
+pub fn mount_root(kernel: &'static Kernel, thread: &'static Thread, index: usize) -> Result<i32> {
+    let state = &MOUNTED.get().ok_or(Errno::EIO)?[index];
     let root = state.root.load(Ordering::Acquire);
     if root >= 0 {
         return Ok(root);
     }
-    let _change = boot::change();
-    boot::stay_if_ending();
+    let _change = change();
+    park_forever_if_ending();
     let root = state.root.load(Ordering::Acquire);
     if root >= 0 {
         return Ok(root);
     }
     let refused = state.refused.load(Ordering::Relaxed);
     if refused != 0 {
-        return Err(refused as Ret);
+        return Err(Errno::new(refused));
     }
     let mount = &settings().mounts[index];
-    deep(|| mount_now(kernel, thread, mount, state))
+    on_big_stack(|| mount_now(kernel, thread, mount, state))
         .inspect(|&root| state.root.store(root, Ordering::Release))
 }
 
 fn mount_now(
     kernel: &'static Kernel,
-    thread: &mut Thread,
+    thread: &'static Thread,
     mount: &Mount,
     state: &MountState,
-) -> Result<i32, Ret> {
-    let path = CString::new(&mount.path[..]).map_err(|_| EINVAL)?;
+) -> Result<i32> {
+    let path = CString::new(&mount.path[..]).map_err(|_| Errno::EINVAL)?;
     let mut read_only = mount.read_only;
     let (source, fstype) = match &mount.image {
         None => (Source::None, mount.fstype.clone().unwrap_or_default()),
@@ -90,28 +89,24 @@ fn mount_now(
             (attach(kernel, thread, mount, state, image.disk)?, image.fstype)
         }
     };
-    let fstype = CString::new(fstype).map_err(|_| EINVAL)?;
-    let root = fdtable::placeholder(fdtable::reserved_range_start() as usize, true);
-    if root < 0 {
-        return Err(root);
-    }
+    let fstype = CString::new(fstype).map_err(|_| Errno::EINVAL)?;
+    let root = fdtable::placeholder(fdtable::reserved_range_start() as usize, true)?;
     fdtable::set(root as usize, fdtable::RESERVED);
     let stowaway_config::MountFlags { mut flags, data } = mount_flags(mount);
     if read_only {
         flags |= libc::MS_RDONLY;
     }
-    let data = CString::new(with_defaults(mount, &fstype, data)).map_err(|_| EINVAL)?;
+    let data = CString::new(with_defaults(mount, &fstype, data)).map_err(|_| Errno::EINVAL)?;
     // SAFETY: the task is this thread's.
-    match unsafe { kernel.mount(thread.task, source, &path, &fstype, flags, &data, root as i32) } {
+    match unsafe { kernel.mount(thread.task(), source, &path, &fstype, flags, &data, root) } {
         Ok(()) => {
             log::debug!("mounted {:?} as {:?}", path, fstype);
-            Ok(root as i32)
+            Ok(root)
         }
         Err(e) => {
-            fdtable::set(root as usize, fdtable::HOST);
-            host::close(root as i32);
+            fdtable::release(root as usize);
             let name = if mount.image.is_some() { images::name(mount)? } else { fstype.clone() };
-            Err(complain_mount(&name, &fstype, -(e.0 as isize), state))
+            Err(complain_mount(&name, &fstype, of_lkl(e), state))
         }
     }
 }
@@ -119,13 +114,13 @@ fn mount_now(
 /// Makes the image a disk of the kernel.
 fn attach(
     kernel: &'static Kernel,
-    thread: &mut Thread,
+    thread: &'static Thread,
     mount: &Mount,
     state: &MountState,
     disk: Disk,
-) -> Result<Source, Ret> {
+) -> Result<Source> {
     // SAFETY: the task is this thread's; the disk's descriptor stays open (reserved).
-    match unsafe { kernel.attach_disk(thread.task, &disk) } {
+    match unsafe { kernel.attach_disk(thread.task(), &disk) } {
         Ok(number) => {
             state.disk.store(number as i32, Ordering::Relaxed);
             state.image.store(disk.fd(), Ordering::Relaxed);
@@ -134,8 +129,8 @@ fn attach(
         Err(e) => {
             images::close(disk);
             let said = Said { name: &images::name(mount)?, reported: &state.reported };
-            let ret = -(e.0 as isize);
-            Err(said.once(ret, format_args!("the disk cannot be attached: {}", errno::name(ret))))
+            let errno = of_lkl(e);
+            Err(said.once(errno, format_args!("the disk cannot be attached: {}", Explained(errno))))
         }
     }
 }
@@ -148,7 +143,7 @@ fn with_defaults(mount: &Mount, fstype: &CStr, data: String) -> String {
     if fstype == c"tmpfs" && !given("mode=") {
         options.push("mode=1777".into());
     }
-    if let (true, Some(who)) = (fstype == c"vfat", proc_self::credentials()) {
+    if let (true, Ok(who)) = (fstype == c"vfat", proc_self::credentials()) {
         for (name, id) in [("uid=", who.uid[1]), ("gid=", who.gid[1])] {
             if !given(name) {
                 options.push(format!("{name}{id}"));
@@ -158,20 +153,20 @@ fn with_defaults(mount: &Mount, fstype: &CStr, data: String) -> String {
     options.join(",")
 }
 
-fn complain_mount(image: &CStr, fstype: &CStr, ret: Ret, state: &MountState) -> Ret {
-    state.refused.store(ret as i32, Ordering::Relaxed);
+fn complain_mount(image: &CStr, fstype: &CStr, errno: Errno, state: &MountState) -> Errno {
+    state.refused.store(errno.into_raw(), Ordering::Relaxed);
     Line::new()
         .bytes(image.to_bytes())
         .text(format_args!(": cannot mount as "))
         .bytes(fstype.to_bytes())
-        .text(format_args!(": {}; STOWAWAY_KERNEL_LOG=stderr shows what the kernel says", errno::name(ret)))
+        .text(format_args!(": {}; STOWAWAY_KERNEL_LOG=stderr shows what the kernel says", Explained(errno)))
         .print();
-    ret
+    errno
 }
 
 /// Inside a section of the only thread that has a task: unmounts all images. False: one is still in use, or a
 /// pseudo file system is mounted, whose contents belong to this kernel.
-pub fn unmount_idle(kernel: &Kernel, thread: &mut Thread) -> bool {
+pub fn unmount_idle(kernel: &Kernel, thread: &'static Thread) -> bool {
     let mut all = settings().net == Net::None;
     for (mount, state) in settings().mounts.iter().zip(MOUNTED.get().into_iter().flatten()) {
         let root = state.root.load(Ordering::Acquire);
@@ -181,15 +176,14 @@ pub fn unmount_idle(kernel: &Kernel, thread: &mut Thread) -> bool {
         }
         let disk = u32::try_from(state.disk.load(Ordering::Relaxed)).ok();
         // SAFETY: the task is this thread's.
-        if disk.is_none() || unsafe { kernel.unmount(thread.task, &path, root, disk) }.is_err() {
+        if disk.is_none() || unsafe { kernel.unmount(thread.task(), &path, root, disk) }.is_err() {
             all = false;
             continue;
         }
         report_write_error(kernel);
         state.root.store(-1, Ordering::Release);
         for number in [root, state.image.swap(-1, Ordering::Relaxed)] {
-            fdtable::set(number as usize, fdtable::HOST);
-            host::close(number);
+            fdtable::release(number as usize);
         }
     }
     all
@@ -207,6 +201,6 @@ pub fn report_write_error(kernel: &Kernel) {
         .and_then(|(mount, _)| mount.image.as_ref());
     Line::new()
         .bytes(image.map_or(b"an image", |path| path.as_os_str().as_bytes()))
-        .text(format_args!(": writing failed: {}; data was lost", errno::name(-(error.0 as isize))))
+        .text(format_args!(": writing failed: {}; data was lost", Explained(of_lkl(error))))
         .print();
 }

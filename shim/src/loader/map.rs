@@ -8,10 +8,9 @@
 use goblin::elf64::program_header::{ProgramHeader, PF_R, PF_W, PF_X};
 
 use crate::exec::elf::Elf;
-use crate::sys::errno::{ENOEXEC, ENOMEM};
-use crate::sys::host::{self, Ret};
-
-const PAGE: usize = 4096;
+use crate::sys::errno::{Errno, Result};
+use crate::sys::host;
+use crate::sys::mem::{self, PAGE};
 
 /// A program in memory.
 pub struct Mapped {
@@ -33,13 +32,14 @@ pub struct Mapped {
 const NOTHING: (usize, usize) = (usize::MAX, 0);
 
 /// Maps all segments of the file `fd`. EEXIST: it cannot be moved, and its place is taken.
-pub fn map(fd: i32, elf: &Elf) -> Result<Mapped, Ret> {
-    let (start, end) = elf.span().ok_or(ENOEXEC)?;
+pub fn map(fd: i32, elf: &Elf) -> Result<Mapped> {
+    let (start, end) = elf.span().ok_or(Errno::ENOEXEC)?;
     let base = match elf.can_move() {
         true => find_room(end - start, elf.alignment())?.wrapping_sub(start),
         false => {
             reserve(start, end - start, libc::MAP_FIXED_NOREPLACE)?;
-            host::unmap(start, end - start);
+            // SAFETY: just reserved, and empty.
+            unsafe { mem::unmap(start, end - start) };
             0
         }
     };
@@ -63,29 +63,29 @@ pub fn map(fd: i32, elf: &Elf) -> Result<Mapped, Ret> {
     Ok(mapped)
 }
 
-fn reserve(address: usize, len: usize, fixed: i32) -> Result<usize, Ret> {
+/// Takes addresses: free ones, or with MAP_FIXED_NOREPLACE these.
+fn reserve(address: usize, len: usize, fixed: i32) -> Result {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | fixed;
     let none = libc::PROT_NONE as usize;
-    match host::call(libc::SYS_mmap, &[address, len, none, flags as usize, usize::MAX, 0]) {
-        e if e < 0 => Err(e),
-        at => Ok(at as usize),
-    }
+    // SAFETY: a mapping that replaces nothing.
+    unsafe { host::call(libc::SYS_mmap, &[address, len, none, flags as usize, usize::MAX, 0]) }
 }
 
 /// A free range of `len` bytes whose start is a multiple of `alignment`.
-fn find_room(len: usize, alignment: usize) -> Result<usize, Ret> {
-    let room = len.checked_add(alignment - PAGE).ok_or(ENOMEM)?;
+fn find_room(len: usize, alignment: usize) -> Result {
+    let room = len.checked_add(alignment - PAGE).ok_or(Errno::ENOMEM)?;
     let at = reserve(0, room, 0)?;
-    host::unmap(at, room);
+    // SAFETY: just reserved, and empty.
+    unsafe { mem::unmap(at, room) };
     Ok(at.next_multiple_of(alignment))
 }
 
-fn map_segment(fd: i32, segment: &ProgramHeader, base: usize) -> Result<(), Ret> {
+fn map_segment(fd: i32, segment: &ProgramHeader, base: usize) -> Result<()> {
     let address = base.wrapping_add(segment.p_vaddr as usize);
     let in_page = address % PAGE;
     let (in_file, in_memory) = (segment.p_filesz as usize, segment.p_memsz as usize);
     if in_file > in_memory || segment.p_offset as usize % PAGE != in_page {
-        return Err(ENOEXEC);
+        return Err(Errno::ENOEXEC);
     }
     let protection = protection(segment.p_flags);
     let mut mapped_to = address - in_page;
@@ -110,12 +110,10 @@ fn map_segment(fd: i32, segment: &ProgramHeader, base: usize) -> Result<(), Ret>
     Ok(())
 }
 
-fn put(at: usize, len: usize, protection: usize, flags: i32, fd: usize, offset: usize) -> Result<(), Ret> {
+fn put(at: usize, len: usize, protection: usize, flags: i32, fd: usize, offset: usize) -> Result<()> {
     let flags = (flags | libc::MAP_FIXED) as usize;
-    match host::call(libc::SYS_mmap, &[at, len, protection, flags, fd, offset]) {
-        e if e < 0 => Err(e),
-        _ => Ok(()),
-    }
+    // SAFETY: within the range that was found free.
+    unsafe { host::call(libc::SYS_mmap, &[at, len, protection, flags, fd, offset]) }.map(drop)
 }
 
 fn protection(flags: u32) -> usize {

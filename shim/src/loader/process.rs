@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Makes the process look as if the host had executed the program, as far as it lets anybody.
 
+#![allow(unsafe_code)]
+
 use core::ffi::CStr;
 
 use crate::loader::map::Mapped;
 use crate::loader::stack::Initial;
-use crate::lookup::route::AT_FDCWD;
-use crate::sys::errno::EINVAL;
-use crate::sys::host;
+use crate::sys::errno::Errno;
+use crate::sys::mem::PAGE;
+use crate::sys::scratch::PATH_MAX;
+use crate::sys::{fs, host};
 
-const PAGE: usize = 4096;
 /// arch_prctl(2), asm/prctl.h.
 const ARCH_SET_FS: usize = 0x1002;
 /// RSEQ_SIG of x86-64, which glibc registers with, and the flag to take it back (linux/rseq.h).
@@ -22,7 +24,8 @@ pub fn make_like_new(stack: &Initial, image: &Mapped, environment: (usize, usize
         let all = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC | libc::PROT_GROWSDOWN;
         let start = stack.address() & !(PAGE - 1);
         let len = (environment.1 - start).next_multiple_of(PAGE);
-        host::call(libc::SYS_mprotect, &[start, len, all as usize]);
+        // SAFETY: the stack, whose protection the program asks for.
+        let _ = unsafe { host::call(libc::SYS_mprotect, &[start, len, all as usize]) };
     }
     tell_host(stack, image, environment);
     forget_libc();
@@ -51,7 +54,8 @@ struct MemoryMap {
 /// What /proc/self/{cmdline,environ,auxv,stat} and debuggers are told. Hosts without CONFIG_CHECKPOINT_RESTORE
 /// refuse; then they see the environment and the auxiliary vector that the library was executed with.
 fn tell_host(stack: &Initial, image: &Mapped, environment: (usize, usize)) {
-    let end_of_heap = host::call(libc::SYS_brk, &[0]) as u64;
+    // SAFETY: asks for the end.
+    let end_of_heap = unsafe { host::call(libc::SYS_brk, &[0]) }.unwrap_or(0) as u64;
     let (arg_start, arg_end) = stack.argument_strings();
     let (auxv, words) = stack.auxiliary_vector();
     // A program without data, or without code, has no such range.
@@ -78,7 +82,10 @@ fn tell_host(stack: &Initial, image: &Mapped, environment: (usize, usize)) {
     };
     let option = libc::PR_SET_MM as usize;
     let what = libc::PR_SET_MM_MAP as usize;
-    host::call(libc::SYS_prctl, &[option, what, &raw const map as usize, size_of::<MemoryMap>(), 0]);
+    // SAFETY: says where things are; the host uses that for /proc and for brk(2).
+    let _ = unsafe {
+        host::call(libc::SYS_prctl, &[option, what, &raw const map as usize, size_of::<MemoryMap>(), 0])
+    };
 }
 
 /// Takes back what our libc left with the host for this thread: the program's will do the same anew.
@@ -87,15 +94,19 @@ fn forget_libc() {
         // The size is the one it was registered with, which only newer versions tell: the least is 32.
         for size in [size, 32] {
             let args = [address, size, RSEQ_FLAG_UNREGISTER, RSEQ_SIGNATURE];
-            if host::call(libc::SYS_rseq, &args) != EINVAL {
+            // SAFETY: takes back what our libc registered, which is not used any more.
+            if unsafe { host::call(libc::SYS_rseq, &args) } != Err(Errno::EINVAL) {
                 break;
             }
         }
     }
-    // struct robust_list_head: three words.
-    host::call(libc::SYS_set_robust_list, &[0, 3 * size_of::<usize>()]);
-    host::call(libc::SYS_set_tid_address, &[0]);
-    host::call(libc::SYS_arch_prctl, &[ARCH_SET_FS, 0]);
+    // SAFETY: our libc is not used any more.
+    unsafe {
+        // struct robust_list_head: three words.
+        let _ = host::call(libc::SYS_set_robust_list, &[0, 3 * size_of::<usize>()]);
+        let _ = host::call(libc::SYS_set_tid_address, &[0]);
+        let _ = host::call(libc::SYS_arch_prctl, &[ARCH_SET_FS, 0]);
+    }
 }
 
 /// Where glibc registered its restartable sequences, and how long (2.35 and later).
@@ -116,15 +127,12 @@ fn registered_rseq() -> Option<(usize, usize)> {
 /// The name that `ps` shows (fs/exec.c, begin_new_exec): that of the path, or of the file where a descriptor was
 /// executed.
 pub fn set_name(execfn: &CStr, fd: i32) {
-    let mut text = [0u8; 4096];
+    let mut text = [0u8; PATH_MAX];
     let by_descriptor = execfn.to_bytes().strip_prefix(b"/dev/fd/").filter(|rest| !rest.contains(&b'/'));
     let path: &[u8] = match by_descriptor {
         None => execfn.to_bytes(),
         Some(_) => {
-            let mut link = *b"/proc/self/fd/\0\0\0\0\0\0\0\0\0\0\0\0";
-            crate::fdtable::put_number(&mut link[14..], fd as usize);
-            let args = [AT_FDCWD as usize, link.as_ptr() as usize, text.as_mut_ptr() as usize, text.len()];
-            let n = host::call(libc::SYS_readlinkat, &args).max(0) as usize;
+            let n = fs::read_fd_link(fd, &mut text).unwrap_or(0);
             text[..n].strip_suffix(b" (deleted)").unwrap_or(&text[..n])
         }
     };
@@ -132,5 +140,5 @@ pub fn set_name(execfn: &CStr, fd: i32) {
     let mut short = [0u8; 16];
     let len = name.len().min(15);
     short[..len].copy_from_slice(&name[..len]);
-    host::call(libc::SYS_prctl, &[libc::PR_SET_NAME as usize, short.as_ptr() as usize, 0, 0, 0]);
+    host::set_thread_name(&short);
 }

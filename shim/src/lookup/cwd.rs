@@ -2,124 +2,134 @@
 //! The current directory: whose it is, and how it survives fork and exec when it lies in a mount.
 //!
 //! A directory in a mount keeps the mount busy. So that a shell that stands in one can let its children have
-//! the image, it is *parked* before a fork: remembered by name and left; the next kernel section enters it
+//! the image, the directory is *left* before a fork: remembered by name and given up. The next kernel section enters it
 //! again. The name is also what a child or an exec'ed program gets.
 #![allow(unsafe_code)]
 
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::os::unix::ffi::OsStrExt;
 
 use crate::fdtable;
-use crate::instance::boot;
-use crate::instance::enter::{section, Door};
+use crate::instance::enter::{clear_due, enter_kernel, is_due, set_due, KernelContext, DUE_CWD};
 use crate::lookup::mount_lookup;
-use crate::sys::errno::ENOENT;
-use crate::sys::host::Ret;
-use crate::sys::scratch::PATH_MAX;
+use crate::sys::call::args;
+use crate::sys::errno::{Errno, Result};
+use crate::sys::kernel;
+use crate::sys::lock::Lock;
+use crate::sys::scratch::{Scratch, PATH_MAX};
 use crate::sys::settings::settings;
 
-/// Whose the current directory is (a class of `fd`).
+/// Whose the current directory is (a class of `fdtable`).
 static CLASS: AtomicU8 = AtomicU8::new(fdtable::HOST);
-/// The kernel is to be told before the next call.
-static PARKED: AtomicBool = AtomicBool::new(false);
-/// The directory's name, as long as it is parked or handed over. Written by the thread that forks or boots.
-static mut NAME: [u8; PATH_MAX] = [0; PATH_MAX];
-static NAME_LEN: AtomicUsize = AtomicUsize::new(0);
+
+/// The directory's name, as long as the directory is left or handed over.
+struct Name {
+    text: UnsafeCell<[u8; PATH_MAX]>,
+    len: AtomicUsize,
+    lock: Lock,
+}
+
+// SAFETY: the text is written with the lock held, and with `len` 0 meanwhile.
+unsafe impl Sync for Name {}
+
+static NAME: Name =
+    Name { text: UnsafeCell::new([0; PATH_MAX]), len: AtomicUsize::new(0), lock: Lock::new() };
+
+impl Name {
+    fn get(&self) -> Option<&'static [u8]> {
+        let len = NAME.len.load(Ordering::Acquire);
+        // SAFETY: the bytes below `len` change only while `len` is 0.
+        (len != 0).then(|| unsafe { core::slice::from_raw_parts(NAME.text.get().cast(), len) })
+    }
+
+    /// Writes a new name; an empty one, or one that is too long, is none.
+    fn replace(&self, name: &[u8]) {
+        let _lock = self.lock.hold();
+        self.len.store(0, Ordering::Release);
+        // SAFETY: with the lock held, and `len` 0, so that nobody reads.
+        let text = unsafe { &mut *self.text.get() };
+        if let Some(room) = text[..PATH_MAX - 1].get_mut(..name.len()) {
+            room.copy_from_slice(name);
+            self.len.store(name.len(), Ordering::Release);
+        }
+    }
+}
 
 /// Whose the current directory is.
 pub fn class() -> u8 {
     CLASS.load(Ordering::Relaxed)
 }
 
-/// It was changed to a directory of this world.
+/// The current directory was changed to one of this class.
 pub fn changed(class: u8) {
     CLASS.store(class, Ordering::Relaxed);
-    PARKED.store(false, Ordering::Relaxed);
+    clear_due(DUE_CWD);
 }
 
-/// The directory that the program before the exec stood in (STOWAWAY_CWD): the kernel's, once it is booted.
-pub fn hand_over() {
-    if settings().cwd.is_some() {
-        CLASS.store(fdtable::KERNEL, Ordering::Relaxed);
-    }
+/// The directory that the program before the exec stood in (STOWAWAY_CWD): the first section enters it.
+pub fn take_over() {
+    let Some(cwd) = &settings().cwd else { return };
+    CLASS.store(fdtable::KERNEL, Ordering::Relaxed);
+    NAME.replace(cwd.as_os_str().as_bytes());
+    set_due(DUE_CWD);
 }
 
-/// At boot: the directory handed over is entered by the first section. (A child of fork has parked its own.)
-pub fn boot() {
-    if is_parked() {
-        return;
-    }
-    let Some(cwd) = settings().cwd.as_ref().filter(|_| class() == fdtable::KERNEL) else { return };
-    let bytes = cwd.as_os_str().as_bytes();
-    if bytes.len() < PATH_MAX {
-        // SAFETY: under the lock of the boot; nobody else runs in the kernel yet.
-        unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), (&raw mut NAME).cast(), bytes.len()) };
-        NAME_LEN.store(bytes.len(), Ordering::Relaxed);
-        PARKED.store(true, Ordering::Release);
-    }
-}
-
-/// Its name, where it lies in a mount of this process or (in a child of fork) of the parent's kernel.
+/// The directory's name, where it lies in a mount of this process or (in a child of fork) of the parent's kernel.
 pub fn name() -> Option<&'static [u8]> {
-    let len = NAME_LEN.load(Ordering::Relaxed);
-    // SAFETY: the bytes below NAME_LEN change only in `remember`, which the forking thread runs.
-    (len != 0 && class() != fdtable::HOST)
-        .then(|| unsafe { core::slice::from_raw_parts((&raw const NAME).cast(), len) })
+    NAME.get().filter(|_| class() != fdtable::HOST)
 }
 
-/// Before a fork or exec: learns the directory's name, if it lies in a mount.
+/// Before a fork or exec: learns the directory's name, if the directory lies in a mount.
 pub fn remember() {
-    if class() != fdtable::KERNEL || PARKED.load(Ordering::Relaxed) {
+    if class() != fdtable::KERNEL || is_due(DUE_CWD) {
         return;
     }
-    let args = [&raw mut NAME as usize, PATH_MAX, 0, 0, 0, 0];
-    let n = section(|door| door.call(libc::SYS_getcwd, &args));
-    // SAFETY: this thread just wrote it.
-    let absolute = n > 1 && unsafe { NAME[0] } == b'/';
-    NAME_LEN.store(if absolute { n as usize - 1 } else { 0 }, Ordering::Relaxed);
+    let Ok(mut scratch) = Scratch::take() else { return };
+    let text = scratch.path();
+    let args = args([text.as_mut_ptr() as usize, PATH_MAX]);
+    let n = enter_kernel(|context| context.call(libc::SYS_getcwd, &args)).unwrap_or(0);
+    // The NUL is counted; a directory that was deleted has no absolute name.
+    let name = text[..n].strip_suffix(b"\0").filter(|name| name.starts_with(b"/"));
+    NAME.replace(name.unwrap_or_default());
 }
 
-/// Leaves it, to come back. False: it has no name any more (deleted), so it cannot be left.
-pub fn park(door: &mut Door<'_>) -> bool {
-    if class() != fdtable::KERNEL || PARKED.load(Ordering::Relaxed) {
+/// Leaves the directory, to come back. False: it has no name any more (deleted), so it cannot be left.
+pub fn leave(context: &mut KernelContext) -> bool {
+    if class() != fdtable::KERNEL || is_due(DUE_CWD) {
         return true;
     }
-    if NAME_LEN.load(Ordering::Relaxed) == 0 {
+    if NAME.get().is_none() {
         return false;
     }
-    door.call(lkl::Private::LeaveCwd as i64, &[0; 6]);
-    PARKED.store(true, Ordering::Release);
+    let _ = context.call(lkl::Private::LeaveCwd as i64, &[0; 6]);
+    set_due(DUE_CWD);
     true
 }
 
-/// Whether [`enter`] is due.
-#[inline]
-pub fn is_parked() -> bool {
-    PARKED.load(Ordering::Relaxed)
-}
-
-/// First thing in a section: back into the directory that was parked.
-pub fn enter(door: &mut Door<'_>) -> Result<(), Ret> {
+/// First thing in a section, where due: back into the directory that was left.
+pub fn enter(context: &mut KernelContext) -> Result<()> {
+    if !is_due(DUE_CWD) {
+        return Ok(());
+    }
     let Some(name) = name() else { return Ok(()) };
-    let (index, rest) = mount_lookup::find_mount(name).ok_or(ENOENT)?;
-    let root = door.mount_root(index)? as usize;
+    let (index, rest) = mount_lookup::find_mount(name).ok_or(Errno::ENOENT)?;
+    let root = context.mount_root(index)?;
     let mut path = [0u8; PATH_MAX];
     path[..name.len() - rest].copy_from_slice(&name[rest..]);
     if rest == name.len() {
         path[0] = b'.';
     }
-    let r = door.call(lkl::Private::ChdirAt as i64, &[root, path.as_ptr() as usize, 0, 0, 0, 0]);
-    if r < 0 {
-        return Err(r);
-    }
-    PARKED.store(false, Ordering::Relaxed);
+    context.call(lkl::Private::ChdirAt as i64, &args([root, path.as_ptr() as usize]))?;
+    clear_due(DUE_CWD);
     Ok(())
 }
 
-/// In the child of a fork whose kernel is the parent's.
-pub fn after_fork() {
-    if class() == fdtable::KERNEL && boot::is_lost() {
+/// In the child of a fork: a directory of the parent's kernel is out of reach.
+pub fn forget_in_child() {
+    NAME.lock.reset();
+    if class() == fdtable::KERNEL && kernel::is_lost() {
         CLASS.store(fdtable::LOST, Ordering::Relaxed);
-        PARKED.store(false, Ordering::Relaxed);
+        clear_due(DUE_CWD);
     }
 }

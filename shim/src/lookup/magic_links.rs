@@ -3,13 +3,13 @@
 //! this way (fchmodat with AT_SYMLINK_NOFOLLOW, shells with /dev/stdin).
 
 use crate::fdtable::{self, KERNEL};
-use crate::lookup::cwd;
-use crate::lookup::route::{directory, Spot, AT_FDCWD};
-use crate::lookup::self_exe;
-use crate::sys::errno::ENOENT;
-use crate::sys::host::{self, Ret};
+use crate::lookup::directory::path_of;
+use crate::lookup::target::ResolvedPath;
+use crate::lookup::{cwd, self_exe};
+use crate::sys::errno::{Errno, Result};
+use crate::sys::fs::AT_FDCWD;
 use crate::sys::scratch::{Scratch, PATH_MAX};
-use crate::sys::user;
+use crate::sys::{decimal, host, user};
 
 const STANDARD: [(&[u8], i32); 3] = [(b"/dev/stdin", 0), (b"/dev/stdout", 1), (b"/dev/stderr", 2)];
 
@@ -29,12 +29,12 @@ fn in_process(path: &[u8]) -> Option<(&[u8], &[u8], usize)> {
     Some((&rest[..end], &path[start..], start))
 }
 
-/// The same for this process.
+/// What follows in a path of this process's own directory in /proc, and where that begins.
 fn in_own_directory(path: &[u8]) -> Option<(&[u8], usize)> {
     let (process, entry, start) = in_process(path)?;
     let own = match process {
         b"self" | b"thread-self" => true,
-        digits => core::str::from_utf8(digits).ok()?.parse() == Ok(host::ids().0),
+        digits => decimal::parse(digits) == Some(host::pid()),
     };
     own.then_some((entry, start))
 }
@@ -66,7 +66,7 @@ fn named(path: &[u8]) -> Option<(i32, usize)> {
             } else {
                 let digits = entry.strip_prefix(b"fd/")?;
                 let count = digits.iter().take_while(|b| b.is_ascii_digit()).count();
-                let number = core::str::from_utf8(&digits[..count]).ok()?.parse().ok()?;
+                let number = i32::try_from(decimal::parse(&digits[..count])?).ok()?;
                 (number, start + 3 + count)
             }
         }
@@ -77,32 +77,32 @@ fn named(path: &[u8]) -> Option<(i32, usize)> {
 }
 
 /// If the path in `scratch` (of `len` bytes) leads through a kernel descriptor: where it leads.
-pub fn through(scratch: &mut Scratch, len: usize) -> Result<Option<Spot>, Ret> {
+pub fn through(scratch: &mut Scratch, len: usize) -> Result<Option<ResolvedPath>> {
     if is_exe(&scratch.path()[..len]) {
         let place = &mut scratch.buffers().place;
-        let n = self_exe::way(place);
-        return Ok(Some(Spot::of_place(&place[..n])));
+        let n = self_exe::write_path(place);
+        return Ok(Some(ResolvedPath::of_place(&place[..n])));
     }
     let Some((number, end)) = named(&scratch.path()[..len]) else { return Ok(None) };
     let buffers = scratch.buffers();
-    let n = directory(number, &mut buffers.place)?;
+    let n = path_of(number, &mut buffers.place)?;
     let rest = len - end;
     if n + rest >= PATH_MAX {
-        return Err(ENOENT);
+        return Err(Errno::ENOENT);
     }
     buffers.place[n..n + rest].copy_from_slice(&buffers.path[end..len]);
     buffers.place[n + rest] = 0;
-    let spot = Spot::of_place(&buffers.place[..n + rest]);
-    Ok((!spot.is_host()).then_some(spot))
+    let found = ResolvedPath::of_place(&buffers.place[..n + rest]);
+    Ok((!found.is_host()).then_some(found))
 }
 
 /// What the symlink of the host at the canonical `place` leads to, if that is ours to say.
-pub fn target_of(place: &[u8], into: &mut [u8; PATH_MAX]) -> Option<Result<usize, Ret>> {
+pub fn target_of(place: &[u8], into: &mut [u8; PATH_MAX]) -> Option<Result> {
     if is_exe(place) {
-        return Some(Ok(self_exe::way(into)));
+        return Some(Ok(self_exe::write_path(into)));
     }
     let (number, end) = named(place)?;
-    (end == place.len()).then(|| directory(number, into))
+    (end == place.len()).then(|| path_of(number, into))
 }
 
 /// Whether the symlink of the host at the canonical `place` leads to what a process has, whatever its text says (proc(5)).
@@ -133,28 +133,26 @@ pub fn descriptor(path: usize) -> Option<i32> {
     (end == len && number != AT_FDCWD).then_some(number)
 }
 
-/// readlink of such a name: the file's path, cut to `size` as readlink(2) does.
-pub fn read_link(path: usize, to: usize, size: usize) -> Option<Ret> {
+/// readlink of a name that is ours to answer: the file's path, cut to `size` as readlink(2) does. None: it is not ours.
+pub fn read_link(path: usize, to: usize, size: usize) -> Option<Result> {
     if !is_possible() || path == 0 {
         return None;
     }
     let mut scratch = Scratch::take().ok()?;
     let len = user::read_string(scratch.path(), path).ok()?;
+    let answer = |text: &[u8]| {
+        let n = text.len().min(size);
+        user::write_bytes(to, &text[..n]).map(|()| n)
+    };
     if is_exe(&scratch.path()[..len]) {
-        let target = self_exe::target();
-        let n = target.len().min(size);
-        return Some(user::write_bytes(to, &target[..n]).map_or_else(|e| e, |()| n as Ret));
+        return Some(answer(self_exe::target()));
     }
     let (number, end) = named(&scratch.path()[..len])?;
     if end != len {
         return None;
     }
-    let buffers = scratch.buffers();
-    let n = match directory(number, &mut buffers.place) {
-        Ok(n) => n.min(size),
-        Err(e) => return Some(e),
-    };
-    Some(user::write_bytes(to, &buffers.place[..n]).map_or_else(|e| e, |()| n as Ret))
+    let place = &mut scratch.buffers().place;
+    Some(path_of(number, place).and_then(|n| answer(&place[..n])))
 }
 
 #[cfg(test)]

@@ -2,12 +2,12 @@
 //! A call's arguments as the table's kinds say. Pointers are only alleged: what cannot be read is printed as an
 //! address.
 
+use crate::observe::kinds::{self, Arg};
 use crate::observe::names::{self, Set};
 use crate::observe::structures;
 use crate::observe::text::{Text, EXCERPT, NAME};
 use crate::sys::host::{Args, Ret};
 use crate::sys::user;
-use crate::syscalls::table::{self, Arg};
 
 /// The arguments of one call, and what they mean together.
 struct View<'a> {
@@ -18,7 +18,7 @@ struct View<'a> {
 
 /// Prints the arguments; without a row in the tables, six numbers.
 pub fn put(text: &mut Text, nr: usize, args: &Args, result: Option<Ret>) {
-    let Some(kinds) = table::arguments(nr) else {
+    let Some(kinds) = kinds::arguments(nr) else {
         for (at, arg) in args.iter().enumerate() {
             text.fmt(format_args!("{}{arg:#x}", if at > 0 { ", " } else { "" }));
         }

@@ -6,17 +6,22 @@ use core::sync::atomic::{AtomicU64, AtomicU8, Ordering};
 use stowaway_config::{ConfigError, Key};
 use syscalls::Sysno;
 
-use crate::observe::Route;
-use crate::syscalls::table::{self, Arg};
+use crate::observe::kinds::{self, name, Arg};
+use crate::sys::thread::ServedBy;
 
 const NUMBERS: usize = 512;
 static CALLS: [AtomicU64; NUMBERS / 64] = [const { AtomicU64::new(!0) }; NUMBERS / 64];
 static ROUTES: AtomicU8 = AtomicU8::new(!0);
 
 /// Whether a call of this number, served so, is printed. Numbers beyond the tables always are.
-pub fn lets(nr: usize, route: Route) -> bool {
+pub fn lets(nr: usize, by: ServedBy) -> bool {
     let call = CALLS.get(nr / 64).is_none_or(|word| word.load(Ordering::Relaxed) >> (nr % 64) & 1 != 0);
-    call && ROUTES.load(Ordering::Relaxed) >> route as u8 & 1 != 0
+    call && ROUTES.load(Ordering::Relaxed) & bit(by) != 0
+}
+
+/// A bit for each, from the lowest.
+fn bit(by: ServedBy) -> u8 {
+    1 << (by as u8 - 1)
 }
 
 const MEMORY: &[Sysno] = &[
@@ -71,16 +76,16 @@ const WAIT: &[Sysno] = &[
 ];
 
 fn has(nr: usize, of: impl Fn(&Arg) -> bool) -> bool {
-    table::arguments(nr).is_some_and(|kinds| kinds.iter().any(of))
+    kinds::arguments(nr).is_some_and(|kinds| kinds.iter().any(of))
 }
 
 fn is_signal(nr: usize) -> bool {
-    let name = table::name(nr);
+    let name = name(nr);
     ["sig", "kill", "pause"].iter().any(|word| name.contains(word))
 }
 
 fn is_network(nr: usize) -> bool {
-    let name = table::name(nr);
+    let name = name(nr);
     let of_sockets = |kind: &Arg| matches!(kind, Arg::Family | Arg::Address | Arg::Message);
     let of_names = ["sock", "accept", "peer", "listen", "shutdown"];
     has(nr, of_sockets) || of_names.iter().any(|word| name.contains(word))
@@ -101,11 +106,11 @@ fn in_class(class: &str, nr: usize) -> Option<bool> {
     })
 }
 
-fn route(name: &str) -> Option<Route> {
+fn served_by(name: &str) -> Option<ServedBy> {
     Some(match name {
-        "host" => Route::Host,
-        "kernel" => Route::Kernel,
-        "own" => Route::Own,
+        "host" => ServedBy::Host,
+        "kernel" => ServedBy::Kernel,
+        "own" => ServedBy::Own,
         _ => return None,
     })
 }
@@ -115,8 +120,8 @@ fn choose(only: &[String]) -> Result<([u64; NUMBERS / 64], u8), ConfigError> {
     let (mut calls, mut routes) = ([0u64; NUMBERS / 64], 0u8);
     for name in only {
         let name = name.strip_prefix('%').unwrap_or(name);
-        if let Some(route) = route(name) {
-            routes |= 1 << route as u8;
+        if let Some(by) = served_by(name) {
+            routes |= bit(by);
             continue;
         }
         let number = Sysno::iter().find(|nr| nr.name() == name).map(|nr| nr as usize);
@@ -160,6 +165,7 @@ mod tests {
 
     #[test]
     fn names_and_classes() {
+        kinds::describe_by(crate::syscalls::table::arguments);
         assert_eq!(chosen(&[]).0.len(), NUMBERS);
         assert_eq!(chosen(&["read", "openat"]), (vec![0, 257], !0));
         assert_eq!(chosen(&["kernel"]), ((0..NUMBERS).collect(), 0b10));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Names of flags and of enumerated values, by kind of argument (include/uapi).
 
-use crate::syscalls::table::Arg;
+use crate::observe::kinds::Arg;
 
 /// One value under a mask, and flags beside it.
 pub struct Set {

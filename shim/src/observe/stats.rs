@@ -6,13 +6,14 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use trampoline::seen::INT80;
 
-use crate::instance::{boot, kick};
-use crate::observe::{Door, Route};
-use crate::sys::host;
-use crate::syscalls::table;
+use super::{kinds, EntryKind};
+use crate::instance::kick;
+use crate::sys::mem::Pages;
+use crate::sys::thread::ServedBy;
+use crate::sys::{fs, host, kernel};
 
-const DOORS: usize = 4;
-const ROUTES: usize = 3;
+const KINDS: usize = 4;
+const SERVERS: usize = 3;
 /// One more for numbers that are none, and one for 32-bit calls, whose numbers are other calls'.
 const NUMBERS: usize = 514;
 const OTHER: usize = NUMBERS - 2;
@@ -20,16 +21,17 @@ const OLD: usize = NUMBERS - 1;
 /// Room for the table: a line for each number that could be.
 const ROOM: usize = NUMBERS * 112 + 1024;
 
-type Counts = [[AtomicU64; ROUTES]; DOORS];
+/// By entry kind, then by [`ServedBy`], whose first value is 1.
+type Counts = [[AtomicU64; SERVERS]; KINDS];
 static COUNTS: [Counts; NUMBERS] =
-    [const { [const { [const { AtomicU64::new(0) }; ROUTES] }; DOORS] }; NUMBERS];
+    [const { [const { [const { AtomicU64::new(0) }; SERVERS] }; KINDS] }; NUMBERS];
 
-pub fn count(nr: usize, door: Door, route: Route) {
-    add(nr.min(OTHER), door, route, 1);
+pub fn count(nr: usize, kind: EntryKind, by: ServedBy) {
+    add(nr.min(OTHER), kind, by, 1);
 }
 
-fn add(row: usize, door: Door, route: Route, n: u64) {
-    COUNTS[row][door as usize][route as usize].fetch_add(n, Ordering::Relaxed);
+fn add(row: usize, kind: EntryKind, by: ServedBy, n: u64) {
+    COUNTS[row][kind as usize][by as usize - 1].fetch_add(n, Ordering::Relaxed);
 }
 
 pub fn forget() {
@@ -37,37 +39,57 @@ pub fn forget() {
     COUNTS.iter().flatten().flatten().for_each(|count| count.store(0, Ordering::Relaxed));
 }
 
-/// One line: by door, then by route.
+/// One line: sums by entry kind, then sums by server.
 #[derive(Clone, Copy)]
-struct Sums {
-    doors: [u64; DOORS],
-    routes: [u64; ROUTES],
-}
+struct Sums([u64; KINDS + SERVERS]);
 
 impl Sums {
-    const NONE: Sums = Sums { doors: [0; DOORS], routes: [0; ROUTES] };
+    const NONE: Sums = Sums([0; KINDS + SERVERS]);
 
-    fn add(&mut self, door: usize, route: usize, n: u64) {
-        self.doors[door] += n;
-        self.routes[route] += n;
+    fn add(&mut self, kind: usize, server: usize, n: u64) {
+        self.0[kind] += n;
+        self.0[KINDS + server] += n;
     }
 
     fn total(&self) -> u64 {
-        self.routes.iter().sum()
+        self.0[KINDS..].iter().sum()
     }
 }
 
-/// A mapping that is written into.
+/// The table while it is made: one mapping with the text, and behind it the sums of each number. (Together they are more
+/// than a small stack holds.)
 struct Page {
-    address: usize,
+    pages: Pages,
     len: usize,
+}
+
+impl Page {
+    fn row_range(nr: usize) -> core::ops::Range<usize> {
+        let at = ROOM.next_multiple_of(8) + nr * size_of::<Sums>();
+        at..at + size_of::<Sums>()
+    }
+
+    fn row(&self, nr: usize) -> Sums {
+        let mut sums = Sums::NONE;
+        let bytes = &self.pages.as_bytes()[Page::row_range(nr)];
+        for (sum, word) in sums.0.iter_mut().zip(bytes.chunks_exact(8)) {
+            *sum = word.try_into().map_or(0, u64::from_ne_bytes);
+        }
+        sums
+    }
+
+    fn set_row(&mut self, nr: usize, sums: &Sums) {
+        let bytes = &mut self.pages.bytes()[Page::row_range(nr)];
+        for (word, sum) in bytes.chunks_exact_mut(8).zip(sums.0) {
+            word.copy_from_slice(&sum.to_ne_bytes());
+        }
+    }
 }
 
 impl Write for Page {
     fn write_str(&mut self, text: &str) -> core::fmt::Result {
         let n = text.len().min(ROOM - self.len);
-        // It was mapped for this.
-        let _ = crate::sys::user::write_bytes(self.address + self.len, &text.as_bytes()[..n]);
+        self.pages.bytes()[self.len..self.len + n].copy_from_slice(&text.as_bytes()[..n]);
         self.len += n;
         Ok(())
     }
@@ -75,49 +97,38 @@ impl Write for Page {
 
 /// Prints what was counted since the last time, with one write: processes share the file.
 pub fn print(fd: i32) {
-    let address = host::map(ROOM + NUMBERS * size_of::<Sums>());
-    if address < 0 {
-        return;
-    }
-    let mut page = Page { address: address as usize, len: 0 };
+    let Ok(pages) = Pages::new(Page::row_range(NUMBERS).start) else { return };
+    let mut page = Page { pages, len: 0 };
     if table(&mut page) {
-        let args = [fd as usize, page.address, page.len];
-        let n = host::call(libc::SYS_write, &args);
-        if n > 0 && (n as usize) < page.len {
-            host::call(libc::SYS_write, &[fd as usize, page.address + n as usize, page.len - n as usize]);
-        }
+        fs::write_all(fd, &page.pages.as_bytes()[..page.len]);
     }
-    host::unmap(address as usize, ROOM + NUMBERS * size_of::<Sums>());
 }
 
 /// False: nothing was counted.
 fn table(page: &mut Page) -> bool {
-    add(OLD, Door::Int80, Route::Host, INT80.swap(0, Ordering::Relaxed) as u64);
+    add(OLD, EntryKind::Int80, ServedBy::Host, INT80.swap(0, Ordering::Relaxed) as u64);
     // What other threads count while this runs is not printed twice.
     let mut all = Sums::NONE;
-    let rows = page.address + ROOM;
-    let at = |nr: usize| rows + nr * size_of::<Sums>();
-    for (nr, doors) in COUNTS.iter().enumerate() {
+    for (nr, kinds) in COUNTS.iter().enumerate() {
         let mut sums = Sums::NONE;
-        for (door, routes) in doors.iter().enumerate() {
-            for (route, count) in routes.iter().enumerate() {
+        for (kind, servers) in kinds.iter().enumerate() {
+            for (server, count) in servers.iter().enumerate() {
                 let n = count.swap(0, Ordering::Relaxed);
-                sums.add(door, route, n);
-                all.add(door, route, n);
+                sums.add(kind, server, n);
+                all.add(kind, server, n);
             }
         }
-        let _ = crate::sys::user::write(at(nr), &sums);
+        page.set_row(nr, &sums);
     }
     if all.total() == 0 {
         return false;
     }
-    let row = |nr: usize| crate::sys::user::read::<Sums>(at(nr)).unwrap_or(Sums::NONE);
     head(page, &all);
     // Most calls first.
     let mut before = (u64::MAX, 0);
     loop {
         let next = (0..NUMBERS)
-            .map(|nr| (row(nr).total(), NUMBERS - nr))
+            .map(|nr| (page.row(nr).total(), NUMBERS - nr))
             .filter(|&key| key.0 != 0 && key < before)
             .max();
         let Some(key) = next else { break };
@@ -126,9 +137,10 @@ fn table(page: &mut Page) -> bool {
         let name = match nr {
             OTHER => "(no such number)",
             OLD => "(int 0x80)",
-            _ => table::name(nr),
+            _ => kinds::name(nr),
         };
-        line(page, &row(nr), name);
+        let row = page.row(nr);
+        line(page, &row, name);
     }
     line(page, &all, "total");
     doorbell(page);
@@ -137,7 +149,7 @@ fn table(page: &mut Page) -> bool {
 
 /// How events came to the kernel, if one runs.
 fn doorbell(page: &mut Page) {
-    let Some(kernel) = boot::running() else { return };
+    let Some(kernel) = kernel::running() else { return };
     let _ = write!(page, "stowaway: doorbell {}:", kick::name());
     for (index, (what, name)) in lkl::Count::ALL.into_iter().enumerate() {
         let comma = if index == 0 { "" } else { "," };
@@ -148,10 +160,10 @@ fn doorbell(page: &mut Page) {
 
 fn head(page: &mut Page, all: &Sums) {
     let mut name = [0u8; 16];
-    host::call(libc::SYS_prctl, &[libc::PR_GET_NAME as usize, name.as_mut_ptr() as usize, 0, 0, 0]);
+    host::thread_name(&mut name);
     let end = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
     let name = core::str::from_utf8(&name[..end]).unwrap_or("?");
-    let _ = writeln!(page, "stowaway: process {} ({name}): {} calls", host::ids().0, all.total());
+    let _ = writeln!(page, "stowaway: process {} ({name}): {} calls", host::pid(), all.total());
     let _ = writeln!(
         page,
         "{:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}  call",
@@ -160,17 +172,9 @@ fn head(page: &mut Page, all: &Sums) {
 }
 
 fn line(page: &mut Page, sums: &Sums, name: &str) {
-    let (d, r) = (&sums.doors, &sums.routes);
-    let _ = writeln!(
-        page,
-        "{:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}  {name}",
-        sums.total(),
-        d[0],
-        d[1],
-        d[2],
-        d[3],
-        r[0],
-        r[1],
-        r[2]
-    );
+    let _ = write!(page, "{:>9}", sums.total());
+    for sum in sums.0 {
+        let _ = write!(page, " {sum:>9}");
+    }
+    let _ = writeln!(page, "  {name}");
 }

@@ -3,6 +3,7 @@
 
 use core::fmt;
 
+use crate::sys::errno::Errno;
 use crate::sys::user;
 
 /// Longest line.
@@ -66,7 +67,7 @@ impl Text {
         let room = &mut room[..max.min(NAME) + 1];
         match user::read_string(room, address) {
             Ok(n) => self.quoted(&room[..n], false),
-            Err(crate::sys::errno::ENAMETOOLONG) => self.quoted(&room[..room.len() - 1], true),
+            Err(Errno::ENAMETOOLONG) => self.quoted(&room[..room.len() - 1], true),
             Err(_) => self.pointer(address),
         }
     }

@@ -2,29 +2,28 @@
 //! Calls printed as strace prints them, with who served them and how they came:
 //! `[pid 123] openat(AT_FDCWD, "/mnt/data/x", O_RDONLY|O_CLOEXEC) = 3 <kernel, patched>`.
 
-use core::sync::atomic::Ordering;
-
-use crate::calls::Call;
-use crate::observe::text::Text;
-use crate::observe::{arguments, errnos, filter, Door, Route, SINKS};
+use super::text::Text;
+use super::{arguments, filter, kinds, EntryKind};
+use crate::sys::call::Call;
+use crate::sys::errno::Errno;
+use crate::sys::fs;
 use crate::sys::host::{self, Ret};
-use crate::syscalls::table;
+use crate::sys::thread::ServedBy;
 
 /// Prints a call that returned, or (no result) one that will not.
-pub fn print(call: &Call<'_>, result: Option<Ret>, door: Door, route: Route) {
-    if !filter::lets(call.nr, route) {
+pub fn print(to: i32, call: &Call<'_>, result: Option<Ret>, kind: EntryKind, by: ServedBy) {
+    if !filter::lets(call.nr, by) {
         return;
     }
     let mut text = Text::new();
     text.fmt(format_args!("[pid {}] ", host::ids().1));
     describe(&mut text, call.nr, &call.args, result);
-    text.fmt(format_args!(" <{}, {}>\n", route_name(route), door_name(door)));
-    let fd = SINKS[1].load(Ordering::Relaxed) as usize;
-    host::call(libc::SYS_write, &[fd, text.as_bytes().as_ptr() as usize, text.as_bytes().len()]);
+    text.fmt(format_args!(" <{}, {}>\n", served_by_name(by), entry_kind_name(kind)));
+    let _ = fs::write(to, text.as_bytes());
 }
 
 fn describe(text: &mut Text, nr: usize, args: &[usize; 6], result: Option<Ret>) {
-    match table::known(nr) {
+    match kinds::known_name(nr) {
         Some(name) => text.put(name.as_bytes()),
         None => text.fmt(format_args!("syscall_{nr:#x}")),
     }
@@ -41,26 +40,27 @@ fn describe(text: &mut Text, nr: usize, args: &[usize; 6], result: Option<Ret>) 
 }
 
 fn failure(text: &mut Text, r: Ret) {
-    match errnos::find(-r as i32) {
+    let errno = Errno::new(-r as i32);
+    match errno.name().zip(errno.description()) {
         Some((name, meaning)) => text.fmt(format_args!("-1 {name} ({meaning})")),
         None => text.fmt(format_args!("-1 (errno {})", -r)),
     }
 }
 
-fn route_name(route: Route) -> &'static str {
-    match route {
-        Route::Host => "host",
-        Route::Kernel => "kernel",
-        Route::Own => "own",
+fn served_by_name(by: ServedBy) -> &'static str {
+    match by {
+        ServedBy::Host => "host",
+        ServedBy::Kernel => "kernel",
+        ServedBy::Own => "own",
     }
 }
 
-fn door_name(door: Door) -> &'static str {
-    match door {
-        Door::Hook => "hook",
-        Door::Patched => "patched",
-        Door::Sigsys => "sigsys",
-        Door::Int80 => "int80",
+fn entry_kind_name(kind: EntryKind) -> &'static str {
+    match kind {
+        EntryKind::Hook => "hook",
+        EntryKind::Patched => "patched",
+        EntryKind::Sigsys => "sigsys",
+        EntryKind::Int80 => "int80",
     }
 }
 
@@ -69,6 +69,7 @@ mod tests {
     use super::*;
 
     fn line(nr: i64, args: [usize; 6], result: Option<Ret>) -> String {
+        kinds::describe_by(crate::syscalls::table::arguments);
         let mut text = Text::new();
         describe(&mut text, nr as usize, &args, result);
         String::from_utf8(text.as_bytes().to_vec()).unwrap()

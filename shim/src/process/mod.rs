@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Fork and exit, and what a process hands to the next program.
+//! Fork, the end of threads and processes, and what a process hands to the next program.
 
+pub mod clone;
+pub mod exit;
 pub mod fork;
 pub mod handoff;
+pub mod handoff_text;

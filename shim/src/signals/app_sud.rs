@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Syscall User Dispatch as the application uses it itself (`Documentation/admin-guide/syscall-user-dispatch.rst`):
-//! carried out here, as the host's serves us. A call that its selector stops goes to its handler of SIGSYS.
+//! carried out here, because the host's serves us. A call that the application's selector stops goes to the
+//! application's handler of SIGSYS.
 //!
 //! Calls through libc's names are not looked at: they come from no `syscall` instruction.
-#![allow(unsafe_code)]
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use trampoline::{routes, Frame};
 
-use crate::signals::actions;
-use crate::sys::errno::EINVAL;
-use crate::sys::host::{Args, Ret};
+use crate::signals::end;
+use crate::sys::errno::{Errno, Result};
+use crate::sys::host::Args;
 use crate::sys::{thread, user};
 
 const OFF: usize = 0;
@@ -20,40 +20,45 @@ const ON: usize = 1;
 const ALLOW: u8 = 0;
 const BLOCK: u8 = 1;
 
-/// Some thread did: calls are looked at.
+/// Some thread of the application uses it: calls are looked at.
 static IN_USE: AtomicBool = AtomicBool::new(false);
 
 /// The calling thread's: on, start and length of what is allowed, address of the selector (0: none).
-fn state() -> &'static mut [usize; 4] {
-    // SAFETY: words 3 to 6 of the thread's own; the reference does not leave its thread.
-    unsafe { &mut *thread::words().cast::<usize>().add(3).cast() }
+fn state() -> [usize; 4] {
+    thread::words().app_sud.each_ref().map(|word| word.load(Ordering::Relaxed))
+}
+
+fn set_state(state: [usize; 4]) {
+    for (word, value) in thread::words().app_sud.iter().zip(state) {
+        word.store(value, Ordering::Relaxed);
+    }
 }
 
 /// prctl(PR_SET_SYSCALL_USER_DISPATCH, ...), as kernel/entry/syscall_user_dispatch.c checks it.
-pub fn set(args: &Args) -> Ret {
+pub fn set(args: &Args) -> Result {
     let [_, mode, start, len, selector, _] = *args;
     match mode {
-        OFF if start | len | selector != 0 => return EINVAL,
+        OFF if start | len | selector != 0 => return Err(Errno::EINVAL),
         OFF => {}
-        ON if start != 0 && start.wrapping_add(len) <= start => return EINVAL,
+        ON if start != 0 && start.wrapping_add(len) <= start => return Err(Errno::EINVAL),
         ON => {
             IN_USE.store(true, Ordering::Relaxed);
             routes::all_to_handler();
         }
-        _ => return EINVAL,
+        _ => return Err(Errno::EINVAL),
     }
-    *state() = [mode, start, len, selector];
-    0
+    set_state([mode, start, len, selector]);
+    Ok(0)
 }
 
-/// In a child of fork: the host does not hand it on either.
-pub fn after_fork() {
+/// In a child of fork, which does not inherit it from the host either.
+pub fn reset_in_child() {
     if IN_USE.load(Ordering::Relaxed) {
-        *state() = [OFF; 4];
+        set_state([OFF; 4]);
     }
 }
 
-/// Whether the application stops this call; then it is not made.
+/// Whether the application stops this call; then the call is not made.
 #[inline]
 pub fn stops(frame: &mut Frame) -> bool {
     IN_USE.load(Ordering::Relaxed) && is_stopped(frame)
@@ -61,7 +66,7 @@ pub fn stops(frame: &mut Frame) -> bool {
 
 #[cold]
 fn is_stopped(frame: &mut Frame) -> bool {
-    let [mode, start, len, selector] = *state();
+    let [mode, start, len, selector] = state();
     if mode == OFF || frame.rip.wrapping_sub(start) < len {
         return false;
     }
@@ -72,7 +77,7 @@ fn is_stopped(frame: &mut Frame) -> bool {
             frame.dispatch_again();
             true
         }
-        Ok(_) => actions::force(libc::SIGSYS),
-        Err(_) => actions::force(libc::SIGSEGV),
+        Ok(_) => end::force(libc::SIGSYS),
+        Err(_) => end::force(libc::SIGSEGV),
     }
 }

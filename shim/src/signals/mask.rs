@@ -1,103 +1,124 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The signal mask as the application sees it.
 //!
-//! SIGSYS, SIGSEGV and SIGBUS are never blocked on the host: they carry what we live from. That the application
-//! blocked them is kept here, shown when it asks, and holds for a SIGSYS that somebody sends: it waits.
-#![allow(unsafe_code)]
+//! SIGSYS, SIGSEGV and SIGBUS are never blocked on the host: the library lives from them. That the application blocked
+//! them is kept here and shown when the application asks. A SIGSYS that somebody sends meanwhile waits.
 
 use core::ffi::c_int;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use crate::signals::actions::never_blocked;
-use crate::sys::host::{self, Args, Ret};
+use crate::signals::claimed::never_blocked;
+use crate::sys::call::Call;
+use crate::sys::errno::Result;
+use crate::sys::host::Args;
+use crate::sys::sigcalls::{self, bit};
 use crate::sys::{thread, user};
 
-const SIGSYS: u64 = 1 << (libc::SIGSYS - 1);
+const SIGSYS: u64 = bit(libc::SIGSYS);
 
 /// Of the calling thread: which of [`never_blocked`] the application blocked.
-fn hidden() -> &'static mut u64 {
-    // SAFETY: word 2 of the thread's own; the reference does not leave its thread.
-    unsafe { &mut *thread::words().cast::<u64>().add(2) }
+fn hidden() -> u64 {
+    thread::words().hidden_mask.load(Ordering::Relaxed)
+}
+
+fn set_hidden(set: u64) {
+    thread::words().hidden_mask.store(set, Ordering::Relaxed);
 }
 
 /// A SIGSYS that was sent while it was blocked; one is kept, as for any signal of its kind.
 static WAITS: AtomicBool = AtomicBool::new(false);
 
 /// rt_sigprocmask(2): as asked, but what must not be blocked is not.
-pub fn sigprocmask(nr: usize, args: &Args) -> Ret {
-    let [how, set, old, size, ..] = *args;
+pub fn sigprocmask(c: &Call<'_>) -> Result {
+    let [how, set, old, size, ..] = c.args;
     if size != 8 {
-        return host::forward(nr, args);
+        return c.to_host();
     }
-    let asked = match set {
-        0 => 0,
-        set => match user::read::<u64>(set) {
-            Ok(asked) => asked,
-            Err(e) => return e,
-        },
-    };
+    let asked = if set == 0 { 0 } else { user::read::<u64>(set)? };
     let cleaned = if how as c_int == libc::SIG_UNBLOCK { asked } else { asked & !never_blocked() };
-    let mut own = *args;
+    let mut own = c.args;
     if set != 0 {
         own[1] = &raw const cleaned as usize;
     }
-    let r = host::forward(nr, &own);
-    if r < 0 {
-        return r;
-    }
-    let before = *hidden();
+    let r = c.to_host_with(&own)?;
+    let before = hidden();
     if set != 0 {
-        *hidden() = match how as c_int {
+        set_hidden(match how as c_int {
             libc::SIG_BLOCK => before | asked & never_blocked(),
             libc::SIG_UNBLOCK => before & !asked,
             _ => asked & never_blocked(),
-        };
+        });
     }
     if old != 0 && before != 0 {
-        let shown = user::read::<u64>(old).and_then(|mask| user::write(old, &(mask | before)));
-        if let Err(e) = shown {
-            return e;
-        }
+        add_to_set(old, before)?;
     }
-    if before & !*hidden() & SIGSYS != 0 && WAITS.swap(false, Ordering::AcqRel) {
-        let pid = host::ids().0;
-        host::call(libc::SYS_kill, &[pid, libc::SIGSYS as usize]);
+    if before & !hidden() & SIGSYS != 0 && WAITS.swap(false, Ordering::AcqRel) {
+        sigcalls::send_to_process(libc::SIGSYS);
     }
-    r
+    Ok(r)
+}
+
+/// Adds signals to the application's set at an address.
+fn add_to_set(address: usize, signals: u64) -> Result<()> {
+    let set: u64 = user::read(address)?;
+    user::write(address, &(set | signals))
 }
 
 /// rt_sigpending(2): with the SIGSYS that waits here.
-pub fn sigpending(nr: usize, args: &Args) -> Ret {
-    let r = host::forward(nr, args);
-    if r < 0 || !WAITS.load(Ordering::Acquire) {
-        return r;
+pub fn sigpending(c: &Call<'_>) -> Result {
+    let r = c.to_host()?;
+    if WAITS.load(Ordering::Acquire) {
+        add_to_set(c.args[0], SIGSYS)?;
     }
-    let shown = user::read::<u64>(args[0]).and_then(|set| user::write(args[0], &(set | SIGSYS)));
-    shown.map_or_else(|e| e, |()| r)
+    Ok(r)
 }
 
 /// A SIGSYS was sent to us. True: the application blocked it.
 pub fn keeps_waiting() -> bool {
-    let waits = *hidden() & SIGSYS != 0;
+    let waits = hidden() & SIGSYS != 0;
     if waits {
         WAITS.store(true, Ordering::Release);
     }
     waits
 }
 
-/// Before a handler of the application that has `mask`: what it sees in `shown`, its context's mask. The result is
-/// for [`handler_ends`].
-pub fn handler_begins(mask: u64, shown: &mut u64) -> u64 {
-    let before = *hidden();
-    if before != 0 {
-        *shown |= before;
-    }
-    *hidden() |= mask & never_blocked();
-    before
+/// Before a handler of the application that has `mask`: what it sees in `shown`, its context's mask.
+pub fn handler_begins(mask: u64, shown: &mut u64) {
+    let before = hidden();
+    *shown |= before;
+    set_hidden(before | mask & never_blocked());
 }
 
-/// After it returned, with `shown` as it left it: that is the mask to go on with.
+/// After the handler returned, with `shown` as the handler left it: that is the mask to go on with.
 pub fn handler_ends(shown: &mut u64) {
-    *hidden() = *shown & never_blocked();
+    set_hidden(*shown & never_blocked());
     *shown &= !never_blocked();
+}
+
+/// The set at the application's address, without what may not be blocked.
+fn cleaned(address: usize) -> Result<u64> {
+    user::read::<u64>(address).map(|mask| mask & !never_blocked())
+}
+
+/// Makes a host call whose argument `at` points at a signal mask, with a cleaned copy of that mask.
+pub fn with_mask(args: &Args, at: usize, call: impl FnOnce(&Args) -> Result) -> Result {
+    if args[at] == 0 {
+        return call(args);
+    }
+    let mask = cleaned(args[at])?;
+    let mut own = *args;
+    own[at] = &raw const mask as usize;
+    call(&own)
+}
+
+/// Runs `call` with the calling thread's signal mask set to the one at `address` (0: unchanged), as
+/// ppoll, pselect6 and epoll_pwait do around a wait in the kernel library.
+pub fn under_mask(address: usize, call: impl FnOnce() -> Result) -> Result {
+    if address == 0 {
+        return call();
+    }
+    let before = sigcalls::set_mask(cleaned(address)?);
+    let r = call();
+    sigcalls::set_mask(before);
+    r
 }

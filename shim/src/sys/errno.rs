@@ -1,44 +1,74 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Negative errnos as the dispatch carries them.
+//! The one errno type, and its two forms: a `Result` inside the library, a negative number at its edge.
 
-use crate::sys::host::Ret;
+use core::fmt;
 
-macro_rules! errnos {
-    ($($name:ident)*) => { $(pub const $name: Ret = -(libc::$name as Ret);)* };
+pub use syscalls::Errno;
+
+/// A result in kernel ABI: a value, or -errno.
+pub type Ret = isize;
+
+/// What a system call gives: a value, or an errno.
+pub type Result<T = usize> = core::result::Result<T, Errno>;
+
+/// Reads a result in kernel ABI: a value, or -errno (System V ABI x86-64, A.2.1). Restart codes are errnos here.
+#[inline]
+pub fn from_raw(raw: Ret) -> Result {
+    Errno::from_ret(raw as usize)
 }
-errnos!(EPERM ENOENT E2BIG EINTR EIO EBADF EACCES EFBIG EFAULT EBUSY EXDEV ENODEV ENOTDIR EISDIR EINVAL EMFILE EPIPE ENAMETOOLONG
-        ENOSYS ELOOP ENOMEM ENOEXEC EEXIST ENXIO ELIBBAD);
 
-/// Restart codes that leave the kernel library raw (include/linux/errno.h): not for the application.
-pub const ERESTARTSYS: Ret = -512;
-pub const ERESTARTNOINTR: Ret = -513;
-pub const ERESTARTNOHAND: Ret = -514;
-pub const ERESTART_RESTARTBLOCK: Ret = -516;
+/// Writes a result in kernel ABI.
+#[inline]
+pub fn to_raw(result: Result) -> Ret {
+    match result {
+        Ok(value) => value as Ret,
+        Err(errno) => -(errno.into_raw() as Ret),
+    }
+}
 
-/// The errno's symbol, for messages.
-pub fn name(ret: Ret) -> &'static str {
-    match -ret as i32 {
-        libc::EPERM => "operation not permitted (EPERM)",
-        libc::ENOENT => "no such file or directory (ENOENT)",
-        libc::EIO => "input/output error (EIO)",
-        libc::ENXIO => "no such device or address (ENXIO)",
-        libc::EACCES => "permission denied (EACCES)",
-        libc::EBUSY => "device or resource busy (EBUSY)",
-        libc::EFBIG => "file too large (EFBIG)",
-        libc::EDQUOT => "disk quota exceeded (EDQUOT)",
-        libc::ENODEV => "no such device (ENODEV)",
-        libc::ENOTDIR => "not a directory (ENOTDIR)",
-        libc::EISDIR => "is a directory (EISDIR)",
-        libc::EINVAL => "invalid argument (EINVAL)",
-        libc::ENOSPC => "no space left on device (ENOSPC)",
-        libc::EROFS => "read-only file system (EROFS)",
-        libc::ENOMEM => "out of memory (ENOMEM)",
-        libc::EMFILE => "too many open files (EMFILE)",
-        libc::EUCLEAN => "file system needs cleaning (EUCLEAN)",
-        libc::EBADMSG => "bad message: checksum failed (EBADMSG)",
-        libc::ECONNREFUSED => "connection refused (ECONNREFUSED)",
-        libc::ETIMEDOUT => "timed out (ETIMEDOUT)",
-        libc::ENOSYS => "not supported (ENOSYS)",
-        _ => "error",
+/// An errno in a message: `no such file or directory (ENOENT)`.
+pub struct Explained(pub Errno);
+
+impl fmt::Display for Explained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Some(name), Some(description)) = (self.0.name(), self.0.description()) else {
+            return write!(f, "errno {}", self.0.into_raw());
+        };
+        let is_word = description.as_bytes().get(1).is_some_and(u8::is_ascii_lowercase);
+        match description.split_at_checked(1) {
+            Some((first, rest)) if is_word => write!(f, "{}{rest} ({name})", Lower(first)),
+            _ => write!(f, "{description} ({name})"),
+        }
+    }
+}
+
+/// ASCII text in lower case.
+struct Lower<'a>(&'a str);
+
+impl fmt::Display for Lower<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| write!(f, "{}", c.to_ascii_lowercase()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_say_the_same() {
+        for raw in [0, 5, -1, -4095, 0x7fff_ffff_f000, -4096, -512] {
+            assert_eq!(to_raw(from_raw(raw)), raw);
+        }
+        assert_eq!(from_raw(-2), Err(Errno::ENOENT));
+    }
+
+    #[test]
+    fn every_errno_has_words() {
+        assert_eq!(Explained(Errno::ENOENT).to_string(), "no such file or directory (ENOENT)");
+        assert_eq!(Explained(Errno::EIO).to_string(), "I/O error (EIO)");
+        assert_eq!(Explained(Errno::new(4000)).to_string(), "errno 4000");
+        let silent = (1..=133).filter(|n| ![41, 58].contains(n)).find(|&n| Errno::new(n).name().is_none());
+        assert_eq!(silent, None);
     }
 }

@@ -1,81 +1,122 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Calls of the real kernel, through the gate.
+//! Calls of the host's kernel, through the gate.
 //!
-//! Rule of the place: everything the shim itself asks of the host goes through here, never through a libc
-//! name: libc's names are our own hooks, and its `syscall` instructions come back as SIGSYS.
+//! Rule of the place: everything that the shim itself asks of the host goes through the gate, never through a libc
+//! name. The names of libc are our own hooks, and the `syscall` instructions of libc come back as SIGSYS. [`call`] is
+//! the raw form; typed forms stand in `fs`, `mem`, `futex` and `sigcalls`.
+//!
+//! # Safety
+//! `unsafe` stands where a number and words become a system call.
 #![allow(unsafe_code)]
 
-use trampoline::gate::{gate, gate_unless};
+use trampoline::gate::gate;
 
-use crate::observe;
+use crate::sys::errno::{from_raw, Result};
 
-/// Result of a system call in kernel ABI: a value, or -errno.
-pub type Ret = isize;
+pub use crate::sys::errno::Ret;
 
 /// The six arguments of a system call.
 pub type Args = [usize; 6];
 
-/// Forwards a call of the application as it is. A cancelled thread makes none (see `cancel.rs`): STOPPED.
+/// A system call with up to six arguments.
+///
+/// # Safety
+/// The call must not change memory, mappings, descriptors or signal actions that somebody else relies on.
 #[inline]
-pub fn forward(nr: usize, args: &Args) -> Ret {
-    if observe::is_on() {
-        observe::went_to(observe::Route::Host);
-    }
-    // SAFETY: the call is the application's own; what it does to the application is its business.
-    unsafe { gate_unless(crate::signals::cancel::stop_flag(), nr as i64, args) }
-}
-
-/// A call of our own.
-#[inline]
-pub fn call(nr: i64, args: &[usize]) -> Ret {
+pub unsafe fn call(nr: i64, args: &[usize]) -> Result {
     let mut all = [0; 6];
     all[..args.len()].copy_from_slice(args);
-    // SAFETY: callers in this crate pass live buffers with their sizes.
-    unsafe { gate(nr, &all) }
+    // SAFETY: the caller's promise.
+    from_raw(unsafe { gate(nr, &all) })
 }
 
-/// Closes a host descriptor; errors mean it was not open and do not matter.
-pub fn close(fd: i32) {
-    call(libc::SYS_close, &[fd as usize]);
+/// A call whose arguments are plain numbers, and which changes nothing that safe code relies on.
+#[inline]
+fn plain(nr: i64, args: &[usize]) -> Result {
+    // SAFETY: private to this file: every use below passes numbers, and concerns neither memory nor descriptors.
+    unsafe { call(nr, args) }
 }
 
-/// Writes all of `bytes` to host descriptor `fd`, as far as it takes them.
-pub fn write_all(fd: i32, mut bytes: &[u8]) {
-    while !bytes.is_empty() {
-        let n = call(libc::SYS_write, &[fd as usize, bytes.as_ptr() as usize, bytes.len()]);
-        if n == -(libc::EINTR as isize) {
-            continue;
-        }
-        if n <= 0 {
-            return;
-        }
-        bytes = &bytes[n as usize..];
+/// Process and thread id of the caller.
+pub fn ids() -> (usize, usize) {
+    (pid(), plain(libc::SYS_gettid, &[]).unwrap_or(0))
+}
+
+/// Process id of the caller.
+pub fn pid() -> usize {
+    plain(libc::SYS_getpid, &[]).unwrap_or(0)
+}
+
+/// Ends the process without a word to anybody.
+pub fn exit_group(status: usize) -> ! {
+    loop {
+        let _ = plain(libc::SYS_exit_group, &[status]);
     }
 }
 
-/// Anonymous private memory of `len` bytes, zeroed; the address or -errno.
-pub fn map(len: usize) -> Ret {
-    let prot = libc::PROT_READ | libc::PROT_WRITE;
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-    call(libc::SYS_mmap, &[0, len, prot as usize, flags as usize, usize::MAX, 0])
+/// Lets other threads have the processor.
+pub fn yield_processor() {
+    let _ = plain(libc::SYS_sched_yield, &[]);
 }
 
-/// Gives back memory of [`map`].
-pub fn unmap(address: usize, len: usize) {
-    call(libc::SYS_munmap, &[address, len]);
+/// Sleeps, at most this long: a signal ends the sleep.
+pub fn sleep_ns(ns: i64) {
+    let pause = libc::timespec { tv_sec: ns / 1_000_000_000, tv_nsec: ns % 1_000_000_000 };
+    let _ = plain(libc::SYS_nanosleep, &[&raw const pause as usize, 0]);
 }
 
-/// Process and thread ids of the caller.
-pub fn ids() -> (usize, usize) {
-    (call(libc::SYS_getpid, &[]) as usize, call(libc::SYS_gettid, &[]) as usize)
+/// The time of day of the host.
+pub fn time_of_day() -> libc::timespec {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let _ = plain(libc::SYS_clock_gettime, &[libc::CLOCK_REALTIME as usize, &raw mut now as usize]);
+    now
 }
 
-/// Replaces the calling thread's signal mask and returns the old one.
-pub fn set_sigmask(mask: u64) -> u64 {
-    let mut old = 0u64;
-    call(
-        libc::SYS_rt_sigprocmask,
-        &[libc::SIG_SETMASK as usize, &raw const mask as usize, &raw mut old as usize, 8],
-    );
-    old
+/// The soft limit of a resource (getrlimit(2)).
+pub fn soft_limit(resource: u32) -> Result<u64> {
+    let mut limit = [0u64; 2];
+    plain(libc::SYS_prlimit64, &[0, resource as usize, 0, limit.as_mut_ptr() as usize])?;
+    Ok(limit[0])
+}
+
+/// Real, effective and saved user ids of the calling thread.
+pub fn user_ids() -> Result<[u32; 3]> {
+    three_ids(libc::SYS_getresuid)
+}
+
+/// Real, effective and saved group ids of the calling thread.
+pub fn group_ids() -> Result<[u32; 3]> {
+    three_ids(libc::SYS_getresgid)
+}
+
+fn three_ids(nr: i64) -> Result<[u32; 3]> {
+    let mut ids = [0u32; 3];
+    let at = ids.as_mut_ptr() as usize;
+    plain(nr, &[at, at + 4, at + 8])?;
+    Ok(ids)
+}
+
+/// Supplementary groups of the calling thread; how many were written into `into`.
+pub fn groups(into: &mut [u32]) -> usize {
+    plain(libc::SYS_getgroups, &[into.len(), into.as_mut_ptr() as usize]).unwrap_or(0)
+}
+
+/// Whether the thread can gain no rights by executing something (prctl(2), PR_GET_NO_NEW_PRIVS).
+pub fn has_no_new_privs() -> bool {
+    plain(libc::SYS_prctl, &[libc::PR_GET_NO_NEW_PRIVS as usize, 0, 0, 0, 0]) == Ok(1)
+}
+
+/// Gives the thread the name that ps(1) shows.
+pub fn set_thread_name(name: &[u8; 16]) {
+    let _ = plain(libc::SYS_prctl, &[libc::PR_SET_NAME as usize, name.as_ptr() as usize, 0, 0, 0]);
+}
+
+/// Reads the name of the thread.
+pub fn thread_name(name: &mut [u8; 16]) {
+    let _ = plain(libc::SYS_prctl, &[libc::PR_GET_NAME as usize, name.as_mut_ptr() as usize, 0, 0, 0]);
+}
+
+/// membarrier(2) with a command.
+pub fn membarrier(command: usize) -> Result {
+    plain(libc::SYS_membarrier, &[command, 0, 0])
 }

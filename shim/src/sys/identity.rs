@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What tells one file of the host from another.
-#![allow(unsafe_code)]
 
-use std::mem::MaybeUninit;
-
-use crate::sys::host::{self, Ret};
+use crate::sys::fs;
 
 /// The file system, and the file's number in it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -15,29 +12,17 @@ pub struct Identity {
 
 impl Identity {
     /// The file at a path, whose NUL-ended text is at this address; flags of newfstatat(2).
-    pub fn at(dirfd: usize, path: usize, flags: usize) -> Option<Identity> {
-        status(dirfd, path, flags).map(|status| Identity::of_status(&status))
+    pub fn at(dirfd: i32, path: usize, flags: i32) -> Option<Identity> {
+        fs::stat_at(dirfd, path, flags).ok().map(|status| Identity::of_status(&status))
     }
 
     /// The file that a descriptor has open.
-    pub fn of(fd: usize) -> Option<Identity> {
-        filled(|to| host::call(libc::SYS_fstat, &[fd, to])).map(|status| Identity::of_status(&status))
+    pub fn of(fd: i32) -> Option<Identity> {
+        fs::stat(fd).ok().map(|status| Identity::of_status(&status))
     }
 
+    /// The file that a call of the stat family described.
     pub fn of_status(status: &libc::stat) -> Identity {
         Identity { dev: status.st_dev, ino: status.st_ino }
     }
-}
-
-/// newfstatat(2); None: it failed.
-pub fn status(dirfd: usize, path: usize, flags: usize) -> Option<libc::stat> {
-    filled(|to| host::call(libc::SYS_newfstatat, &[dirfd, path, to, flags]))
-}
-
-/// What a call of the stat family writes at the address it gets.
-fn filled(call: impl FnOnce(usize) -> Ret) -> Option<libc::stat> {
-    let mut status = MaybeUninit::<libc::stat>::zeroed();
-    let r = call(status.as_mut_ptr() as usize);
-    // SAFETY: filled; and all zeroes is a valid one.
-    (r == 0).then(|| unsafe { status.assume_init() })
 }

@@ -15,9 +15,8 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use dlmalloc::{Allocator, Dlmalloc};
 
+use crate::sys::mem::{self, PAGE};
 use crate::sys::{host, thread};
-
-const PAGE: usize = 4096;
 
 /// Where the allocator gets its memory.
 struct Host;
@@ -25,10 +24,7 @@ struct Host;
 // SAFETY: fresh mappings, given back whole; nothing is moved.
 unsafe impl Allocator for Host {
     fn alloc(&self, size: usize) -> (*mut u8, usize, u32) {
-        match host::map(size) {
-            r if r < 0 => (core::ptr::null_mut(), 0, 0),
-            r => (r as *mut u8, size, 0),
-        }
+        mem::map(size).map_or((core::ptr::null_mut(), 0, 0), |address| (address as *mut u8, size, 0))
     }
     fn remap(&self, _: *mut u8, _: usize, _: usize, _: bool) -> *mut u8 {
         core::ptr::null_mut()
@@ -37,7 +33,8 @@ unsafe impl Allocator for Host {
         false
     }
     fn free(&self, ptr: *mut u8, size: usize) -> bool {
-        host::unmap(ptr as usize, size);
+        // SAFETY: the allocator gives back what `alloc` made.
+        unsafe { mem::unmap(ptr as usize, size) };
         true
     }
     fn can_release_part(&self, _: u32) -> bool {
@@ -76,9 +73,7 @@ impl Own {
                 Ok(_) => break,
                 Err(owner) if owner == me => return None,
                 // Another one is inside for some hundred instructions, or was preempted there.
-                Err(_) => {
-                    host::call(libc::SYS_sched_yield, &[]);
-                }
+                Err(_) => host::yield_processor(),
             }
         }
         // SAFETY: inside, alone.
@@ -90,12 +85,12 @@ impl Own {
 
 /// Not 0, and different for each thread that is alive.
 fn this_thread() -> usize {
-    thread::words() as usize
+    core::ptr::from_ref(thread::words()) as usize
 }
 
 /// In the only thread of a fork's child: whoever was inside is not here. What it was doing is lost to the heap's
 /// order, so the heap starts anew; what was allocated stays where it is.
-pub fn after_fork() {
+pub fn reset_in_child() {
     let owner = OWN.owner.load(Ordering::Relaxed);
     if owner != 0 && owner != this_thread() {
         // SAFETY: the only thread.
@@ -112,13 +107,11 @@ static SPARE_USED: AtomicUsize = AtomicUsize::new(0);
 fn spare(layout: Layout) -> *mut u8 {
     let mut start = SPARE_START.load(Ordering::Acquire);
     if start == 0 {
-        let fresh = host::map(SPARE);
-        if fresh < 0 {
-            return core::ptr::null_mut();
-        }
-        start = fresh as usize;
+        let Ok(fresh) = mem::map(SPARE) else { return core::ptr::null_mut() };
+        start = fresh;
         if let Err(other) = SPARE_START.compare_exchange(0, start, Ordering::AcqRel, Ordering::Acquire) {
-            host::unmap(start, SPARE);
+            // SAFETY: fresh, and nobody has seen it.
+            unsafe { mem::unmap(start, SPARE) };
             start = other;
         }
     }
@@ -151,141 +144,7 @@ unsafe impl GlobalAlloc for Own {
     }
 }
 
-global_asm!(
-    ".pushsection .text.stowaway_memory,\"ax\",@progbits",
-    // void *memcpy(void *to /*rdi*/, const void *from /*rsi*/, size_t n /*rdx*/), and memmove.
-    ".hidden memcpy",
-    ".globl memcpy",
-    ".type memcpy,@function",
-    ".hidden memmove",
-    ".globl memmove",
-    ".type memmove,@function",
-    "memcpy:",
-    "memmove:",
-    ".cfi_startproc",
-    "mov rax, rdi",
-    "cmp rdx, 16",
-    "jb 5f",
-    "cmp rdx, 32",
-    "ja 2f",
-    // Both ends are read before anything is written.
-    "movups xmm0, [rsi]",
-    "movups xmm1, [rsi + rdx - 16]",
-    "movups [rdi], xmm0",
-    "movups [rdi + rdx - 16], xmm1",
-    "ret",
-    "2:",
-    "mov rcx, rdi",
-    "sub rcx, rsi",
-    "cmp rcx, rdx",
-    "jb 3f", // the target begins inside the source: backwards
-    "mov rcx, rdx",
-    "rep movsb",
-    "ret",
-    "3:",
-    "movups xmm1, [rsi]", // the head, before it is overwritten
-    "4:",
-    "movups xmm0, [rsi + rdx - 16]",
-    "movups [rdi + rdx - 16], xmm0",
-    "sub rdx, 16",
-    "cmp rdx, 16",
-    "ja 4b",
-    "movups [rdi], xmm1",
-    "ret",
-    "5:",
-    "cmp edx, 8",
-    "jb 6f",
-    "mov rcx, [rsi]",
-    "mov r8, [rsi + rdx - 8]",
-    "mov [rdi], rcx",
-    "mov [rdi + rdx - 8], r8",
-    "ret",
-    "6:",
-    "cmp edx, 4",
-    "jb 7f",
-    "mov ecx, [rsi]",
-    "mov r8d, [rsi + rdx - 4]",
-    "mov [rdi], ecx",
-    "mov [rdi + rdx - 4], r8d",
-    "ret",
-    "7:",
-    "test edx, edx",
-    "jz 8f",
-    // Up to three bytes: first, middle and last, which may be the same.
-    "movzx ecx, byte ptr [rsi]",
-    "movzx r8d, byte ptr [rsi + rdx - 1]",
-    "mov r10d, edx",
-    "shr r10d, 1",
-    "movzx r9d, byte ptr [rsi + r10]",
-    "mov [rdi], cl",
-    "mov [rdi + r10], r9b",
-    "mov [rdi + rdx - 1], r8b",
-    "8:",
-    "ret",
-    ".cfi_endproc",
-    // void *memset(void *to /*rdi*/, int byte /*esi*/, size_t n /*rdx*/)
-    ".hidden memset",
-    ".globl memset",
-    ".type memset,@function",
-    "memset:",
-    ".cfi_startproc",
-    "mov r8, rdi",
-    "mov eax, esi",
-    "mov rcx, rdx",
-    "rep stosb",
-    "mov rax, r8",
-    "ret",
-    ".cfi_endproc",
-    // int memcmp(const void * /*rdi*/, const void * /*rsi*/, size_t n /*rdx*/), and bcmp.
-    ".hidden memcmp",
-    ".globl memcmp",
-    ".type memcmp,@function",
-    ".hidden bcmp",
-    ".globl bcmp",
-    ".type bcmp,@function",
-    "memcmp:",
-    "bcmp:",
-    ".cfi_startproc",
-    "xor ecx, ecx",
-    "2:",
-    "lea r8, [rcx + 8]",
-    "cmp r8, rdx",
-    "ja 3f",
-    "mov rax, [rdi + rcx]",
-    "cmp rax, [rsi + rcx]",
-    "jne 3f",
-    "mov rcx, r8",
-    "jmp 2b",
-    "3:",
-    "cmp rcx, rdx",
-    "jae 4f",
-    "movzx eax, byte ptr [rdi + rcx]",
-    "movzx r8d, byte ptr [rsi + rcx]",
-    "inc rcx",
-    "sub eax, r8d",
-    "jz 3b",
-    "ret",
-    "4:",
-    "xor eax, eax",
-    "ret",
-    ".cfi_endproc",
-    // size_t strlen(const char * /*rdi*/)
-    ".hidden strlen",
-    ".globl strlen",
-    ".type strlen,@function",
-    "strlen:",
-    ".cfi_startproc",
-    "xor eax, eax",
-    "2:",
-    "cmp byte ptr [rdi + rax], 0",
-    "je 3f",
-    "inc rax",
-    "jmp 2b",
-    "3:",
-    "ret",
-    ".cfi_endproc",
-    ".popsection",
-);
+global_asm!(include_str!("asm/memory.S"));
 
 #[cfg(test)]
 mod tests {

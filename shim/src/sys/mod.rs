@@ -1,17 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What the rooms above stand on: calls of the host, errnos, the memory of the application, locks, threads, messages,
-//! settings.
+//! What the rooms above stand on: calls of the host, errnos, memory of ours and of the application, locks, threads,
+//! messages, settings, and which kernel the process has.
 
 pub mod big_stack;
+pub mod call;
+pub mod decimal;
 pub mod errno;
+pub mod forward;
+pub mod fs;
+pub mod futex;
 pub mod host;
 pub mod identity;
+pub mod kernel;
 pub mod lock;
+pub mod mem;
 pub mod memory;
 pub mod proc_self;
 pub mod report;
 pub mod scratch;
 pub mod settings;
+pub mod sigcalls;
 pub mod thread;
 pub mod unwinder;
 pub mod user;

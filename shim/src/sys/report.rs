@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Messages to the person: one line each on the process's first stderr, never on stdout, never into an image.
-#![allow(unsafe_code)]
 
 use core::fmt::{self, Write};
-use core::sync::atomic::{AtomicI32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
-use crate::fdtable;
-use crate::sys::host;
+use crate::sys::fs;
 
-/// Host descriptor that messages go to: 2 until a private copy was made (the application may put one of
+/// The host descriptor that messages go to: 2 until a private copy was made (the application may put one of
 /// its own files at 2).
 static STDERR: AtomicI32 = AtomicI32::new(2);
+/// Descriptor 2 is a file of the kernel library, which messages must not reach.
+static TWO_IS_KERNELS: AtomicBool = AtomicBool::new(false);
 
 /// A line built on the stack: a message may be due where nothing may be allocated.
 pub struct Line {
@@ -44,9 +44,9 @@ impl Line {
     /// Ends the line and writes it.
     pub fn print(&mut self) {
         self.bytes[self.len] = b'\n';
-        let fd = STDERR.load(Ordering::Relaxed);
-        if fd != 2 || fdtable::class(2) == fdtable::HOST {
-            host::write_all(fd, &self.bytes[..=self.len]);
+        let fd = stderr_fd();
+        if fd != 2 || is_two_the_hosts() {
+            fs::write_all(fd, &self.bytes[..=self.len]);
         }
     }
 }
@@ -75,19 +75,24 @@ macro_rules! say_once {
 }
 pub(crate) use say_once;
 
-/// Keeps a copy of stderr at a number the application does not use. Called at boot.
-pub fn keep_stderr() {
-    if fdtable::class(2) == fdtable::HOST && STDERR.load(Ordering::Relaxed) == 2 {
-        let copy = fdtable::reserve_copy(2);
-        if copy >= 0 {
-            STDERR.store(copy, Ordering::Relaxed);
-        }
-    }
-}
-
 /// Where messages go now.
 pub fn stderr_fd() -> i32 {
     STDERR.load(Ordering::Relaxed)
+}
+
+/// Messages go to this descriptor from now on: a copy of the first stderr (`fdtable::keep_stderr`).
+pub fn set_stderr(fd: i32) {
+    STDERR.store(fd, Ordering::Relaxed);
+}
+
+/// Whether descriptor 2 is a file of the host.
+pub fn is_two_the_hosts() -> bool {
+    !TWO_IS_KERNELS.load(Ordering::Relaxed)
+}
+
+/// The descriptor table says whose descriptor 2 is.
+pub fn set_two_is_the_hosts(is_hosts: bool) {
+    TWO_IS_KERNELS.store(!is_hosts, Ordering::Relaxed);
 }
 
 /// The `log` back end: everything of our crates that is more than a message to the user.

@@ -5,8 +5,8 @@
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::sys::errno::ENOMEM;
-use crate::sys::host::{self, Ret};
+use crate::sys::errno::Result;
+use crate::sys::mem;
 
 /// As the kernel has it (include/uapi/linux/limits.h), the NUL counted.
 pub const PATH_MAX: usize = 4096;
@@ -29,19 +29,14 @@ pub struct Scratch(*mut Buffers);
 
 impl Scratch {
     /// Takes a free set, or maps one.
-    pub fn take() -> Result<Scratch, Ret> {
+    pub fn take() -> Result<Scratch> {
         for slot in &FREE {
             let address = slot.swap(0, Ordering::Acquire);
             if address != 0 {
                 return Ok(Scratch(address as *mut Buffers));
             }
         }
-        let r = host::map(size_of::<Buffers>());
-        if r < 0 {
-            Err(ENOMEM)
-        } else {
-            Ok(Scratch(r as *mut Buffers))
-        }
+        mem::map(size_of::<Buffers>()).map(|address| Scratch(address as *mut Buffers))
     }
 
     /// All buffers.
@@ -63,6 +58,7 @@ impl Drop for Scratch {
                 return;
             }
         }
-        host::unmap(self.0 as usize, size_of::<Buffers>());
+        // SAFETY: mapped in `take`; the value ends here.
+        unsafe { mem::unmap(self.0 as usize, size_of::<Buffers>()) };
     }
 }

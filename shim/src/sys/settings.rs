@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The settings of this process, read once by the constructor.
+//! The settings of this process, read once by the constructor. Reading changes nothing: `start.rs` takes the result to
+//! the rooms that need a part of it.
 #![allow(unsafe_code)]
 
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -11,18 +12,14 @@ use std::path::{Path, PathBuf};
 use once_cell::sync::OnceCell;
 use stowaway_config::{BlockEngine, Config, ConfigError, Doorbell, Level, Net, Sink, Trace};
 
-use crate::exec::kept;
-use crate::lookup::covered_dirs;
-use crate::observe;
-use crate::process::handoff;
-use crate::sys::{host, proc_self};
+use crate::sys::fs;
 
 /// The settings, and what follows from them and the host.
 pub struct Settings {
     config: Config,
-    /// A mount's path exists on the host as well: ENOENT does not tell a path that changes worlds.
-    pub host_paths_shadowed: bool,
-    active: AtomicBool,
+    /// A mount's path exists on the host as well: ENOENT does not tell a path that changes between host and mount.
+    pub host_paths_covered: bool,
+    active: bool,
 }
 
 impl Deref for Settings {
@@ -35,7 +32,7 @@ impl Deref for Settings {
 impl Settings {
     /// Whether there is anything for a kernel to serve.
     pub fn is_active(&self) -> bool {
-        self.active.load(Ordering::Relaxed)
+        self.active
     }
 }
 
@@ -57,8 +54,8 @@ static INACTIVE: Settings = Settings {
         cwd: None,
         under_run: false,
     },
-    host_paths_shadowed: false,
-    active: AtomicBool::new(false),
+    host_paths_covered: false,
+    active: false,
 };
 
 /// The settings in force.
@@ -67,30 +64,60 @@ pub fn settings() -> &'static Settings {
     SETTINGS.get().unwrap_or(&INACTIVE)
 }
 
-/// Reads the environment; false: it asks for nothing, neither mounts or sockets nor to be watched.
-pub fn read() -> Result<bool, ConfigError> {
-    let vars = environment();
-    if vars.is_empty() {
-        return Ok(false);
+/// What the environment asks for.
+pub struct Asked {
+    /// Our variables, as found.
+    pub variables: Vec<(OsString, OsString)>,
+    /// The settings, with relative paths made absolute.
+    pub config: Config,
+    /// The directory that relative paths are meant from; None: there are no settings that need it.
+    pub cwd: Option<PathBuf>,
+    /// Whether there is anything for a kernel to serve.
+    pub active: bool,
+}
+
+impl Asked {
+    /// Whether anything at all is asked for: mounts, sockets, or that calls are watched.
+    pub fn wants_anything(&self) -> bool {
+        self.active || self.config.is_watched()
     }
-    if let Some((_, text)) = vars.iter().find(|(name, _)| name.as_bytes() == b"STOWAWAY_FDS") {
-        handoff::accept(text.as_bytes());
+
+    /// Puts the settings in force. `covered`: see [`Settings::host_paths_covered`].
+    pub fn put_in_force(self, covered: bool) {
+        let _ =
+            SETTINGS.set(Settings { config: self.config, host_paths_covered: covered, active: self.active });
     }
-    let mut config = Config::from_env_and_file(vars.clone(), read_file)?;
+}
+
+/// Reads the environment and the settings file. None: there are no variables of ours.
+pub fn read() -> Result<Option<Asked>, ConfigError> {
+    let variables = environment();
+    if variables.is_empty() {
+        return Ok(None);
+    }
+    let config = Config::from_env_and_file(variables.clone(), read_file)?;
     let active = !config.mounts.is_empty() || config.net != Net::None;
-    let wanted = active || config.is_watched();
-    if wanted {
-        let cwd = current_directory();
-        if let Some(cwd) = &cwd {
-            config.absolutize(cwd)?;
+    let mut asked = Asked { variables, config, cwd: None, active };
+    if asked.wants_anything() {
+        asked.cwd = current_directory();
+        if let Some(cwd) = &asked.cwd {
+            asked.config.absolutize(cwd)?;
         }
-        kept::remember(&vars, &config, cwd.as_deref());
     }
-    let shadowed = covered_dirs::find(config.mounts.iter().map(|m| &m.path[..]));
-    let read = Settings { config, host_paths_shadowed: shadowed, active: AtomicBool::new(active) };
-    observe::start(&read)?;
-    let _ = SETTINGS.set(read);
-    Ok(wanted)
+    Ok(Some(asked))
+}
+
+/// The program was started by our loader.
+static IS_LOADER: AtomicBool = AtomicBool::new(false);
+
+/// Whether our loader started the program: every call of the program is seen, and nothing of it knows us.
+pub fn is_loader() -> bool {
+    IS_LOADER.load(Ordering::Relaxed)
+}
+
+/// The library was executed as a loader.
+pub fn set_is_loader() {
+    IS_LOADER.store(true, Ordering::Relaxed);
 }
 
 /// Our variables, straight from `environ`: std's accessors lock and copy everything.
@@ -120,7 +147,7 @@ fn environment() -> Vec<(OsString, OsString)> {
 fn read_file(path: &Path) -> Result<Vec<u8>, String> {
     let name = CString::new(path.as_os_str().as_bytes()).map_err(|e| e.to_string())?;
     let mut text = vec![0; 1 << 16];
-    let n = proc_self::read_file(&name, &mut text).ok_or("cannot be read")?;
+    let n = fs::read_start(&name, &mut text).map_err(|_| "cannot be read")?;
     if n == text.len() {
         return Err("longer than 64 KiB".to_string());
     }
@@ -130,10 +157,7 @@ fn read_file(path: &Path) -> Result<Vec<u8>, String> {
 
 fn current_directory() -> Option<PathBuf> {
     let mut path = vec![0u8; 4096];
-    let n = host::call(libc::SYS_getcwd, &[path.as_mut_ptr() as usize, path.len()]);
-    if n <= 1 {
-        return None;
-    }
-    path.truncate(n as usize - 1);
+    let n = fs::current_directory(&mut path).ok().filter(|&n| n > 1)?;
+    path.truncate(n - 1);
     Some(PathBuf::from(OsString::from_vec(path)))
 }

@@ -1,40 +1,39 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The ONE dispatch: every call of the application, whichever door it came through, is answered here.
+//! The ONE dispatch: every call of the application, whichever way it came in, is answered here.
 //! Kernel ABI in and out; errno is made in `hooks.rs` only.
+
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use trampoline::routes::{set_routes, Route};
 use trampoline::Frame;
 
-use crate::calls::Call;
-use crate::fdtable::{self, EPOLL_EMPTY, HOST, KERNEL};
+use super::table::{self, Serve, NUMBERS};
+use crate::fdtable::{self, Owner, KERNEL};
 use crate::instance::enter;
 use crate::observe;
-use crate::sys::errno::ENOSYS;
-use crate::sys::host::{self, Args, Ret};
+use crate::sys::call::Call;
+use crate::sys::errno::{to_raw, Errno};
+use crate::sys::forward::to_host;
+use crate::sys::host::{Args, Ret};
 use crate::sys::report::say;
-use crate::syscalls::table::{self, Serve};
 
-/// Serves call `nr`. `frame`: the caller's registers, where it came through the trampoline.
+/// Serves call `nr`. `frame`: the caller's registers, where the call came through the trampoline.
 #[inline]
 pub fn dispatch(nr: usize, args: &Args, frame: Option<&Frame>) -> Ret {
     if observe::is_on() {
-        return observe::watch(nr, args, frame);
+        return observe::observed(&Call { nr, args: *args, frame }, || serve(nr, args, frame));
     }
     serve(nr, args, frame)
 }
 
-/// The same, unseen.
 #[inline]
-pub fn serve(nr: usize, args: &Args, frame: Option<&Frame>) -> Ret {
+fn serve(nr: usize, args: &Args, frame: Option<&Frame>) -> Ret {
     match table::serve(nr) {
-        Serve::Host => host::forward(nr, args),
+        Serve::Host => to_host(nr, args),
         Serve::Fd(i) => by_fd(nr, args, i),
-        Serve::HostFdOnly(i) if fdtable::class(args[i]) == KERNEL => {
-            say!("{}: not supported on a file in a mount (ENOSYS)", table::name(nr));
-            ENOSYS
-        }
-        Serve::HostFdOnly(_) => host::forward(nr, args),
-        Serve::Own(serve) => serve(&Call { nr, args: *args, frame }),
+        Serve::HostFdOnly(i) if fdtable::class(args[i]) == KERNEL => not_supported(nr),
+        Serve::HostFdOnly(_) => to_host(nr, args),
+        Serve::Own(serve) => to_raw(serve(&Call { nr, args: *args, frame })),
     }
 }
 
@@ -45,14 +44,25 @@ pub fn shorten() {
         Serve::Fd(0) => Route::ByDescriptor,
         _ => Route::Handler,
     };
-    set_routes((0..table::NUMBERS).map(|nr| (nr, route(nr))), fdtable::classes());
+    set_routes((0..NUMBERS).map(|nr| (nr, route(nr))), fdtable::classes());
 }
 
 #[inline]
 fn by_fd(nr: usize, args: &Args, i: usize) -> Ret {
-    match fdtable::class(args[i]) {
-        HOST | EPOLL_EMPTY => host::forward(nr, args),
-        KERNEL => enter::forward(nr, args),
-        other => fdtable::refuse(other),
+    match fdtable::owner(args[i]) {
+        Ok(Owner::Host) => to_host(nr, args),
+        Ok(Owner::Kernel) => enter::forward(nr, args),
+        Err(e) => to_raw(Err(e)),
     }
+}
+
+/// A call that only the host has, on a kernel file: said once for each call.
+#[cold]
+fn not_supported(nr: usize) -> Ret {
+    static SAID: [AtomicU64; NUMBERS / 64] = [const { AtomicU64::new(0) }; NUMBERS / 64];
+    let said = SAID[nr / 64].fetch_or(1 << (nr % 64), Ordering::Relaxed) >> (nr % 64) & 1;
+    if said == 0 {
+        say!("{}: not supported on a file in a mount (ENOSYS)", observe::name(nr));
+    }
+    to_raw(Err(Errno::ENOSYS))
 }

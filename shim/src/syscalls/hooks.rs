@@ -12,7 +12,7 @@ use core::ffi::{c_char, c_int, c_uint, c_void};
 
 use libc::{dev_t, gid_t, mode_t, off_t, size_t, ssize_t, uid_t};
 
-use crate::signals::cancel;
+use super::entry;
 use crate::sys::host::Ret;
 
 /// errno and -1, made here and nowhere else (musl's `__syscall_ret`).
@@ -59,7 +59,7 @@ macro_rules! hooks {
                 let given: &[usize] = &[$(Word::word($arg)),*];
                 let mut args = [0; 6];
                 args[..given.len()].copy_from_slice(given);
-                report(cancel::plain(libc::$nr as usize, &args)) as $r
+                report(entry::from_hook(libc::$nr as usize, &args)) as $r
             }
         }
     )* };
@@ -76,7 +76,7 @@ macro_rules! points {
             let mut args = [0; 6];
             args[..given.len()].copy_from_slice(given);
             // SAFETY: this function may be unwound and owns nothing.
-            report(unsafe { cancel::point(libc::$nr as usize, &args) }) as $r
+            report(unsafe { entry::from_cancellation_point(libc::$nr as usize, &args) }) as $r
         }
     )* };
 }
@@ -242,9 +242,9 @@ unsafe fn fcntl_call(fd: c_int, command: c_int, arg: usize) -> c_int {
     let args = [Word::word(fd), Word::word(command), arg, 0, 0, 0];
     if matches!(command, libc::F_SETLKW | libc::F_OFD_SETLKW) {
         // SAFETY: called by the two functions below, which may be unwound and own nothing.
-        return report(unsafe { cancel::point(libc::SYS_fcntl as usize, &args) }) as c_int;
+        return report(unsafe { entry::from_cancellation_point(libc::SYS_fcntl as usize, &args) }) as c_int;
     }
-    report(cancel::plain(libc::SYS_fcntl as usize, &args)) as c_int
+    report(entry::from_hook(libc::SYS_fcntl as usize, &args)) as c_int
 }
 
 #[no_mangle]
@@ -264,12 +264,12 @@ pub unsafe extern "C-unwind" fn fcntl64(fd: c_int, command: c_int, arg: usize) -
 /// posix_fadvise returns the error instead of setting errno (its manual page).
 redhook::hook! {
     unsafe fn posix_fadvise(fd: c_int, at: off_t, n: off_t, advice: c_int) -> c_int => hook_posix_fadvise {
-        -cancel::plain(libc::SYS_fadvise64 as usize, &[fd as usize, at as usize, n as usize, advice as usize, 0, 0]) as c_int
+        -entry::from_hook(libc::SYS_fadvise64 as usize, &[fd as usize, at as usize, n as usize, advice as usize, 0, 0]) as c_int
     }
 }
 
 redhook::hook! {
     unsafe fn posix_fadvise64(fd: c_int, at: off_t, n: off_t, advice: c_int) -> c_int => hook_posix_fadvise64 {
-        -cancel::plain(libc::SYS_fadvise64 as usize, &[fd as usize, at as usize, n as usize, advice as usize, 0, 0]) as c_int
+        -entry::from_hook(libc::SYS_fadvise64 as usize, &[fd as usize, at as usize, n as usize, advice as usize, 0, 0]) as c_int
     }
 }

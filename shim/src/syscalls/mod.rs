@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The system calls: one table, one dispatch, the hooks.
+//! The system calls of the application: one table, one dispatch, and the ways in.
 
 #[cfg(test)]
-mod coverage;
+mod compatibility;
 pub mod dispatch;
-pub mod hooks;
-pub mod hosted;
+pub mod entry;
+mod hooks;
+mod rows;
 pub mod table;

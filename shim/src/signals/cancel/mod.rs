@@ -10,13 +10,13 @@
 //! - *The signal arrives during a dispatched call*: it is put off ([`put_off`]). The wait ends, and libc's
 //!   handler runs when nothing of ours is on the stack but the entry's assembler or the hook. If it does not
 //!   unwind, a call that we stopped starts again, as SA_RESTART would have it. The entry's last look
-//!   (`entry::at_end`) is what closes the way out: a libc wrapper may wait for the handler to have run.
+//!   (`entry::at_end`) closes the way out: a libc wrapper may wait for the handler to have run.
 //! - *A hook that is a cancellation point* ([`point`]) does not allow the signal (that would cost two locked
 //!   instructions a call). Instead [`poke::pthread_cancel`] sees from the target's thread-local state that it is in
 //!   one and pokes it with the same signal, marked as ours; the hook then asks libc (pthread_testcancel).
 //!   (Not with SIGSYS: one that is pending makes the host drop that of a dispatched call, and the call with it.)
 //!
-//! A wait is ended without a gap: [`State::stop`] is looked at by the gate, and a thread that stands between
+//! A wait is ended without a gap: [`CallState::stop`] is looked at by the gate, and a thread that stands between
 //! that look and its call is moved by the handler (`gate_unless`); the kernel library keeps an interruption
 //! until the call that it was meant for returns.
 //!
@@ -32,51 +32,30 @@ use poke::{on_poke, Info};
 use trampoline::gate::{stop_if_waiting, STOPPED};
 use trampoline::{entry, Frame};
 
-use crate::instance::boot;
-use crate::process::fork;
-use crate::signals::{actions, app_sud};
-use crate::sys::errno::EINTR;
-use crate::sys::host::{self, Args, Ret};
-use crate::sys::thread;
-use crate::syscalls::dispatch::dispatch;
+use crate::signals::actions;
+use crate::sys::host::{self, Ret};
+use crate::sys::kernel;
+use crate::sys::sigcalls::{self, bit};
+use crate::sys::thread::{self, CallState};
 
 mod poke;
 
 /// glibc's SIGCANCEL (nptl, `internal-signals.h`).
 pub const SIGNAL: c_int = 32;
 
-/// A thread's state: bytes, so that handlers save and restore it as one word. Written by its own thread only.
-#[repr(C, align(8))]
-struct State {
-    /// No host wait begins, and none goes on.
-    stop: AtomicU8,
-    /// In a dispatched call: code of ours is on the stack.
-    busy: AtomicU8,
-    /// In a hook that is a cancellation point. Read by other threads.
-    point: AtomicU8,
-    /// libc's handler was put off.
-    put_off: AtomicU8,
-    /// A poke came, which may have ended a host call with EINTR.
-    poked: AtomicU8,
-    /// A handler of the application ran.
-    handled: AtomicU8,
-    _pad: [u8; 2],
-}
-
-const _: () = assert!(size_of::<State>() == 8);
-
 /// pthread_cancel was called in this process: cancellation points ask before they begin.
 static IN_USE: AtomicBool = AtomicBool::new(false);
+
+/// EINTR in kernel ABI.
+const EINTR: Ret = -(libc::EINTR as Ret);
 
 extern "C-unwind" {
     fn pthread_testcancel();
 }
 
 #[inline]
-fn state() -> &'static State {
-    // SAFETY: the second of the thread's own words; a State is valid as zeroes, and the reference does not leave
-    // its thread.
-    unsafe { &*thread::words().cast::<State>().add(1) }
+fn state() -> &'static CallState {
+    &thread::words().call
 }
 
 fn is_on(byte: &AtomicU8) -> bool {
@@ -89,38 +68,29 @@ fn take(byte: &AtomicU8) -> bool {
     was
 }
 
-impl State {
-    fn word(&self) -> *mut u64 {
-        (self as *const State).cast_mut().cast()
-    }
+/// Sets a byte that a handler on this thread has to see in program order.
+#[inline]
+fn set(byte: &AtomicU8, to: u8) {
+    compiler_fence(Ordering::SeqCst);
+    byte.store(to, Ordering::Relaxed);
+    compiler_fence(Ordering::SeqCst);
+}
 
-    #[inline]
-    fn set(&self, byte: &AtomicU8, to: u8) {
-        // A handler on this thread has to see the bytes in program order.
-        compiler_fence(Ordering::SeqCst);
-        byte.store(to, Ordering::Relaxed);
-        compiler_fence(Ordering::SeqCst);
-    }
-
+impl CallState {
     /// Something happened during the call.
     #[inline]
     fn is_disturbed(&self) -> bool {
         self.stop.load(Ordering::Relaxed) | self.poked.load(Ordering::Relaxed) != 0
     }
 
+    /// Makes the call with code of ours on the stack.
     #[inline]
-    fn dispatched(&self, nr: usize, args: &Args, frame: Option<&Frame>) -> Ret {
-        self.set(&self.busy, 1);
-        let r = dispatch(nr, args, frame);
-        self.set(&self.busy, 0);
+    fn dispatched(&self, call: &mut impl FnMut() -> Ret) -> Ret {
+        set(&self.busy, 1);
+        let r = call();
+        set(&self.busy, 0);
         r
     }
-}
-
-/// The flag that [`host::forward`] hands to the gate.
-#[inline]
-pub fn stop_flag() -> *const u8 {
-    state().stop.as_ptr()
 }
 
 /// Whether a wait must not begin or go on now.
@@ -130,10 +100,10 @@ pub fn is_stopped() -> bool {
 
 /// A call made by code of ours amid another one: not to be stopped, and without an end of its own.
 #[cold]
-fn nested(me: &State, nr: usize, args: &Args, frame: Option<&Frame>) -> Ret {
+fn nested(me: &CallState, mut call: impl FnMut() -> Ret) -> Ret {
     loop {
         let stop = take(&me.stop);
-        let r = dispatch(nr, args, frame);
+        let r = call();
         if stop {
             me.stop.store(1, Ordering::Relaxed);
         }
@@ -143,16 +113,16 @@ fn nested(me: &State, nr: usize, args: &Args, frame: Option<&Frame>) -> Ret {
     }
 }
 
-/// A call through a hook that is no cancellation point.
+/// A call through a hook that is no cancellation point. `call` makes the call.
 #[inline]
-pub fn plain(nr: usize, args: &Args) -> Ret {
+pub fn plain(mut call: impl FnMut() -> Ret) -> Ret {
     let me = state();
     if is_on(&me.busy) {
-        return nested(me, nr, args, None);
+        return nested(me, call);
     }
-    let r = me.dispatched(nr, args, None);
+    let r = me.dispatched(&mut call);
     if is_on(&me.stop) {
-        return still_put_off(me, nr, args, r);
+        return still_put_off(me, call, r);
     }
     r
 }
@@ -160,10 +130,10 @@ pub fn plain(nr: usize, args: &Args) -> Ret {
 /// redhook's frame cannot be unwound: what was put off stays so until the next point or trampolined call. (Only a
 /// thread under asynchronous cancellation comes here, and POSIX knows no such call that is safe under it.)
 #[cold]
-fn still_put_off(me: &State, nr: usize, args: &Args, mut r: Ret) -> Ret {
+fn still_put_off(me: &CallState, mut call: impl FnMut() -> Ret, mut r: Ret) -> Ret {
     while r == STOPPED {
         me.stop.store(0, Ordering::Relaxed);
-        r = me.dispatched(nr, args, None);
+        r = me.dispatched(&mut call);
     }
     me.stop.store(me.put_off.load(Ordering::Relaxed), Ordering::Relaxed);
     r
@@ -174,20 +144,20 @@ fn still_put_off(me: &State, nr: usize, args: &Args, mut r: Ret) -> Ret {
 /// # Safety
 /// Called by a C-unwind function, outside any frame that must not be unwound.
 #[inline]
-pub unsafe fn point(nr: usize, args: &Args) -> Ret {
+pub unsafe fn point(mut call: impl FnMut() -> Ret) -> Ret {
     let me = state();
     if is_on(&me.busy) {
-        return nested(me, nr, args, None);
+        return nested(me, call);
     }
     me.handled.store(0, Ordering::Relaxed);
     // First to be seen, then to look: pthread_cancel does it in the other order, with a barrier for both.
-    me.set(&me.point, 1);
+    set(&me.point, 1);
     if IN_USE.load(Ordering::Relaxed) {
         // SAFETY: the caller's promise.
         unsafe { pthread_testcancel() };
     }
     let r = loop {
-        let r = me.dispatched(nr, args, None);
+        let r = me.dispatched(&mut call);
         if !me.is_disturbed() {
             break r;
         }
@@ -196,13 +166,13 @@ pub unsafe fn point(nr: usize, args: &Args) -> Ret {
             break r;
         }
     };
-    me.set(&me.point, 0);
+    set(&me.point, 0);
     r
 }
 
 /// After a disturbed call: acts on a request. False: the call has to be made again.
 #[cold]
-unsafe fn has_result(me: &State, r: Ret) -> bool {
+unsafe fn has_result(me: &CallState, r: Ret) -> bool {
     let stop = take(&me.stop);
     me.poked.store(0, Ordering::Relaxed);
     if take(&me.put_off) {
@@ -219,18 +189,15 @@ unsafe fn has_result(me: &State, r: Ret) -> bool {
     !(r == STOPPED || undone && !is_on(&me.handled))
 }
 
-/// A call that the trampoline caught.
-pub unsafe extern "C-unwind" fn on_call(frame: &mut Frame) {
-    if app_sud::stops(frame) {
-        return;
-    }
-    let args = frame.args();
+/// A call that the trampoline caught; its result goes into the frame.
+#[inline]
+pub fn caught(frame: &mut Frame, call: impl Fn(&Frame) -> Ret) {
     let me = state();
     if is_on(&me.busy) {
-        frame.rax = nested(me, frame.nr, &args, Some(frame)) as usize;
+        frame.rax = nested(me, || call(frame)) as usize;
         return;
     }
-    let r = me.dispatched(frame.nr, &args, Some(frame));
+    let r = me.dispatched(&mut || call(frame));
     frame.rax = r as usize;
     if is_on(&me.stop) {
         stopped(me, frame, r);
@@ -238,7 +205,7 @@ pub unsafe extern "C-unwind" fn on_call(frame: &mut Frame) {
 }
 
 #[cold]
-fn stopped(me: &State, frame: &mut Frame, r: Ret) {
+fn stopped(me: &CallState, frame: &mut Frame, r: Ret) {
     me.stop.store(0, Ordering::Relaxed);
     if r == STOPPED {
         // As the host restarts a call.
@@ -266,7 +233,7 @@ unsafe extern "C-unwind" fn no_longer_put_off() {
 /// What libc's handler would have got. It unwinds if the thread still allows it, and marks the request if not.
 unsafe extern "C-unwind" fn run_libc_handler() {
     let action = actions::action(SIGNAL);
-    if matches!(action.handler, libc::SIG_DFL | libc::SIG_IGN) {
+    if !actions::is_function(action.handler) {
         return;
     }
     let mut info = Info::to_ourselves(SIGNAL, libc::SI_TKILL);
@@ -288,7 +255,7 @@ fn put_off(info: *const libc::siginfo_t, uc: &mut libc::ucontext_t) -> bool {
     let me = state();
     let ip = uc.uc_mcontext.gregs[libc::REG_RIP as usize] as usize;
     // SAFETY: the kernel hands a valid siginfo, with a sender for this code.
-    let of_libc = unsafe { (*info).si_code == libc::SI_TKILL && (*info).si_pid() as usize == host::ids().0 };
+    let of_libc = unsafe { (*info).si_code == libc::SI_TKILL && (*info).si_pid() as usize == host::pid() };
     if !of_libc || !IN_USE.load(Ordering::Relaxed) || !(is_on(&me.busy) || is_ours(ip)) {
         return false;
     }
@@ -337,16 +304,15 @@ fn end_wait(uc: &mut libc::ucontext_t) {
     }
     let Some(thread) = thread::current() else { return };
     let in_call = thread.is_inside() && thread.in_call.load(Ordering::Relaxed) != 0;
-    if let (true, false, Some(kernel)) = (in_call, thread.task.is_null(), boot::running()) {
+    if let (true, false, Some(kernel)) = (in_call, thread.task().is_null(), kernel::running()) {
         // SAFETY: called on the task's own thread, from a signal handler.
-        unsafe { kernel.interrupt(thread.task) };
+        unsafe { kernel.interrupt(thread.task()) };
     }
 }
 
 /// Before a handler of the application runs on top of whatever: it starts afresh, and may not return.
 pub fn suspend() -> u64 {
-    // SAFETY: the thread's own word.
-    unsafe { core::mem::replace(&mut *state().word(), 0) }
+    state().word().swap(0, Ordering::Relaxed)
 }
 
 /// After that handler returned.
@@ -355,12 +321,10 @@ pub fn resume(before: u64, uc: &mut libc::ucontext_t) {
     if IN_USE.load(Ordering::Relaxed) {
         // From the look at `stop` below to the return from the handler a request would come too late for the
         // interrupted wait. The return lifts it.
-        let mask = 1u64 << (SIGNAL - 1);
-        host::call(libc::SYS_rt_sigprocmask, &[libc::SIG_BLOCK as usize, &raw const mask as usize, 0, 8]);
+        sigcalls::block(bit(SIGNAL));
     }
     compiler_fence(Ordering::SeqCst);
-    // SAFETY: the thread's own word.
-    unsafe { *me.word() = before };
+    me.word().store(before, Ordering::Relaxed);
     me.handled.store(1, Ordering::Relaxed);
     if is_on(&me.put_off) {
         // A call of the handler's may have been at its end meanwhile.
@@ -375,13 +339,9 @@ pub fn resume(before: u64, uc: &mut libc::ucontext_t) {
     }
 }
 
-/// A new thread or process, cloned in the middle of a call that it does not return from.
-pub extern "C" fn child_started(is_thread: bool) {
-    // SAFETY: the thread's own word.
-    unsafe { *state().word() = 0 };
-    if !is_thread {
-        fork::after_fork();
-    }
+/// In a new thread or process, cloned in the middle of a call that it does not return from.
+pub fn forget_call() {
+    state().word().store(0, Ordering::Relaxed);
 }
 
 /// libc installs its handler before the first request: from then on requests are put off. (A program without our

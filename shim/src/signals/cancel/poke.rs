@@ -9,9 +9,10 @@ use core::sync::atomic::Ordering;
 
 use libc::pthread_t;
 
+use super::{end_wait, is_on, state, IN_USE, SIGNAL};
 use crate::signals::actions;
-use crate::signals::cancel::{end_wait, is_on, state, State, IN_USE, SIGNAL};
-use crate::sys::{host, user};
+use crate::sys::thread::CallState;
+use crate::sys::{host, sigcalls, user};
 
 /// A siginfo that one thread makes for another (include/uapi/asm-generic/siginfo.h, `_rt`).
 #[repr(C)]
@@ -31,7 +32,7 @@ const _: () = assert!(size_of::<Info>() == size_of::<libc::siginfo_t>());
 
 impl Info {
     pub(super) fn to_ourselves(signo: c_int, code: c_int) -> Info {
-        let pid = host::ids().0 as i32;
+        let pid = host::pid() as i32;
         Info { signo, errno: 0, code, _pad: 0, pid, uid: 0, value: poke_mark(), _rest: [0; 12] }
     }
 }
@@ -45,7 +46,7 @@ fn poke_mark() -> usize {
 pub(super) fn on_poke(info: *const libc::siginfo_t, uc: &mut libc::ucontext_t) -> bool {
     // SAFETY: the kernel hands a valid siginfo, of this size; what the fields mean depends on the code.
     let info = unsafe { *info.cast::<Info>() };
-    if info.code != libc::SI_QUEUE || info.value != poke_mark() || info.pid as usize != host::ids().0 {
+    if info.code != libc::SI_QUEUE || info.value != poke_mark() || info.pid as usize != host::pid() {
         return false;
     }
     let me = state();
@@ -120,8 +121,8 @@ fn poke(thread: pthread_t, tid: usize) {
     let own: usize;
     // SAFETY: reads the thread pointer.
     unsafe { asm!("mov {}, qword ptr fs:[0]", out(reg) own, options(pure, readonly, nostack)) };
-    let distance = (state() as *const State as usize).wrapping_sub(own);
-    let its_point = (thread as usize).wrapping_add(distance) + offset_of!(State, point);
+    let distance = (core::ptr::from_ref(state()) as usize).wrapping_sub(own);
+    let its_point = (thread as usize).wrapping_add(distance) + offset_of!(CallState, point);
     // Without the barrier the question cannot be answered from here; its own handler can.
     let is_certain = barrier();
     // Its memory may be gone by now.
@@ -133,14 +134,13 @@ fn poke(thread: pthread_t, tid: usize) {
         return;
     }
     let info = Info::to_ourselves(SIGNAL, libc::SI_QUEUE);
-    let (pid, sig) = (info.pid as usize, SIGNAL as usize);
-    host::call(libc::SYS_rt_tgsigqueueinfo, &[pid, tid, sig, &raw const info as usize]);
+    sigcalls::queue_to_thread(tid, SIGNAL, &raw const info as usize);
 }
 
 /// membarrier(2): all threads of the process pass a full barrier, so that none has to pay for one at each call.
 fn barrier() -> bool {
     const EXPEDITED: usize = 1 << 3;
     const REGISTER: usize = 1 << 4;
-    let pass = || host::call(libc::SYS_membarrier, &[EXPEDITED, 0, 0]) == 0;
-    pass() || host::call(libc::SYS_membarrier, &[REGISTER, 0, 0]) == 0 && pass()
+    let pass = || host::membarrier(EXPEDITED).is_ok();
+    pass() || host::membarrier(REGISTER).is_ok() && pass()
 }

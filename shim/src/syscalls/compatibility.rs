@@ -7,7 +7,9 @@ use std::path::Path;
 
 use syscalls::Sysno;
 
-use crate::syscalls::table::{Arg, Serve, ROWS};
+use super::rows::ROWS;
+use super::table::Serve;
+use crate::observe::Arg;
 
 fn served(serve: Serve) -> &'static str {
     match serve {
@@ -34,12 +36,12 @@ fn argument(kind: &Arg) -> String {
 fn page() -> String {
     let mut page = String::from(
         "# Which call is served by whom\n\n\
-         Made from the table in shim/src/table.rs; do not edit. *By descriptor*: forwarded untouched to whoever \
+         Made from the table in shim/src/syscalls/rows.rs; do not edit. *By descriptor*: forwarded untouched to whoever \
          owns the\ndescriptor. *Host or kernel*: decided by path, descriptor or socket family. Every call that is \
          not listed is\nthe host's.\n\n\
          | call | number | arguments | served by | note |\n|---|---|---|---|---|\n",
     );
-    for row in ROWS {
+    for row in ROWS.iter().filter(|row| !matches!(row.serve, Serve::Host)) {
         let args: Vec<String> = row.args.iter().map(argument).collect();
         writeln!(
             page,
@@ -52,8 +54,8 @@ fn page() -> String {
         )
         .unwrap();
     }
-    let rest: Vec<&str> =
-        Sysno::iter().filter(|nr| !ROWS.iter().any(|row| row.nr == *nr)).map(|nr| nr.name()).collect();
+    let is_served = |nr: &Sysno| ROWS.iter().any(|row| row.nr == *nr && !matches!(row.serve, Serve::Host));
+    let rest: Vec<&str> = Sysno::iter().filter(|nr| !is_served(nr)).map(|nr| nr.name()).collect();
     writeln!(page, "\nThe host's: {}.", rest.join(", ")).unwrap();
     page
 }
@@ -76,8 +78,16 @@ fn no_call_has_two_rows() {
 }
 
 #[test]
+fn the_call_of_each_hook_has_a_row() {
+    let hooks = include_str!("hooks.rs");
+    let calls = hooks.match_indices("= SYS_").map(|(at, _)| hooks[at + 6..].split('(').next().unwrap());
+    let without: Vec<&str> = calls.filter(|call| !ROWS.iter().any(|row| row.nr.name() == *call)).collect();
+    assert!(without.is_empty(), "hooks of calls without a row: {without:?}");
+    assert!(hooks.matches("= SYS_").count() > 100);
+}
+
+#[test]
 fn descriptor_arguments_are_descriptors() {
-    use crate::syscalls::table::Arg;
     for row in ROWS {
         if let Serve::Fd(i) | Serve::HostFdOnly(i) = row.serve {
             assert!(matches!(row.args[i], Arg::Fd | Arg::DirFd), "{}", row.nr.name());

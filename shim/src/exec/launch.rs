@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Executes: the kernel is ended, and the host takes over.
+#![allow(unsafe_code)]
+
+use crate::exec::environment::{Environment, Loaded};
+use crate::exec::kept;
+use crate::exec::plan::{decide, Plan};
+use crate::exec::request::{Names, Request};
+use crate::exec::resolve::{find, Found, Program};
+use crate::observe;
+use crate::process::{exit, handoff};
+use crate::sys::call::Call;
+use crate::sys::errno::{Errno, Result};
+use crate::sys::fs;
+use crate::sys::host;
+use crate::sys::mem::Pages;
+use crate::sys::report::Line;
+use crate::sys::scratch::Scratch;
+use crate::sys::settings::{is_loader, settings};
+
+/// Flags of execveat(2).
+const FLAGS: i32 = libc::AT_EMPTY_PATH | libc::AT_SYMLINK_NOFOLLOW;
+
+/// Executes what the application asks for. Returns only to say why not.
+pub fn exec(call: &Call<'_>, request: &Request) -> Result {
+    if request.flags & !FLAGS != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if kept::get().is_none() && !is_loader() {
+        // Nothing was asked for: there is nothing to hand on.
+        return call.to_host();
+    }
+    exec_observed(request, || observe::leave(call))
+}
+
+/// Executes `request`; `leave` is called before this program is given up.
+pub fn exec_observed(request: &Request, leave: impl FnOnce()) -> Result {
+    let mut names = Names::new(request)?;
+    let found = find(request, &mut names)?;
+    let decision = decide(&found)?;
+    if let (Some(why), true) = (decision.why_not, settings().is_active()) {
+        warn(names.execfn(), why);
+    }
+    let mut scratch = Scratch::take()?;
+    let handed_on = match decision.plan {
+        Plan::Preload | Plan::Load(_) => handoff::variables(scratch.buffers()),
+        _ => [0; 2],
+    };
+    let loaded = match (&decision.plan, &found) {
+        (Plan::Load(_), Found::Program(program)) => {
+            Some(Loaded { fd: program.file.raw(), execfn: names.execfn(), exe: names.exe() })
+        }
+        _ => None,
+    };
+    let environment = Environment::new(request.envp, &decision.plan, loaded, kept::get(), handed_on)?;
+    leave();
+    observe::end();
+    exit::without_kernel(|| execute(request, &found, &decision.plan, &environment))
+}
+
+/// Says that the program is not for us.
+pub fn warn(name: &[u8], why: &str) {
+    Line::new().bytes(name).text(format_args!(": {why}: it runs without what is mounted here")).print();
+}
+
+fn execute(request: &Request, found: &Found, plan: &Plan, environment: &Environment) -> Result {
+    let envp = environment.address();
+    let Found::Program(program) = found else { return on_host(request, envp) };
+    match plan {
+        Plan::Load(library) => {
+            let r = with_library(library.raw(), program, request, envp);
+            // No dynamic loader of ours here (another root): then nothing of this program can be served.
+            let gone = [Errno::ENOENT, Errno::EACCES, Errno::ELIBBAD, Errno::ENOEXEC];
+            if !r.is_err_and(|e| gone.contains(&e)) {
+                return r;
+            }
+            warn(b"exec", "the library's own loader cannot be started here");
+            on_host(request, request.envp)
+        }
+        // The script is opened again by its interpreter, which does not know of mounts.
+        Plan::Alone | Plan::Untouched | Plan::WithoutPreload if program.script_in_mount.is_some() => {
+            let script = program.script_in_mount.as_ref().map_or(-1, fs::OwnedFd::raw);
+            fs::set_cloexec(script, false);
+            let r = by_descriptor(script, request.argv, envp);
+            fs::set_cloexec(script, true);
+            r
+        }
+        _ if program.is_in_mount => by_descriptor(program.file.raw(), argv(program, request), envp),
+        _ => on_host(request, envp),
+    }
+}
+
+fn argv(program: &Program, request: &Request) -> usize {
+    program.arguments.as_ref().map_or(request.argv, Pages::address)
+}
+
+/// The library is executed, and finds the program open at its descriptor.
+fn with_library(library: i32, program: &Program, request: &Request, envp: usize) -> Result {
+    fs::set_cloexec(program.file.raw(), false);
+    let r = by_descriptor(library, argv(program, request), envp);
+    fs::set_cloexec(program.file.raw(), true);
+    r
+}
+
+/// The host executes what the application asked for.
+fn on_host(request: &Request, envp: usize) -> Result {
+    let Request { dirfd, path, argv, flags, .. } = *request;
+    // SAFETY: the application's own call.
+    unsafe { host::call(libc::SYS_execveat, &[dirfd as usize, path, argv, envp, flags as usize]) }
+}
+
+/// The host executes an open file.
+fn by_descriptor(fd: i32, argv: usize, envp: usize) -> Result {
+    let flags = libc::AT_EMPTY_PATH as usize;
+    // SAFETY: as above, of the file that the application's path leads to.
+    unsafe { host::call(libc::SYS_execveat, &[fd as usize, fs::address(c""), argv, envp, flags]) }
+}

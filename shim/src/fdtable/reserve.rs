@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Host descriptors of our own, at numbers that the application does not see.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use super::{class, set, HOST, LIMIT, RESERVED};
+use crate::sys::errno::Result;
+use crate::sys::{fs, host, report};
+
+/// How long a descriptor of ours is of use.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// In this process; a child of fork closes its copy.
+    InProcess,
+    /// In children of fork as well.
+    OverFork,
+}
+
+/// A bit for each number that children of fork keep. Lazily mapped.
+static KEPT: [AtomicU64; LIMIT / 64] = [const { AtomicU64::new(0) }; LIMIT / 64];
+
+/// Whether a child of fork keeps the descriptor.
+pub(super) fn is_kept_over_fork(fd: usize) -> bool {
+    KEPT.get(fd / 64).is_some_and(|word| word.load(Ordering::Relaxed) >> (fd % 64) & 1 != 0)
+}
+
+/// Lowest number that we take for our own descriptors: right below the soft limit, out of the way of programs that
+/// count up. Not above 8192: the kernel's table grows with its highest number.
+pub fn reserved_range_start() -> i32 {
+    const ROOM: usize = 64;
+    let soft = host::soft_limit(libc::RLIMIT_NOFILE).map_or(256, |limit| limit.min(8192) as usize);
+    soft.saturating_sub(ROOM).max(soft / 2) as i32
+}
+
+/// Copies host descriptor `fd` to a number of ours (close-on-exec); the number.
+pub fn reserve(fd: i32, keep: Keep) -> Result<i32> {
+    let copy = fs::copy_from(fd, reserved_range_start() as usize, true)?;
+    set(copy as usize, RESERVED);
+    let word = KEPT.get(copy as usize / 64);
+    if let Some(word) = word.filter(|_| keep == Keep::OverFork) {
+        word.fetch_or(1 << (copy % 64), Ordering::Relaxed);
+    }
+    Ok(copy)
+}
+
+/// Closes a descriptor of ours.
+pub fn release(fd: usize) {
+    if let Some(word) = KEPT.get(fd / 64) {
+        word.fetch_and(!(1 << (fd % 64)), Ordering::Relaxed);
+    }
+    set(fd, HOST);
+    fs::close(fd as i32);
+}
+
+/// Keeps a copy of stderr for messages at a number that the application does not use. Called at boot.
+pub fn keep_stderr() {
+    if class(2) == HOST && report::stderr_fd() == 2 {
+        if let Ok(copy) = reserve(2, Keep::OverFork) {
+            report::set_stderr(copy);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Pairs of descriptors: one number in the kernel's table and its placeholder on the host.
+//!
+//! Order: a number is taken on the host first and given back there last, so that nobody else sees what the kernel's
+//! table does at that number.
+
+use crate::fdtable::{self, HOST, KERNEL};
+use crate::instance::enter::KernelContext;
+use crate::sys::call::args;
+use crate::sys::errno::Result;
+use crate::sys::{fs, host};
+
+/// A placeholder that goes away unless it is kept.
+struct Placed(i32);
+
+impl Placed {
+    fn new(min: usize, cloexec: bool) -> Result<Placed> {
+        fdtable::placeholder(min, cloexec).map(Placed)
+    }
+
+    /// The pair stands.
+    fn keep(self) -> usize {
+        let number = self.0 as usize;
+        core::mem::forget(self);
+        fdtable::set(number, KERNEL);
+        number
+    }
+}
+
+impl Drop for Placed {
+    fn drop(&mut self) {
+        fs::close(self.0);
+    }
+}
+
+/// Inside a section: opens something in the kernel with `make` and gives it the same number on both sides.
+/// `make` gets the wanted number and returns the one it got.
+pub fn open_pair(
+    context: &mut KernelContext,
+    cloexec: bool,
+    make: impl FnOnce(&mut KernelContext, i32) -> Result,
+) -> Result {
+    let placed = Placed::new(0, cloexec)?;
+    let want = placed.0 as usize;
+    let got = make(context, placed.0)?;
+    if got != want {
+        settle(context, got, want)?;
+    }
+    Ok(placed.keep())
+}
+
+/// The kernel gave number `got` although `want` was asked for: `want` is held for a moment by another
+/// thread's open in the same position. Everybody first clears the number that was not wanted, so nobody waits
+/// for a thread that waits.
+fn settle(context: &mut KernelContext, got: usize, want: usize) -> Result<()> {
+    const PARKING: usize = 1 << 12;
+    let dup = libc::F_DUPFD_CLOEXEC as usize;
+    let parked = context.call(libc::SYS_fcntl, &args([got, dup, PARKING.max(want + 1)]));
+    close_kernels(context, got);
+    let parked = parked?;
+    loop {
+        let now = context.call(libc::SYS_fcntl, &args([parked, dup, want]));
+        match now {
+            Ok(number) if number != want => close_kernels(context, number),
+            done => {
+                close_kernels(context, parked);
+                return done.map(drop);
+            }
+        }
+        host::yield_processor();
+    }
+}
+
+/// Closes a number of the kernel's table alone.
+fn close_kernels(context: &mut KernelContext, number: usize) {
+    let _ = context.call(libc::SYS_close, &args([number]));
+}
+
+/// Closes a pair. What close(2) says; the pair is gone in any case ("Dealing with error returns").
+pub fn close_pair(context: &mut KernelContext, number: usize) -> Result {
+    let r = context.call(libc::SYS_close, &args([number]));
+    fdtable::set(number, HOST);
+    fs::close(number as i32);
+    r
+}
+
+/// Copies a kernel descriptor to the lowest free number from `min` on.
+pub fn copy_pair_from(context: &mut KernelContext, old: usize, min: usize, cloexec: bool) -> Result {
+    let placed = Placed::new(min, cloexec)?;
+    copy_in_kernel(context, old, placed.0 as usize, cloexec)?;
+    Ok(placed.keep())
+}
+
+/// Copies a kernel descriptor onto number `new`, where the host already has a placeholder.
+pub fn copy_pair_onto(context: &mut KernelContext, old: usize, new: usize, cloexec: bool) -> Result {
+    let placed = Placed(new as i32);
+    copy_in_kernel(context, old, new, cloexec)?;
+    Ok(placed.keep())
+}
+
+fn copy_in_kernel(context: &mut KernelContext, old: usize, new: usize, cloexec: bool) -> Result {
+    let flags = if cloexec { libc::O_CLOEXEC as usize } else { 0 };
+    context.call(libc::SYS_dup3, &args([old, new, flags]))
+}

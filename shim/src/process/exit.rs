@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The end of threads and processes.
+
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use stowaway_config::BlockEngine;
+
+use crate::instance::enter::{final_entry, reopen_after_final_entry, shut_down};
+use crate::instance::{boot, kick};
+use crate::observe;
+use crate::sys::call::{self, args, Call};
+use crate::sys::errno::Result;
+use crate::sys::kernel::{self, park_forever_if_ending};
+use crate::sys::report::say;
+use crate::sys::settings::settings;
+use crate::sys::{host, proc_self, sigcalls, thread};
+
+/// What has to happen before the process ends, by whatever: the last word of those that watch, and the unmounting.
+pub fn before_end() {
+    observe::end();
+    shut_down();
+}
+
+/// exit_group(2): the images are unmounted first.
+pub fn exit_group(c: &Call<'_>) -> Result {
+    end_process(c.args[0])
+}
+
+fn end_process(status: usize) -> Result {
+    before_end();
+    call::host(libc::SYS_exit_group, &args([status]))
+}
+
+/// exit(2). Of the last thread it is the process's end, which the kernel's own thread would be in the way of.
+/// `is_confined`: a filter of the application may forbid what the end of a thread needs.
+pub fn exit(c: &Call<'_>, is_confined: bool) -> Result {
+    if is_confined {
+        return c.to_host();
+    }
+    // What a process ends with is what its first thread ended with (kernel/exit.c, wait_task_zombie).
+    static FIRST: AtomicUsize = AtomicUsize::new(0);
+    let (pid, tid) = host::ids();
+    if pid == tid {
+        FIRST.store(c.args[0], Ordering::Relaxed);
+    }
+    if is_last_thread() {
+        return end_process(FIRST.load(Ordering::Relaxed));
+    }
+    end_thread(c)
+}
+
+/// Whether the application has no thread but the calling one.
+fn is_last_thread() -> bool {
+    let mut ours = lkl::helper_threads();
+    if settings().block_engine == BlockEngine::IoUring {
+        ours += proc_self::io_workers();
+    }
+    proc_self::threads() == Some(1 + ours)
+}
+
+/// The end of one thread: its task goes with it.
+fn end_thread(c: &Call<'_>) -> Result {
+    final_entry(boot::release_task);
+    // From here on no handler of the application may run: the thread's state is gone.
+    sigcalls::set_mask(!0);
+    kick::withdraw();
+    thread::discard();
+    if trampoline::is_installed() {
+        trampoline::thread::exit(c.args[0]);
+    }
+    c.to_host()
+}
+
+/// Makes the exec `execute` with the kernel ended: the kernel lives in the memory that goes away. Returns only if the exec
+/// failed; then the process goes on without its mounts.
+pub fn without_kernel(execute: impl FnOnce() -> Result) -> Result {
+    park_forever_if_ending();
+    let was_up = kernel::is_up();
+    if was_up {
+        shut_down();
+        reopen_after_final_entry();
+    }
+    let r = execute();
+    if was_up {
+        kernel::end_failed();
+        say!("exec failed after the mounts were given up: calls into them fail with EIO from now on");
+    }
+    r
+}

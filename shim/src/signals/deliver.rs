@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The handler that the host calls for every caught signal, and what it does with the signal.
+//!
+//! Rules of the place: [`on_signal`] runs in signal context, on any thread, on top of anything. No locks, no allocation.
+//! All on the way to the application's handler has the C-unwind ABI: that handler may leave by unwinding (pthread_exit, a
+//! C++ exception), which is then nobody's business here.
+#![allow(unsafe_code)]
+
+use core::ffi::{c_int, c_void};
+use core::sync::atomic::Ordering;
+
+use crate::signals::actions::{self, action, FAULTS};
+use crate::signals::{cancel, claimed, end, mask};
+use crate::sys::sigcalls::{self, bit};
+use crate::sys::thread::{self, Thread};
+use crate::sys::{host, kernel, user};
+
+/// What the handlers that ran at the end of a section ask of the interrupted call.
+pub struct Ran {
+    /// A handler ran.
+    pub any: bool,
+    /// One without SA_RESTART ran.
+    pub without_restart: bool,
+}
+
+/// Takes over the faults. Called by the constructor.
+pub fn install() {
+    actions::set_our_handler(on_signal as *const () as usize);
+}
+
+/// At the end of a kernel section: runs what was noted inside. Handlers may run here, and may not return (siglongjmp).
+pub fn deliver_noted(thread: &Thread) -> Ran {
+    let sig = thread.noted.sig.load(Ordering::Acquire);
+    if sig == 0 {
+        return Ran { any: false, without_restart: false };
+    }
+    thread.handlers_ran.store(0, Ordering::Relaxed);
+    thread.handlers_norestart.store(0, Ordering::Relaxed);
+    let info = thread.noted.info.get();
+    let mask = thread.noted.mask.load(Ordering::Relaxed);
+    thread.noted.sig.store(0, Ordering::Release);
+    sigcalls::queue_to_thread(host::ids().1, sig as c_int, &raw const info as usize);
+    sigcalls::set_mask(mask);
+    Ran {
+        any: thread.handlers_ran.load(Ordering::Relaxed) != 0,
+        without_restart: thread.handlers_norestart.load(Ordering::Relaxed) != 0,
+    }
+}
+
+/// Every caught signal but SIGSYS.
+unsafe extern "C-unwind" fn on_signal(sig: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    if claimed::deal_with(sig, context) {
+        return;
+    }
+    // SAFETY: the kernel hands a valid ucontext.
+    let uc = unsafe { &mut *context.cast::<libc::ucontext_t>() };
+    // SAFETY: the kernel hands a valid siginfo.
+    let from_fault = unsafe { (*info).si_code } > 0 && FAULTS & bit(sig) != 0;
+    if from_fault && is_our_fault(sig, info, uc) {
+        return;
+    }
+    if FAULTS & bit(sig) != 0 && !from_fault && pass_on(sig) {
+        return;
+    }
+    if sig == cancel::SIGNAL && cancel::on_request(info, uc) {
+        return;
+    }
+    match thread::current() {
+        Some(thread) if thread.is_inside() && !from_fault => note(thread, sig, info, uc),
+        // SAFETY: the application's handler gets what the kernel handed us.
+        _ => unsafe { act(sig, info, context) },
+    }
+}
+
+/// A fault. True: it was ours, and the thread goes on where the context says. False: it is the application's.
+fn is_our_fault(sig: c_int, info: *const libc::siginfo_t, uc: &mut libc::ucontext_t) -> bool {
+    if sig == libc::SIGSEGV && trampoline::sud::on_fault(uc) {
+        return true;
+    }
+    let kernel = kernel::running();
+    let ip = uc.uc_mcontext.gregs[libc::REG_RIP as usize] as usize;
+    if let Some(next) = user::fixup(ip).or_else(|| kernel.and_then(|k| k.fault_fixup(ip))) {
+        uc.uc_mcontext.gregs[libc::REG_RIP as usize] = next as i64;
+        return true;
+    }
+    let Some(kernel) = kernel else { return false };
+    // SAFETY: a fault's siginfo has an address.
+    let address = unsafe { (*info).si_addr() } as usize;
+    if kernel.stop_at_fault(sig, address, uc) {
+        return true;
+    }
+    // In our own code around the kernel library: never the application's to handle.
+    if thread::current().is_some_and(Thread::is_inside) {
+        end::die_of_our_fault(kernel, sig, uc);
+    }
+    false
+}
+
+/// Somebody sent the signal of a fault. Threads of ours cannot block it, and the application's handlers must not run
+/// there: the first thread of the process gets the signal.
+fn pass_on(sig: c_int) -> bool {
+    let (pid, tid) = host::ids();
+    let is_ours = lkl::is_helper_thread(tid);
+    if is_ours {
+        sigcalls::send_to_thread(pid, sig);
+    }
+    is_ours
+}
+
+/// Inside the kernel: the signal waits for the end of the section.
+fn note(thread: &Thread, sig: c_int, info: *const libc::siginfo_t, uc: &mut libc::ucontext_t) {
+    // All is blocked until then, so there is never a second one.
+    let mask = (&raw mut uc.uc_sigmask).cast::<u64>();
+    // SAFETY: info is the kernel's; uc_sigmask is at least the kernel's 8 bytes, restored by sigreturn.
+    unsafe {
+        thread.noted.info.set(*info);
+        thread.noted.mask.store(*mask, Ordering::Relaxed);
+        *mask = !FAULTS;
+    }
+    thread.noted.sig.store(sig as u32, Ordering::Release);
+    if thread.in_call.load(Ordering::Relaxed) != 0 && !thread.task().is_null() {
+        if let Some(kernel) = kernel::running() {
+            // SAFETY: called on the task's own thread, from a signal handler.
+            unsafe { kernel.interrupt(thread.task()) };
+        }
+    }
+}
+
+/// Does what the application asked for.
+///
+/// # Safety
+/// The arguments are those that the kernel handed to a handler.
+unsafe extern "C-unwind" fn act(sig: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    let action = action(sig);
+    match action.handler {
+        libc::SIG_IGN if FAULTS & bit(sig) == 0 => return,
+        // A fault cannot be ignored (the kernel forces its default).
+        libc::SIG_DFL | libc::SIG_IGN => end::die_of(sig, info as usize),
+        _ => {}
+    }
+    actions::reset_after_one(sig, &action);
+    if let Some(thread) = thread::current() {
+        thread.handlers_ran.fetch_add(1, Ordering::Relaxed);
+        if action.flags & libc::SA_RESTART as usize == 0 {
+            thread.handlers_norestart.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    // SAFETY: the kernel hands a valid ucontext.
+    let sp = unsafe { (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs[libc::REG_RSP as usize] };
+    let interrupted = trampoline::is_installed().then(|| trampoline::thread::handler_begins(sp as usize));
+    let before = cancel::suspend();
+    // SAFETY: the mask is the context's.
+    unsafe { mask::handler_begins(action.mask, &mut *mask_of(context)) };
+    // SAFETY: the address was given to sigaction as a handler; one that takes only the number ignores the
+    // rest (System V ABI). The kernel's context is valid.
+    unsafe {
+        let handler: extern "C-unwind" fn(c_int, *mut libc::siginfo_t, *mut c_void) =
+            core::mem::transmute(action.handler);
+        handler(sig, info, context);
+        mask::handler_ends(&mut *mask_of(context));
+        if let Some(interrupted) = interrupted {
+            trampoline::thread::handler_ends(interrupted);
+        }
+        cancel::resume(before, &mut *context.cast::<libc::ucontext_t>());
+    }
+}
+
+/// The mask that the return from a handler sets.
+fn mask_of(context: *mut c_void) -> *mut u64 {
+    // SAFETY: only the address is computed; uc_sigmask is at least the kernel's 8 bytes.
+    unsafe { (&raw mut (*context.cast::<libc::ucontext_t>()).uc_sigmask).cast() }
+}
+
+/// A SIGSYS that is no dispatched call: the application's seccomp filter, or somebody's kill.
+pub unsafe extern "C-unwind" fn foreign_sigsys(sig: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    // SAFETY: the kernel hands a valid siginfo.
+    let was_sent = unsafe { (*info).si_code } <= 0;
+    if was_sent && (action(sig).handler == libc::SIG_IGN || mask::keeps_waiting()) {
+        return;
+    }
+    match thread::current() {
+        Some(thread) if thread.is_inside() => {
+            // SAFETY: the kernel hands a valid ucontext.
+            note(thread, sig, info, unsafe { &mut *context.cast::<libc::ucontext_t>() });
+        }
+        // SAFETY: as in on_signal.
+        _ => unsafe { act(sig, info, context) },
+    }
+}

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Files of the host.
+//!
+//! A path is an address here, because it may be the application's: the host reads the text and says EFAULT where there
+//! is none. [`address`] gives that of a string of ours. `dirfd` is a descriptor or AT_FDCWD, as for openat(2).
+//!
+//! # Safety
+//! `unsafe` stands where buffers become addresses. Each call fills at most the buffer that it is given.
+#![allow(unsafe_code)]
+
+use core::ffi::CStr;
+use core::mem::MaybeUninit;
+
+use crate::sys::decimal::FdPath;
+use crate::sys::errno::{Errno, Result};
+use crate::sys::host;
+
+pub use libc::AT_FDCWD;
+
+/// A descriptor of the host that is closed when dropped.
+#[derive(Debug)]
+pub struct OwnedFd(i32);
+
+impl OwnedFd {
+    /// Takes a descriptor that the caller owns.
+    pub fn new(fd: i32) -> OwnedFd {
+        OwnedFd(fd)
+    }
+
+    /// The number, which stays open as long as the value lives.
+    pub fn raw(&self) -> i32 {
+        self.0
+    }
+
+    /// The number, which the caller has to close.
+    pub fn into_raw(self) -> i32 {
+        let fd = self.0;
+        core::mem::forget(self);
+        fd
+    }
+}
+
+impl Drop for OwnedFd {
+    fn drop(&mut self) {
+        close(self.0);
+    }
+}
+
+/// Closes a descriptor. An error means that the number was not open, and does not matter.
+pub fn close(fd: i32) {
+    // SAFETY: callers close what they opened, or what the application asked to close.
+    let _ = unsafe { host::call(libc::SYS_close, &[fd as usize]) };
+}
+
+/// The address of a string of ours.
+pub fn address(path: &CStr) -> usize {
+    path.as_ptr() as usize
+}
+
+/// openat(2).
+pub fn open_at(dirfd: i32, path: usize, flags: i32, mode: u32) -> Result<OwnedFd> {
+    // SAFETY: opens a new descriptor; the path is only read.
+    let fd = unsafe { host::call(libc::SYS_openat, &[dirfd as usize, path, flags as usize, mode as usize]) }?;
+    Ok(OwnedFd(fd as i32))
+}
+
+/// open(2) of a path of ours; O_CLOEXEC is added.
+pub fn open(path: &CStr, flags: i32, mode: u32) -> Result<OwnedFd> {
+    open_at(AT_FDCWD, address(path), flags | libc::O_CLOEXEC, mode)
+}
+
+/// read(2).
+pub fn read(fd: i32, into: &mut [u8]) -> Result {
+    // SAFETY: fills the buffer.
+    unsafe { host::call(libc::SYS_read, &[fd as usize, into.as_mut_ptr() as usize, into.len()]) }
+}
+
+/// Reads until `into` is full or the file ends; how many bytes were read.
+pub fn read_at(fd: i32, into: &mut [u8], offset: usize) -> Result {
+    let mut done = 0;
+    while done < into.len() {
+        let rest = &mut into[done..];
+        let args = [fd as usize, rest.as_mut_ptr() as usize, rest.len(), offset + done];
+        // SAFETY: fills what is left of the buffer.
+        match unsafe { host::call(libc::SYS_pread64, &args) }? {
+            0 => break,
+            n => done += n,
+        }
+    }
+    Ok(done)
+}
+
+/// write(2).
+pub fn write(fd: i32, from: &[u8]) -> Result {
+    // SAFETY: reads the buffer.
+    unsafe { host::call(libc::SYS_write, &[fd as usize, from.as_ptr() as usize, from.len()]) }
+}
+
+/// Writes all of `bytes`, as far as the file takes them.
+pub fn write_all(fd: i32, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        match write(fd, bytes) {
+            Err(Errno::EINTR) => {}
+            Err(_) | Ok(0) => return,
+            Ok(n) => bytes = &bytes[n..],
+        }
+    }
+}
+
+/// pwrite(2).
+pub fn write_at(fd: i32, from: &[u8], offset: usize) -> Result {
+    // SAFETY: reads the buffer.
+    unsafe { host::call(libc::SYS_pwrite64, &[fd as usize, from.as_ptr() as usize, from.len(), offset]) }
+}
+
+/// readlinkat(2): how many bytes of the target were written, without a NUL.
+pub fn read_link_at(dirfd: i32, path: usize, into: &mut [u8]) -> Result {
+    let args = [dirfd as usize, path, into.as_mut_ptr() as usize, into.len()];
+    // SAFETY: fills the buffer.
+    unsafe { host::call(libc::SYS_readlinkat, &args) }
+}
+
+/// What the link `/proc/self/fd/FD` says.
+pub fn read_fd_link(fd: i32, into: &mut [u8]) -> Result {
+    read_link_at(AT_FDCWD, FdPath::new(fd as usize).address(), into)
+}
+
+/// What a call of the stat family writes at the address that `call` is given.
+pub fn filled_stat(call: impl FnOnce(usize) -> Result) -> Result<libc::stat> {
+    filled(call)
+}
+
+fn filled<T: Filled>(call: impl FnOnce(usize) -> Result) -> Result<T> {
+    let mut value = MaybeUninit::<T>::zeroed();
+    call(value.as_mut_ptr() as usize)?;
+    // SAFETY: `T: Filled` is valid as zeroes and with any bytes that the host wrote.
+    Ok(unsafe { value.assume_init() })
+}
+
+/// # Safety
+/// Any bytes are a valid value.
+unsafe trait Filled {}
+// SAFETY: integers only.
+unsafe impl Filled for libc::stat {}
+// SAFETY: integers only.
+unsafe impl Filled for libc::statfs {}
+
+/// newfstatat(2).
+pub fn stat_at(dirfd: i32, path: usize, flags: i32) -> Result<libc::stat> {
+    // SAFETY: fills the structure.
+    filled(|to| unsafe { host::call(libc::SYS_newfstatat, &[dirfd as usize, path, to, flags as usize]) })
+}
+
+/// fstat(2).
+pub fn stat(fd: i32) -> Result<libc::stat> {
+    // SAFETY: fills the structure.
+    filled(|to| unsafe { host::call(libc::SYS_fstat, &[fd as usize, to]) })
+}
+
+/// statfs(2) of a path of ours.
+pub fn statfs(path: &CStr) -> Result<libc::statfs> {
+    // SAFETY: fills the structure.
+    filled(|to| unsafe { host::call(libc::SYS_statfs, &[address(path), to]) })
+}
+
+/// `f_flags` of fstatfs(2), which libc keeps in its padding (include/uapi/asm-generic/statfs.h).
+pub fn mount_flags(fd: i32) -> Result<u64> {
+    const FLAGS_AT: usize = 80;
+    const _: () = assert!(FLAGS_AT + 8 <= size_of::<libc::statfs>());
+    // SAFETY: fills the structure.
+    let fs: libc::statfs = filled(|to| unsafe { host::call(libc::SYS_fstatfs, &[fd as usize, to]) })?;
+    // SAFETY: the field lies within the structure, and the structure's alignment is that of a word.
+    Ok(unsafe { (&raw const fs).cast::<u8>().add(FLAGS_AT).cast::<u64>().read() })
+}
+
+/// faccessat(2), which has no flags.
+pub fn access_at(dirfd: i32, path: usize, mode: i32) -> Result<()> {
+    // SAFETY: changes nothing.
+    unsafe { host::call(libc::SYS_faccessat, &[dirfd as usize, path, mode as usize]) }.map(drop)
+}
+
+/// faccessat2(2).
+pub fn access_with(dirfd: i32, path: usize, mode: i32, flags: i32) -> Result<()> {
+    // SAFETY: changes nothing.
+    unsafe { host::call(libc::SYS_faccessat2, &[dirfd as usize, path, mode as usize, flags as usize]) }
+        .map(drop)
+}
+
+/// fcntl(2) with a number.
+fn control(fd: i32, command: i32, argument: usize) -> Result {
+    // SAFETY: the commands used in this file take a number.
+    unsafe { host::call(libc::SYS_fcntl, &[fd as usize, command as usize, argument]) }
+}
+
+/// Copies a descriptor to the lowest free number from `min` on.
+pub fn copy_from(fd: i32, min: usize, cloexec: bool) -> Result<i32> {
+    let command = if cloexec { libc::F_DUPFD_CLOEXEC } else { libc::F_DUPFD };
+    control(fd, command, min).map(|fd| fd as i32)
+}
+
+/// dup3(2).
+pub fn copy_onto(fd: i32, onto: usize, cloexec: bool) -> Result {
+    let flags = if cloexec { libc::O_CLOEXEC } else { 0 };
+    // SAFETY: callers replace what the application asked to replace.
+    unsafe { host::call(libc::SYS_dup3, &[fd as usize, onto, flags as usize]) }
+}
+
+/// Whether the descriptor is closed by an exec.
+pub fn is_cloexec(fd: i32) -> Result<bool> {
+    control(fd, libc::F_GETFD, 0).map(|flags| flags & libc::FD_CLOEXEC as usize != 0)
+}
+
+/// Says whether the descriptor is closed by an exec.
+pub fn set_cloexec(fd: i32, cloexec: bool) {
+    let _ = control(fd, libc::F_SETFD, if cloexec { libc::FD_CLOEXEC as usize } else { 0 });
+}
+
+/// The flags that the file was opened with (F_GETFL).
+pub fn open_flags(fd: i32) -> Result<i32> {
+    control(fd, libc::F_GETFL, 0).map(|flags| flags as i32)
+}
+
+/// close_range(2).
+pub fn close_range(first: usize, last: usize, flags: usize) -> Result {
+    // SAFETY: callers close what the application asked to close.
+    unsafe { host::call(libc::SYS_close_range, &[first, last, flags]) }
+}
+
+/// memfd_create(2), close-on-exec.
+pub fn memory_file(name: &CStr) -> Result<OwnedFd> {
+    // SAFETY: opens a new descriptor.
+    let fd = unsafe { host::call(libc::SYS_memfd_create, &[address(name), libc::MFD_CLOEXEC as usize]) }?;
+    Ok(OwnedFd(fd as i32))
+}
+
+/// An AF_UNIX socket, close-on-exec.
+pub fn unix_socket(kind: i32) -> Result<OwnedFd> {
+    let kind = (kind | libc::SOCK_CLOEXEC) as usize;
+    // SAFETY: opens a new descriptor.
+    let fd = unsafe { host::call(libc::SYS_socket, &[libc::AF_UNIX as usize, kind, 0]) }?;
+    Ok(OwnedFd(fd as i32))
+}
+
+/// connect(2) to a `struct sockaddr` in bytes.
+pub fn connect(fd: i32, address: &[u8]) -> Result<()> {
+    // SAFETY: reads the address.
+    unsafe { host::call(libc::SYS_connect, &[fd as usize, address.as_ptr() as usize, address.len()]) }
+        .map(drop)
+}
+
+/// getcwd(2): how many bytes were written, the NUL counted.
+pub fn current_directory(into: &mut [u8]) -> Result {
+    // SAFETY: fills the buffer.
+    unsafe { host::call(libc::SYS_getcwd, &[into.as_mut_ptr() as usize, into.len()]) }
+}
+
+/// Whether the file has this extended attribute.
+pub fn has_xattr(fd: i32, name: &CStr) -> bool {
+    // SAFETY: asks for the size only.
+    unsafe { host::call(libc::SYS_fgetxattr, &[fd as usize, address(name), 0, 0]) }.is_ok_and(|size| size > 0)
+}
+
+/// Reads the start of a file.
+pub fn read_start(path: &CStr, into: &mut [u8]) -> Result {
+    let file = open(path, libc::O_RDONLY, 0)?;
+    read(file.raw(), into)
+}
+
+/// The names in a directory: `each` is called with every one, `.` and `..` among them, until it returns false.
+pub fn for_each_name(path: &CStr, mut each: impl FnMut(&[u8]) -> bool) -> Result<()> {
+    /// Offsets in `struct linux_dirent64` (getdents64(2)): length of the entry, and its name.
+    const LENGTH: usize = 16;
+    const NAME: usize = 19;
+    let directory = open(path, libc::O_RDONLY | libc::O_DIRECTORY, 0)?;
+    let mut buffer = [0u8; 1024];
+    loop {
+        let args = [directory.raw() as usize, buffer.as_mut_ptr() as usize, buffer.len()];
+        // SAFETY: fills the buffer.
+        let n = unsafe { host::call(libc::SYS_getdents64, &args) }?;
+        let mut rest = &buffer[..n];
+        if rest.is_empty() {
+            return Ok(());
+        }
+        while let Some(&[low, high]) = rest.get(LENGTH..LENGTH + 2) {
+            let length = usize::from(u16::from_ne_bytes([low, high])).clamp(1, rest.len());
+            let name = rest.get(NAME..length).unwrap_or_default();
+            let end = name.iter().position(|&b| b == 0).unwrap_or(name.len());
+            if !each(&name[..end]) {
+                return Ok(());
+            }
+            rest = &rest[length..];
+        }
+    }
+}
