@@ -23,6 +23,7 @@ pub mod case;
 pub mod conform;
 pub mod ext4;
 pub mod fixture;
+pub mod floors;
 pub mod gaps;
 pub mod hang;
 pub mod held;
