@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Lists the `syscall` sites of ELF files and how each would be rewritten.
-use trampoline::rewrite::scan::scan_file;
+use trampoline::rewrite::decide::scan::scan_file;
 
 fn main() {
     for path in std::env::args().skip(1) {

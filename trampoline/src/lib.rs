@@ -1,31 +1,50 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Catches the system calls of the process it lives in, whatever issues them.
 //!
-//! [`install`] takes one function. From then on every `syscall` instruction of every armed thread that
-//! stands outside the [`gate`] reaches that function with the caller's registers: through Syscall User
+//! [`install`](install()) takes one function. From then on every `syscall` instruction of every armed thread that
+//! stands outside the [`gate`](mod@gate) reaches that function with the caller's registers: through Syscall User
 //! Dispatch (Linux 5.11, `Documentation/admin-guide/syscall-user-dispatch.rst`), or, once its site was
 //! rewritten, by a jump. The function works in ordinary context on a stack of its own, not in a signal handler:
 //! the SIGSYS handler only redirects.
 //!
-//! Way of one call: site -> stub (or SIGSYS -> [`sud`] edits the interrupted context) -> [`entry`], which forwards to
-//! the host what [`routes`] says, and for the rest saves all registers -> the installed function -> registers
-//! restored -> the instruction after the site.
+//! Way of one call: site -> stub (or SIGSYS -> [`mod@install`] edits the interrupted context) -> [`entry`], which
+//! forwards to the host what [`routes`] says, and for the rest saves all registers -> the installed function ->
+//! registers restored -> the instruction after the site.
 //!
 //! Rules of the place: no libc name that makes a system call, no allocation, no panic, no TLS. The GS base is
 //! ours ([`thread`]).
+//!
+//! Floors, from the lowest: abi, gate, host, frame, thread, vectors, routes, entry, rewrite, install.
 
-pub mod divert;
+mod abi;
 pub mod entry;
 pub mod frame;
 pub mod gate;
+mod host;
+pub mod install;
 pub mod rewrite;
 pub mod routes;
-pub mod seen;
-pub mod sud;
 pub mod thread;
 pub mod vectors;
 
+pub use entry::Handler;
 pub use frame::Frame;
 pub use gate::gate;
-pub use sud::{arm_thread, install, is_installed, Unsupported};
+pub use host::KernelSigaction;
+pub use install::{
+    arm_thread, aside, divert, fork, install, is_installed, on_fault, rewrite_sites, Child, Foreign, Fork,
+    Unsupported, INT80_CALLS,
+};
 pub use vectors::Vectors;
+
+/// The names that callers used before the room was called [`mod@install`].
+#[doc(hidden)]
+pub mod sud {
+    pub use crate::host::KernelSigaction;
+    pub use crate::install::{aside, fork, on_fault, rewrite_sites};
+}
+/// As above, for the counter of 32-bit calls.
+#[doc(hidden)]
+pub mod seen {
+    pub use crate::install::INT80_CALLS as INT80;
+}

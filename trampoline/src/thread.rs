@@ -8,21 +8,22 @@
 //! ```text
 //! base: guard page | stack, STACK_BYTES ... | Block     (one mapping; the stack's top is the Block)
 //! ```
+//!
+//! # Safety
+//! A block belongs to one thread. Only that thread, its signal handlers and its entry touch the block, each through a
+//! raw pointer: no reference to a block is ever made.
 #![allow(unsafe_code)]
 
 use core::arch::asm;
 use core::mem::offset_of;
+use core::sync::atomic::AtomicU32;
 
-use crate::divert::Place;
-use crate::gate::{self, gate};
+use crate::abi::{PAGE, RED_ZONE};
+use crate::{gate, host};
 
 /// Room for the handler, and for handlers of the application that run on top of it. Pages are taken when used.
 pub const STACK_BYTES: usize = 256 << 10;
-const PAGE: usize = 4096;
 const MAPPING: usize = PAGE + STACK_BYTES + PAGE;
-/// `arch_prctl` codes (arch/x86/include/uapi/asm/prctl.h).
-const ARCH_SET_GS: usize = 0x1001;
-const ARCH_GET_GS: usize = 0x1004;
 
 /// Words for whoever installed the handler, zero in a new thread.
 pub const USER_WORDS: usize = 8;
@@ -45,10 +46,21 @@ pub struct Block {
     pub(crate) bounce: [usize; 2],
     /// Not 0: a function that the entry calls before it leaves (`entry::at_end`).
     pub(crate) at_end: usize,
-    /// See `divert.rs`.
-    pub(crate) place: Place,
+    /// Where the thread was when it was diverted.
+    pub(crate) diverted: DivertPoint,
     /// The embedder's.
     pub(crate) user: [usize; USER_WORDS],
+}
+
+/// Where a thread was when it was diverted (`divert.rs`). The landing copies it to its stack at once, and is not
+/// diverted before it has.
+#[repr(C)]
+pub(crate) struct DivertPoint {
+    /// Diverted only while this is 0; null: not enrolled.
+    pub(crate) guard: *const AtomicU32,
+    pub(crate) rip: usize,
+    pub(crate) rflags: usize,
+    pub(crate) rsp: usize,
 }
 
 pub(crate) const FLOOR: usize = offset_of!(Block, floor);
@@ -56,56 +68,37 @@ pub(crate) const AT_END: usize = offset_of!(Block, at_end);
 pub(crate) const ALTERNATE: usize = offset_of!(Block, alternate);
 pub(crate) const ALTERNATE_LEN: usize = offset_of!(Block, alternate_len);
 
-/// Maps a block and its stack; -errno if there is no memory.
+/// Maps a block and its stack; errno if there is no memory.
 pub(crate) fn allocate() -> Result<*mut Block, i32> {
-    let prot = (libc::PROT_READ | libc::PROT_WRITE) as usize;
-    let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE) as usize;
-    // SAFETY: a fresh mapping, and the protection of its first page.
+    let base = host::map_anonymous(0, MAPPING, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_NORESERVE)?;
+    let block = (base + PAGE + STACK_BYTES) as *mut Block;
+    // SAFETY: a fresh mapping: its first page, and its last, which is zero.
     unsafe {
-        let base = gate(libc::SYS_mmap, &[0, MAPPING, prot, flags, usize::MAX, 0]);
-        if base < 0 {
-            return Err(-base as i32);
-        }
-        let base = base as usize;
-        gate(libc::SYS_mprotect, &[base, PAGE, libc::PROT_NONE as usize, 0, 0, 0]);
-        let block = (base + PAGE + STACK_BYTES) as *mut Block;
+        host::protect(base, PAGE, libc::PROT_NONE);
         (*block).top = block as usize;
         (*block).floor = block as usize;
-        Ok(block)
     }
+    Ok(block)
 }
 
 /// Gives back what [`allocate`] made, for a thread that did not come into being.
 pub(crate) fn free(block: *mut Block) {
     // SAFETY: nobody uses it.
-    unsafe { gate(libc::SYS_munmap, &[mapping_of(block as usize), MAPPING, 0, 0, 0, 0]) };
+    unsafe { host::unmap(mapping_of(block as usize), MAPPING) };
 }
 
 fn mapping_of(block: usize) -> usize {
     block - STACK_BYTES - PAGE
 }
 
-/// The GS base, by the host: works for a thread of any state.
-fn gs_base() -> usize {
-    let mut base = 0usize;
-    // SAFETY: arch_prctl writes one word.
-    unsafe { gate(libc::SYS_arch_prctl, &[ARCH_GET_GS, &raw mut base as usize, 0, 0, 0, 0]) };
-    base
-}
-
 /// Gives the calling thread a block if it has none. Async-signal-safe.
 pub fn adopt() -> Result<(), i32> {
-    if gs_base() != 0 {
+    if host::gs_base() != 0 {
         return Ok(());
     }
     let block = allocate()?;
-    // SAFETY: sets the base of a register that nobody else uses.
-    let r = unsafe { gate(libc::SYS_arch_prctl, &[ARCH_SET_GS, block as usize, 0, 0, 0, 0]) };
-    if r < 0 {
-        free(block);
-        return Err(-r as i32);
-    }
-    Ok(())
+    // SAFETY: a fresh block; nobody else uses the register.
+    unsafe { host::set_gs_base(block as usize) }.inspect_err(|_| free(block))
 }
 
 /// The calling thread's block, which it must have.
@@ -145,7 +138,7 @@ pub fn handler_begins(sp: usize) -> Interrupted {
         let on_own = is_on_own_stack(sp);
         (*block).interrupted = before.at.max(if on_own { 1 } else { sp });
         if on_own {
-            ((*block).alternate, (*block).alternate_len) = alternate_stack();
+            ((*block).alternate, (*block).alternate_len) = host::alternate_stack();
             (*block).floor = (sp - RED_ZONE) & !63;
         }
         before
@@ -184,7 +177,7 @@ pub(crate) fn is_in_handler(sp: usize) -> bool {
         if (*block).interrupted == 0 {
             return false;
         }
-        let (start, len) = alternate_stack();
+        let (start, len) = host::alternate_stack();
         let is_in = is_on_own_stack(sp) || sp < (*block).interrupted || sp.wrapping_sub(start) < len;
         if !is_in {
             (*block).interrupted = 0;
@@ -192,20 +185,6 @@ pub(crate) fn is_in_handler(sp: usize) -> bool {
         is_in
     }
 }
-
-/// Start and length of the thread's alternate signal stack; length 0: none.
-fn alternate_stack() -> (usize, usize) {
-    // SAFETY: only asks; a stack_t is valid as zeroes.
-    unsafe {
-        let mut now: libc::stack_t = core::mem::zeroed();
-        gate(libc::SYS_sigaltstack, &[0, &raw mut now as usize, 0, 0, 0, 0]);
-        let is_none = now.ss_flags & libc::SS_DISABLE != 0;
-        (now.ss_sp as usize, if is_none { 0 } else { now.ss_size })
-    }
-}
-
-/// Bytes below the stack pointer that belong to the interrupted code (System V ABI).
-pub(crate) const RED_ZONE: usize = 128;
 
 /// Ends the calling thread, whose signals are all blocked, and gives its stack back.
 pub fn exit(status: usize) -> ! {

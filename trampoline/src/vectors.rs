@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Vector registers: what the CPU has, and what has to be saved around the handler.
+//!
+//! # Safety
+//! xgetbv runs only where CPUID allows it. The assembler (`asm/vectors.S`) has the C ABI.
 #![allow(unsafe_code)]
 
 use core::arch::{global_asm, x86_64::__cpuid_count};
+use core::sync::atomic::{AtomicU32, Ordering};
 
 /// What the handler may do to the vector registers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,9 +21,9 @@ pub enum Vectors {
 /// 13.1). x87 and AMX are left out: nobody here touches them.
 const XSAVE_WANTED: u32 = 0b1110_0110;
 /// Bytes of the XSAVE area, 0 where the CPU has none (then FXSAVE serves); and the components.
-static mut STOWAWAY_XSAVE: [u32; 2] = [0, 0];
+static STOWAWAY_XSAVE: [AtomicU32; 2] = [const { AtomicU32::new(0) }; 2];
 /// What the entry saves beside xmm: 0 nothing, 1 ymm, 2 zmm and masks.
-pub(crate) static mut STOWAWAY_WIDE: u32 = 0;
+pub(crate) static STOWAWAY_WIDE: AtomicU32 = AtomicU32::new(0);
 
 /// Reads CPUID once. Must run before the first call is caught.
 pub(crate) fn prepare(vectors: Vectors) {
@@ -45,11 +49,10 @@ pub(crate) fn prepare(vectors: Vectors) {
         Vectors::All if wanted & 0xe0 == 0xe0 => 2,
         Vectors::All => u32::from(wanted & 4 != 0),
     };
-    // SAFETY: called from install(), before any thread can come through the entry.
-    unsafe {
-        STOWAWAY_XSAVE = [size, wanted];
-        STOWAWAY_WIDE = wide;
-    }
+    // No thread can come through the entry yet.
+    STOWAWAY_XSAVE[0].store(size, Ordering::Relaxed);
+    STOWAWAY_XSAVE[1].store(wanted, Ordering::Relaxed);
+    STOWAWAY_WIDE.store(wide, Ordering::Relaxed);
 }
 
 /// Runs `work(argument)`, which may use any vector instruction, for a handler that promised [`Vectors::Sse`].
@@ -59,55 +62,7 @@ pub fn with_all_vectors(work: extern "C" fn(usize), argument: usize) {
 }
 
 global_asm!(
-    ".pushsection .text,\"ax\",@progbits",
-    // ---- void with_vectors(void (*work)(usize) /*rdi*/, usize argument /*rsi*/)
-    ".hidden stowaway_with_vectors",
-    ".globl stowaway_with_vectors",
-    ".type stowaway_with_vectors,@function",
-    "stowaway_with_vectors:",
-    ".cfi_startproc",
-    "push rbp",
-    ".cfi_def_cfa rsp, 16",
-    ".cfi_offset rbp, -16",
-    "mov rbp, rsp",
-    ".cfi_def_cfa_register rbp",
-    "mov r8, rdi",
-    "mov rdi, rsi",
-    "mov ecx, [rip + {xsave}]",
-    "test ecx, ecx",
-    "jz 40f",
-    "sub rsp, rcx",
-    "and rsp, -64",
-    "xor edx, edx",
-    // The header must be zero before XSAVE (SDM 13.4.2).
-    "mov [rsp + 512], rdx",
-    "mov [rsp + 520], rdx",
-    "mov [rsp + 528], rdx",
-    "mov [rsp + 536], rdx",
-    "mov [rsp + 544], rdx",
-    "mov [rsp + 552], rdx",
-    "mov [rsp + 560], rdx",
-    "mov [rsp + 568], rdx",
-    "mov eax, [rip + {xsave} + 4]",
-    "xsave64 [rsp]",
-    "call r8",
-    "mov eax, [rip + {xsave} + 4]",
-    "xor edx, edx",
-    "xrstor64 [rsp]",
-    "jmp 41f",
-    "40:",
-    "sub rsp, 512",
-    "and rsp, -64",
-    "fxsave64 [rsp]",
-    "call r8",
-    "fxrstor64 [rsp]",
-    "41:",
-    "mov rsp, rbp",
-    "pop rbp",
-    ".cfi_def_cfa rsp, 8",
-    "ret",
-    ".cfi_endproc",
-    ".popsection",
+    include_str!("asm/vectors.S"),
     xsave = sym STOWAWAY_XSAVE,
 );
 

@@ -2,9 +2,9 @@
 //! Bytes in, patch out: what becomes of the code around a `syscall`, and of what only looks like one.
 #![allow(missing_docs)]
 
-use trampoline::rewrite::decode::Body;
-use trampoline::rewrite::emit;
-use trampoline::rewrite::tactic::{choose, from_evidence, Refusal, Shape, Tactic};
+use trampoline::rewrite::decide::tactic::{choose, from_evidence, Refusal, Shape, Tactic};
+use trampoline::rewrite::find::view::Body;
+use trampoline::rewrite::write::emit;
 
 /// Where the function, the entry's word and the stub are in all cases.
 const CODE: u64 = 0x40_1000;

@@ -14,7 +14,8 @@ use std::time::Instant;
 
 use goblin::elf::program_header::{PF_W, PT_LOAD};
 use goblin::elf::Elf;
-use trampoline::rewrite::{self, maps, Outcome, Refusal, Settings, Shape, Why};
+use trampoline::rewrite::find::maps;
+use trampoline::rewrite::{self, Outcome, Refusal, Settings, Shape, Why};
 
 const LIBC: &str = "/lib/x86_64-linux-gnu/libc.so.6";
 

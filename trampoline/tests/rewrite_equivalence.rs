@@ -12,9 +12,10 @@ use std::cell::Cell;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
-use trampoline::rewrite::decode::Body;
-use trampoline::rewrite::write::Memory;
-use trampoline::rewrite::{emit, tactic};
+use trampoline::rewrite::decide::tactic;
+use trampoline::rewrite::find::view::Body;
+use trampoline::rewrite::write::emit;
+use trampoline::rewrite::write::live::Memory;
 
 const GETPID: u8 = 39;
 /// Where functions without a tactic are counted, behind the shapes.
@@ -160,7 +161,8 @@ impl Bench {
         let mut state = State { registers: std::array::from_fn(|index| value(index as u64)), flags: 0 };
         (0u64..).zip(&mut self.stack).for_each(|(index, word)| *word = value(index));
         let data: Vec<u8> = (0..1024u64).map(|index| value(index) as u8).collect();
-        assert!(self.memory.write((self.code + CODE_MAX) as u64, &data));
+        // SAFETY: memory of this test, which nobody executes now.
+        assert!(unsafe { self.memory.write((self.code + CODE_MAX) as u64, &data) });
         let top = self.stack.as_mut_ptr_range().end as usize - 64;
         // SAFETY: the function keeps to its registers, its red zone and its data.
         unsafe { run_with_state(&mut state, self.code, top) };
@@ -175,7 +177,8 @@ impl Bench {
     /// Puts the function there, runs it, rewrites it, runs it again. The shape of the window, if there is one.
     fn compare(&mut self, code: &[u8], site: usize, seed: u64) -> Result<usize, TestCaseError> {
         let address = self.code as u64;
-        assert!(self.memory.write(address, code));
+        // SAFETY: memory of this test, which nobody executes now.
+        assert!(unsafe { self.memory.write(address, code) });
         let body = Body { address, bytes: code };
         let Ok(tactic) = tactic::choose(body, address + site as u64) else { return Ok(NONE) };
         let before = self.run(seed);
@@ -183,10 +186,14 @@ impl Bench {
         let window = &code[start..start + usize::from(tactic.len)];
         let (word, at) = (self.stub as u64, (self.stub + emit::SLOT) as u64);
         let stub = emit::stub(&tactic, window, at, word).expect("a stub");
-        assert!(
-            self.memory.write(word, &entry::address().to_le_bytes()) && self.memory.write(at, &stub.slot)
-        );
-        assert!(self.memory.write(tactic.start, &emit::jmp(&tactic, at).expect("in reach")));
+        let jmp = emit::jmp(&tactic, at).expect("in reach");
+        // SAFETY: memory of this test, which nobody executes now.
+        let written = unsafe {
+            self.memory.write(word, &entry::address().to_le_bytes())
+                && self.memory.write(at, &stub.slot)
+                && self.memory.write(tactic.start, &jmp)
+        };
+        assert!(written);
         let after = self.run(seed);
         prop_assert_eq!(before, after, "{:x?}: {:02x?}", tactic, code);
         Ok(tactic.shape as usize)

@@ -13,9 +13,11 @@ mod entry;
 use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use trampoline::rewrite::decode::Body;
-use trampoline::rewrite::write::{replace_live, traps_met, Memory, Protocol};
-use trampoline::rewrite::{emit, is_trap, tactic};
+use trampoline::rewrite::decide::tactic;
+use trampoline::rewrite::find::view::Body;
+use trampoline::rewrite::is_trap;
+use trampoline::rewrite::write::emit;
+use trampoline::rewrite::write::live::{replace_live, traps_met, Memory, Protocol};
 
 const THREADS: usize = 8;
 const PAGE: usize = 4096;
@@ -57,18 +59,22 @@ fn code_memory(len: usize) -> usize {
 fn sites(memory: &Memory) -> Vec<Site> {
     let (code, stubs) = (code_memory(STARTS.len() * 2 * PAGE), code_memory(PAGE));
     // Whoever leaves the way falls into a trap that nobody takes for ours.
-    assert!(memory.write(code as u64, &vec![0xcc; STARTS.len() * 2 * PAGE]));
-    assert!(memory.write(stubs as u64, &entry::address().to_le_bytes()));
+    // SAFETY: memory of this test, which nobody executes yet.
+    assert!(unsafe { memory.write(code as u64, &vec![0xcc; STARTS.len() * 2 * PAGE]) });
+    // SAFETY: memory of this test, which nobody executes yet.
+    assert!(unsafe { memory.write(stubs as u64, &entry::address().to_le_bytes()) });
     let make = |(index, start): (usize, &usize)| {
         let (address, number) = ((code + index * 2 * PAGE + start) as u64, NUMBERS[index % NUMBERS.len()]);
         let mut bytes = vec![0xb8];
         bytes.extend(number.to_le_bytes());
         bytes.extend([0x0f, 0x05, 0xc3]);
-        assert!(memory.write(address, &bytes));
+        // SAFETY: memory of this test, which nobody executes yet.
+        assert!(unsafe { memory.write(address, &bytes) });
         let tactic = tactic::choose(Body { address, bytes: &bytes }, address + 5).expect("a tactic");
         let at = (stubs + (index + 1) * emit::SLOT) as u64;
         let stub = emit::stub(&tactic, &bytes[..5], at, stubs as u64).expect("a stub");
-        assert!(memory.write(at, &stub.slot));
+        // SAFETY: memory of this test, which nobody executes yet.
+        assert!(unsafe { memory.write(at, &stub.slot) });
         let (old, new) = (bytes[..5].try_into().expect("five"), emit::jmp(&tactic, at).expect("in reach"));
         Site { call: address as usize, number, old, new }
     };
@@ -132,7 +138,9 @@ fn race(patches: usize, protocol: &Protocol) -> ! {
             let site = &sites[patch % sites.len()];
             let forth = patch / sites.len() % 2 == 0;
             let (old, new) = if forth { (site.old, site.new) } else { (site.new, site.old) };
-            refused += usize::from(!replace_live(&memory, site.call as u64, old, new, protocol));
+            // SAFETY: one instruction, which the threads above execute; whether they bear it is what is tested.
+            let replaced = unsafe { replace_live(&memory, site.call as u64, old, new, protocol) };
+            refused += usize::from(!replaced);
         }
         stop.store(true, Ordering::Relaxed);
     });

@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-use trampoline::rewrite::decode::{Body, Function};
-use trampoline::rewrite::scan::{scan_file, Report};
-use trampoline::rewrite::tactic::{choose_in, Refusal, Shape};
+use trampoline::rewrite::decide::scan::{scan_file, Report};
+use trampoline::rewrite::decide::tactic::{choose_in, Refusal, Shape};
+use trampoline::rewrite::find::decode::Function;
+use trampoline::rewrite::find::view::Body;
 
 const LIBRARIES: [&str; 2] = ["/lib/x86_64-linux-gnu/libc.so.6", "/lib64/ld-linux-x86-64.so.2"];
 const LIBCRYPTO: &str = "/usr/lib/x86_64-linux-gnu/libcrypto.so.3";

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A lock that needs nothing of libc: a futex through the gate (Drepper, "Futexes Are Tricky", mutex 2).
+//! A lock that needs nothing of libc: a futex by host calls (Drepper, "Futexes Are Tricky", mutex 2).
+//!
+//! # Safety
+//! The value is reached through a [`Guard`] alone, and the state lets one guard exist at a time.
+#![allow(unsafe_code)]
 
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use crate::gate::gate;
+use crate::host::futex;
 
 const FREE: u32 = 0;
 const HELD: u32 = 1;
@@ -30,7 +34,7 @@ impl<T> Lock<T> {
     pub fn take(&self) -> Guard<'_, T> {
         if self.state.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed).is_err() {
             while self.state.swap(WAITED_FOR, Ordering::Acquire) != FREE {
-                self.futex(libc::FUTEX_WAIT, WAITED_FOR);
+                futex(&self.state, libc::FUTEX_WAIT, WAITED_FOR);
             }
         }
         Guard { lock: self }
@@ -39,13 +43,6 @@ impl<T> Lock<T> {
     /// In the only thread of a fork's child, which was made with the lock held: it is held no longer.
     pub fn release_in_child(&self) {
         self.state.store(FREE, Ordering::Release);
-    }
-
-    fn futex(&self, operation: i32, value: u32) {
-        let operation = (operation | libc::FUTEX_PRIVATE_FLAG) as usize;
-        let args = [self.state.as_ptr() as usize, operation, value as usize, 0, 0, 0];
-        // SAFETY: the word lives as long as the lock; no timeout.
-        unsafe { gate(libc::SYS_futex, &args) };
     }
 }
 
@@ -72,7 +69,7 @@ impl<T> DerefMut for Guard<'_, T> {
 impl<T> Drop for Guard<'_, T> {
     fn drop(&mut self) {
         if self.lock.state.swap(FREE, Ordering::Release) == WAITED_FOR {
-            self.lock.futex(libc::FUTEX_WAKE, 1);
+            futex(&self.lock.state, libc::FUTEX_WAKE, 1);
         }
     }
 }

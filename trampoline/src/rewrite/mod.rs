@@ -2,101 +2,36 @@
 //! Rewriting: a `syscall` instruction becomes a jmp to a stub near by, which calls the entry. From then on the site costs
 //! nanoseconds instead of a signal.
 //!
-//! The pieces, in the order in which a site meets them: [`maps`] finds the mapping, [`module`] and [`view`] its ELF
-//! module, [`functions`] (with [`unwind`] and [`golang`]) the function, [`decode`] its instructions; [`tactic`] decides,
-//! [`emit`] makes the stub, [`near`] has the memory for it, [`write`] writes it. [`scan`] does the deciding for a whole
-//! module. All but `near`, `module` and `write` are pure.
+//! The rooms, in the order in which a site meets them: [`find`] has the mapping, its ELF module, the function and its
+//! instructions; [`decide`] chooses the bytes that become the jmp; [`write`](mod@write) makes the stub, has memory for it
+//! near by, and writes both; [`cache`] keeps decisions between runs; `gdb` tells a debugger. The engine holds what was
+//! done, under one lock.
+//!
+//! Floors, from the lowest: lock, address_set, find, decide, write, cache, gdb, outcome, engine.
 //!
 //! Rules of the place: everything here but [`is_trap`] is called in ordinary context, with all signals blocked, on a
 //! stack of ours with 64 KiB to spare. It allocates (the global allocator has to be one that is not the application's),
 //! makes host calls through the gate alone, and touches neither TLS nor errno. One lock; nothing is called out to under
 //! it.
-#![allow(unsafe_code)]
-
 use core::ops::Range;
-use core::sync::atomic::Ordering;
 
-mod addresses;
+mod address_set;
 pub mod cache;
-pub mod cfi;
-pub mod decode;
-pub mod emit;
+pub mod decide;
 mod engine;
-pub mod functions;
+pub mod find;
 mod gdb;
-pub mod golang;
 mod lock;
-pub mod maps;
-pub mod module;
-pub mod near;
-pub mod scan;
-pub mod tactic;
-pub mod unwind;
-pub mod view;
+mod outcome;
 pub mod write;
 
-pub use scan::{scan_file, Report, Site};
-pub use tactic::{Refusal, Shape, Tactic};
-pub use write::is_trap;
+pub use decide::scan::{scan_file, Report, Site};
+pub use decide::tactic::{Refusal, Shape, Tactic};
+pub use outcome::{Counts, Outcome, Settings, Why};
+pub use write::live::is_trap;
 
 use engine::Engine;
 use lock::{Guard, Lock};
-
-/// What [`start`] is told.
-#[derive(Debug, Clone, Default)]
-pub struct Settings {
-    /// Where stubs call: with the words of the stub's contract (emit.rs) on the stack.
-    pub entry: usize,
-    /// Rewrite every site at once: at [`all`], and whenever code is mapped.
-    pub eager: bool,
-    /// Where lists of sites are kept between runs ([`cache::directory`]); None in programs that run with more rights
-    /// than their user has.
-    pub cache: Option<Vec<u8>>,
-    /// libgcc's `__register_frame`, where it is in the process. Only needed for who unwinds from within a stub: the
-    /// entry's own tables can lead past it. It may allocate with the application's allocator: not to be given where a
-    /// call may come from inside that.
-    pub register_frame: Option<unsafe extern "C" fn(*const u8)>,
-}
-
-/// What became of a site.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// It has its stub.
-    Rewritten,
-    /// It goes on reaching us through the backstop.
-    Left(Why),
-}
-
-/// Why a site was left alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
-    /// Not private code of a file: made by the program itself, shared, writable, execute-only; or ours.
-    NotFileCode,
-    /// No safe window.
-    Tactic(Refusal),
-    /// It can only be rewritten while there is one thread, and there are more.
-    NotAlone,
-    /// It can only be rewritten while its caller does not stand in the window: will be, at the first call of another
-    /// site.
-    StoodIn,
-    /// No place for a stub near enough.
-    OutOfReach,
-    /// The host does not let us write.
-    Refused,
-    /// After [`freeze`].
-    Frozen,
-}
-
-/// What happened so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Sites rewritten, by [`Shape`].
-    pub rewritten: [usize; 4],
-    /// Sites that were to be rewritten and were not.
-    pub left: usize,
-    /// Times a thread met a site that was being written.
-    pub traps: usize,
-}
 
 static ENGINE: Lock<Option<Engine>> = Lock::new(None);
 
@@ -115,7 +50,7 @@ pub fn first_hit(after: usize, rax: usize) -> Outcome {
     hit(after, rax, true)
 }
 
-/// The same, while a signal handler of the application runs: what it interrupted may stand anywhere, as another thread
+/// As [`first_hit`], while a signal handler of the application runs: what the handler interrupted may stand anywhere, as another thread
 /// may.
 pub fn first_hit_in_handler(after: usize, rax: usize) -> Outcome {
     hit(after, rax, false)
@@ -144,12 +79,12 @@ pub fn before_first_thread(after: usize) {
 
 /// Whether [`before_first_thread`] was called since the start, or since the last fork.
 pub fn has_threads() -> bool {
-    engine::THREADS.load(Ordering::Relaxed)
+    engine::has_threads()
 }
 
 /// Whether code that is known to us may lie in `len` bytes from `address`: only then [`unmapped`] matters.
 pub fn concerns(address: usize, len: usize) -> bool {
-    engine::CODE.meets(address, len)
+    engine::concerns(address, len)
 }
 
 /// Rewrites every site of everything mapped, none of which is the caller's own; with other threads running, those

@@ -5,10 +5,11 @@ use core::ops::Range;
 
 use memchr::memmem;
 
-use crate::rewrite::decode::Function;
-use crate::rewrite::functions::{Extent, Functions};
-use crate::rewrite::tactic::{self, Refusal, Tactic};
-use crate::rewrite::view::{Segment, View};
+use super::tactic::{self, Refusal, Tactic};
+use crate::rewrite::find::decode::Function;
+use crate::rewrite::find::extent::Extent;
+use crate::rewrite::find::functions::Functions;
+use crate::rewrite::find::view::{Segment, View};
 
 /// One `syscall` of a module, or what may be one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,8 +140,8 @@ fn is_jump(previous: u8, opcode: u8) -> bool {
     matches!(opcode, 0xe8 | 0xe9) || (previous == 0x0f && opcode & 0xf0 == 0x80)
 }
 
-/// Whether anything in `text` that looks like a jump leads into `inside`. The same as above for a single window, and
-/// fast: it is asked while the application waits for its call.
+/// Whether anything in `text` that looks like a jump leads into `inside`. Answers for one window what
+/// [`jumped_into`] answers for many, and fast: it is asked while the application waits for its call.
 pub fn leads_into(text: &Segment, inside: &Range<u64>) -> bool {
     let span = (inside.end - inside.start) as u32;
     // Distance from the window's inside to the end of a jump whose distance stands at offset 0. Only 32 bits of it

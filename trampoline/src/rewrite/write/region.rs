@@ -2,14 +2,18 @@
 //! Memory for stubs, within reach of the code that jumps to them.
 //!
 //! A region is private, anonymous, readable and executable, and never writable: stubs are put in through
-//! /proc/self/mem (write.rs). A child of fork has its own copy, like of any memory.
+//! /proc/self/mem ([`Memory`]). A child of fork has its own copy, like of any memory.
+//!
+//! # Safety
+//! Only a region that no stub is in is ever unmapped.
+#![allow(unsafe_code)]
 
 use core::ops::Range;
 
-use crate::gate::gate;
-use crate::rewrite::emit::SLOT;
-use crate::rewrite::maps::Mapping;
-use crate::rewrite::write::Memory;
+use super::emit::SLOT;
+use super::live::Memory;
+use crate::host;
+use crate::rewrite::find::maps::Mapping;
 
 /// Size of a region: a thousand stubs. Only pages written to cost anything.
 pub const REGION: u64 = 64 << 10;
@@ -55,7 +59,8 @@ impl Region {
     pub fn make(maps: &[Mapping], address: u64, entry: u64, memory: &Memory) -> Option<Region> {
         let start = places(maps, address).into_iter().find(|&place| map_at(place))?;
         let region = Region { range: start..start + REGION, used: SLOT as u64 };
-        if !memory.write(start, &entry.to_le_bytes()) {
+        // SAFETY: a region that was just made.
+        if !unsafe { memory.write(start, &entry.to_le_bytes()) } {
             unmap(start);
             return None;
         }
@@ -63,7 +68,7 @@ impl Region {
     }
 }
 
-/// Starts of free places, best first. Those below the code come first: what lies above the program is where its heap
+/// Starts of free ranges, best first. Those below the code come first: what lies above the program is where its heap
 /// will grow.
 fn places(maps: &[Mapping], address: u64) -> Vec<u64> {
     let mut free_from = LOWEST;
@@ -84,20 +89,19 @@ fn places(maps: &[Mapping], address: u64) -> Vec<u64> {
 }
 
 fn map_at(place: u64) -> bool {
-    let protection = (libc::PROT_READ | libc::PROT_EXEC) as usize;
-    let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE) as usize;
-    // SAFETY: replaces no mapping; kernels before 4.17 take the address for a hint, and are caught below.
-    let got =
-        unsafe { gate(libc::SYS_mmap, &[place as usize, REGION as usize, protection, flags, usize::MAX, 0]) };
-    if got >= 0 && got as u64 != place {
-        unmap(got as u64);
+    let protection = libc::PROT_READ | libc::PROT_EXEC;
+    let got = host::map_anonymous(place as usize, REGION as usize, protection, libc::MAP_FIXED_NOREPLACE);
+    // Kernels before 4.17 take the address for a hint.
+    let elsewhere = got.ok().filter(|&got| got as u64 != place);
+    if let Some(elsewhere) = elsewhere {
+        unmap(elsewhere as u64);
     }
-    got as u64 == place
+    got.is_ok() && elsewhere.is_none()
 }
 
 fn unmap(start: u64) {
     // SAFETY: a region that was just made and that nobody knows.
-    unsafe { gate(libc::SYS_munmap, &[start as usize, REGION as usize, 0, 0, 0, 0]) };
+    unsafe { host::unmap(start as usize, REGION as usize) };
 }
 
 #[cfg(test)]

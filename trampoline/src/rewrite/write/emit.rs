@@ -19,7 +19,7 @@
 
 use iced_x86::{ConditionCode, Decoder, DecoderOptions, Instruction, OpKind, Register};
 
-use crate::rewrite::tactic::{Tactic, JMP_LEN};
+use crate::rewrite::decide::tactic::{Tactic, JMP_LEN};
 
 /// Length and alignment of a stub: one cache line.
 pub const SLOT: usize = 64;

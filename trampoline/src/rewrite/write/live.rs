@@ -5,13 +5,17 @@
 //! a file becomes a copy of ours): no protection is ever changed, so none has to be restored, and no page is writable
 //! and executable for a moment. Where a hardened kernel refuses, protections are changed, but only while no other thread
 //! exists.
+//!
+//! # Safety
+//! Whoever writes answers for the place: private code, and nobody inside the bytes that change (see [`replace`]).
+#![allow(unsafe_code)]
 
 use core::ops::Range;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::gate::gate;
-use crate::rewrite::addresses::Addresses;
-use crate::rewrite::maps::AT_FDCWD;
+use crate::abi::PAGE;
+use crate::host::{self, File};
+use crate::rewrite::address_set::Addresses;
 
 /// `hlt`: one byte, and a fault in user mode (SIGSEGV) that nothing else on the way of a call gives.
 pub const TRAP: u8 = 0xf4;
@@ -23,51 +27,42 @@ const MEMBARRIER_REGISTER: usize = libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDIT
 /// in the application's way.
 #[derive(Debug)]
 pub struct Memory {
-    file: Option<usize>,
+    file: Option<File>,
     alone: bool,
 }
 
 impl Memory {
     /// Opens it. `alone`: no other thread exists, so that protections may be changed where there is no other way.
     pub fn open(alone: bool) -> Self {
-        let flags = (libc::O_RDWR | libc::O_CLOEXEC) as usize;
-        // SAFETY: a path that ends in NUL.
-        let file = unsafe {
-            gate(libc::SYS_openat, &[AT_FDCWD, c"/proc/self/mem".as_ptr() as usize, flags, 0, 0, 0])
-        };
-        Memory { file: usize::try_from(file).ok(), alone }
+        Memory { file: File::open(c"/proc/self/mem", libc::O_RDWR, 0), alone }
     }
 
     /// Writes `bytes` into code at `address`. One byte is written as one store. Whether all of them were.
-    pub fn write(&self, address: u64, bytes: &[u8]) -> bool {
-        self.force(address, bytes) || (self.alone && write_unprotected(address, bytes))
+    ///
+    /// # Safety
+    /// The bytes at `address` are in private memory, readable and executable, and the caller's to change: whoever runs
+    /// them meanwhile bears every state that they pass through.
+    pub unsafe fn write(&self, address: u64, bytes: &[u8]) -> bool {
+        // SAFETY: the caller's word; `alone` means that nobody executes the page.
+        unsafe { self.force(address, bytes) || (self.alone && write_unprotected(address, bytes)) }
     }
 
-    /// The same, only where no protection has to be changed.
-    fn force(&self, address: u64, bytes: &[u8]) -> bool {
-        let Some(file) = self.file else { return false };
-        let args = [file, bytes.as_ptr() as usize, bytes.len(), address as usize, 0, 0];
-        // SAFETY: the buffer is valid; what is at `address` is the caller's to write.
-        unsafe { gate(libc::SYS_pwrite64, &args) == bytes.len() as isize }
-    }
-}
-
-impl Drop for Memory {
-    fn drop(&mut self) {
-        if let Some(file) = self.file {
-            // SAFETY: opened by us.
-            unsafe { gate(libc::SYS_close, &[file, 0, 0, 0, 0, 0]) };
-        }
+    /// Writes `bytes` into code at `address`, but never changes a protection. Whether all of them were written.
+    ///
+    /// # Safety
+    /// As [`Memory::write`].
+    unsafe fn force(&self, address: u64, bytes: &[u8]) -> bool {
+        // SAFETY: the caller's word.
+        self.file.as_ref().is_some_and(|file| unsafe { file.write_at(bytes, address) })
     }
 }
 
 /// When all cores of the process have dropped what they fetched before: a thread that runs our code or the
 /// application's from here on executes what stands in memory (membarrier(2), SYNC_CORE). False where the kernel cannot.
 pub fn barrier() -> bool {
-    // SAFETY: membarrier takes no pointers.
-    let call = |command: usize| unsafe { gate(libc::SYS_membarrier, &[command, 0, 0, 0, 0, 0]) };
+    let call = host::membarrier;
     // The registration is the address space's: a child of fork may have to do it again.
-    call(MEMBARRIER_SYNC_CORE) == 0 || (call(MEMBARRIER_REGISTER) == 0 && call(MEMBARRIER_SYNC_CORE) == 0)
+    call(MEMBARRIER_SYNC_CORE) || (call(MEMBARRIER_REGISTER) && call(MEMBARRIER_SYNC_CORE))
 }
 
 /// How a site is written.
@@ -81,14 +76,20 @@ pub enum Manner {
 
 /// Turns the five bytes at `address` from `old` into `new`, each of which is one instruction, or the start of one.
 /// False if nothing was changed.
-pub fn replace(memory: &Memory, address: u64, old: [u8; 5], new: [u8; 5], manner: Manner) -> bool {
-    match manner {
-        Manner::Live => replace_live(memory, address, old, new, &Protocol::default()),
-        Manner::Alone => {
-            memory.write(address, &new) || {
-                // A part of it may be there: of two pages, the second one could not be had.
-                memory.write(address, &old);
-                false
+///
+/// # Safety
+/// As [`Memory::write`]. Nothing jumps between the five bytes, and `manner` is true.
+pub unsafe fn replace(memory: &Memory, address: u64, old: [u8; 5], new: [u8; 5], manner: Manner) -> bool {
+    // SAFETY: the caller's word.
+    unsafe {
+        match manner {
+            Manner::Live => replace_live(memory, address, old, new, &Protocol::default()),
+            Manner::Alone => {
+                memory.write(address, &new) || {
+                    // A part of it may be there: of two pages, the second one could not be had.
+                    memory.write(address, &old);
+                    false
+                }
             }
         }
     }
@@ -119,10 +120,21 @@ impl Default for Protocol {
 
 /// See [`replace`]. The instruction at `address` may straddle a word, a cache line or a page: only the store of its
 /// first byte has to be atomic, which that of any byte is.
+///
+/// # Safety
+/// As [`replace`] with [`Manner::Live`].
 #[doc(hidden)]
-pub fn replace_live(memory: &Memory, address: u64, old: [u8; 5], new: [u8; 5], protocol: &Protocol) -> bool {
+pub unsafe fn replace_live(
+    memory: &Memory,
+    address: u64,
+    old: [u8; 5],
+    new: [u8; 5],
+    protocol: &Protocol,
+) -> bool {
+    // SAFETY: the caller's word.
+    let force = |address: u64, bytes: &[u8]| unsafe { memory.force(address, bytes) };
     if !protocol.trap {
-        return memory.force(address, &new);
+        return force(address, &new);
     }
     let synchronise = || !protocol.barriers || barrier();
     // Nothing is begun that could not be finished. And from here on all cores see the stub, which was written before.
@@ -131,7 +143,7 @@ pub fn replace_live(memory: &Memory, address: u64, old: [u8; 5], new: [u8; 5], p
     }
     // 1. [TRAP old old old old]. A core fetches the first byte as it was, and then all of the old instruction, for no
     //    other byte has changed; or it fetches the trap, faults, and the fault's handler sends it back here (`is_trap`).
-    if !memory.force(address, &[TRAP]) {
+    if !force(address, &[TRAP]) {
         return false;
     }
     // Until here a core may still run an old first byte that it fetched earlier, and would take the new rest for its
@@ -139,16 +151,16 @@ pub fn replace_live(memory: &Memory, address: u64, old: [u8; 5], new: [u8; 5], p
     synchronise();
     // 2. [TRAP new new new new], in any order and in as many stores as it takes: these bytes are behind a trap, and
     //    nothing leads between them.
-    let rest = memory.force(address + 1, &new[1..]);
+    let rest = force(address + 1, &new[1..]);
     if !rest {
         // Of two pages, the second could not be had: what was written to the first is taken back.
-        memory.force(address + 1, &old[1..]);
+        force(address + 1, &old[1..]);
     }
     // Afterwards no core holds an old rest that it could put behind the new first byte.
     synchronise();
     // 3. [new new new new new]. A core fetches the trap, and comes back, or the first byte of the new instruction and
     //    then all of it. Had step 2 failed, the old first byte goes back in front of the old rest.
-    memory.force(address, &[if rest { new[0] } else { old[0] }]);
+    force(address, &[if rest { new[0] } else { old[0] }]);
     // A core that held on to the trap would only come back once more, but the caller may want to change it again.
     synchronise();
     rest
@@ -181,22 +193,20 @@ pub fn forget(range: Range<u64>) {
 
 /// For kernels that do not let /proc/self/mem write: the page becomes writable (and, for that moment, not executable),
 /// while no other thread exists. Only for pages that are readable and executable, which is what they become again.
-fn write_unprotected(address: u64, bytes: &[u8]) -> bool {
-    const PAGE: u64 = 4096;
-    let start = address & !(PAGE - 1);
-    let len = (address + bytes.len() as u64).next_multiple_of(PAGE) - start;
-    let protect = |protection: i32| {
-        let args = [start as usize, len as usize, protection as usize, 0, 0, 0];
-        // SAFETY: pages of a mapping that the caller found to be private, readable and executable; nobody executes
-        // them now.
-        unsafe { gate(libc::SYS_mprotect, &args) == 0 }
-    };
-    if !protect(libc::PROT_READ | libc::PROT_WRITE) {
+///
+/// # Safety
+/// As [`Memory::write`], and nobody executes the page now.
+unsafe fn write_unprotected(address: u64, bytes: &[u8]) -> bool {
+    let start = address as usize & !(PAGE - 1);
+    let len = (address as usize + bytes.len()).next_multiple_of(PAGE) - start;
+    // SAFETY: pages of a mapping that the caller found to be private, readable and executable.
+    if !unsafe { host::protect(start, len, libc::PROT_READ | libc::PROT_WRITE) } {
         return false;
     }
     for (offset, &byte) in bytes.iter().enumerate() {
         // SAFETY: just made writable. Volatile: a call of memcpy might be to the very page.
         unsafe { (address as *mut u8).add(offset).write_volatile(byte) };
     }
-    protect(libc::PROT_READ | libc::PROT_EXEC)
+    // SAFETY: the same pages as above.
+    unsafe { host::protect(start, len, libc::PROT_READ | libc::PROT_EXEC) }
 }

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The module that a mapping belongs to: as it is in memory, and its file.
+//!
+//! # Safety
+//! Memory is read as a slice only where /proc/self/maps shows it readable and not writable.
+#![allow(unsafe_code)]
 
 use core::ops::Range;
 use std::ffi::CString;
 
-use crate::gate::gate;
-use crate::rewrite::maps::{Mapping, AT_FDCWD};
-use crate::rewrite::view::View;
+use super::maps::Mapping;
+use super::view::View;
+use crate::host::{self, File};
 
 /// The module that `code` is a part of, as it is mapped: its headers are in the nearest mapping of the same file's start
 /// below it.
@@ -41,6 +45,8 @@ fn is_constant(maps: &[Mapping], file: (u64, u64), range: &Range<u64>) -> bool {
     from >= range.end && range.start < range.end
 }
 
+/// The memory at `range`.
+///
 /// # Safety
 /// Readable, and constant, for as long as the result is used.
 pub unsafe fn bytes<'a>(range: &Range<u64>) -> &'a [u8] {
@@ -49,39 +55,23 @@ pub unsafe fn bytes<'a>(range: &Range<u64>) -> &'a [u8] {
 }
 
 /// A file, mapped for reading.
-pub struct File {
+pub struct MappedFile {
     start: usize,
     len: usize,
 }
 
-impl File {
+impl MappedFile {
     /// The file of `mapping`, if it is still what its path leads to. Files of other devices with the same number are
     /// told apart by what is done with it: no site is touched whose bytes are not as the file has them.
-    pub fn of(mapping: &Mapping) -> Option<File> {
+    pub fn of(mapping: &Mapping) -> Option<MappedFile> {
         let path = CString::new(mapping.path.as_slice()).ok()?;
-        let flags = (libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY) as usize;
-        // SAFETY: a path that ends in NUL.
-        let file = unsafe { gate(libc::SYS_openat, &[AT_FDCWD, path.as_ptr() as usize, flags, 0, 0, 0]) };
-        let file = usize::try_from(file).ok()?;
-        let mapped = Self::map(file, mapping.file.1);
-        // SAFETY: opened above.
-        unsafe { gate(libc::SYS_close, &[file, 0, 0, 0, 0, 0]) };
-        mapped
-    }
-
-    fn map(file: usize, inode: u64) -> Option<File> {
-        // SAFETY: all zeroes are a valid stat.
-        let mut status: libc::stat = unsafe { core::mem::zeroed() };
-        // SAFETY: a buffer of the size that the kernel fills.
-        let got = unsafe { gate(libc::SYS_fstat, &[file, &raw mut status as usize, 0, 0, 0, 0]) };
+        let file = File::open(&path, libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY, 0)?;
+        let status = file.status()?;
         let len = usize::try_from(status.st_size).ok().filter(|&len| len > 0)?;
-        if got != 0 || status.st_ino != inode || status.st_mode & libc::S_IFMT != libc::S_IFREG {
+        if status.st_ino != mapping.file.1 || status.st_mode & libc::S_IFMT != libc::S_IFREG {
             return None;
         }
-        let (protection, flags) = (libc::PROT_READ as usize, libc::MAP_PRIVATE as usize);
-        // SAFETY: a mapping wherever there is room.
-        let start = unsafe { gate(libc::SYS_mmap, &[0, len, protection, flags, file, 0]) };
-        (start > 0).then_some(File { start: start as usize, len })
+        Some(MappedFile { start: file.map(len)?, len })
     }
 
     /// What is in it.
@@ -92,9 +82,9 @@ impl File {
     }
 }
 
-impl Drop for File {
+impl Drop for MappedFile {
     fn drop(&mut self) {
-        // SAFETY: mapped by us.
-        unsafe { gate(libc::SYS_munmap, &[self.start, self.len, 0, 0, 0, 0]) };
+        // SAFETY: mapped by this type, and used no more.
+        unsafe { host::unmap(self.start, self.len) };
     }
 }

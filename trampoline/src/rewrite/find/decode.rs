@@ -8,19 +8,12 @@ use core::ops::Range;
 
 use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction, OpKind, Register};
 
+use super::view::Body;
+
 /// Longest jump table read.
 const TABLE_MAX: u64 = 2048;
 /// Instructions between the sum and the jump at most.
 const SUM_REACH: u8 = 4;
-
-/// The bytes of one function and the address that they run at.
-#[derive(Debug, Clone, Copy)]
-pub struct Body<'a> {
-    /// Address of the first byte.
-    pub address: u64,
-    /// Its code.
-    pub bytes: &'a [u8],
-}
 
 /// One instruction of a [`Function`].
 #[derive(Debug, Clone, Copy)]

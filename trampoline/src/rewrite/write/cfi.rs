@@ -7,7 +7,7 @@
 
 use core::ops::Range;
 
-use crate::rewrite::emit::{AFTER, PUSH_END, SLOT};
+use super::emit::{AFTER, PUSH_END, SLOT};
 
 // DWARF 5, 7.7.1 and 7.24; registers of the x86-64 psABI: 7 is rsp, 16 the return address.
 const RSP: u8 = 0x77;

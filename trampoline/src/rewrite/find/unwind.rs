@@ -6,8 +6,8 @@ use core::ops::Range;
 
 use gimli::{BaseAddresses, EhFrame, EhFrameHdr, LittleEndian, UnwindSection};
 
-use crate::rewrite::functions::Extent;
-use crate::rewrite::view::View;
+use super::extent::Extent;
+use super::view::View;
 
 /// Bytes of the index before its table: version, three encodings, pointer to `.eh_frame`, count.
 const HEAD_LEN: usize = 12;

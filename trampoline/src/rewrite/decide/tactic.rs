@@ -14,7 +14,8 @@
 
 use core::ops::Range;
 
-use crate::rewrite::decode::{Body, Function, Role, Step};
+use crate::rewrite::find::decode::{Function, Role, Step};
+use crate::rewrite::find::view::Body;
 
 /// Length of `jmp rel32`.
 pub const JMP_LEN: u64 = 5;
@@ -84,6 +85,11 @@ impl Tactic {
         (self.end().max(self.after()) - self.start) as usize
     }
 
+    /// The window and the `syscall` together.
+    pub fn span(&self) -> Range<u64> {
+        self.start..self.start + self.span_len() as u64
+    }
+
     /// Bytes of the window that move in front of the call.
     pub fn before_len(&self) -> usize {
         (self.syscall - self.start) as usize
@@ -131,7 +137,7 @@ pub fn choose(body: Body, address: u64) -> Result<Tactic, Refusal> {
     choose_in(&Function::decode(body), address)
 }
 
-/// The same, for a function already decoded.
+/// The tactic for the `syscall` at `address` of a decoded function.
 pub fn choose_in(function: &Function, address: u64) -> Result<Tactic, Refusal> {
     let at = function.step_at(address).ok_or(Refusal::NotAnInstruction)?;
     if function.steps[at].role != Role::Syscall {

@@ -4,7 +4,7 @@
 
 use goblin::elf::Elf;
 
-use crate::rewrite::functions::Named;
+use super::extent::Named;
 
 /// `pcHeader.magic` of Go 1.18 and of 1.20 and later, which have the same layout.
 const MAGICS: [u32; 2] = [0xffff_fff0, 0xffff_fff1];

@@ -9,7 +9,14 @@ use goblin::container::{Container, Ctx, Endian};
 use goblin::elf::program_header::{ProgramHeader, PF_W, PF_X, PT_GNU_EH_FRAME, PT_LOAD, PT_NOTE};
 use goblin::elf::Elf;
 
-use crate::rewrite::decode::Body;
+/// The bytes of one function and the address that they run at.
+#[derive(Debug, Clone, Copy)]
+pub struct Body<'a> {
+    /// Address of the first byte.
+    pub address: u64,
+    /// Its code.
+    pub bytes: &'a [u8],
+}
 
 /// One module.
 pub struct View<'a> {

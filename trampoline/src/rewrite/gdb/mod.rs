@@ -3,6 +3,10 @@
 //! Interface"): a list of object files in memory, and a function that it has a breakpoint in.
 //!
 //! Nothing but data as long as nobody debugs; who attaches later reads the list.
+//!
+//! # Safety
+//! The descriptor is written under the engine's lock alone. Entries live for ever.
+#![allow(unsafe_code)]
 
 use core::arch::global_asm;
 use core::ops::Range;
@@ -11,30 +15,9 @@ use core::ptr::null_mut;
 use goblin::elf::header::{EM_X86_64, ET_EXEC};
 use goblin::elf::section_header as sh;
 
-use crate::rewrite::cfi;
+use crate::rewrite::write::cfi;
 
-global_asm!(
-    ".pushsection .text.jit_debug,\"ax\",@progbits",
-    // Not exported: another one in the process, of a compiler, must not end up here.
-    ".hidden __jit_debug_register_code",
-    ".globl __jit_debug_register_code",
-    ".type __jit_debug_register_code,@function",
-    "__jit_debug_register_code:",
-    "ret",
-    ".size __jit_debug_register_code, 1",
-    ".popsection",
-    // struct jit_descriptor: version 1, action, relevant entry, first entry.
-    ".pushsection .data.jit_debug,\"aw\",@progbits",
-    ".p2align 3",
-    ".hidden __jit_debug_descriptor",
-    ".globl __jit_debug_descriptor",
-    ".type __jit_debug_descriptor,@object",
-    "__jit_debug_descriptor:",
-    ".long 1, 0",
-    ".quad 0, 0",
-    ".size __jit_debug_descriptor, 24",
-    ".popsection",
-);
+global_asm!(include_str!("../../asm/jit_debug.S"),);
 
 extern "C" {
     fn __jit_debug_register_code();

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! /proc/self/maps (proc_pid_maps(5)), read through the gate.
+//! /proc/self/maps (proc_pid_maps(5)), read by host calls.
 
 use core::ops::Range;
 
-use crate::gate::gate;
+use crate::host::File;
 
 /// One line of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,43 +43,9 @@ impl Mapping {
 
 /// All mappings of the process, ascending. Empty if /proc is not there.
 pub fn read() -> Vec<Mapping> {
-    let text = read_file(c"/proc/self/maps").unwrap_or_default();
+    let file = File::open(c"/proc/self/maps", libc::O_RDONLY, 0);
+    let text = file.and_then(|file| file.read_all()).unwrap_or_default();
     text.split(|&byte| byte == b'\n').filter_map(parse).collect()
-}
-
-/// All of a file.
-fn read_file(path: &core::ffi::CStr) -> Option<Vec<u8>> {
-    let flags = (libc::O_RDONLY | libc::O_CLOEXEC) as usize;
-    // SAFETY: a path that ends in NUL.
-    let file = unsafe { gate(libc::SYS_openat, &[AT_FDCWD, path.as_ptr() as usize, flags, 0, 0, 0]) };
-    if file < 0 {
-        return None;
-    }
-    let text = read_all(file as usize);
-    // SAFETY: opened above.
-    unsafe { gate(libc::SYS_close, &[file as usize, 0, 0, 0, 0, 0]) };
-    text
-}
-
-/// For openat(2): relative to the current directory.
-pub(crate) const AT_FDCWD: usize = libc::AT_FDCWD as usize;
-
-/// What is left to read of `file`.
-pub(crate) fn read_all(file: usize) -> Option<Vec<u8>> {
-    let mut text = Vec::with_capacity(32 << 10);
-    loop {
-        // /proc gives at most a page at a time, cut at a line's end.
-        text.reserve(8 << 10);
-        let (free, room) = (text.spare_capacity_mut().as_mut_ptr() as usize, text.capacity() - text.len());
-        // SAFETY: the buffer has `room` bytes behind its length.
-        let got = unsafe { gate(libc::SYS_read, &[file, free, room, 0, 0, 0]) };
-        match got {
-            0 => return Some(text),
-            // SAFETY: the kernel wrote that many.
-            1.. => unsafe { text.set_len(text.len() + got as usize) },
-            _ => return None,
-        }
-    }
 }
 
 /// `start-end perms offset major:minor inode path`.
