@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! A thread that is diverted, by signals and by (emulated) user interrupts, notices nothing: registers, flags, red zone and
 //! vectors are checked in a loop while interrupts rain on it.
+//!
+//! No part of this depends on how fast the machine is. The interrupted thread counts its steps, and each interrupt waits
+//! for a few of them: so the thread gets on however slowly it is scheduled. Limits are counts of interrupts, not times.
 
 use softuintr::abi;
 use std::arch::asm;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
 use trampoline::{divert, thread};
 
 static WORKED: AtomicU64 = AtomicU64::new(0);
@@ -14,6 +16,17 @@ static DEPTH: AtomicU64 = AtomicU64::new(0);
 static NESTED: AtomicU64 = AtomicU64::new(0);
 static GUARD: AtomicU32 = AtomicU32::new(0);
 static STOP: AtomicBool = AtomicBool::new(false);
+/// Steps of the interrupted thread: rounds of [`leaf`], and of the loop in [`work`].
+static STEPS: AtomicU64 = AtomicU64::new(0);
+/// Interrupts sent.
+static SENT: AtomicU64 = AtomicU64::new(0);
+/// An interrupt waits for 1 to this many steps after the one before.
+const STEPS_MOST: u64 = 128;
+/// Steps after which an interrupt that has not come is lost.
+const STEPS_LOST: u64 = 1 << 20;
+/// Interrupts within which the thread must have been diverted often enough: some 30 come to each run of [`work`], which
+/// is not diverted again.
+const SENT_MOST: u64 = 1 << 16;
 /// The process's counters are looked at.
 static TURN: Mutex<()> = Mutex::new(());
 
@@ -25,7 +38,8 @@ extern "C" fn work() {
         asm!(
             "mov rax, -1", "mov rcx, rax", "mov rdx, rax", "mov rsi, rax", "mov rdi, rax", "mov r8, rax",
             "mov r9, rax", "mov r10, rax", "mov r11, rax", "movq xmm0, rax", "movq xmm7, rax", "movq xmm15, rax",
-            "mov ecx, 2000", "2:", "pause", "dec ecx", "jnz 2b", "std", "cld",
+            "mov ecx, 2000", "2:", "pause", "inc qword ptr [rip + {steps}]", "dec ecx", "jnz 2b", "std", "cld",
+            steps = sym STEPS,
             out("rax") _, out("rcx") _, out("rdx") _, out("rsi") _, out("rdi") _, out("r8") _, out("r9") _,
             out("r10") _, out("r11") _, out("xmm0") _, out("xmm7") _, out("xmm15") _,
         );
@@ -52,9 +66,9 @@ fn leaf(rounds: u64) -> u64 {
             "lea rcx, [rax + 1]", ".irp r,rdx,rsi,rdi,r8,r9,r10,r11,r12,r13,r14,r15",
             "cmp rcx, \\r", "jne 9f", "inc rcx", ".endr",
             "lea rsp, [rsp - 128]", "pushfq", "pop rcx", "lea rsp, [rsp + 128]", "bt rcx, 10", "jnc 9f",
-            "dec {n}", "stc", "jnz 2b", "jmp 8f",
+            "inc qword ptr [rip + {steps}]", "dec {n}", "stc", "jnz 2b", "jmp 8f",
             "9:", "inc {bad}", "8:", "cld",
-            bad = out(reg) bad, n = inout(reg) rounds => _, out("rax") _, out("rcx") _, out("rdx") _, out("rsi") _,
+            steps = sym STEPS, bad = out(reg) bad, n = inout(reg) rounds => _, out("rax") _, out("rcx") _, out("rdx") _, out("rsi") _,
             out("rdi") _, out("r8") _, out("r9") _, out("r10") _, out("r11") _, out("r12") _, out("r13") _,
             out("r14") _, out("r15") _, out("xmm0") _, out("xmm7") _, out("xmm15") _,
         );
@@ -75,25 +89,30 @@ fn under_rain(enroll: impl FnOnce() -> isize + Send, kick: fn(isize)) {
             let target = enroll();
             STOP.store(false, SeqCst);
             let sender = std::thread::spawn(move || {
-                while !STOP.load(SeqCst) {
-                    kick(target);
-                    for _ in 0..300 {
-                        std::hint::spin_loop();
+                for number in 0u64.. {
+                    // Every distance, in an order that fits no loop of the other thread.
+                    await_steps(1 + number.wrapping_mul(0x9e37_79b9_7f4a_7c15) % STEPS_MOST, || false);
+                    if STOP.load(SeqCst) {
+                        break;
                     }
+                    let before = met();
+                    kick(target);
+                    SENT.fetch_add(1, SeqCst);
+                    await_steps(STEPS_LOST, || met() != before);
                 }
             });
             let before = WORKED.load(SeqCst);
-            let end = Instant::now() + Duration::from_secs(60);
+            let end = SENT.load(SeqCst) + SENT_MOST;
             while WORKED.load(SeqCst) - before <= 300 {
-                assert!(Instant::now() < end, "diverted {} times", WORKED.load(SeqCst) - before);
-                compute(Duration::from_millis(100));
+                assert!(SENT.load(SeqCst) < end, "diverted {} times", WORKED.load(SeqCst) - before);
+                assert_eq!(leaf(2000), 0);
             }
             GUARD.store(1, SeqCst);
             let before = WORKED.load(SeqCst);
-            let refused = divert::counts().1;
+            let (refused, end) = (divert::counts().1, SENT.load(SeqCst) + SENT_MOST);
             while divert::counts().1 <= refused + 100 {
-                assert!(Instant::now() < end, "no interrupts any more");
-                compute(Duration::from_millis(10));
+                assert!(SENT.load(SeqCst) < end, "no interrupts any more");
+                assert_eq!(leaf(2000), 0);
             }
             assert_eq!(WORKED.load(SeqCst), before, "diverted against the guard");
             GUARD.store(0, SeqCst);
@@ -109,11 +128,22 @@ fn under_rain(enroll: impl FnOnce() -> isize + Send, kick: fn(isize)) {
     });
 }
 
-fn compute(time: Duration) {
-    let end = Instant::now() + time;
-    while Instant::now() < end {
-        assert_eq!(leaf(50_000), 0);
+/// Waits until the interrupted thread has gone on by `steps`, or `enough` holds, or it is to be stopped.
+fn await_steps(steps: u64, enough: impl Fn() -> bool) {
+    let before = STEPS.load(SeqCst);
+    while STEPS.load(SeqCst).wrapping_sub(before) < steps && !enough() && !STOP.load(SeqCst) {
+        for _ in 0..1024 {
+            std::hint::spin_loop();
+        }
+        // The other thread may be waiting for this very CPU.
+        std::thread::yield_now();
     }
+}
+
+/// Interrupts that have come to the thread.
+fn met() -> u64 {
+    let (diverted, refused) = divert::counts();
+    diverted + refused
 }
 
 const KICK: i32 = 60;
