@@ -19,7 +19,7 @@ use crate::rewrite::find::functions::Functions;
 use crate::rewrite::find::maps::{self, Mapping};
 use crate::rewrite::find::module;
 use crate::rewrite::outcome::{Counts, Outcome, Settings, Why};
-use crate::rewrite::write::live::{self, Manner, Memory};
+use crate::rewrite::write::live::{self, Memory, WriteMode};
 
 mod known_code;
 mod lists;
@@ -136,7 +136,7 @@ impl Engine {
     fn rewrite_elsewhere(&mut self, syscall: u64, rax: u64) -> Result<(), Why> {
         let code = self.code_at(syscall).ok_or(Why::NotFileCode)?;
         let tactic = self.decide(&code, syscall, rax)?;
-        self.apply(&Memory::open(true), &code, &tactic, Manner::Alone)
+        self.apply(&Memory::open(true), &code, &tactic, WriteMode::Exclusive)
     }
 
     fn leave(&mut self, syscall: u64, why: Why) {
@@ -160,8 +160,8 @@ impl Engine {
             self.stood_in.push((syscall, rax));
             return Err(Why::StoodIn);
         }
-        let manner = if alone { Manner::Alone } else { Manner::Live };
-        self.apply(&Memory::open(!self.threads), &code, &tactic, manner)?;
+        let mode = if alone { WriteMode::Exclusive } else { WriteMode::Live };
+        self.apply(&Memory::open(!self.threads), &code, &tactic, mode)?;
         live::settle();
         Ok(())
     }
@@ -236,8 +236,14 @@ impl Engine {
     }
 
     /// Makes the stub and the jmp to it.
-    fn apply(&mut self, memory: &Memory, code: &Mapping, tactic: &Tactic, manner: Manner) -> Result<(), Why> {
-        self.patches.apply(&self.maps, memory, code, tactic, manner)?;
+    fn apply(
+        &mut self,
+        memory: &Memory,
+        code: &Mapping,
+        tactic: &Tactic,
+        mode: WriteMode,
+    ) -> Result<(), Why> {
+        self.patches.apply(&self.maps, memory, code, tactic, mode)?;
         self.left.remove(&tactic.syscall);
         self.counts.rewritten[tactic.shape as usize] += 1;
         Ok(())
@@ -274,7 +280,7 @@ impl Engine {
                 && code.range.contains(&known.tactic.syscall)
         };
         let all: Vec<Known> = self.list(code).iter().filter(wanted).copied().collect();
-        let manner = if which == Which::AnyTime { Manner::Live } else { Manner::Alone };
+        let mode = if which == Which::AnyTime { WriteMode::Live } else { WriteMode::Exclusive };
         for known in all {
             let tactic = &known.tactic;
             if self.patches.contains(tactic.syscall) || self.patches.jump_into(tactic) {
@@ -282,7 +288,7 @@ impl Engine {
             }
             let unknown = Err(Why::Tactic(Refusal::NotAnInstruction));
             let applied =
-                if is_as_known(code, &known) { self.apply(memory, code, tactic, manner) } else { unknown };
+                if is_as_known(code, &known) { self.apply(memory, code, tactic, mode) } else { unknown };
             if let Err(why) = applied {
                 self.leave(tactic.syscall, why);
             }

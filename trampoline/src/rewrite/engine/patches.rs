@@ -16,7 +16,7 @@ use crate::rewrite::find::module;
 use crate::rewrite::gdb;
 use crate::rewrite::outcome::{Settings, Why};
 use crate::rewrite::write::emit;
-use crate::rewrite::write::live::{self, Manner, Memory};
+use crate::rewrite::write::live::{self, Memory, WriteMode};
 use crate::rewrite::write::region::Region;
 
 /// All sites that are rewritten.
@@ -79,7 +79,7 @@ impl Patches {
         memory: &Memory,
         code: &Mapping,
         tactic: &Tactic,
-        manner: Manner,
+        mode: WriteMode,
     ) -> Result<(), Why> {
         let window = tactic.window();
         let span = tactic.span();
@@ -97,9 +97,9 @@ impl Patches {
         let stub = emit::stub(tactic, original, at, entry_word).ok_or(Why::OutOfReach)?;
         let jmp = emit::jmp(tactic, at).ok_or(Why::OutOfReach)?;
         let old: [u8; 5] = original[..5].try_into().map_err(|_| Why::OutOfReach)?;
-        // SAFETY: a free slot, and a window of private code that nobody stands inside of: tactic and manner say so.
+        // SAFETY: a free slot, and a window of private code that nobody stands inside of: tactic and mode say so.
         let written =
-            unsafe { memory.write(at, &stub.slot) && live::replace(memory, window.start, old, jmp, manner) };
+            unsafe { memory.write(at, &stub.slot) && live::replace(memory, window.start, old, jmp, mode) };
         if !written {
             return Err(Why::Refused);
         }

@@ -67,24 +67,24 @@ pub fn barrier() -> bool {
 
 /// How a site is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Manner {
-    /// Other threads may run it meanwhile: only for one instruction, which nobody can stand inside of.
+pub enum WriteMode {
+    /// Other threads may run the site meanwhile: only for one instruction, which nobody can stand inside of.
     Live,
-    /// Nobody else can.
-    Alone,
+    /// Nobody else runs the site.
+    Exclusive,
 }
 
 /// Turns the five bytes at `address` from `old` into `new`, each of which is one instruction, or the start of one.
 /// False if nothing was changed.
 ///
 /// # Safety
-/// As [`Memory::write`]. Nothing jumps between the five bytes, and `manner` is true.
-pub unsafe fn replace(memory: &Memory, address: u64, old: [u8; 5], new: [u8; 5], manner: Manner) -> bool {
+/// As [`Memory::write`]. Nothing jumps between the five bytes, and with [`WriteMode::Exclusive`] nobody runs them.
+pub unsafe fn replace(memory: &Memory, address: u64, old: [u8; 5], new: [u8; 5], mode: WriteMode) -> bool {
     // SAFETY: the caller's word.
     unsafe {
-        match manner {
-            Manner::Live => replace_live(memory, address, old, new, &Protocol::default()),
-            Manner::Alone => {
+        match mode {
+            WriteMode::Live => replace_live(memory, address, old, new, &Protocol::default()),
+            WriteMode::Exclusive => {
                 memory.write(address, &new) || {
                     // A part of it may be there: of two pages, the second one could not be had.
                     memory.write(address, &old);
@@ -95,8 +95,8 @@ pub unsafe fn replace(memory: &Memory, address: u64, old: [u8; 5], new: [u8; 5],
     }
 }
 
-/// To be called after writes with [`Manner::Alone`], before what was written may run. One thread, but the same rule: what
-/// it fetched before must not be what it runs (Intel SDM vol. 3, "Handling Self- and Cross-Modifying Code").
+/// To be called after writes with [`WriteMode::Exclusive`], before what was written may run. One thread has to keep the
+/// rule, too: what it fetched before must not be what it runs (Intel SDM vol. 3, "Handling Self- and Cross-Modifying Code").
 pub fn settle() {
     if !barrier() {
         // cpuid serialises, and does nothing else.
@@ -122,7 +122,7 @@ impl Default for Protocol {
 /// first byte has to be atomic, which that of any byte is.
 ///
 /// # Safety
-/// As [`replace`] with [`Manner::Live`].
+/// As [`replace`] with [`WriteMode::Live`].
 #[doc(hidden)]
 pub unsafe fn replace_live(
     memory: &Memory,
