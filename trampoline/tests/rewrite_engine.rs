@@ -15,14 +15,14 @@ use std::time::Instant;
 use goblin::elf::program_header::{PF_W, PT_LOAD};
 use goblin::elf::Elf;
 use trampoline::rewrite::find::maps;
-use trampoline::rewrite::{self, Outcome, Refusal, Settings, Shape, Why};
+use trampoline::rewrite::{self, Outcome, Refusal, Settings, Shape, SkipReason};
 
 const LIBC: &str = "/lib/x86_64-linux-gnu/libc.so.6";
 
 fn main() {
     rewrite::start(Settings { entry: entry::address(), ..Settings::default() });
     a_site_is_rewritten_at_its_first_call();
-    what_is_not_file_code_is_left_alone();
+    what_is_not_file_code_is_skipped_alone();
     a_window_that_the_caller_stands_in_waits();
     with_threads_only_safe_windows_are_written();
     new_code_is_completed_when_there_are_threads();
@@ -134,17 +134,17 @@ fn a_site_is_rewritten_at_its_first_call() {
     assert!(maps::read().iter().all(|mapping| mapping.protection != 7), "nothing is writable and executable");
 }
 
-fn what_is_not_file_code_is_left_alone() {
+fn what_is_not_file_code_is_skipped_alone() {
     // SAFETY: fresh memory.
     let code = unsafe {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
         libc::mmap(std::ptr::null_mut(), 4096, libc::PROT_READ | libc::PROT_EXEC, flags, -1, 0) as usize
     };
-    assert!(!rewrite::is_left(code + 100));
-    assert_eq!(rewrite::first_hit(code + 100, 39), Outcome::Left(Why::NotFileCode));
-    assert!(rewrite::is_left(code + 100));
+    assert!(!rewrite::is_skipped(code + 100));
+    assert_eq!(rewrite::first_hit(code + 100, 39), Outcome::Skipped(SkipReason::NotFileCode));
+    assert!(rewrite::is_skipped(code + 100));
     rewrite::unmapped(code, 4096);
-    assert!(!rewrite::is_left(code + 100));
+    assert!(!rewrite::is_skipped(code + 100));
     // The bytes in a number are no call, whoever says so.
     let copy = Copy::map();
     let report = rewrite::scan_file(&copy.file).expect("a report");
@@ -155,10 +155,10 @@ fn what_is_not_file_code_is_left_alone() {
     let data = text.filter(|at| !sites.contains(at) && (0x26000..0x17b000).contains(at));
     for at in data {
         let outcome = rewrite::first_hit(copy.base + at as usize + 2, 0);
-        assert_eq!(outcome, Outcome::Left(Why::Tactic(Refusal::NotAnInstruction)), "{at:#x}");
+        assert_eq!(outcome, Outcome::Skipped(SkipReason::Tactic(Refusal::NotAnInstruction)), "{at:#x}");
     }
     // Our own code: the entry must stay what it is.
-    assert_eq!(rewrite::first_hit(entry::address() + 64, 0), Outcome::Left(Why::NotFileCode));
+    assert_eq!(rewrite::first_hit(entry::address() + 64, 0), Outcome::Skipped(SkipReason::NotFileCode));
 }
 
 fn a_window_that_the_caller_stands_in_waits() {
@@ -167,11 +167,15 @@ fn a_window_that_the_caller_stands_in_waits() {
     let shape = |site: &&rewrite::Site| site.tactic.is_ok_and(|tactic| tactic.shape == Shape::Behind);
     let site = report.sites.iter().find(shape).expect("a window that takes in what follows").address as usize;
     let hit = || rewrite::first_hit(copy.base + site + 2, 0);
-    assert_eq!(hit(), Outcome::Left(Why::StoodIn));
-    assert_eq!(hit(), Outcome::Left(Why::StoodIn));
+    assert_eq!(hit(), Outcome::Skipped(SkipReason::CallerInside));
+    assert_eq!(hit(), Outcome::Skipped(SkipReason::CallerInside));
     let elsewhere = copy.base + copy.site("getppid").address as usize + 2;
     assert_eq!(rewrite::first_hit_in_handler(elsewhere, 110), Outcome::Rewritten);
-    assert_eq!(hit(), Outcome::Left(Why::StoodIn), "what the handler interrupted may stand there");
+    assert_eq!(
+        hit(),
+        Outcome::Skipped(SkipReason::CallerInside),
+        "what the handler interrupted may stand there"
+    );
     assert_eq!(copy.first_hit("getuid", 102), Outcome::Rewritten);
     assert_eq!(hit(), Outcome::Rewritten);
 }
@@ -182,7 +186,7 @@ fn with_threads_only_safe_windows_are_written() {
     in_child(|| {
         rewrite::before_first_thread(0);
         let late = Copy::map();
-        assert_eq!(late.first_hit_of_several(), Outcome::Left(Why::NotAlone));
+        assert_eq!(late.first_hit_of_several(), Outcome::Skipped(SkipReason::OtherThreads));
         assert_eq!(late.first_hit("getppid", 110), Outcome::Rewritten);
         rewrite::after_fork();
         assert_eq!(late.first_hit_of_several(), Outcome::Rewritten);
@@ -242,7 +246,11 @@ fn where_memory_cannot_be_forced_protections_are_restored() {
         assert_eq!(calls_of(|| copy.expect("getppid")), 1);
         assert_eq!(calls_of(|| copy.expect("getuid")), 1);
         rewrite::before_first_thread(0);
-        assert_eq!(copy.first_hit("getgid", 104), Outcome::Left(Why::Refused), "not while others may run it");
+        assert_eq!(
+            copy.first_hit("getgid", 104),
+            Outcome::Skipped(SkipReason::Refused),
+            "not while others may run it"
+        );
     });
 }
 
@@ -353,7 +361,7 @@ fn measure() {
 fn after_a_freeze_nothing_is_written() {
     let copy = Copy::map();
     rewrite::freeze();
-    assert_eq!(copy.first_hit("getppid", 110), Outcome::Left(Why::Frozen));
+    assert_eq!(copy.first_hit("getppid", 110), Outcome::Skipped(SkipReason::Frozen));
     let name = CString::new("still").expect("no NUL");
     // SAFETY: a name.
     assert_eq!(unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) }, 0);

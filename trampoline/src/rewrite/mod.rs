@@ -27,7 +27,7 @@ pub mod write;
 
 pub use decide::scan::{scan_file, Report, Site};
 pub use decide::tactic::{Refusal, Shape, Tactic};
-pub use outcome::{Counts, Outcome, Settings, Why};
+pub use outcome::{Counts, Outcome, Settings, SkipReason};
 pub use write::live::is_trap;
 
 use engine::Engine;
@@ -58,7 +58,7 @@ pub fn first_hit_in_handler(after: usize, rax: usize) -> Outcome {
 
 fn hit(after: usize, rax: usize, alone: bool) -> Outcome {
     let hit = |engine: &mut Engine| engine.first_hit(syscall_before(after), rax as u64, alone);
-    with(hit).unwrap_or(Outcome::Left(Why::Frozen))
+    with(hit).unwrap_or(Outcome::Skipped(SkipReason::Frozen))
 }
 
 fn syscall_before(after: usize) -> u64 {
@@ -67,8 +67,8 @@ fn syscall_before(after: usize) -> u64 {
 
 /// Whether [`first_hit`] need not be asked about the site that ends at `after`: it is left to the backstop. A look without
 /// the lock, at no cost to speak of: code that a program makes itself is met at each of its calls.
-pub fn is_left(after: usize) -> bool {
-    engine::is_left(after.wrapping_sub(2))
+pub fn is_skipped(after: usize) -> bool {
+    engine::is_skipped(after.wrapping_sub(2))
 }
 
 /// The process is about to make its first thread, by a call that goes on at `after`. Rewrites what can only be

@@ -25,21 +25,21 @@ pub enum Outcome {
     /// It has its stub.
     Rewritten,
     /// It goes on reaching us through the backstop.
-    Left(Why),
+    Skipped(SkipReason),
 }
 
 /// Why a site was left alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
+pub enum SkipReason {
     /// Not private code of a file: made by the program itself, shared, writable, execute-only; or ours.
     NotFileCode,
     /// No safe window.
     Tactic(Refusal),
     /// It can only be rewritten while there is one thread, and there are more.
-    NotAlone,
+    OtherThreads,
     /// It can only be rewritten while its caller does not stand in the window: will be, at the first call of another
     /// site.
-    StoodIn,
+    CallerInside,
     /// No place for a stub near enough.
     OutOfReach,
     /// The host does not let us write.
@@ -54,7 +54,7 @@ pub struct Counts {
     /// Sites rewritten, by [`Shape`](super::Shape).
     pub rewritten: [usize; 4],
     /// Sites that were to be rewritten and were not.
-    pub left: usize,
+    pub skipped: usize,
     /// Times a thread met a site that was being written.
     pub traps: usize,
 }

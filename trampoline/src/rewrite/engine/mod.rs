@@ -18,7 +18,7 @@ use crate::rewrite::decide::tactic::{self, Refusal, Shape, Tactic};
 use crate::rewrite::find::functions::Functions;
 use crate::rewrite::find::maps::{self, Mapping};
 use crate::rewrite::find::module;
-use crate::rewrite::outcome::{Counts, Outcome, Settings, Why};
+use crate::rewrite::outcome::{Counts, Outcome, Settings, SkipReason};
 use crate::rewrite::write::live::{self, Memory, WriteMode};
 
 mod known_code;
@@ -42,15 +42,15 @@ pub fn concerns(address: usize, len: usize) -> bool {
     KNOWN_CODE.meets(address, len)
 }
 
-/// Sites left alone that are remembered: more than programs have, less than memory that one notices.
-const LEFT_MAX: usize = 1 << 16;
+/// Sites skipped alone that are remembered: more than programs have, less than memory that one notices.
+const SKIPPED_MAX: usize = 1 << 16;
 
-/// Sites left for good, or until what is there changes.
-static LEFT: Addresses<{ 1 << 14 }> = Addresses::new();
+/// Sites skipped for good, or until what is there changes.
+static SKIPPED: Addresses<{ 1 << 14 }> = Addresses::new();
 
 /// Whether nothing can be done about the site at `syscall`.
-pub fn is_left(syscall: usize) -> bool {
-    LEFT.contains(syscall)
+pub fn is_skipped(syscall: usize) -> bool {
+    SKIPPED.contains(syscall)
 }
 
 /// See the top of the file.
@@ -61,9 +61,9 @@ pub struct Engine {
     stale: bool,
     lists: Lists,
     patches: Patches,
-    left: BTreeMap<u64, Why>,
-    /// Sites left because the thread that called stood in the window, and the numbers they called.
-    stood_in: Vec<(u64, u64)>,
+    skipped: BTreeMap<u64, SkipReason>,
+    /// Sites skipped because the thread that called stood in the window, and the numbers they called.
+    caller_inside: Vec<(u64, u64)>,
     threads: bool,
     frozen: bool,
     counts: Counts,
@@ -88,8 +88,8 @@ impl Engine {
             settings,
             maps: Vec::new(),
             stale: true,
-            left: BTreeMap::new(),
-            stood_in: Vec::new(),
+            skipped: BTreeMap::new(),
+            caller_inside: Vec::new(),
             threads: false,
             frozen: false,
             counts: Counts::default(),
@@ -103,62 +103,62 @@ impl Engine {
             return Outcome::Rewritten;
         }
         let alone = alone && !self.threads;
-        match self.left.get(&syscall) {
+        match self.skipped.get(&syscall) {
             // Has become possible since: a handler has returned, a child of fork is alone again.
-            Some(Why::NotAlone) if alone => {}
-            Some(&why) => return Outcome::Left(why),
+            Some(SkipReason::OtherThreads) if alone => {}
+            Some(&reason) => return Outcome::Skipped(reason),
             None => {}
         }
         if self.frozen {
-            return Outcome::Left(Why::Frozen);
+            return Outcome::Skipped(SkipReason::Frozen);
         }
         if alone {
             self.catch_up(syscall);
         }
         match self.rewrite_one(syscall, rax, alone) {
             Ok(()) => Outcome::Rewritten,
-            Err(why) => {
-                self.leave(syscall, why);
-                Outcome::Left(why)
+            Err(reason) => {
+                self.skip(syscall, reason);
+                Outcome::Skipped(reason)
             }
         }
     }
 
     /// Rewrites the sites that could not be while the thread stood in them: it is at `syscall` now.
     fn catch_up(&mut self, syscall: u64) {
-        for (site, rax) in core::mem::take(&mut self.stood_in) {
+        for (site, rax) in core::mem::take(&mut self.caller_inside) {
             if site == syscall || self.rewrite_elsewhere(site, rax).is_err() {
-                self.stood_in.push((site, rax));
+                self.caller_inside.push((site, rax));
             }
         }
     }
 
-    fn rewrite_elsewhere(&mut self, syscall: u64, rax: u64) -> Result<(), Why> {
-        let code = self.code_at(syscall).ok_or(Why::NotFileCode)?;
+    fn rewrite_elsewhere(&mut self, syscall: u64, rax: u64) -> Result<(), SkipReason> {
+        let code = self.code_at(syscall).ok_or(SkipReason::NotFileCode)?;
         let tactic = self.decide(&code, syscall, rax)?;
         self.apply(&Memory::open(true), &code, &tactic, WriteMode::Exclusive)
     }
 
-    fn leave(&mut self, syscall: u64, why: Why) {
-        if self.left.len() < LEFT_MAX && self.left.insert(syscall, why).is_none() {
-            self.counts.left += 1;
+    fn skip(&mut self, syscall: u64, reason: SkipReason) {
+        if self.skipped.len() < SKIPPED_MAX && self.skipped.insert(syscall, reason).is_none() {
+            self.counts.skipped += 1;
         }
-        if !matches!(why, Why::NotAlone | Why::StoodIn | Why::Frozen) {
+        if !matches!(reason, SkipReason::OtherThreads | SkipReason::CallerInside | SkipReason::Frozen) {
             // Should there be no room, it is asked about again and again.
-            let _ = LEFT.insert(syscall as usize);
+            let _ = SKIPPED.insert(syscall as usize);
         }
     }
 
-    fn rewrite_one(&mut self, syscall: u64, rax: u64, alone: bool) -> Result<(), Why> {
-        let code = self.code_at(syscall).ok_or(Why::NotFileCode)?;
+    fn rewrite_one(&mut self, syscall: u64, rax: u64, alone: bool) -> Result<(), SkipReason> {
+        let code = self.code_at(syscall).ok_or(SkipReason::NotFileCode)?;
         let tactic = self.decide(&code, syscall, rax)?;
         if !alone && !tactic.live_safe() {
-            return Err(Why::NotAlone);
+            return Err(SkipReason::OtherThreads);
         }
         if tactic.shape == Shape::Behind {
             // The caller itself will go on inside the window.
-            self.stood_in.push((syscall, rax));
-            return Err(Why::StoodIn);
+            self.caller_inside.push((syscall, rax));
+            return Err(SkipReason::CallerInside);
         }
         let mode = if alone { WriteMode::Exclusive } else { WriteMode::Live };
         self.apply(&Memory::open(!self.threads), &code, &tactic, mode)?;
@@ -187,13 +187,13 @@ impl Engine {
         KNOWN_CODE.set(&self.maps);
     }
 
-    fn decide(&mut self, code: &Mapping, syscall: u64, rax: u64) -> Result<Tactic, Why> {
+    fn decide(&mut self, code: &Mapping, syscall: u64, rax: u64) -> Result<Tactic, SkipReason> {
         // With a cache, the first process that meets a module searches all of it, and all others nothing.
         if let Some(tactic) = self.lists.are_kept().then(|| self.listed(code, syscall)).flatten() {
             return Ok(tactic);
         }
         match self.decide_in_memory(code, syscall) {
-            Err(Why::Tactic(Refusal::NoFunction)) => {}
+            Err(SkipReason::Tactic(Refusal::NoFunction)) => {}
             decided => return decided,
         }
         // Static programs have no index of their functions in memory; their file may name them.
@@ -203,7 +203,7 @@ impl Engine {
         let start = code.range.start.max(syscall.saturating_sub(16));
         // SAFETY: within a mapping found readable and constant.
         let before = unsafe { module::bytes(&(start..syscall)) };
-        tactic::from_evidence(before, syscall, rax).map_err(Why::Tactic)
+        tactic::from_evidence(before, syscall, rax).map_err(SkipReason::Tactic)
     }
 
     /// What the list of the module says, if the code is as the list has it.
@@ -213,18 +213,18 @@ impl Engine {
         safe.then_some(known.tactic)
     }
 
-    fn decide_in_memory(&self, code: &Mapping, syscall: u64) -> Result<Tactic, Why> {
-        let unknown = Why::Tactic(Refusal::NoFunction);
+    fn decide_in_memory(&self, code: &Mapping, syscall: u64) -> Result<Tactic, SkipReason> {
+        let unknown = SkipReason::Tactic(Refusal::NoFunction);
         // SAFETY: the thread that waits for us executes from there.
         let view = unsafe { module::in_memory(&self.maps, code) }.ok_or(unknown)?;
         let originals = self.patches.originals(&code.range);
         let functions = Functions::of_view(&view).with_originals(&originals);
         let (_, function) = functions.decode_at(syscall).ok_or(unknown)?;
-        let tactic = tactic::choose_in(&function, syscall).map_err(Why::Tactic)?;
+        let tactic = tactic::choose_in(&function, syscall).map_err(SkipReason::Tactic)?;
         let Some(inside) = tactic.inside().filter(|_| !self.threads) else { return Ok(tactic) };
         let text = view.text_of(syscall).ok_or(unknown)?;
         if self.patches.jump_into(&tactic) || scan::leads_into(&text, &inside) {
-            return Err(Why::Tactic(Refusal::JumpedInto));
+            return Err(SkipReason::Tactic(Refusal::JumpedInto));
         }
         Ok(tactic)
     }
@@ -242,9 +242,9 @@ impl Engine {
         code: &Mapping,
         tactic: &Tactic,
         mode: WriteMode,
-    ) -> Result<(), Why> {
+    ) -> Result<(), SkipReason> {
         self.patches.apply(&self.maps, memory, code, tactic, mode)?;
-        self.left.remove(&tactic.syscall);
+        self.skipped.remove(&tactic.syscall);
         self.counts.rewritten[tactic.shape as usize] += 1;
         Ok(())
     }
@@ -273,9 +273,9 @@ impl Engine {
                 Which::NotLater => !known.tactic.live_safe(),
                 Which::AnyTime => known.tactic.live_safe(),
             };
-            let stood_in = known.tactic.shape == Shape::Behind && known.tactic.syscall == from;
+            let caller_inside = known.tactic.shape == Shape::Behind && known.tactic.syscall == from;
             of_kind
-                && !stood_in
+                && !caller_inside
                 && code.range.contains(&known.tactic.start)
                 && code.range.contains(&known.tactic.syscall)
         };
@@ -286,11 +286,11 @@ impl Engine {
             if self.patches.contains(tactic.syscall) || self.patches.jump_into(tactic) {
                 continue;
             }
-            let unknown = Err(Why::Tactic(Refusal::NotAnInstruction));
+            let unknown = Err(SkipReason::Tactic(Refusal::NotAnInstruction));
             let applied =
                 if is_as_known(code, &known) { self.apply(memory, code, tactic, mode) } else { unknown };
-            if let Err(why) = applied {
-                self.leave(tactic.syscall, why);
+            if let Err(reason) = applied {
+                self.skip(tactic.syscall, reason);
             }
         }
     }
@@ -326,10 +326,10 @@ impl Engine {
     pub fn unmapped(&mut self, range: Range<u64>) {
         self.stale = true;
         self.patches.forget(&range);
-        self.left.retain(|syscall, _| !range.contains(syscall));
-        self.stood_in.retain(|(syscall, _)| !range.contains(syscall));
+        self.skipped.retain(|syscall, _| !range.contains(syscall));
+        self.caller_inside.retain(|(syscall, _)| !range.contains(syscall));
         self.lists.forget(&range);
-        LEFT.remove(range.clone());
+        SKIPPED.remove(range.clone());
         live::forget(range);
     }
 

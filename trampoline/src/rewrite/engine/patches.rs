@@ -14,7 +14,7 @@ use crate::rewrite::find::extent::Original;
 use crate::rewrite::find::maps::{self, Mapping};
 use crate::rewrite::find::module;
 use crate::rewrite::gdb;
-use crate::rewrite::outcome::{Settings, Why};
+use crate::rewrite::outcome::{Settings, SkipReason};
 use crate::rewrite::write::emit;
 use crate::rewrite::write::live::{self, Memory, WriteMode};
 use crate::rewrite::write::region::Region;
@@ -80,28 +80,28 @@ impl Patches {
         code: &Mapping,
         tactic: &Tactic,
         mode: WriteMode,
-    ) -> Result<(), Why> {
+    ) -> Result<(), SkipReason> {
         let window = tactic.window();
         let span = tactic.span();
         if span.start < code.range.start || span.end > code.range.end || self.overlaps(&window) {
-            return Err(Why::Tactic(Refusal::Immovable));
+            return Err(SkipReason::Tactic(Refusal::Immovable));
         }
         // SAFETY: within a mapping found readable; who writes to it is us.
         let bytes = unsafe { module::bytes(&span) }.to_vec();
         if bytes[tactic.before_len()..][..SYSCALL.len()] != SYSCALL {
-            return Err(Why::Tactic(Refusal::NotAnInstruction));
+            return Err(SkipReason::Tactic(Refusal::NotAnInstruction));
         }
         let original = &bytes[..usize::from(tactic.len)];
         let (region, at) = self.slot(maps, memory, window.start)?;
         let entry_word = self.regions[region].entry_word();
-        let stub = emit::stub(tactic, original, at, entry_word).ok_or(Why::OutOfReach)?;
-        let jmp = emit::jmp(tactic, at).ok_or(Why::OutOfReach)?;
-        let old: [u8; 5] = original[..5].try_into().map_err(|_| Why::OutOfReach)?;
+        let stub = emit::stub(tactic, original, at, entry_word).ok_or(SkipReason::OutOfReach)?;
+        let jmp = emit::jmp(tactic, at).ok_or(SkipReason::OutOfReach)?;
+        let old: [u8; 5] = original[..5].try_into().map_err(|_| SkipReason::OutOfReach)?;
         // SAFETY: a free slot, and a window of private code that nobody stands inside of: tactic and mode say so.
         let written =
             unsafe { memory.write(at, &stub.slot) && live::replace(memory, window.start, old, jmp, mode) };
         if !written {
-            return Err(Why::Refused);
+            return Err(SkipReason::Refused);
         }
         self.regions[region].take();
         self.moved_jumps.extend(&stub.jumps);
@@ -118,7 +118,7 @@ impl Patches {
     }
 
     /// A region within reach of `address`, and a free slot in it.
-    fn slot(&mut self, maps: &[Mapping], memory: &Memory, address: u64) -> Result<(usize, u64), Why> {
+    fn slot(&mut self, maps: &[Mapping], memory: &Memory, address: u64) -> Result<(usize, u64), SkipReason> {
         let free = |region: &Region| region.in_reach(address).then(|| region.next()).flatten();
         let found = self.regions.iter().enumerate().find_map(|(at, region)| Some((at, free(region)?)));
         if let Some(found) = found {
@@ -128,8 +128,8 @@ impl Patches {
         let known = Region::make(maps, address, entry, memory);
         // Where what we knew to be free is not any more.
         let region = known.or_else(|| Region::make(&maps::read(), address, entry, memory));
-        let region = region.ok_or(Why::OutOfReach)?;
-        let next = region.next().ok_or(Why::OutOfReach)?;
+        let region = region.ok_or(SkipReason::OutOfReach)?;
+        let next = region.next().ok_or(SkipReason::OutOfReach)?;
         let table = gdb::describe(&region.range);
         if let Some(register) = self.register_frame {
             // SAFETY: a table that ends as it should, and stays.
