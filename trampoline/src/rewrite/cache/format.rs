@@ -35,7 +35,12 @@ pub(super) fn format(build_id: &[u8], bias: u64, sites: &[Known]) -> Vec<u8> {
     text.extend(build_id);
     for Known { tactic, bytes } in sites {
         text.extend(tactic.start.wrapping_sub(bias).to_le_bytes());
-        text.extend([tactic.before_len() as u8, tactic.len, tactic.shape as u8, u8::from(tactic.plain)]);
+        text.extend([
+            tactic.before_len() as u8,
+            tactic.len,
+            tactic.shape as u8,
+            u8::from(tactic.position_independent),
+        ]);
         text.extend(tactic.inner.to_le_bytes());
         text.extend(bytes);
     }
@@ -64,8 +69,14 @@ fn parse_record(record: &[u8], bias: u64) -> Option<Known> {
     let shape =
         [Shape::Single, Shape::Before, Shape::Through, Shape::Behind].into_iter().nth(shape.into())?;
     let inner = u32::from_le_bytes(record.get(12..16)?.try_into().ok()?);
-    let tactic =
-        Tactic { shape, start, len, syscall: start.checked_add(before.into())?, inner, plain: plain == 1 };
+    let tactic = Tactic {
+        shape,
+        start,
+        len,
+        syscall: start.checked_add(before.into())?,
+        inner,
+        position_independent: plain == 1,
+    };
     let fits = tactic.span_len() <= SPAN_MAX && usize::from(len) <= WINDOW_MAX && len >= 5;
     fits.then_some(Known { tactic, bytes: record.get(16..)?.try_into().ok()? })
 }
@@ -86,7 +97,7 @@ pub(super) mod tests {
                 len: 7,
                 syscall: start + 7,
                 inner: (index % 2 * 0x20) as u32,
-                plain: index % 3 == 0,
+                position_independent: index % 3 == 0,
             };
             Known { tactic, bytes: [index as u8; SPAN_MAX] }
         };

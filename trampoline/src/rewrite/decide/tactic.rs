@@ -51,7 +51,7 @@ pub struct Tactic {
     /// Boundaries inside the window, as a set of offsets from its start.
     pub inner: u32,
     /// Whether what moves does the same wherever it stands: no address in it depends on where it is.
-    pub plain: bool,
+    pub position_independent: bool,
 }
 
 impl Tactic {
@@ -199,8 +199,8 @@ fn judge(f: &Function, at: usize, first: usize, last: usize, shape: Shape) -> Re
     }
     let inner = f.steps[first + 1..=last].iter().fold(0, |set, step| set | 1 << (step.address - start));
     let (len, syscall) = ((end - start) as u8, f.steps[at].address);
-    let plain = f.steps[first..=last].iter().all(|step| step.plain);
-    Ok(Tactic { shape, start, len, syscall, inner, plain })
+    let position_independent = f.steps[first..=last].iter().all(|step| step.position_independent);
+    Ok(Tactic { shape, start, len, syscall, inner, position_independent })
 }
 
 /// The tactic for a `syscall` in code of which no function is known, from what its first call shows: it was executed,
@@ -216,5 +216,12 @@ pub fn from_evidence(before: &[u8], syscall: u64, rax: u64) -> Result<Tactic, Re
         return Err(Refusal::NoFunction);
     }
     let start = syscall - JMP_LEN;
-    Ok(Tactic { shape: Shape::Single, start, len: JMP_LEN as u8, syscall, inner: 0, plain: true })
+    Ok(Tactic {
+        shape: Shape::Single,
+        start,
+        len: JMP_LEN as u8,
+        syscall,
+        inner: 0,
+        position_independent: true,
+    })
 }

@@ -25,7 +25,7 @@ pub struct Step {
     /// What it is to a window that wants to move it.
     pub role: Role,
     /// Whether its bytes do the same wherever they stand.
-    pub plain: bool,
+    pub position_independent: bool,
 }
 
 impl Step {
@@ -164,21 +164,26 @@ impl Function {
         if role == Role::Indirect {
             self.note_indirect(instruction);
         }
-        let mut plain = true;
+        let mut position_independent = true;
         if instruction.op_count() > 0 && instruction.op0_kind() == OpKind::NearBranch64 {
-            plain = false;
+            position_independent = false;
             if !instruction.is_call_near() {
                 self.jumps.push(instruction.near_branch_target());
             }
             self.targets.push(instruction.near_branch_target());
         }
         if instruction.is_ip_rel_memory_operand() {
-            plain = false;
+            position_independent = false;
             // An address taken may be jumped to; data in code is not to be moved either.
             self.targets.push(instruction.ip_rel_memory_address());
             self.taken.push(instruction.ip_rel_memory_address());
         }
-        self.steps.push(Step { address: instruction.ip(), len: instruction.len() as u8, role, plain });
+        self.steps.push(Step {
+            address: instruction.ip(),
+            len: instruction.len() as u8,
+            role,
+            position_independent,
+        });
     }
 
     /// `add reg, reg`: what compilers put between a table and the jump through it.

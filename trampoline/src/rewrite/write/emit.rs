@@ -53,14 +53,14 @@ pub struct Stub {
 pub fn stub(tactic: &Tactic, window: &[u8], at: u64, entry_word: u64) -> Option<Stub> {
     let mut out = Assembler { at, code: Vec::with_capacity(SLOT), jumps: Vec::new() };
     let behind_at = window.len().checked_sub(tactic.behind_len())?;
-    out.moved(window.get(..tactic.before_len())?, tactic.start, tactic.plain)?;
+    out.moved(window.get(..tactic.before_len())?, tactic.start, tactic.position_independent)?;
     out.code.extend(OVER_RED_ZONE);
     out.relative(&PUSH, at + AFTER as u64)?;
     let push_end = out.code.len() as u8;
     out.relative(&CALL, entry_word)?;
     out.code.push(POP_RCX);
     out.code.extend(BACK_OVER_RED_ZONE);
-    out.moved(&window[behind_at..], tactic.after(), tactic.plain)?;
+    out.moved(&window[behind_at..], tactic.after(), tactic.position_independent)?;
     out.relative(&[JMP], tactic.end().max(tactic.after()))?;
     let mut slot = [0xcc; SLOT];
     slot.get_mut(..PUSH_END)?.get_mut(..out.code.len())?.copy_from_slice(&out.code);
@@ -99,8 +99,8 @@ impl Assembler {
     }
 
     /// The instructions `bytes` from `from`, so that they do here what they did there.
-    fn moved(&mut self, bytes: &[u8], from: u64, plain: bool) -> Option<()> {
-        if plain {
+    fn moved(&mut self, bytes: &[u8], from: u64, position_independent: bool) -> Option<()> {
+        if position_independent {
             self.code.extend(bytes);
             return Some(());
         }
