@@ -62,7 +62,7 @@ global_asm!(
     rsp = const offset_of!(Frame, rsp),
     rip = const offset_of!(Frame, rip),
     rflags = const offset_of!(Frame, rflags),
-    inner = const offset_of!(Frame, inner),
+    caller_words = const offset_of!(Frame, caller_words),
     door = const offset_of!(Frame, door),
     again = const offset_of!(Frame, again),
     xmm = const offset_of!(Frame, xmm),

@@ -2,7 +2,7 @@
 //! The caller's registers, as the entry hands them to the handler.
 //!
 //! # Safety
-//! A frame is made by the entry alone. Until the entry returns, the words at `inner` are on the caller's stack.
+//! A frame is made by the entry alone. Until the entry returns, the words at `caller_words` are on the caller's stack.
 #![allow(unsafe_code)]
 
 use core::mem::offset_of;
@@ -37,7 +37,7 @@ pub struct Frame {
     pub rsp: usize,
     pub rflags: usize,
     /// The caller's stack as the entry left it: flags, number, return into the stub, `rip`.
-    pub(crate) inner: usize,
+    pub(crate) caller_words: usize,
     /// How the call came: see [`Door`].
     pub(crate) door: usize,
     /// Not 0: the call is handled again from the start.
@@ -54,10 +54,11 @@ pub enum Door {
     Signal,
 }
 
-// The unwinding expressions of entry.S give a register's offset one byte of LEB128, and that of `inner` two.
+// The unwinding expressions of entry.S give a register's offset one byte of LEB128, and that of `caller_words` two.
 const _: () =
     assert!(offset_of!(Frame, rbx) < 64 && offset_of!(Frame, rbp) < 64 && offset_of!(Frame, r15) < 64);
-const _: () = assert!(matches!(offset_of!(Frame, inner), 64..8192) && offset_of!(Frame, xmm) % 16 == 0);
+const _: () =
+    assert!(matches!(offset_of!(Frame, caller_words), 64..8192) && offset_of!(Frame, xmm) % 16 == 0);
 
 impl Frame {
     /// The six arguments in kernel ABI order.
@@ -84,6 +85,6 @@ impl Frame {
 
     /// The word on the caller's stack by which the entry returns to the stub.
     pub(crate) fn stub_return(&self) -> *mut usize {
-        (self.inner + 16) as *mut usize
+        (self.caller_words + 16) as *mut usize
     }
 }

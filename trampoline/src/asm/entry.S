@@ -23,11 +23,11 @@
     .cfi_escape 0x10, \number, 2, 0x76, \offset
 .endm
 
-// The CFA by the frame at rbp: the caller's stack pointer is `inner`'s value, past the entry's and the stub's two
-// words each and the red zone. DW_CFA_def_cfa_expression: breg6 inner, deref, plus_uconst 32 + red zone. The
+// The CFA by the frame at rbp: the caller's stack pointer is `caller_words`'s value, past the entry's and the stub's two
+// words each and the red zone. DW_CFA_def_cfa_expression: breg6 caller_words, deref, plus_uconst 32 + red zone. The
 // two numbers take two bytes of LEB128 each.
 .macro entry_cfi_cfa
-    .cfi_escape 0x0f, 7, 0x76, ({inner} & 0x7f) + 0x80, {inner} >> 7, 0x06, 0x23, ((32 + {red_zone}) & 0x7f) + 0x80, (32 + {red_zone}) >> 7
+    .cfi_escape 0x0f, 7, 0x76, ({caller_words} & 0x7f) + 0x80, {caller_words} >> 7, 0x06, 0x23, ((32 + {red_zone}) & 0x7f) + 0x80, (32 + {red_zone}) >> 7
 .endm
 
     .pushsection .text.stowaway_entry,"ax",@progbits
@@ -149,7 +149,7 @@ stowaway_entry_block:
 .Lentry_on_stack:
     sub r11, {frame_bytes}
     mov [r11 + {rbp}], rbp
-    mov [r11 + {inner}], rcx
+    mov [r11 + {caller_words}], rcx
     mov rbp, r11
     // From here on unwinding goes by rbp.
     entry_cfi_saved 6, {rbp}
@@ -222,7 +222,7 @@ stowaway_entry_looked:
     .irp i,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
     movaps xmm\i, [rbp + {xmm} + 16*\i]
     .endr
-    mov rcx, [rbp + {inner}]
+    mov rcx, [rbp + {caller_words}]
     mov rdx, [rbp + {rdx}]
     mov rsi, [rbp + {rsi}]
     mov rdi, [rbp + {rdi}]

@@ -41,7 +41,7 @@ pub(super) fn format(build_id: &[u8], bias: u64, sites: &[Known]) -> Vec<u8> {
             tactic.shape as u8,
             u8::from(tactic.position_independent),
         ]);
-        text.extend(tactic.inner.to_le_bytes());
+        text.extend(tactic.boundaries.to_le_bytes());
         text.extend(bytes);
     }
     text.extend(crc32(&text).to_le_bytes());
@@ -68,13 +68,13 @@ fn parse_record(record: &[u8], bias: u64) -> Option<Known> {
     let [before, len, shape, plain @ (0 | 1)] = *record.get(8..12)? else { return None };
     let shape =
         [Shape::Single, Shape::Before, Shape::Through, Shape::Behind].into_iter().nth(shape.into())?;
-    let inner = u32::from_le_bytes(record.get(12..16)?.try_into().ok()?);
+    let boundaries = u32::from_le_bytes(record.get(12..16)?.try_into().ok()?);
     let tactic = Tactic {
         shape,
         start,
         len,
         syscall: start.checked_add(before.into())?,
-        inner,
+        boundaries,
         position_independent: plain == 1,
     };
     let fits = tactic.span_len() <= SPAN_MAX && usize::from(len) <= WINDOW_MAX && len >= 5;
@@ -96,7 +96,7 @@ pub(super) mod tests {
                 start,
                 len: 7,
                 syscall: start + 7,
-                inner: (index % 2 * 0x20) as u32,
+                boundaries: (index % 2 * 0x20) as u32,
                 position_independent: index % 3 == 0,
             };
             Known { tactic, bytes: [index as u8; SPAN_MAX] }

@@ -49,7 +49,7 @@ pub struct Tactic {
     /// Address of the `syscall`.
     pub syscall: u64,
     /// Boundaries inside the window, as a set of offsets from its start.
-    pub inner: u32,
+    pub boundaries: u32,
     /// Whether what moves does the same wherever it stands: no address in it depends on where it is.
     pub position_independent: bool,
 }
@@ -67,7 +67,7 @@ impl Tactic {
 
     /// The addresses that nothing may jump to; None if it has no boundaries inside.
     pub fn inside(&self) -> Option<Range<u64>> {
-        (self.inner != 0).then(|| self.start + 1..self.end())
+        (self.boundaries != 0).then(|| self.start + 1..self.end())
     }
 
     /// Address behind the window.
@@ -197,10 +197,10 @@ fn judge(f: &Function, at: usize, first: usize, last: usize, shape: Shape) -> Re
     if !f.jumps_known() && shape != Shape::Single {
         return Err(Refusal::IndirectJump);
     }
-    let inner = f.steps[first + 1..=last].iter().fold(0, |set, step| set | 1 << (step.address - start));
+    let boundaries = f.steps[first + 1..=last].iter().fold(0, |set, step| set | 1 << (step.address - start));
     let (len, syscall) = ((end - start) as u8, f.steps[at].address);
     let position_independent = f.steps[first..=last].iter().all(|step| step.position_independent);
-    Ok(Tactic { shape, start, len, syscall, inner, position_independent })
+    Ok(Tactic { shape, start, len, syscall, boundaries, position_independent })
 }
 
 /// The tactic for a `syscall` in code of which no function is known, from what its first call shows: it was executed,
@@ -221,7 +221,7 @@ pub fn from_evidence(before: &[u8], syscall: u64, rax: u64) -> Result<Tactic, Re
         start,
         len: JMP_LEN as u8,
         syscall,
-        inner: 0,
+        boundaries: 0,
         position_independent: true,
     })
 }
