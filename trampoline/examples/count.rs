@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Counts its own system calls, by number and by the door that they came through: each site at most once by signal,
+//! Counts its own system calls, by number and by the way that they came: each site at most once by signal,
 //! and from then on by its stub.
 //!
 //! A program with threads or handlers of its own has more to do: see `clone_onto`, `on_fault` and `Child`.
@@ -8,7 +8,7 @@
 use core::alloc::{GlobalAlloc, Layout};
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use trampoline::frame::Door;
+use trampoline::frame::EntryKind;
 use trampoline::gate::gate;
 use trampoline::sud::rewrite_sites;
 use trampoline::{install, Frame, Vectors};
@@ -19,7 +19,7 @@ static BY_SIGNAL: [AtomicUsize; NUMBERS] = [const { AtomicUsize::new(0) }; NUMBE
 static BY_STUB: [AtomicUsize; NUMBERS] = [const { AtomicUsize::new(0) }; NUMBERS];
 
 unsafe extern "C-unwind" fn handler(frame: &mut Frame) {
-    let counts = if frame.door() == Door::Signal { &BY_SIGNAL } else { &BY_STUB };
+    let counts = if frame.entry_kind() == EntryKind::Signal { &BY_SIGNAL } else { &BY_STUB };
     counts[frame.nr.min(NUMBERS - 1)].fetch_add(1, Ordering::Relaxed);
     // SAFETY: the call is the program's own.
     frame.rax = unsafe { gate(frame.nr as i64, &frame.args()) } as usize;

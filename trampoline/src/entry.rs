@@ -13,7 +13,7 @@ use core::mem::offset_of;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::abi::{signal_bit, RED_ZONE, SIGMASK_OFFSET};
-use crate::frame::{Door, Frame};
+use crate::frame::{EntryKind, Frame};
 use crate::gate::stowaway_gate_forward;
 use crate::routes::{ROUTES, STOWAWAY_CLASSES, STOWAWAY_CLASS_COUNT, STOWAWAY_ROUTES, TO_HOST};
 use crate::thread::{self, ALTERNATE, ALTERNATE_LEN, AT_END, FLOOR, STACK_BYTES};
@@ -63,7 +63,7 @@ global_asm!(
     rip = const offset_of!(Frame, rip),
     rflags = const offset_of!(Frame, rflags),
     caller_words = const offset_of!(Frame, caller_words),
-    door = const offset_of!(Frame, door),
+    entry_kind = const offset_of!(Frame, entry_kind),
     again = const offset_of!(Frame, again),
     xmm = const offset_of!(Frame, xmm),
 );
@@ -114,7 +114,7 @@ unsafe extern "C-unwind" fn handle(frame: *mut Frame) {
     // SAFETY: set_handler() stored a Handler before any thread was armed, and set_on_signal() a function of its
     // type; the frame lives on this stack.
     unsafe {
-        if (*frame).door() == Door::Signal {
+        if (*frame).entry_kind() == EntryKind::Signal {
             let on_signal = ON_SIGNAL.load(Ordering::Acquire);
             if !on_signal.is_null() {
                 core::mem::transmute::<*mut (), fn(&Frame)>(on_signal)(&*frame);

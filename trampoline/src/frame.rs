@@ -38,16 +38,19 @@ pub struct Frame {
     pub rflags: usize,
     /// The caller's stack as the entry left it: flags, number, return into the stub, `rip`.
     pub(crate) caller_words: usize,
-    /// How the call came: see [`Door`].
-    pub(crate) door: usize,
+    /// How the call came: see [`EntryKind`].
+    pub(crate) entry_kind: usize,
     /// Not 0: the call is handled again from the start.
     pub again: usize,
     pub(crate) xmm: [[u64; 2]; 16],
 }
 
+#[doc(hidden)]
+pub use EntryKind as Door;
+
 /// How a call reached the entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Door {
+pub enum EntryKind {
     /// Through a rewritten site.
     Patched,
     /// Through SIGSYS.
@@ -66,12 +69,18 @@ impl Frame {
         [self.rdi, self.rsi, self.rdx, self.r10, self.r8, self.r9]
     }
 
+    /// Its name before. Callers use [`Frame::entry_kind`].
+    #[doc(hidden)]
+    pub fn door(&self) -> EntryKind {
+        self.entry_kind()
+    }
+
     /// How the call came.
-    pub fn door(&self) -> Door {
-        if self.door == 0 {
-            Door::Patched
+    pub fn entry_kind(&self) -> EntryKind {
+        if self.entry_kind == 0 {
+            EntryKind::Patched
         } else {
-            Door::Signal
+            EntryKind::Signal
         }
     }
 

@@ -182,7 +182,7 @@ stowaway_entry_block:
     mov eax, [rcx]
     mov edx, eax
     shr edx, 16
-    mov [rbp + {door}], rdx
+    mov [rbp + {entry_kind}], rdx
     // The flags: the arithmetic ones from ax, the others as they are.
     pushfq
     pop rdx
