@@ -32,8 +32,8 @@ pub use frame::Frame;
 pub use gate::gate;
 pub use host::KernelSigaction;
 pub use install::{
-    arm_thread, aside, divert, fork, install, is_installed, on_fault, rewrite_sites, Child, Foreign, Fork,
-    Unsupported, INT80_CALLS,
+    arm_thread, divert, fork, install, is_installed, on_fault, rewrite_sites, uninterrupted, Child, Foreign,
+    Fork, Unsupported, INT80_CALLS,
 };
 pub use vectors::Vectors;
 
@@ -41,7 +41,7 @@ pub use vectors::Vectors;
 #[doc(hidden)]
 pub mod sud {
     pub use crate::host::KernelSigaction;
-    pub use crate::install::{aside, fork, on_fault, rewrite_sites};
+    pub use crate::install::{fork, on_fault, rewrite_sites, uninterrupted as aside};
 }
 /// As above, for the counter of 32-bit calls.
 #[doc(hidden)]

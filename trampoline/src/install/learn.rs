@@ -3,7 +3,7 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use super::signals::aside;
+use super::signals::uninterrupted;
 use crate::frame::Frame;
 use crate::{entry, rewrite, thread};
 
@@ -16,7 +16,7 @@ static REWRITES: AtomicBool = AtomicBool::new(false);
 pub fn rewrite_sites(eager: bool, cache: Option<Vec<u8>>) {
     // The entry's own tables lead unwinders past the stub: no need to register any.
     let settings = rewrite::Settings { entry: entry::entry_address(), eager, register_frame: None, cache };
-    aside(|| {
+    uninterrupted(|| {
         rewrite::start(settings.clone());
         if eager {
             // The caller's own site is none: it calls us.
@@ -30,7 +30,7 @@ pub fn rewrite_sites(eager: bool, cache: Option<Vec<u8>>) {
 /// Before a thread is made by a call that goes on at `after`: what can be rewritten only as long as there is none.
 pub(super) fn before_thread(after: usize) {
     if REWRITES.load(Ordering::Relaxed) && !rewrite::has_threads() {
-        aside(|| rewrite::before_first_thread(after));
+        uninterrupted(|| rewrite::before_first_thread(after));
     }
 }
 
@@ -43,7 +43,7 @@ fn learn(frame: &Frame) {
         return;
     }
     let in_handler = thread::is_in_handler(frame.rsp);
-    aside(|| {
+    uninterrupted(|| {
         match in_handler {
             true => rewrite::first_hit_in_handler(after, nr),
             false => rewrite::first_hit(after, nr),

@@ -15,7 +15,7 @@ pub use arm::{arm_thread, Unsupported};
 pub use clone::Child;
 pub use fork::{fork, Fork};
 pub use learn::rewrite_sites;
-pub use signals::{aside, on_fault};
+pub use signals::{on_fault, uninterrupted};
 pub use sigsys::{Foreign, INT80_CALLS};
 
 use crate::entry::{self, Handler};

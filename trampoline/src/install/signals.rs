@@ -24,7 +24,7 @@ pub(super) fn block_signals() -> u64 {
 
 /// Runs heavy work of ours in the middle of a call: no handler of the application runs meanwhile, and it may use any
 /// vector register.
-pub fn aside(mut work: impl FnMut()) {
+pub fn uninterrupted(mut work: impl FnMut()) {
     extern "C" fn run<F: FnMut()>(work: usize) {
         // SAFETY: the address of the closure below, which outlives the call.
         unsafe { (*(work as *mut F))() }
