@@ -5,7 +5,7 @@
 //! places in it that signal handlers ask about.
 //!
 //! # Safety
-//! The assembler calls [`handle`] with a frame on the thread's own stack, which nobody else holds.
+//! The assembler calls `handle` with a frame on the thread's own stack, which nobody else holds.
 #![allow(unsafe_code)]
 
 use core::arch::global_asm;

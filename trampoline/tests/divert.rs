@@ -4,6 +4,7 @@
 //!
 //! No part of this depends on how fast the machine is. The interrupted thread counts its steps, and each interrupt waits
 //! for a few of them: so the thread gets on however slowly it is scheduled. Limits are counts of interrupts, not times.
+#![allow(unsafe_code)]
 
 use softuintr::abi;
 use std::arch::asm;

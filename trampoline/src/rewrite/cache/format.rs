@@ -48,7 +48,7 @@ pub(super) fn format(build_id: &[u8], bias: u64, sites: &[Known]) -> Vec<u8> {
     text
 }
 
-/// What [`format`] was given, if `text` is whole and for this module.
+/// What [`format()`] was given, if `text` is whole and for this module.
 pub(super) fn parse(text: &[u8], build_id: &[u8], bias: u64) -> Option<Vec<Known>> {
     let (body, sum) = text.split_last_chunk::<4>()?;
     if !body.starts_with(MAGIC) || crc32(body).to_le_bytes() != *sum {

@@ -141,7 +141,7 @@ fn is_jump(previous: u8, opcode: u8) -> bool {
 }
 
 /// Whether anything in `text` that looks like a jump leads into `inside`. Answers for one window what
-/// [`jumped_into`] answers for many, and fast: it is asked while the application waits for its call.
+/// `jumped_into` answers for many, and fast: it is asked while the application waits for its call.
 pub fn leads_into(text: &Segment, inside: &Range<u64>) -> bool {
     let span = (inside.end - inside.start) as u32;
     // Distance from the window's inside to the end of a jump whose distance stands at offset 0. Only 32 bits of it
