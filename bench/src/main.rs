@@ -1,40 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Measures what a program pays for a disk image: on the host's own file system, on a loop mount,
-//! through the shim, and through fuse2fs; and what its calls to the host pay for being caught. All sides of a row take turns in one run, so that a noisy
-//! machine is noisy for all of them, and ratios are taken pair by pair.
+//! Measures what a program pays for a disk image: on the host's own file system, on a loop mount, through the shim, and
+//! through fuse2fs; and what its calls to the host pay for being caught. All sides of a row take turns in one run, so
+//! that a noisy machine is noisy for all of them, and ratios are taken pair by pair.
+//!
+//! Floors, from the lowest: stats, machine, rows, worker, sides, report, revisions, driver, profile.
 
-mod caught;
-mod code;
-mod compare;
-mod door;
 mod driver;
-mod environment;
-mod files;
-mod fixture;
-mod guests;
-mod interrupt;
-mod loops;
-mod memory;
-mod page;
-mod pin;
-mod plots;
-mod process;
+mod machine;
 mod profile;
 mod report;
-mod results;
 mod revisions;
-mod rings;
 mod rows;
-mod side;
-mod sites;
-mod sockets;
+mod sides;
 mod stats;
-mod tail;
-mod timed;
-mod waits;
-mod workdir;
 mod worker;
-mod worker_client;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -42,11 +21,13 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 
-use crate::compare::Pairing;
+use crate::driver::RunOptions;
+use crate::machine::interrupt;
 use crate::profile::ProfileOptions;
-use crate::results::Results;
+use crate::report::compare::{self, Pairing};
+use crate::report::page;
+use crate::report::results::Results;
 use crate::revisions::{Plan, Revision};
-use crate::side::Side;
 
 /// Exit status of a comparison that found a row worse than it may be.
 const REGRESSED: u8 = 2;
@@ -109,59 +90,15 @@ struct CompareOptions {
     smoke: bool,
 }
 
-/// How a run is done.
-#[derive(Args)]
-pub struct RunOptions {
-    /// Only rows whose id contains one of these (comma separated)
-    #[arg(long, value_delimiter = ',')]
-    rows: Vec<String>,
-    /// Only these sides (comma separated)
-    #[arg(long, value_delimiter = ',')]
-    sides: Vec<Side>,
-    /// Rounds per row, in place of each row's own number
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
-    reps: Option<u32>,
-    /// Length of one batch of an in-process row, in milliseconds
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
-    batch_ms: u32,
-    /// Write everything measured to this file, as JSON
-    #[arg(long)]
-    json: Option<PathBuf>,
-    /// Print the table for the README in place of the long form
-    #[arg(long)]
-    markdown: bool,
-    /// libstowaway.so to measure (default: beside this program, then target/release)
-    #[arg(long)]
-    shim: Option<PathBuf>,
-    /// zpoline's library, to take part in the rows about calls
-    #[arg(long, value_name = "LIBRARY")]
-    zpoline: Option<PathBuf>,
-    /// lazypoline's library
-    #[arg(long, value_name = "LIBRARY")]
-    lazypoline: Option<PathBuf>,
-    /// A library made with syscall_intercept that forwards everything
-    #[arg(long, value_name = "LIBRARY")]
-    syscall_intercept: Option<PathBuf>,
-    /// What those need in their environment (LIBZPHOOK=...); may be given more than once
-    #[arg(long, value_name = "NAME=VALUE")]
-    peer_env: Vec<String>,
-    /// Where the work directory is made (default: the temporary directory, /var/tmp if that is in RAM)
-    #[arg(long)]
-    dir: Option<PathBuf>,
-    /// Tiny files and counts: proves that the harness works, measures nothing
-    #[arg(long)]
-    smoke: bool,
-}
-
 fn main() -> ExitCode {
     // The worker half comes before clap: it runs under the shim and should do little before its loop.
     let mut args = std::env::args_os().skip(1);
-    if args.next().is_some_and(|first| first == worker::VERB) {
+    if args.next().is_some_and(|first| first == worker::protocol::VERB) {
         return worker::main(args);
     }
     let outcome = match Cli::parse().command {
         Command::List => {
-            print!("{}", report::list());
+            print!("{}", report::text::list());
             Ok(ExitCode::SUCCESS)
         }
         Command::Run(options) => run(&options),
@@ -182,9 +119,9 @@ fn run(options: &RunOptions) -> Result<ExitCode> {
         write_json(path, &report)?;
     }
     if options.markdown {
-        print!("{}", report::markdown(&report));
+        print!("{}", report::text::markdown(&report));
     } else {
-        print!("{}", report::text(&report));
+        print!("{}", report::text::text(&report));
     }
     Ok(if report.any_failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

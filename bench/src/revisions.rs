@@ -7,10 +7,10 @@ use std::process::{Command, Stdio};
 
 use anyhow::{bail, Context, Result};
 
-use crate::compare::OURS;
-use crate::results::Results;
-use crate::side::Side;
-use crate::{interrupt, timed};
+use crate::machine::{interrupt, timed};
+use crate::report::compare::OURS;
+use crate::report::results::Results;
+use crate::rows::Side;
 
 /// What both are asked to measure.
 pub struct Plan<'a> {

@@ -5,6 +5,8 @@
 //! leads across is the chain that each of them begins with the caller's rbp. (Copies of stacks, for DWARF, hold one of
 //! the three.) The ordinary library keeps none, for they cost some percent of a short call: the one that is profiled
 //! is built for it. A program or C library that keeps none is seen up to the function that made the call.
+//!
+//! Floors, from the lowest: build, parts, symbols, trace, show, record.
 
 mod build;
 mod parts;
@@ -58,7 +60,8 @@ pub struct ProfileOptions {
 pub fn profile(options: &ProfileOptions) -> Result<()> {
     let allowed = Allowed::here()?;
     let library = match options.as_built || options.shim.is_some() {
-        true => crate::driver::find_shim(options.shim.as_deref())?.context("libstowaway.so is not built")?,
+        true => crate::sides::libraries::find_shim(options.shim.as_deref())?
+            .context("libstowaway.so is not built")?,
         false => build::with_frames()?,
     };
     let data = Scratch::new();

@@ -28,7 +28,7 @@ pub struct Frame {
 #[serde(rename_all = "kebab-case")]
 pub enum Part {
     Application,
-    Door,
+    Entry,
     Dispatch,
     Cpu,
     Kernel,
@@ -42,7 +42,7 @@ pub enum Part {
 impl Part {
     pub const ALL: [Part; 10] = [
         Part::Application,
-        Part::Door,
+        Part::Entry,
         Part::Dispatch,
         Part::Cpu,
         Part::Kernel,
@@ -56,7 +56,7 @@ impl Part {
     pub fn name(self) -> &'static str {
         match self {
             Part::Application => "application",
-            Part::Door => "door",
+            Part::Entry => "entry",
             Part::Dispatch => "dispatch",
             Part::Cpu => "waiting for the CPU",
             Part::Kernel => "kernel",
@@ -72,7 +72,7 @@ impl Part {
     pub fn means(self) -> &'static str {
         match self {
             Part::Application => "the program's own code",
-            Part::Door => "hooks, rewritten sites, traps; the way into the kernel and out",
+            Part::Entry => "hooks, rewritten sites, traps; the way into the kernel and out",
             Part::Dispatch => "whose call it is: descriptors, paths, sections",
             Part::Cpu => "until the virtual CPU is free, or what the call waits for has happened",
             Part::Kernel => "the kernel library, with the copying and the page faults in it",
@@ -118,9 +118,9 @@ const RULES: &[Rule] = &[
     shim_with("lkl::cpu", "sleep", Part::Cpu),
     shim_with("lkl::cpu", "poll", Part::Cpu),
     shim_with("lkl::cpu", "park", Part::Cpu),
-    shim("lkl::cpu", Part::Door),
-    shim("lkl::door", Part::Door),
-    shim("stowaway_lkl_door", Part::Door),
+    shim("lkl::cpu", Part::Entry),
+    shim("lkl::door", Part::Entry),
+    shim("stowaway_lkl_door", Part::Entry),
     // What the kernel asks of us beside: time, random numbers, its log.
     shim("lkl::host", Part::Kernel),
     shim("lkl::boot", Part::Start),
@@ -129,13 +129,13 @@ const RULES: &[Rule] = &[
     shim("stowaway::world::boot", Part::Start),
     shim("stowaway::load", Part::Start),
     shim("stowaway::start", Part::Start),
-    shim("stowaway::hooks", Part::Door),
-    shim("stowaway::cancel", Part::Door),
-    shim("stowaway_entry", Part::Door),
-    shim("stowaway_resume", Part::Door),
-    shim("stowaway_sigsys", Part::Door),
+    shim("stowaway::hooks", Part::Entry),
+    shim("stowaway::cancel", Part::Entry),
+    shim("stowaway_entry", Part::Entry),
+    shim("stowaway_resume", Part::Entry),
+    shim("stowaway_sigsys", Part::Entry),
     shim("trampoline::rewrite", Part::Start),
-    shim("trampoline", Part::Door),
+    shim("trampoline", Part::Entry),
     shim("stowaway::", Part::Dispatch),
     // Without symbols.
     shim("[", Part::Dispatch),
@@ -190,7 +190,7 @@ fn telling(stack: &[Frame]) -> Part {
         };
         match RULES.iter().find(fits).map(|rule| rule.part) {
             // The host works on a call that the shim passed on.
-            Some(Part::Dispatch | Part::Door) if in_host && in_gate(stack) => return Part::HostCall,
+            Some(Part::Dispatch | Part::Entry) if in_host && in_gate(stack) => return Part::HostCall,
             Some(part) => return part,
             None => {}
         }
@@ -241,7 +241,7 @@ mod tests {
         let with = |more: &[(Room, &str)]| part(&stack(&[more, &app[..]].concat()), false);
         assert_eq!(part(&stack(&[(Program, "main")]), false), Part::Application);
         assert_eq!(part(&stack(&[(Host, "do_read"), (Program, "main")]), false), Part::HostCall);
-        assert_eq!(with(&[]), Part::Door);
+        assert_eq!(with(&[]), Part::Entry);
         assert_eq!(with(&[(Shim, "stowaway::fd::class")]), Part::Dispatch);
         assert_eq!(with(&[(Kernel, "filemap_read"), (Kernel, "__x64_sys_read")]), Part::Kernel);
         assert_eq!(with(&[(Host, "exc_page_fault"), (Kernel, "copy_to_user")]), Part::Kernel);

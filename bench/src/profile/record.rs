@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The program under perf, with the library preloaded.
+//!
+//! # Safety
+//! geteuid takes nothing.
+#![allow(unsafe_code)]
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -9,7 +13,7 @@ use anyhow::{bail, Context, Result};
 
 use super::trace::SWITCHES;
 use super::ProfileOptions;
-use crate::timed;
+use crate::machine::timed;
 
 /// Has the library write where its kernel's functions are.
 const PERF_MAP: &str = "STOWAWAY_PERF_MAP";

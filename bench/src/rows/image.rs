@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The rows about a directory, and the ways in which a program comes to it.
 
-use super::{Better, Cache, Expect, Family, Goal, Kind, Op, Row, Template};
-use crate::side::Side;
+use super::{Better, Cache, Expect, Family, Goal, Kind, Op, Row, Side, Template};
 
 pub(super) const fn program(
     id: &'static str,
