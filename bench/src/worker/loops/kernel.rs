@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The worker's loops about the kernel library itself: calls, waiting for another thread, time. Each is written once, over
-//! a [`Door`].
+//! a [`Syscalls`].
 
 use std::ffi::{OsStr, OsString};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use anyhow::{bail, Context, Result};
 
 use super::compute::{both, work};
-use super::door::{checked, fifo, host_calls, Counted, Direct, Door, Libc};
 use super::rings::Rings;
 use super::sockets;
+use super::syscalls::{checked, fifo, host_calls, Counted, Direct, Libc, Syscalls};
 use super::waits::Waits;
 use super::Loop;
 use crate::machine::environment::kib;
@@ -34,68 +34,68 @@ pub fn open(op: CoreOp, dir: OsString) -> Result<Box<dyn Loop>> {
             _ => with(Libc, op),
         };
     }
-    let door = Direct::boot()?;
+    let kernel = Direct::boot()?;
     if matches!(op, CoreOp::Tcp { .. } | CoreOp::TcpStream) {
-        door.loopback()?;
+        kernel.loopback()?;
     }
     match op {
-        CoreOp::Pipe { cpus } | CoreOp::PipeCalls { cpus } => Ok(Box::new(pipe(door, op, cpus)?)),
-        CoreOp::RingsElided { uring } => Ok(Box::new(Rings::open(door, uring)?)),
-        _ => with(door, op),
+        CoreOp::Pipe { cpus } | CoreOp::PipeCalls { cpus } => Ok(Box::new(pipe(kernel, op, cpus)?)),
+        CoreOp::RingsElided { uring } => Ok(Box::new(Rings::open(kernel, uring)?)),
+        _ => with(kernel, op),
     }
 }
 
-fn with<D: Door + 'static>(door: D, op: CoreOp) -> Result<Box<dyn Loop>> {
+fn with<D: Syscalls + 'static>(kernel: D, op: CoreOp) -> Result<Box<dyn Loop>> {
     Ok(match op {
         CoreOp::Tcp { cpus } => {
-            let [here, there] = sockets::connected(&door)?;
-            Box::new(PingPong { door, op, here: [here; 2], there: [there; 2], cpus })
+            let [here, there] = sockets::connected(&kernel)?;
+            Box::new(PingPong { kernel, op, here: [here; 2], there: [there; 2], cpus })
         }
         CoreOp::TcpStream => {
-            let [from, to] = sockets::connected(&door)?;
-            Box::new(Stream { door, from, to })
+            let [from, to] = sockets::connected(&kernel)?;
+            Box::new(Stream { kernel, from, to })
         }
-        _ => Box::new(Calls { door, op }),
+        _ => Box::new(Calls { kernel, op }),
     })
 }
 
-/// Two pipes of the door's kernel.
-fn pipe<D: Door>(door: D, op: CoreOp, cpus: usize) -> Result<PingPong<D>> {
+/// Two pipes of the kernel that is called.
+fn pipe<D: Syscalls>(kernel: D, op: CoreOp, cpus: usize) -> Result<PingPong<D>> {
     let (mut ping, mut pong) = ([0i32; 2], [0i32; 2]);
     for ends in [&mut ping, &mut pong] {
-        door.must("pipe2", libc::SYS_pipe2, [ends.as_mut_ptr() as usize, 0, 0, 0, 0, 0])?;
+        kernel.must("pipe2", libc::SYS_pipe2, [ends.as_mut_ptr() as usize, 0, 0, 0, 0, 0])?;
     }
     let [here, there] = [[pong[0], ping[1]], [ping[0], pong[1]]].map(|ends| ends.map(|fd| fd as usize));
-    Ok(PingPong { door, op, here, there, cpus })
+    Ok(PingPong { kernel, op, here, there, cpus })
 }
 
 /// Two FIFOs in the directory.
 fn fifos(dir: &OsStr, op: CoreOp, cpus: usize) -> Result<PingPong<Libc>> {
     let (ping, pong) = (fifo(dir)?, fifo(dir)?);
-    Ok(PingPong { door: Libc, op, here: [pong, ping], there: [ping, pong], cpus })
+    Ok(PingPong { kernel: Libc, op, here: [pong, ping], there: [ping, pong], cpus })
 }
 
 /// A byte there and back; `here` and `there` are the ends to read and to write.
 struct PingPong<D> {
-    door: D,
+    kernel: D,
     op: CoreOp,
     here: [usize; 2],
     there: [usize; 2],
     cpus: usize,
 }
 
-impl<D: Door> Loop for PingPong<D> {
+impl<D: Syscalls> Loop for PingPong<D> {
     fn run(&mut self, times: u64) -> Result<Answer> {
         pin(0)?;
         let (there, cpu) = (self.there, self.cpus - 1);
         std::thread::scope(|scope| {
             let other = scope.spawn(move || -> Result<()> {
                 pin(cpu)?;
-                let door = D::attach()?;
-                (0..=times).try_for_each(|_| pull(&door, there[0]).and_then(|()| push(&door, there[1])))
+                let kernel = D::attach()?;
+                (0..=times).try_for_each(|_| pull(&kernel, there[0]).and_then(|()| push(&kernel, there[1])))
             });
             // The first finds the other thread starting.
-            let round = || push(&self.door, self.here[1]).and_then(|()| pull(&self.door, self.here[0]));
+            let round = || push(&self.kernel, self.here[1]).and_then(|()| pull(&self.kernel, self.here[0]));
             round()?;
             let (start, before) = (Instant::now(), host_calls());
             (0..times).try_for_each(|_| round())?;
@@ -110,16 +110,16 @@ impl<D: Door> Loop for PingPong<D> {
 }
 
 #[inline]
-fn push(door: &impl Door, fd: usize) -> Result<()> {
-    match door.write(fd, b"x") {
+fn push(kernel: &impl Syscalls, fd: usize) -> Result<()> {
+    match kernel.write(fd, b"x") {
         1 => Ok(()),
         other => checked("write", other).and_then(|_| bail!("write: returned {other}")),
     }
 }
 
 #[inline]
-fn pull(door: &impl Door, fd: usize) -> Result<()> {
-    match door.read(fd, &mut [0]) {
+fn pull(kernel: &impl Syscalls, fd: usize) -> Result<()> {
+    match kernel.read(fd, &mut [0]) {
         1 => Ok(()),
         other => checked("read", other).and_then(|_| bail!("read: returned {other}")),
     }
@@ -127,27 +127,27 @@ fn pull(door: &impl Door, fd: usize) -> Result<()> {
 
 /// Pieces of [`PIECE`] bytes from another thread to this one.
 struct Stream<D> {
-    door: D,
+    kernel: D,
     from: usize,
     to: usize,
 }
 
-impl<D: Door> Loop for Stream<D> {
+impl<D: Syscalls> Loop for Stream<D> {
     fn run(&mut self, times: u64) -> Result<Answer> {
         let (from, total) = (self.from, times as usize * PIECE);
         let start = Instant::now();
         std::thread::scope(|scope| {
             let other = scope.spawn(move || -> Result<()> {
-                let (door, piece) = (D::attach()?, vec![7u8; PIECE]);
+                let (kernel, piece) = (D::attach()?, vec![7u8; PIECE]);
                 let mut sent = 0;
                 while sent < total {
-                    sent += checked("write", door.write(from, &piece[..PIECE.min(total - sent)]))?;
+                    sent += checked("write", kernel.write(from, &piece[..PIECE.min(total - sent)]))?;
                 }
                 Ok(())
             });
             let (mut got, mut piece) = (0, vec![0u8; PIECE]);
             while got < total {
-                match checked("read", self.door.read(self.to, &mut piece))? {
+                match checked("read", self.kernel.read(self.to, &mut piece))? {
                     0 => bail!("the stream ended"),
                     n => got += n,
                 }
@@ -161,31 +161,31 @@ impl<D: Door> Loop for Stream<D> {
 
 /// Loops of one thread, perhaps beside another.
 struct Calls<D> {
-    door: D,
+    kernel: D,
     op: CoreOp,
 }
 
-impl<D: Door> Loop for Calls<D> {
+impl<D: Syscalls> Loop for Calls<D> {
     fn run(&mut self, times: u64) -> Result<Answer> {
         match self.op {
-            CoreOp::Null => nulls(&self.door, times).map(Answer::of),
-            CoreOp::TwoNull => both(|| nulls(&self.door, times), || nulls(&D::attach()?, times)),
-            CoreOp::Sleep { busy: false } => naps(&self.door, times),
-            CoreOp::Sleep { busy: true } => beside(compute::<D>, || naps(&self.door, times)),
-            CoreOp::FixedWork { active: false } => fixed_work(&self.door, times),
+            CoreOp::Null => nulls(&self.kernel, times).map(Answer::of),
+            CoreOp::TwoNull => both(|| nulls(&self.kernel, times), || nulls(&D::attach()?, times)),
+            CoreOp::Sleep { busy: false } => naps(&self.kernel, times),
+            CoreOp::Sleep { busy: true } => beside(compute::<D>, || naps(&self.kernel, times)),
+            CoreOp::FixedWork { active: false } => fixed_work(&self.kernel, times),
             CoreOp::FixedWork { active: true } => {
-                beside(call_on_and_on::<D>, || fixed_work(&self.door, times))
+                beside(call_on_and_on::<D>, || fixed_work(&self.kernel, times))
             }
             _ => bail!("not a loop of one thread"),
         }
     }
 }
 
-fn nulls<D: Door>(door: &D, times: u64) -> Result<Duration> {
-    let expected = checked("getppid", door.null())? as isize;
+fn nulls<D: Syscalls>(kernel: &D, times: u64) -> Result<Duration> {
+    let expected = checked("getppid", kernel.null())? as isize;
     let start = Instant::now();
     for _ in 0..times {
-        let got = door.null();
+        let got = kernel.null();
         if got != expected {
             bail!("getppid: returned {got}");
         }
@@ -210,40 +210,40 @@ fn beside(
 }
 
 /// Out in its own code nearly always; it has called the kernel, and does so now and then.
-fn compute<D: Door>(stop: &AtomicBool) -> Result<()> {
-    let door = D::attach()?;
+fn compute<D: Syscalls>(stop: &AtomicBool) -> Result<()> {
+    let kernel = D::attach()?;
     while !stop.load(Ordering::Relaxed) {
-        checked("getppid", door.null())?;
+        checked("getppid", kernel.null())?;
         work(WORK * 10);
     }
     Ok(())
 }
 
 /// A byte into a pipe and out of it, all the time.
-fn call_on_and_on<D: Door>(stop: &AtomicBool) -> Result<()> {
-    let door = D::attach()?;
+fn call_on_and_on<D: Syscalls>(stop: &AtomicBool) -> Result<()> {
+    let kernel = D::attach()?;
     let mut ends = [0i32; 2];
-    door.must("pipe2", libc::SYS_pipe2, [ends.as_mut_ptr() as usize, 0, 0, 0, 0, 0])?;
+    kernel.must("pipe2", libc::SYS_pipe2, [ends.as_mut_ptr() as usize, 0, 0, 0, 0, 0])?;
     let [read, write] = ends.map(|fd| fd as usize);
     while !stop.load(Ordering::Relaxed) {
-        push(&door, write)?;
-        pull(&door, read)?;
+        push(&kernel, write)?;
+        pull(&kernel, read)?;
     }
     for fd in [read, write] {
-        door.must("close", libc::SYS_close, [fd, 0, 0, 0, 0, 0])?;
+        kernel.must("close", libc::SYS_close, [fd, 0, 0, 0, 0, 0])?;
     }
     Ok(())
 }
 
 /// The p99 of how long they take, and the distribution.
-fn naps(door: &impl Door, times: u64) -> Result<Answer> {
+fn naps(kernel: &impl Syscalls, times: u64) -> Result<Answer> {
     pin(0)?;
     let nap = libc::timespec { tv_sec: 0, tv_nsec: NAP_NS as i64 };
     let start = Instant::now();
     let mut took = Vec::with_capacity(times as usize);
     for _ in 0..times {
         let before = Instant::now();
-        door.must("nanosleep", libc::SYS_nanosleep, [&raw const nap as usize, 0, 0, 0, 0, 0])?;
+        kernel.must("nanosleep", libc::SYS_nanosleep, [&raw const nap as usize, 0, 0, 0, 0, 0])?;
         took.push(before.elapsed().as_nanos() as f64);
     }
     let tail = Tail::of(&mut took).context("no naps")?;
@@ -254,10 +254,10 @@ fn naps(door: &impl Door, times: u64) -> Result<Answer> {
 }
 
 /// How much longer than the shortest the longest takes, and the distribution of that.
-fn fixed_work(door: &impl Door, times: u64) -> Result<Answer> {
+fn fixed_work(kernel: &impl Syscalls, times: u64) -> Result<Answer> {
     pin(0)?;
     // The kernel's current task is then this thread's.
-    checked("getppid", door.null())?;
+    checked("getppid", kernel.null())?;
     let start = Instant::now();
     let mut took = Vec::with_capacity(times as usize);
     for _ in 0..times {
@@ -276,10 +276,10 @@ pub fn boot() -> Result<Answer> {
     let resident = || kib("/proc/self/status", "VmRSS").context("no VmRSS");
     let before = resident()?;
     let start = Instant::now();
-    let door = Direct::boot()?;
+    let kernel = Direct::boot()?;
     let took = start.elapsed();
     // It works.
-    checked("getppid", door.null())?;
+    checked("getppid", kernel.null())?;
     let more = resident()?.saturating_sub(before);
     Ok(Answer::with_value(took, more as f64))
 }

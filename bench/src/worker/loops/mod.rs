@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What a worker repeats: loops about the kernel library, about files, and about call sites.
 //!
-//! Floors, from the lowest: door, sockets, code, caught, compute, rings, waits, kernel, files.
+//! Floors, from the lowest: syscalls, sockets, code, caught, compute, rings, waits, kernel, files.
 
 use anyhow::Result;
 
@@ -10,11 +10,11 @@ use super::protocol::Answer;
 mod caught;
 pub mod code;
 mod compute;
-mod door;
 pub mod files;
 pub mod kernel;
 mod rings;
 mod sockets;
+mod syscalls;
 mod waits;
 
 /// One of the loops, set up.

@@ -13,7 +13,7 @@ use std::time::Instant;
 use anyhow::{bail, Context, Result};
 
 use super::compute::work;
-use super::door::fifo;
+use super::syscalls::fifo;
 use super::Loop;
 use crate::machine::pin::{cpus, pin};
 use crate::stats::tail::Tail;

@@ -18,7 +18,7 @@ use lkl::{BootConfig, Disk, Engine, Kernel as Library, RawSyscall, Source, Task}
 const RAM: usize = 64 << 20;
 
 /// One thread's way in.
-pub trait Door: Sized {
+pub trait Syscalls: Sized {
     /// For another thread: to be used by the thread that makes it.
     fn attach() -> Result<Self>;
     /// Any call.
@@ -66,7 +66,7 @@ pub fn checked(name: &str, result: isize) -> Result<usize> {
 /// By libc's names, where a preloaded library finds them.
 pub struct Libc;
 
-impl Door for Libc {
+impl Syscalls for Libc {
     fn attach() -> Result<Libc> {
         Ok(Libc)
     }
@@ -140,7 +140,7 @@ pub fn host_calls() -> u64 {
 /// The host, by an instruction of our own.
 pub struct Counted;
 
-impl Door for Counted {
+impl Syscalls for Counted {
     fn attach() -> Result<Counted> {
         Ok(Counted)
     }
@@ -197,7 +197,7 @@ impl Direct {
     }
 }
 
-impl Door for Direct {
+impl Syscalls for Direct {
     fn attach() -> Result<Direct> {
         let kernel = Library::get().context("the kernel is not booted")?;
         let task = Task::new(kernel).map_err(|error| anyhow::anyhow!("task: {error}"))?;
