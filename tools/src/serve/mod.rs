@@ -3,13 +3,13 @@
 //! `serve IMAGE --socket PATH` has it until it is asked to end; `stowaway run` starts one for each such image that is
 //! mounted (`owner`), which lives as long as somebody could need it.
 
-mod greet;
+mod exports;
+mod handshake;
 mod header;
 mod image;
 mod lock;
 pub mod owner;
 mod requests;
-mod shelf;
 mod sys;
 
 use std::collections::HashMap;
@@ -23,8 +23,8 @@ use std::time::{Duration, Instant};
 
 use crate::cli::ServeOptions;
 use crate::fail::{reason, Failure, EXIT_FAILED};
+use exports::Exports;
 use image::Source;
-use shelf::Shelf;
 
 /// A program that executes another has no connection for a moment. The image is free meanwhile.
 const LINGER: Duration = Duration::from_millis(500);
@@ -37,16 +37,18 @@ pub fn serve(options: &ServeOptions) -> Result<i32, Failure> {
     let failed = |why: String| Failure::new(EXIT_FAILED, format!("{}: {why}", options.image.display()));
     let system = |error: io::Error| failed(reason(&error));
     let path = std::path::absolute(&options.image).map_err(system)?;
-    let shelf = Arc::new(Shelf::new(Source { path, format: options.format, read_only: options.read_only }));
+    let exports =
+        Arc::new(Exports::new(Source { path, format: options.format, read_only: options.read_only }));
     let signals = sys::end_signals().map_err(system)?;
-    let Some(socket) = &options.socket else { return owner::serve_owned(shelf, signals) };
-    shelf.pin().map_err(|why| failed(why.to_string()))?;
+    let Some(socket) = &options.socket else { return owner::serve_owned(exports, signals) };
+    exports.pin().map_err(|why| failed(why.to_string()))?;
     let listener = listen(socket)
         .map_err(|error| Failure::new(EXIT_FAILED, format!("{}: {}", socket.display(), reason(&error))))?;
-    let ended = Server::new(Arc::clone(&shelf)).and_then(|server| server.run(&listener, Some(signals), None));
+    let ended =
+        Server::new(Arc::clone(&exports)).and_then(|server| server.run(&listener, Some(signals), None));
     let _ = std::fs::remove_file(socket);
     ended.map_err(system)?;
-    shelf.close().map_err(|error| failed(format!("writing failed: {}; data was lost", reason(&error))))?;
+    exports.close().map_err(|error| failed(format!("writing failed: {}; data was lost", reason(&error))))?;
     Ok(0)
 }
 
@@ -67,18 +69,18 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
 
 /// The connections, each of which has a thread.
 struct Server {
-    shelf: Arc<Shelf>,
+    exports: Arc<Exports>,
     streams: Mutex<HashMap<u64, UnixStream>>,
     /// A byte for each connection that has ended.
     ended: (UnixStream, UnixStream),
 }
 
 impl Server {
-    fn new(shelf: Arc<Shelf>) -> io::Result<Arc<Server>> {
+    fn new(exports: Arc<Exports>) -> io::Result<Arc<Server>> {
         let ended = UnixStream::pair()?;
         ended.0.set_nonblocking(true)?;
         ended.1.set_nonblocking(true)?;
-        Ok(Arc::new(Server { shelf, streams: Mutex::default(), ended }))
+        Ok(Arc::new(Server { exports, streams: Mutex::default(), ended }))
     }
 
     fn streams(&self) -> MutexGuard<'_, HashMap<u64, UnixStream>> {
@@ -141,8 +143,8 @@ impl Server {
     }
 
     fn converse(&self, mut stream: UnixStream) {
-        let Ok(Some(claim)) = greet::greet(&mut stream, &self.shelf) else { return };
-        let _ = requests::serve(&mut stream, claim.image(), self.shelf.read_only());
+        let Ok(Some(claim)) = handshake::negotiate(&mut stream, &self.exports) else { return };
+        let _ = requests::serve(&mut stream, claim.image(), self.exports.read_only());
         // The client waits for the end of the stream, and the image is free by then.
         drop(claim);
     }

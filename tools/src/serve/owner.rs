@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use stowaway_config::{Config, Mount};
 
-use super::shelf::Shelf;
+use super::exports::Exports;
 use super::{header, sys, Server};
 use crate::fail::{reason, Failure, EXIT_RUN};
 
@@ -87,11 +87,11 @@ fn strings(texts: impl IntoIterator<Item = OsString>) -> io::Result<Vec<CString>
 }
 
 /// The server's side.
-pub(super) fn serve_owned(shelf: Arc<Shelf>, signals: OwnedFd) -> Result<i32, Failure> {
+pub(super) fn serve_owned(exports: Arc<Exports>, signals: OwnedFd) -> Result<i32, Failure> {
     let failed = |error: io::Error| Failure::new(EXIT_RUN, format!("serve --owned: {}", reason(&error)));
     let mut ready = File::from(sys::inherited(sys::READY).map_err(failed)?);
     let owner = sys::inherited(sys::OWNER).map_err(failed)?;
-    let prepared = shelf.try_out().map_err(|why| why.to_string()).and_then(|()| Room::make());
+    let prepared = exports.try_out().map_err(|why| why.to_string()).and_then(|()| Room::make());
     let (room, listener) = match prepared {
         Ok(made) => made,
         Err(why) => {
@@ -101,7 +101,7 @@ pub(super) fn serve_owned(shelf: Arc<Shelf>, signals: OwnedFd) -> Result<i32, Fa
     };
     let _ = std::env::set_current_dir("/");
     let answer = [&[IS_READY], room.socket().as_os_str().as_bytes()].concat();
-    let server = Server::new(shelf).map_err(failed)?;
+    let server = Server::new(exports).map_err(failed)?;
     ready.write_all(&answer).map_err(failed)?;
     drop(ready);
     let ended = server.run(&listener, None, Some(owner));

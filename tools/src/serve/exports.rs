@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The image, and who has it. As with an image that is a plain file: one client at a time has a disk (or a partition of
-//! it) that is written, any number one that is only read; and while nobody has it the image is closed and unlocked.
+//! The exports of a server: the image, its partitions, and who has them. As with an image that is a plain file: one
+//! client at a time has a disk (or a partition of it) that is written, any number one that is only read. While nobody has
+//! the image, the image is closed and unlocked.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use super::image::{Image, OpenError, Source};
 const PATIENCE: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_millis(5);
 
-pub struct Shelf {
+pub struct Exports {
     source: Source,
     state: Mutex<State>,
     freed: Condvar,
@@ -34,14 +35,14 @@ struct Held {
 
 /// The right to use the image; dropping it gives it back.
 pub struct Claim {
-    shelf: Arc<Shelf>,
+    exports: Arc<Exports>,
     id: u64,
     image: Option<Arc<Image>>,
 }
 
-impl Shelf {
-    pub fn new(source: Source) -> Shelf {
-        Shelf { source, state: Mutex::default(), freed: Condvar::new() }
+impl Exports {
+    pub fn new(source: Source) -> Exports {
+        Exports { source, state: Mutex::default(), freed: Condvar::new() }
     }
 
     pub fn read_only(&self) -> bool {
@@ -97,7 +98,7 @@ impl Shelf {
         state.next += 1;
         let id = state.next;
         state.claims.push(Held { id, part: part.to_string(), pid });
-        Ok(Claim { shelf: Arc::clone(self), id, image: Some(image) })
+        Ok(Claim { exports: Arc::clone(self), id, image: Some(image) })
     }
 
     fn go_together(&self, one: &str, other: &str) -> bool {
@@ -124,13 +125,13 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         self.image = None;
-        let mut state = self.shelf.state();
+        let mut state = self.exports.state();
         let id = self.id;
         state.claims.retain(|held| held.id != id);
         if state.claims.is_empty() && !state.pinned {
             // The last: it is written out and unlocked here, before anybody is told that it is free.
             state.image = None;
         }
-        self.shelf.freed.notify_all();
+        self.exports.freed.notify_all();
     }
 }

@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
-use super::shelf::{Claim, Shelf};
+use super::exports::{Claim, Exports};
 use super::sys;
 
 const NBDMAGIC: u64 = 0x4e42_444d_4147_4943;
@@ -47,7 +47,7 @@ const BLOCK: [u32; 3] = [1, 64 << 10, super::requests::LEN_MOST];
 const OPTION_MOST: u32 = 8192;
 
 /// Talks until the client has chosen; `None`: it went without.
-pub fn greet(stream: &mut UnixStream, shelf: &Arc<Shelf>) -> io::Result<Option<Claim>> {
+pub fn negotiate(stream: &mut UnixStream, exports: &Arc<Exports>) -> io::Result<Option<Claim>> {
     let mut hello = Vec::new();
     hello.extend(NBDMAGIC.to_be_bytes());
     hello.extend(IHAVEOPT.to_be_bytes());
@@ -66,7 +66,7 @@ pub fn greet(stream: &mut UnixStream, shelf: &Arc<Shelf>) -> io::Result<Option<C
         }
         let mut data = vec![0; len as usize];
         stream.read_exact(&mut data)?;
-        let mut talk = Talk { stream, shelf, option };
+        let mut talk = Talk { stream, exports, option };
         match option {
             OPT_EXPORT_NAME => return talk.old_way(&data, zeroes),
             OPT_ABORT => {
@@ -87,7 +87,7 @@ pub fn greet(stream: &mut UnixStream, shelf: &Arc<Shelf>) -> io::Result<Option<C
 /// One option of a client.
 struct Talk<'a> {
     stream: &'a mut UnixStream,
-    shelf: &'a Arc<Shelf>,
+    exports: &'a Arc<Exports>,
     option: u32,
 }
 
@@ -112,7 +112,7 @@ impl Talk<'_> {
 
     /// NBD_OPT_EXPORT_NAME: has no errors but the end of the connection.
     fn old_way(&mut self, name: &[u8], zeroes: usize) -> io::Result<Option<Claim>> {
-        let Some(claim) = part(name).and_then(|part| self.shelf.claim(part, sys::peer(self.stream)).ok())
+        let Some(claim) = part(name).and_then(|part| self.exports.claim(part, sys::peer(self.stream)).ok())
         else {
             return Ok(None);
         };
@@ -133,7 +133,7 @@ impl Talk<'_> {
             self.reply(REP_ERR_UNKNOWN, b"no such export")?;
             return Ok(None);
         };
-        let claim = match self.shelf.claim(part, sys::peer(self.stream)) {
+        let claim = match self.exports.claim(part, sys::peer(self.stream)) {
             Ok(claim) => claim,
             Err(error) => {
                 self.reply(REP_ERR_POLICY, error.to_string().as_bytes())?;
@@ -152,7 +152,7 @@ impl Talk<'_> {
     }
 
     fn flags(&self) -> u16 {
-        match self.shelf.read_only() {
+        match self.exports.read_only() {
             true => HAS_FLAGS | READ_ONLY | SEND_FLUSH | CAN_MULTI_CONN,
             false => HAS_FLAGS | SEND_FLUSH | SEND_FUA | SEND_TRIM | SEND_WRITE_ZEROES,
         }
