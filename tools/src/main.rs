@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The `stowaway` command: runs a program with a Linux kernel inside it, examines machine and program, makes
 //! and serves images.
+//!
+//! Floors, from the lowest: fail, cli, elf, host, packages, library, program, mkimage, gdb, serve, doctor, run.
 #![deny(unsafe_code)]
 // The runtime's own `main` would set SIGPIPE to be ignored, and the program that `run` starts would inherit it.
 #![cfg_attr(not(test), no_main)]

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `stowaway doctor`: what this machine, this build and a given program allow.
+//!
+//! Floors, from the lowest: command, module, report, machine, software, selftest, sites, about.
 
 mod about;
+mod command;
 mod machine;
+mod module;
 mod report;
 mod selftest;
 mod sites;

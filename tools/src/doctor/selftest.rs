@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use super::command::clean;
 use super::report::{Report, State};
-use super::software::clean;
 use crate::{fail, packages};
 
 const GROUP: &str = "Library";

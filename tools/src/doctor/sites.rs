@@ -2,51 +2,17 @@
 //! Where a program and its libraries make system calls, and how each place would be caught: rewritten at any time, while
 //! there is one thread only, or not at all (then every call is a trap).
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
 use trampoline::rewrite::{scan_file, Site};
 
+use super::command::clean;
+use super::module::{Module, Place};
 use super::report::{Report, State};
-use super::software::clean;
 use crate::elf::Elf;
 use crate::program;
 
 const GROUP: &str = "Call sites";
-
-/// One file of code.
-#[derive(Debug, Default, Serialize)]
-pub struct Module {
-    /// Its file.
-    pub path: PathBuf,
-    /// How many `syscall` instructions it has.
-    pub sites: usize,
-    /// Those that are rewritten at any time.
-    pub at_any_time: usize,
-    /// Those that are rewritten before the first thread is made.
-    pub with_one_thread: usize,
-    /// Those that stay traps, by reason.
-    pub traps: BTreeMap<String, usize>,
-    /// The two bytes of `syscall` within other instructions: data, left as it is.
-    pub data: usize,
-    /// The same where no function is known: tables, or code that nothing describes. Should it be run, it is a trap.
-    pub unknown: usize,
-    /// Every site, if asked for.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub list: Vec<Place>,
-}
-
-/// One site.
-#[derive(Debug, Serialize)]
-pub struct Place {
-    /// Its address, as the file has it.
-    pub address: String,
-    /// The function that it is in.
-    pub function: Option<String>,
-    /// What is done about it.
-    pub tactic: String,
-}
 
 /// Adds what is found in `binary` and its libraries.
 pub fn check(report: &mut Report, binary: &Path, elf: &Elf, verbose: bool) {
@@ -143,38 +109,6 @@ fn place(site: &Site) -> Place {
         Err(refusal) => format!("a trap: {}", refusal.text()),
     };
     Place { address: format!("{:#x}", site.address), function: site.function.clone(), tactic }
-}
-
-impl Module {
-    /// How many sites stay traps.
-    fn left(&self) -> usize {
-        self.traps.values().sum()
-    }
-
-    fn text(&self) -> String {
-        if self.sites == 0 {
-            return "no sites".to_string() + &self.data();
-        }
-        let mut text = format!("{} sites: {} rewritten at any time", self.sites, self.at_any_time);
-        if self.with_one_thread > 0 {
-            text += &format!(", {} while there is one thread", self.with_one_thread);
-        }
-        for (why, count) in &self.traps {
-            text += &format!(", {count} stay traps ({why})");
-        }
-        text + &self.data()
-    }
-
-    fn data(&self) -> String {
-        let some = |n: usize, what: &str| {
-            if n == 0 {
-                String::new()
-            } else {
-                format!("; the same two bytes {what}: {n}")
-            }
-        };
-        some(self.data, "within other instructions") + &some(self.unknown, "in no known function")
-    }
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 //! The packages, and the library.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
+use super::command::clean;
 use super::report::{Report, State};
 use crate::{fail, library, packages};
 
@@ -75,16 +76,4 @@ fn loads(library: &Path) -> Result<(), String> {
         (true, None) => Ok(()),
         (false, None) => Err(format!("true(1) ends with {}", output.status)),
     }
-}
-
-/// A command without settings of ours in its environment.
-pub fn clean(program: &Path) -> Command {
-    let mut command = Command::new(program);
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("STOWAWAY_") {
-            command.env_remove(name);
-        }
-    }
-    command.env_remove("LD_PRELOAD");
-    command
 }

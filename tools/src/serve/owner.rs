@@ -17,7 +17,8 @@ use std::sync::Arc;
 use stowaway_config::{Config, Mount};
 
 use super::exports::Exports;
-use super::{header, sys, Server};
+use super::server::Server;
+use super::{header, sys};
 use crate::fail::{reason, Failure, EXIT_RUN};
 
 /// Where private directories are made: the first of these that will do.
