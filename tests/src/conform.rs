@@ -141,7 +141,7 @@ fn missing(compiler: &str) -> Option<String> {
 }
 
 const HEADERS: [(&str, &str); 4] = [
-    ("fact.h", include_str!("../programs/fact.h")),
+    ("fact.h", include_str!("../programs/facts/fact.h")),
     ("conform.h", include_str!("../programs/conform/conform.h")),
     ("registers.h", include_str!("../programs/conform/registers.h")),
     ("vectors.h", include_str!("../programs/conform/vectors.h")),

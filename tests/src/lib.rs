@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The parts of Stowaway's test suite: fixtures that exist twice (a host directory and an ext4 image with the same
 //! content), cases read from data, a runner for commands with a deadline, and a reader of ext4 images that shares no
-//! code with any kernel. The tests themselves are in `tests/`, the cases in `cases/`, small C programs in `programs/`.
+//! code with any kernel. The tests themselves are in `tests/`, the cases in `cases/`, small C programs in `programs/`:
+//! `facts` (each says `ok`, natively and served), `helpers` (a test looks at what they do), `conform` and `real`.
 //!
 //! Environment of a run:
 //! - `STOWAWAY_BIN_DIR`: where libstowaway.so and stowaway are, if not in the target directory's release build;

@@ -72,7 +72,7 @@ impl Mounted {
     /// Compiles a program of `programs/` into the fixture's directory.
     pub fn program(&self, name: &str, source: &str) -> PathBuf {
         let base = self.fixture.base.path();
-        std::fs::write(base.join("fact.h"), include_str!("../programs/fact.h")).expect("a header");
+        std::fs::write(base.join("fact.h"), include_str!("../programs/facts/fact.h")).expect("a header");
         program::compile(base, name, source)
     }
 

@@ -166,8 +166,8 @@ everyone! {
 
     fn a_host_without_syscall_user_dispatch() {
         let mounted = Mounted::new(Kind::Basic);
-        let nosud = mounted.program("nosud", include_str!("../programs/nosud.c"));
-        let plain = mounted.program("plain", include_str!("../programs/plain.c"));
+        let nosud = mounted.program("nosud", include_str!("../programs/helpers/nosud.c"));
+        let plain = mounted.program("plain", include_str!("../programs/helpers/plain.c"));
         let hello = format!("{}/hello.txt", mounted.dir());
         let outcome = mounted.run([nosud.as_os_str(), plain.as_os_str(), hello.as_ref()]).output();
         assert_eq!((outcome.status.as_str(), outcome.out().as_str()), ("exit 0", "Hello, world!\n"), "{}", outcome.err());

@@ -6,7 +6,7 @@ use stowaway_tests::mounted::fact;
 
 everyone! {
     fn threads_are_cancelled_where_they_wait() {
-        let outcome = fact("cancel", include_str!("../programs/cancel.c"));
+        let outcome = fact("cancel", include_str!("../programs/facts/cancel.c"));
         assert_eq!(outcome.err(), "");
     }
 }

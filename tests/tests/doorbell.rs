@@ -38,7 +38,7 @@ fn count(counts: &str, name: &str) -> u64 {
 
 fn fairness(backend: &str, name: &str) -> String {
     let mounted = Mounted::new(Kind::Empty);
-    let program = mounted.program("fairness", include_str!("../programs/fairness.c"));
+    let program = mounted.program("fairness", include_str!("../programs/facts/fairness.c"));
     let program = program.to_str().expect("UTF-8");
     let native = mounted.fixture.dir(Side::Native);
     said_ok("natively", &Run::new([program, native.to_str().expect("UTF-8")]).output());
@@ -63,7 +63,7 @@ fn diverts(backend: &str, name: &str) {
 
 fn stress(backend: &str, name: &str) {
     let mounted = Mounted::new(Kind::Empty);
-    let program = mounted.program("stress", include_str!("../programs/stress.c"));
+    let program = mounted.program("stress", include_str!("../programs/facts/stress.c"));
     let run = by(&mounted, backend, [program.to_str().expect("UTF-8"), &mounted.dir()]).env("SECONDS", "4");
     let outcome = run.output();
     said_ok(backend, &outcome);

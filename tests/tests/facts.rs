@@ -13,7 +13,7 @@ use stowaway_tests::{tree, user};
 
 macro_rules! program {
     ($name:literal) => {
-        ($name, include_str!(concat!("../programs/", $name, ".c")))
+        ($name, include_str!(concat!("../programs/facts/", $name, ".c")))
     };
 }
 
@@ -113,7 +113,7 @@ everyone! {
 
     fn a_database() {
         let mounted = Mounted::new(Kind::Empty);
-        let script = include_str!("../programs/sqlite.py");
+        let script = include_str!("../programs/facts/sqlite.py");
         let native = mounted.fixture.dir(Side::Native).display().to_string();
         said_ok("natively", &Run::new(["python3", "-c", script, &native]).output());
         let outcome = mounted.run(["python3", "-c", script, &mounted.dir()]).output();

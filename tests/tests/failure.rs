@@ -9,7 +9,7 @@ use stowaway_tests::process::Run;
 everyone! {
     fn the_program_goes_on_when_its_kernel_is_out_of_memory() {
         let mounted = Mounted::new(Kind::Basic);
-        let program = mounted.program("fills", include_str!("../programs/fills.c")).display().to_string();
+        let program = mounted.program("fills", include_str!("../programs/helpers/fills.c")).display().to_string();
         let other = format!("{}/other", mounted.host());
         let run = mounted.preload(Run::new([program.as_str(), "/mnt/small/big", &other]));
         let run = run.env("STOWAWAY_MOUNT", "none:/mnt/small,type=tmpfs").env("STOWAWAY_MEM", "16M");

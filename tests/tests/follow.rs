@@ -29,7 +29,8 @@ const WAYS: [&str; 12] = [
 ];
 
 fn started(mounted: &Mounted, way: &str, words: &[&str]) -> Run {
-    let program = mounted.program("started", include_str!("../programs/started.c")).display().to_string();
+    let program =
+        mounted.program("started", include_str!("../programs/helpers/started.c")).display().to_string();
     mounted.run([&[program.as_str(), way], words].concat())
 }
 
@@ -217,7 +218,7 @@ everyone! {
 
     fn static_children() {
         let mounted = Mounted::new(Kind::Basic);
-        let source = include_str!("../programs/started.c");
+        let source = include_str!("../programs/helpers/started.c");
         let fixed = program::compile_static(mounted.fixture.base.path(), "fixed", source).display().to_string();
         let file = format!("{}/hello.txt", mounted.dir());
         for way in WAYS.into_iter().filter(|way| !["unset", "clearenv"].contains(way)) {

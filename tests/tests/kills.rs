@@ -76,7 +76,7 @@ fn safe_files(said: &str, safe: &mut HashMap<String, (usize, u32)>) {
 
 fn kills(times: u32) {
     let mounted = Mounted::new(Kind::Empty);
-    let program = mounted.program("killed", include_str!("../programs/killed.c"));
+    let program = mounted.program("killed", include_str!("../programs/helpers/killed.c"));
     // Else e2fsck -y makes one, which is a repair.
     mounted.run(["mkdir", &format!("{}/lost+found", mounted.dir())]).output().expect_exit(0);
     let copy = mounted.fixture.base.path().join("after.img");

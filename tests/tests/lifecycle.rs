@@ -9,7 +9,7 @@ use stowaway_tests::mounted::{our_lines, Mounted};
 use stowaway_tests::process::{finish, Outcome, Run, DEADLINE};
 
 fn ends(mounted: &Mounted, way: &str, signal: i32) -> Run {
-    let program = mounted.program("ends", include_str!("../programs/ends.c"));
+    let program = mounted.program("ends", include_str!("../programs/helpers/ends.c"));
     mounted.run([program.into_os_string(), mounted.dir().into(), way.into(), signal.to_string().into()])
 }
 
@@ -50,7 +50,7 @@ fn signalled(mounted: &Mounted, way: &str, signal: i32) -> Outcome {
 /// Ends while other threads work in the kernel or are blocked there.
 fn busy_threads(way: &str, status: &str) {
     let mounted = Mounted::new(Kind::Basic);
-    let program = mounted.program("busyexit", include_str!("../programs/busyexit.c"));
+    let program = mounted.program("busyexit", include_str!("../programs/helpers/busyexit.c"));
     let run = |dir: String| Run::new([program.clone().into_os_string(), dir.into(), way.into()]);
     let native = mounted.fixture.dir(Side::Native).display().to_string();
     assert_eq!(run(native).output().status, status, "{way}, natively");

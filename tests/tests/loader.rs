@@ -95,7 +95,7 @@ everyone! {
     fn a_program_finds_everything_as_natively() {
         let mounted = Mounted::new(Kind::Basic);
         for way in LINKS.iter().filter(|way| has(way.1)) {
-            let program = link(&mounted, include_str!("../programs/initial.c"), way);
+            let program = link(&mounted, include_str!("../programs/helpers/initial.c"), way);
             let outcome = compare(&mounted, &program, &["one", "", "two words"]);
             assert_eq!(outcome.status, "exit 7");
             assert!(outcome.out().contains("\nvariable LD_BIND_NOW=1\n"), "{}", outcome.out());
@@ -106,11 +106,11 @@ everyone! {
     fn memory_is_as_the_file_says() {
         let mounted = Mounted::new(Kind::Basic);
         for way in LINKS.iter().filter(|way| has(way.1)) {
-            let program = link(&mounted, include_str!("../programs/mapped.c"), way);
+            let program = link(&mounted, include_str!("../programs/helpers/mapped.c"), way);
             assert!(compare(&mounted, &program, &[]).out().ends_with("ok\n"), "{}", way.0);
         }
         let way = ("on-stack", "cc", &["-DCODE_ON_STACK", "-Wl,-z,execstack"][..]);
-        let program = link(&mounted, include_str!("../programs/mapped.c"), &way);
+        let program = link(&mounted, include_str!("../programs/helpers/mapped.c"), &way);
         assert!(compare(&mounted, &program, &[]).out().contains("code on the stack 11\n"));
     }
 
@@ -137,7 +137,7 @@ everyone! {
             return;
         }
         let mounted = Mounted::new(Kind::Basic);
-        let source = include_str!("../programs/readers.c");
+        let source = include_str!("../programs/helpers/readers.c");
         for way in &LINKS[2..] {
             if has(way.1) {
                 let program = link(&mounted, source, way);
@@ -155,7 +155,7 @@ everyone! {
         let mounted = Mounted::new(Kind::Basic);
         let base = mounted.fixture.base.path();
         let (text, program) = (base.join("main.go"), base.join("gopher"));
-        fs::write(&text, include_str!("../programs/gopher.go")).expect("a source file");
+        fs::write(&text, include_str!("../programs/helpers/gopher.go")).expect("a source file");
         // Its home is where it keeps what it compiled.
         let build = Run::new(["go", "build", "-o", program.to_str().unwrap(), text.to_str().unwrap()]);
         let mut build = build.env("HOME", base).env("GO111MODULE", "off").env("GOFLAGS", "-p=2");
@@ -183,7 +183,7 @@ everyone! {
 
     fn a_program_on_the_image() {
         let mounted = Mounted::new(Kind::Basic);
-        let program = link(&mounted, include_str!("../programs/initial.c"), &LINKS[0]);
+        let program = link(&mounted, include_str!("../programs/helpers/initial.c"), &LINKS[0]);
         let there = format!("{}/program", mounted.dir());
         let script = format!("cp {} {there}; printf '#!{there} x\\n' >{there}.sh; chmod 755 {there}.sh", program.display());
         loaded(&mounted, &["sh", "-c", &script]).output().expect_exit(0);
@@ -246,7 +246,7 @@ everyone! {
         files.sort();
         files.extend(["none", "text/x", "s0/"].map(|name| place.join(name)));
         files.extend([place.clone(), "/dev/null".into(), "/proc/self/exe".into()]);
-        let program = mounted.program("execs", include_str!("../programs/execs.c"));
+        let program = mounted.program("execs", include_str!("../programs/helpers/execs.c"));
         let files: Vec<&str> = files.iter().map(|file| file.to_str().unwrap()).collect();
         let lines = compare(&mounted, &program, &files).out().lines().count();
         assert!(lines > 150, "{lines}");

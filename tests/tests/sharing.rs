@@ -16,7 +16,7 @@ struct Holder {
 
 impl Holder {
     fn start(mounted: &Mounted) -> Holder {
-        let program = mounted.program("hold", include_str!("../programs/hold.c"));
+        let program = mounted.program("hold", include_str!("../programs/helpers/hold.c"));
         let mut child = mounted.run([program.into_os_string(), mounted.dir().into()]).stdin("").spawn();
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
@@ -51,7 +51,7 @@ fn refused_as_busy(mounted: &Mounted, outcome: &Outcome, pid: &str) {
 
 /// The two lines of `lazy.c`: resident KiB and threads, before and after the first touch.
 fn lazy(mounted: &Mounted, preloaded: bool) -> [(i64, i64); 2] {
-    let program = mounted.program("lazy", include_str!("../programs/lazy.c"));
+    let program = mounted.program("lazy", include_str!("../programs/helpers/lazy.c"));
     let dir = if preloaded {
         mounted.dir()
     } else {
@@ -104,7 +104,7 @@ everyone! {
 
     fn a_child_left_behind_does_not_keep_the_image() {
         let mounted = Mounted::new(Kind::Basic);
-        let program = mounted.program("daemon", include_str!("../programs/daemon.c"));
+        let program = mounted.program("daemon", include_str!("../programs/facts/daemon.c"));
         let mut child = mounted.run([program.as_os_str(), mounted.dir().as_ref(), mounted.host().as_ref()]).spawn();
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");

@@ -88,7 +88,7 @@ everyone! {
 
     fn calls_and_waits() {
         let mounted = Mounted::new(Kind::Basic);
-        let program = mounted.program("sockets", include_str!("../programs/sockets.c"));
+        let program = mounted.program("sockets", include_str!("../programs/facts/sockets.c"));
         let native = [program.as_os_str().to_owned(), mounted.fixture.dir(Side::Native).into()];
         said_ok("natively", &Run::new(native).output());
         let outcome = mounted.run([program.into_os_string(), mounted.dir().into()]).env("STOWAWAY_NET", "lo").output();

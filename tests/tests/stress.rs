@@ -28,7 +28,7 @@ fn timed(run: Run, seconds: u64) -> Run {
 
 /// The program, natively for a moment, which proves it, then through the shim.
 fn stress(mounted: &Mounted) {
-    let program = mounted.program("stress", include_str!("../programs/stress.c"));
+    let program = mounted.program("stress", include_str!("../programs/facts/stress.c"));
     let native = mounted.fixture.dir(Side::Native);
     said_ok("natively", &timed(Run::new([program.as_os_str(), native.as_os_str()]), 1).output());
     let seconds = number("STOWAWAY_STRESS_SECONDS", SECONDS);

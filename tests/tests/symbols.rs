@@ -20,7 +20,8 @@ struct Reader {
 impl Reader {
     fn start(run: impl Fn(&Mounted, [&str; 2]) -> Run) -> Reader {
         let mounted = Mounted::new(Kind::Basic);
-        let program = mounted.program("reader", include_str!("../programs/reader.c")).display().to_string();
+        let program =
+            mounted.program("reader", include_str!("../programs/helpers/reader.c")).display().to_string();
         let file = format!("{}/hello.txt", mounted.dir());
         let mut child = run(&mounted, [&program, &file]).spawn();
         let mut line = String::new();

@@ -8,7 +8,7 @@ use stowaway_tests::mounted::{our_lines, Mounted};
 use stowaway_tests::process::{Outcome, Run};
 use stowaway_tests::user;
 
-/// As in programs/watched.c.
+/// As in programs/helpers/watched.c.
 const PARENTS: u64 = 1000;
 const READS: u64 = 30;
 
@@ -21,7 +21,8 @@ struct Watched {
 impl Watched {
     fn new() -> Watched {
         let mounted = Mounted::new(Kind::Basic);
-        let program = mounted.program("watched", include_str!("../programs/watched.c")).display().to_string();
+        let program =
+            mounted.program("watched", include_str!("../programs/helpers/watched.c")).display().to_string();
         let file = format!("{}/hello.txt", mounted.dir());
         Watched { mounted, program, file }
     }
