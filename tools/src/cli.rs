@@ -37,6 +37,15 @@ pub enum Command {
     Gdb(GdbOptions),
     /// Serve an image by the NBD protocol: one in QEMU's format qcow2, or any
     Serve(ServeOptions),
+    /// Write man pages and shell completions, as `make install` wants them
+    #[command(hide = true)]
+    Pages(PagesOptions),
+}
+
+#[derive(Args)]
+pub struct PagesOptions {
+    /// Where PREFIX/share is
+    pub directory: PathBuf,
 }
 
 #[derive(Args)]
@@ -121,6 +130,7 @@ is STOWAWAY_KERNEL_LOG; several mounts are separated by ; or newline), or a line
   block_engine = \"auto\"
   perf_map = \"no\"
   doorbell = \"auto\"
+
 An option counts more than a variable, a variable more than the file.
 
 Exit status: the program's; 125 if a setting is wrong (or with --preload the program cannot take the library);

@@ -17,6 +17,7 @@ mod host;
 mod library;
 mod mkimage;
 mod packages;
+mod pages;
 mod program;
 mod run;
 mod serve;
@@ -47,6 +48,7 @@ fn command() -> i32 {
             Command::Mkimage(options) => mkimage::mkimage(&options),
             Command::Gdb(options) => gdb::gdb(&options),
             Command::Serve(options) => serve::serve(&options),
+            Command::Pages(options) => pages::pages(&options),
         },
         Err(error) => return usage(&error, &args),
     };
