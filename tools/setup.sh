@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Installs what is missing of tools/packages.txt, and looks whether Rust is there.
-#   tools/setup.sh [PURPOSE...]     build, image, test (default: all)
-# Does nothing, and needs no root, where all is there.
+# Installs what is missing of tools/packages.txt, checks that Rust is there, and installs missing tools with cargo.
+#   tools/setup.sh [PURPOSE...]     build, image, test, lint, docs, ci (default: build image test)
+# Where nothing is missing, the script does nothing and needs no root.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -64,7 +64,16 @@ if ! command -v cargo >/dev/null; then
     say "cargo: not found in PATH or ~/.cargo/bin; install Rust with rustup, then start again"
     exit 1
 fi
-if [[ $purposes == *" test "* ]]; then
+
+wants() {
+    local purpose
+    for purpose in "$@"; do
+        if [[ $purposes == *" $purpose "* ]]; then return 0; fi
+    done
+    return 1
+}
+
+if wants test lint; then
     for component in fmt:rustfmt clippy:clippy; do
         if ! cargo "${component%:*}" --version >/dev/null 2>&1; then
             say "cargo ${component%:*}: not found; install it with: rustup component add ${component#*:}"
@@ -72,4 +81,20 @@ if [[ $purposes == *" test "* ]]; then
         fi
     done
 fi
+
+# install_tool COMMAND CRATE VERSION [OPTION...]: into ~/.cargo/bin. Debian 12 has no package of either tool.
+# These tools run for a second: a build that is quick counts more than a tool that is.
+install_tool() {
+    local command=$1 crate=$2 version=$3
+    shift 3
+    if command -v "$command" >/dev/null; then return 0; fi
+    say "installing $crate $version with cargo (a few minutes, once)"
+    if ! (cd / && CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_DEBUG=0 \
+        CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 cargo install --quiet --locked "$crate" --version "$version" "$@"); then
+        say "$crate: cargo install failed; install it by hand: cargo install --locked $crate"
+        exit 1
+    fi
+}
+if wants test lint; then install_tool cargo-deny cargo-deny 0.20.2 --no-default-features; fi
+if wants test docs; then install_tool mdbook mdbook 0.5.4 --no-default-features --features search; fi
 say "$(cargo --version), $(command -v cargo)"
