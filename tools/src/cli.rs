@@ -16,8 +16,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
   stowaway run --mount disk.img:/mnt/data -- ls -l /mnt/data
   stowaway doctor
 
-Exit status: that of the program (run), 0 or 1 (doctor, mkimage), 2 for a wrong command line;
-`stowaway run --help` has the rest.",
+Exit status: run ends with the status of the program; the other commands with 0, or with 1 if they failed.
+2 means a wrong command line. `stowaway run --help` lists more.",
     subcommand_required = true
 )]
 pub struct Cli {
@@ -27,24 +27,24 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Run a program with its own kernel: files under the mounted paths are the image's
+    /// Run a program with its own kernel: the files under the mounted paths come from images
     Run(RunOptions),
-    /// Examine this machine, the library, and (if given) whether a program can be run
+    /// Examine this machine, the library, and a program if one is given
     Doctor(DoctorOptions),
-    /// Make an image and fill it from a directory
+    /// Make a disk image, empty or filled from a directory
     Mkimage(MkimageOptions),
-    /// Write what gdb needs to name the functions of the kernel in a process
+    /// Write a file for gdb that names the functions of the kernel in a process
     Gdb(GdbOptions),
-    /// Serve an image by the NBD protocol: one in QEMU's format qcow2, or any
+    /// Serve a disk image, qcow2 or raw, by the NBD protocol
     Serve(ServeOptions),
-    /// Write man pages and shell completions, as `make install` wants them
+    /// Write the man pages and shell completions that `make install` installs
     #[command(hide = true)]
     Pages(PagesOptions),
 }
 
 #[derive(Args)]
 pub struct PagesOptions {
-    /// Where PREFIX/share is
+    /// The directory to write to, laid out as PREFIX/share
     pub directory: PathBuf,
 }
 
@@ -53,10 +53,11 @@ pub struct PagesOptions {
   stowaway serve disk.qcow2 --socket /tmp/disk.nbd &
   STOWAWAY_MOUNT='nbd+unix:///?socket=/tmp/disk.nbd:/mnt/data' LD_PRELOAD=.../libstowaway.so ls /mnt/data
 
-`stowaway run` needs none of this: it starts such a server by itself for a qcow2 image, and ends it.
-One client at a time may have an image that is written; any number one served with --read-only. SIGTERM ends the
-server: what is under way is done, and the image is closed. Exit status: 0; 1 if the image cannot be served or not all
-of it was written.")]
+For a qcow2 image, `stowaway run` starts such a server by itself and ends it.
+One client at a time may use an image that can be written. Any number of clients may use one served with --read-only.
+SIGTERM ends the server: it finishes the requests under way and closes the image.
+
+Exit status: 0; 1 if the image cannot be served, or if not all of it was written.")]
 pub struct ServeOptions {
     /// The image
     pub image: PathBuf,
@@ -69,11 +70,11 @@ pub struct ServeOptions {
     #[arg(long)]
     pub read_only: bool,
 
-    /// What the image is
+    /// The format of the image
     #[arg(long, value_enum, default_value = "auto", value_name = "FORMAT")]
     pub format: Format,
 
-    /// Started by `stowaway run`, which handed over descriptors
+    /// `stowaway run` started this server and handed over descriptors
     #[arg(long, hide = true, conflicts_with = "socket")]
     pub owned: bool,
 }
@@ -89,19 +90,21 @@ pub enum Format {
 
 #[derive(Args)]
 #[command(after_help = "Example:
-  gdb -p PID -x stowaway-PID.gdb        after: stowaway gdb PID
+  stowaway gdb PID
+  gdb -p PID -x stowaway-PID.gdb
 
-Then a backtrace leads from a host call through the kernel and the library to the program. Exit status: 0 if the files
-were written; 1 if not.")]
+A backtrace then leads from the host call through the kernel and the library to the program.
+
+Exit status: 0 if the files were written; 1 if not.")]
 pub struct GdbOptions {
-    /// A process in which a kernel runs
+    /// The process in which a kernel runs
     pub pid: u32,
 
-    /// Write FILES.gdb and FILES.elf [default: stowaway-PID]
+    /// Name of the two files to write, FILES.gdb and FILES.elf [default: stowaway-PID]
     #[arg(short, long, value_name = "FILES")]
     pub output: Option<PathBuf>,
 
-    /// The kernel's vmlinux of this very build, for lines and variables
+    /// The vmlinux of the same build of the kernel: gdb then knows lines and variables
     #[arg(long, value_name = "FILE")]
     pub vmlinux: Option<PathBuf>,
 }
@@ -116,9 +119,9 @@ pub struct GdbOptions {
   stowaway run --stats=./counts.txt --mount disk.img:/mnt/data -- make -C /mnt/data
   stowaway run --net lo -- python3 program-with-server-and-clients.py
 
-PATH need not exist. Every option can be a variable too (--mount is STOWAWAY_MOUNT, --kernel-log
-is STOWAWAY_KERNEL_LOG; several mounts are separated by ; or newline), or a line of the file that
---config or STOWAWAY_CONFIG names:
+Most options can be an environment variable as well: --kernel-log is STOWAWAY_KERNEL_LOG. In STOWAWAY_MOUNT,
+a semicolon or a newline separates the mounts. A settings file, named by --config or STOWAWAY_CONFIG, has lines
+such as these:
   mount = [\"disk.img:/mnt/data\", \"other.img:/mnt/other:ro\"]
   mem = \"64M\"
   net = \"none\"
@@ -131,58 +134,61 @@ is STOWAWAY_KERNEL_LOG; several mounts are separated by ; or newline), or a line
   perf_map = \"no\"
   doorbell = \"auto\"
 
-An option counts more than a variable, a variable more than the file.
+An option overrides a variable, and a variable overrides the file.
 
-Exit status: the program's; 125 if a setting is wrong (or with --preload the program cannot take the library);
-126 if the program cannot be executed; 127 if it is not found.")]
+Exit status: that of the program; 125 if a setting is wrong, or if --preload is given and the program cannot
+be preloaded; 126 if the program cannot be executed; 127 if it is not found.")]
 pub struct RunOptions {
     /// Mount IMAGE on PATH: IMAGE[#N]:PATH[:ro][,type=T][,opts=A+B]
     ///
-    /// May be given more than once. PATH is absolute and need not exist. type: ext2 ext3 ext4 xfs btrfs squashfs
-    /// erofs vfat iso9660 (found by itself), or with IMAGE `none`: tmpfs proc sysfs devtmpfs. opts are those of
-    /// mount(8), with + between them. #N is a partition of IMAGE. A backslash goes before a : , ; + # or \ that is
-    /// part of a name.
+    /// Can be repeated. PATH is absolute and need not exist. IMAGE is a file, a block device, a qcow2 image, or an NBD
+    /// server: nbd://HOST[:PORT]/EXPORT or nbd+unix:///EXPORT?socket=PATH, with timeout=SECONDS last (default 60).
+    /// #N is a partition of IMAGE. T is ext2, ext3, ext4, xfs, btrfs, squashfs, erofs, vfat or iso9660; without it,
+    /// the type is detected. If IMAGE is `none`, T is tmpfs, proc, sysfs or devtmpfs. A+B are the options of
+    /// mount(8), joined by + instead of commas. Write a backslash before a : , ; + # or \ that is part of a name.
     #[arg(long, value_name = "IMAGE[#N]:PATH[:ro][,type=T][,opts=A+B]")]
     pub mount: Vec<OsString>,
 
-    /// The kernel's memory, 16M to 16G [default: 64M]
+    /// Memory of the kernel, 16M to 16G [default: 64M]
     #[arg(long, value_name = "SIZE")]
     pub mem: Option<OsString>,
 
-    /// Whose sockets the kernel serves: none, or lo (internet sockets, over its own loopback) [default: none]
+    /// Sockets that the kernel serves: none, or lo (internet sockets over its own loopback) [default: none]
     #[arg(long, value_name = "none|lo")]
     pub net: Option<OsString>,
 
-    /// Our own messages on stderr: off, error, warn, info, debug, trace [default: warn]
+    /// Messages of Stowaway on stderr: off, error, warn, info, debug, trace [default: warn]
     #[arg(long, value_name = "LEVEL")]
     pub log: Option<OsString>,
 
-    /// The kernel's messages: off, stderr, or a file to append to [default: off]
+    /// Messages of the kernel: off, stderr, or a file to append to [default: off]
     #[arg(long, value_name = "off|stderr|FILE")]
     pub kernel_log: Option<OsString>,
 
-    /// Leave the programs that PROGRAM starts alone
+    /// Run the programs that PROGRAM starts without Stowaway
     #[arg(long)]
     pub no_follow: bool,
 
-    /// Preload the library into PROGRAM instead of loading PROGRAM ourselves
+    /// Preload the library into PROGRAM with LD_PRELOAD, instead of loading PROGRAM from the library
     ///
-    /// For dynamically linked programs only, and calls made before the library's constructor are missed. Debuggers see
-    /// the program as they are used to.
+    /// Works for dynamically linked programs only. Calls made before the library's constructor are missed. Debuggers
+    /// find the program by themselves.
     #[arg(long)]
     pub preload: bool,
 
-    /// Count calls by door and by who served them; a table per process at its end
+    /// Count system calls, and print a table when a process ends
     ///
-    /// To stderr, or to a file that is appended to. Calls come in by a libc name (hook), a rewritten call site (patched),
-    /// a trap (sigsys) or int 0x80; they are served by the host, the kernel, or Stowaway itself (own).
+    /// The table goes to stderr, or to the end of FILE. It counts how calls were caught: by a libc function (hook), a
+    /// rewritten call site (patched), a trap (sigsys) or int 0x80. It counts who served them: the host, the kernel, or
+    /// Stowaway itself (own).
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "stderr")]
     pub stats: Option<OsString>,
 
-    /// Print calls as strace does, with who served them and how they came
+    /// Print each system call as strace does, with who served it and how it was caught
     ///
-    /// To stderr, or to a file that is appended to; after the first comma names of calls, or classes: file desc memory
-    /// network process signal wait, and host kernel own (who served it). A call is printed when it returns.
+    /// The lines go to stderr, or to the end of FILE. Names after the first comma choose calls. A name is a call, a class
+    /// (file, desc, memory, network, process, signal, wait) or who served the call (host, kernel, own). A call is
+    /// printed when it returns.
     #[arg(
         long,
         value_name = "FILE[,NAME...]",
@@ -192,20 +198,22 @@ pub struct RunOptions {
     )]
     pub trace: Option<OsString>,
 
-    /// Who reads and writes image files: auto, inline (the calling thread), threads or io_uring [default: auto]
+    /// How image files are read and written: auto, inline (by the calling thread), threads or io_uring [default: auto]
     #[arg(long, value_name = "auto|inline|threads|io_uring")]
     pub block_engine: Option<OsString>,
 
-    /// Tell profilers the kernel's functions: write /tmp/perf-PID.map, which perf reads
+    /// Write /tmp/perf-PID.map, from which perf learns the names of the kernel's functions
     #[arg(long)]
     pub perf_map: bool,
 
-    /// How a thread in the program's own code learns of events: auto, futex (it does not: whoever brings the event deals with
-    /// it), signal, or uintr (user interrupts) [default: auto]
+    /// How a thread that runs the program's own code learns of events: auto, futex, signal or uintr [default: auto]
+    ///
+    /// futex: the thread is not disturbed; the thread that brings an event handles it. signal: by a real-time signal (61).
+    /// uintr: by a user interrupt, on processors that have them. auto: uintr where it works, else futex.
     #[arg(long, value_name = "auto|futex|signal|uintr")]
     pub doorbell: Option<OsString>,
 
-    /// A file of settings (TOML; see below)
+    /// A TOML file of settings
     #[arg(long, value_name = "FILE")]
     pub config: Option<OsString>,
 
@@ -225,17 +233,17 @@ pub struct RunOptions {
   stowaway doctor /usr/bin/python3
   stowaway doctor --verbose ls
 
-Exit status: 0 if everything needed to run is fine (and PROGRAM can be run); 1 if not.
-What is missing only for building, testing or making images is a warning.")]
+Exit status: 0 if Stowaway, and PROGRAM if given, can run on this machine; 1 if not.
+A package that is missing only for building, testing or making images is a warning.")]
 pub struct DoctorOptions {
-    /// A program to examine: its path, or its name in PATH
+    /// The program to examine: a path, or a name to look up in PATH
     pub program: Option<OsString>,
 
     /// Write JSON: {\"ok\": BOOL, \"checks\": [{\"group\", \"name\", \"state\", \"detail\", \"advice\"}], \"modules\": [...]}
     #[arg(long)]
     pub json: bool,
 
-    /// List every place where PROGRAM and its libraries make system calls, and how it is caught
+    /// List each place where PROGRAM and its libraries make a system call, and how it is caught
     #[arg(long)]
     pub verbose: bool,
 }
@@ -244,23 +252,23 @@ pub struct DoctorOptions {
 #[command(after_help = "Examples:
   stowaway mkimage disk.img                      an empty ext4 image that you may write to
   stowaway mkimage disk.img my-directory         filled: owners, modes, times, links as they are
-  stowaway mkimage --size 2G disk.img            (the file is sparse: it takes what it holds)
+  stowaway mkimage --size 2G disk.img            (sparse: takes only the space of its content)
   stowaway mkimage --type squashfs docs.img docs read-only and compressed
 
 xfs and vfat images are made empty; fill one with:
   stowaway run --mount disk.img:/mnt/data -- cp -a DIR/. /mnt/data/
 
-Exit status: 0 if the image was made; 1 if not (then nothing is left of it); 2 for a wrong command line.")]
+Exit status: 0 if the image was made; 1 if not (no partial image is left); 2 for a wrong command line.")]
 pub struct MkimageOptions {
-    /// The file system
+    /// The type of file system
     #[arg(long = "type", value_enum, default_value = "ext4", value_name = "TYPE")]
     pub fstype: FsType,
 
-    /// Its size (64M, 2G), or auto: room for DIR and half as much again [default: auto]
+    /// The size, such as 64M or 2G; auto: one and a half times the content of DIR [default: auto]
     #[arg(long, value_name = "SIZE")]
     pub size: Option<String>,
 
-    /// Its label
+    /// The label of the file system
     #[arg(long)]
     pub label: Option<String>,
 
@@ -271,7 +279,7 @@ pub struct MkimageOptions {
     /// The image to make
     pub image: PathBuf,
 
-    /// What to fill it from
+    /// The directory to fill it from
     pub dir: Option<PathBuf>,
 }
 

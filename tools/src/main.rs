@@ -21,6 +21,8 @@ mod pages;
 mod program;
 mod run;
 mod serve;
+#[cfg(test)]
+mod settings_page;
 
 use std::ffi::OsString;
 

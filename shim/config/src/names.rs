@@ -93,6 +93,21 @@ pub enum Origin {
 }
 
 impl Key {
+    /// Every setting, the internal ones too.
+    pub fn all() -> impl Iterator<Item = Key> {
+        ROWS.iter().map(|row| row.0)
+    }
+
+    /// The option of `stowaway run`; empty: there is none.
+    pub fn option(self) -> &'static str {
+        self.row().2
+    }
+
+    /// The name in a settings file; empty: it cannot stand there.
+    pub fn in_file(self) -> &'static str {
+        self.row().3
+    }
+
     fn row(self) -> &'static (Key, &'static str, &'static str, &'static str) {
         // The enum and the rows are in the same order; a test holds it.
         &ROWS[self as usize]
