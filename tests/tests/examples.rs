@@ -22,6 +22,8 @@ macro_rules! examples {
 
         everyone! {
             $(fn $name() { run($file, include_str!(concat!("../../examples/", $file))); })*
+
+            fn sixty_seconds() { the_readme_as_typed(include_str!("../../README.md")); }
         }
     };
 }
@@ -68,6 +70,23 @@ fn run(file: &str, text: &str) {
         std::thread::sleep(Duration::from_millis(50));
     }
     assert_eq!(left(&tmp), Vec::<OsString>::new(), "{file} left something");
+}
+
+/// The first commands of README.md that use the build print what README.md says.
+fn the_readme_as_typed(text: &str) {
+    let blocks: Vec<&str> = text.split("```\n").skip(1).step_by(2).collect();
+    let first = blocks.iter().position(|block| block.starts_with("export PATH=")).expect("the commands");
+    let place = tempfile::tempdir().expect("a directory");
+    let target = place.path().join("target");
+    fs::create_dir(&target).expect("a directory");
+    fs::rename(products(place.path()), target.join("release")).expect("the products");
+    let mut typed = Run::new(["bash", "-c", &format!("exec 2>&1\n{}", blocks[first])]).env("HOME", "/");
+    typed.cwd = Some(place.path().to_path_buf());
+    let outcome = typed.output();
+    outcome.expect_exit(0);
+    // Columns are for terminals.
+    let words = |text: &str| text.split_whitespace().map(String::from).collect::<Vec<_>>();
+    assert_eq!(words(&outcome.out()), words(blocks[first + 1]));
 }
 
 fn left(directory: &Path) -> Vec<OsString> {
