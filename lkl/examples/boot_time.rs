@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `cargo run --release -p lkl --example boot_time [MIB]`: what one boot costs, in time and memory.
 
-use lkl::{boot, plain_syscall, BootConfig, Task};
+use lkl::{boot, BootConfig, Task};
 use std::time::Instant;
 
 fn status(name: &str) -> u64 {
@@ -21,7 +21,7 @@ fn faults() -> i64 {
 
 fn main() {
     let mib = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(64usize);
-    let cfg = BootConfig { mem_bytes: mib << 20, kernel_log_fd: None, syscall: plain_syscall, cmdline: c"" };
+    let cfg = BootConfig { mem_bytes: mib << 20, kernel_log_fd: None, cmdline: c"" };
     let names = ["VmRSS:", "RssAnon:", "RssFile:", "RssShmem:"];
     let (before, faulted, start) = (names.map(status), faults(), Instant::now());
     let kernel = match boot(&cfg) {

@@ -1,61 +1,45 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A Linux kernel inside this process, and the one door to it.
+//! A Linux kernel inside this process, and the API to call it.
 //!
-//! # The place this code runs in
-//! It lives inside programs it does not know, under hooks, possibly where every `syscall`
-//! instruction outside one gate traps.  So:
-//! - every host call goes through the [`RawSyscall`] given at boot; of libc only `clock_gettime`
-//!   is used (the vDSO's, for time);
-//! - on the call path and in the kernel's callbacks nothing allocates, locks, panics or touches
-//!   thread-local storage;
-//! - a signal handler may call [`Kernel::interrupt`], [`Kernel::fault_fixup`],
-//!   [`Kernel::contains`] and [`Kernel::dump_log`], and nothing else.
+//! Floors, from the lowest: sys, kick, cpu, instance, dev, disk, attach, api.
+//!
+//! A module uses modules of its own floor and of the floors before it.
 //!
 //! # Rooms
-//! `image` is the embedded library, `region` the memory in which it runs, `origin` the file that it is mapped
-//! from; `host` is what the kernel asks of us; `timer` is its clock; `door` the switch to a kernel-sized stack;
-//! `task` what a thread needs to call; `symbols` has names for addresses; `disk`, `partition` and `probe` look after
-//! image files; `block` does the I/O; `bell` raises the kernel's interrupts;
-//! `bare` makes our threads; `boot` starts the kernel; `kernel` is the API.
+//! - `sys`: the host: one raw call through a gate, and typed functions above it.
+//! - `kick`: how a thread that runs the program's code is asked to come in: doorbell backends, user interrupts.
+//! - `cpu`: the virtual CPU: its protocol, the words shared with the kernel, the switch to a kernel stack, the clock.
+//! - `instance`: one kernel's memory, and the embedded image that runs in it.
+//! - `dev`: interrupts and block devices, on the host's side.
+//! - `disk`: image files: opened, locked, measured, partitioned, told apart.
+//! - `attach`: what is one process's own of an instance: host operations, start, end, fork.
+//! - `api`: what a process does with its kernel.
+//!
+//! # The place this code runs in
+//! The library lives inside programs that it does not know, under hooks, possibly where every `syscall` instruction
+//! outside one gate traps. So:
+//! - every host call goes through the function that [`sys::set_gate`] stored; of libc only `clock_gettime` is used (the
+//!   vDSO's, for time);
+//! - on the call path and in the kernel's callbacks nothing allocates, locks, panics or touches thread-local storage;
+//! - a signal handler may call [`Kernel::interrupt`], [`Kernel::fault_fixup`], [`Kernel::contains`] and
+//!   [`Kernel::dump_log`], and nothing else.
 
-mod bare;
-mod bell;
-mod block;
-mod boot;
+mod api;
+mod attach;
 mod cpu;
+mod dev;
 mod disk;
-mod door;
-pub mod doorbell;
-mod errno;
-mod holder;
-mod host;
-mod image;
-mod kernel;
-mod nr;
-mod origin;
-mod partition;
-mod pressure;
-mod probe;
-mod region;
+mod instance;
+mod kick;
+pub mod sys;
 
-mod symbols;
-mod sys;
-mod task;
-mod timer;
-pub mod uintr;
-
-pub use bare::{helper_threads, is_helper_thread};
-pub use block::Engine;
-pub use boot::{after_fork, boot, BootConfig, BootError};
+pub use api::{AbiRow, Private, Source, Task};
+pub use attach::{after_fork, boot, watch_pressure_in, BootConfig, BootError, Kernel};
 pub use cpu::Count;
-pub use disk::{Disk, DiskError};
-pub use errno::Errno;
-pub use kernel::{AbiRow, Kernel, Source};
-pub use nr::Private;
-pub use partition::{partitions, Partition, Table};
-pub use pressure::watch_pressure_in;
-pub use probe::{is_qcow2, probe_fs};
-pub use region::copy_text;
-pub use symbols::Symbol;
-pub use sys::{file_size_limit_by, plain_syscall, RawSyscall};
-pub use task::Task;
+pub use dev::block::Engine;
+pub use disk::{is_qcow2, partitions, probe_fs, Disk, DiskError, Partition, Sectors, Table};
+pub use instance::region::copy_text;
+pub use instance::symbols::Symbol;
+pub use kick::{doorbell, uintr};
+pub use sys::helper_thread::{helper_threads, is_helper_thread};
+pub use sys::{Errno, RawSyscall};

@@ -3,7 +3,7 @@
 
 mod common;
 use common::*;
-use lkl::{boot, plain_syscall, BootConfig, BootError};
+use lkl::{boot, BootConfig, BootError};
 use std::time::Instant;
 
 fn resident_kib() -> u64 {
@@ -47,8 +47,7 @@ fn costs() {
 #[test]
 fn once_per_process() {
     alone("once_per_process", || {
-        let cfg =
-            |mem_bytes| BootConfig { mem_bytes, kernel_log_fd: None, syscall: plain_syscall, cmdline: c"" };
+        let cfg = |mem_bytes| BootConfig { mem_bytes, kernel_log_fd: None, cmdline: c"" };
         assert_eq!(boot(&cfg(8 << 20)).err(), Some(BootError::TooLittleMemory));
         assert!(boot(&cfg(16 << 20)).is_ok());
         assert_eq!(boot(&cfg(16 << 20)).err(), Some(BootError::Again));
@@ -97,12 +96,7 @@ fn the_log_goes_where_it_is_told() {
                 .unwrap()
         };
         let (mut live, mut dump) = (open("live"), open("dump"));
-        let cfg = BootConfig {
-            mem_bytes: 32 << 20,
-            kernel_log_fd: Some(live.as_raw_fd()),
-            syscall: plain_syscall,
-            cmdline: c"",
-        };
+        let cfg = BootConfig { mem_bytes: 32 << 20, kernel_log_fd: Some(live.as_raw_fd()), cmdline: c"" };
         let k = boot(&cfg).unwrap();
         k.dump_log(dump.as_raw_fd());
         for f in [&mut live, &mut dump] {

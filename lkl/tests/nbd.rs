@@ -3,7 +3,7 @@
 
 mod common;
 use common::*;
-use lkl::{plain_syscall, Disk, DiskError, Errno};
+use lkl::{Disk, DiskError, Errno};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
@@ -117,7 +117,7 @@ fn request(s: &mut UnixStream, file: &File, orders: &Orders) -> std::io::Result<
 
 fn connect(socket: &Path, export: &str) -> Result<Disk, DiskError> {
     let uri = format!("nbd+unix:///{export}?socket={}", socket.display());
-    Disk::connect(plain_syscall, uri.as_bytes(), false, 700)
+    Disk::connect(uri.as_bytes(), false, 700)
 }
 
 /// Image, socket, orders.
@@ -264,7 +264,7 @@ fn what_the_server_does_not_give_is_said() {
         serve(&image, &socket, FLAGS | 2);
         assert_eq!(connect(&socket, "disk").unwrap_err(), DiskError::Io(Errno(libc::EROFS)));
         let uri = format!("nbd+unix:///disk?socket={}", socket.display());
-        Disk::connect(plain_syscall, uri.as_bytes(), true, 700).unwrap().close();
+        Disk::connect(uri.as_bytes(), true, 700).unwrap().close();
         std::fs::remove_file(&socket).unwrap();
     });
 }

@@ -3,7 +3,7 @@
 
 mod common;
 use common::*;
-use lkl::{partitions, plain_syscall, Disk, DiskError};
+use lkl::{partitions, Disk, DiskError};
 use std::ffi::CString;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -13,7 +13,7 @@ const MIB: u64 = 1 << 20;
 
 fn look(image: &Path) -> Disk {
     let path = CString::new(image.as_os_str().as_encoded_bytes()).unwrap();
-    Disk::look(plain_syscall, &path, false, 700).unwrap()
+    Disk::look(&path, false, 700).unwrap()
 }
 
 /// (number, start, bytes)

@@ -30,8 +30,8 @@ fn uintr() -> &'static Uintr {
         assert_eq!(emulator.notify, softuintr::NOTIFY);
         assert_eq!(size_of::<Emulator>(), size_of::<softuintr::Emulator>());
         // SAFETY: the function has this type.
-        unsafe { (emulator.start)(lkl::plain_syscall, 0) };
-        let found = probe(lkl::plain_syscall).expect("emulated");
+        unsafe { (emulator.start)(lkl::sys::gate(), 0) };
+        let found = probe().expect("emulated");
         assert!(found.is_emulated());
         found
     })

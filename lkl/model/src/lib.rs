@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A model check of the virtual CPU's protocol: `protocol.rs` and `words.rs` are those of the library, compiled over loom's
+//! A model check of the virtual CPU's protocol: `protocol.rs` and `slots.rs` are those of the library, compiled over loom's
 //! atomics; the kernel and the host are small stand-ins. loom runs a scenario in every order of its threads' steps (up to
 //! a bound of preemptions) and with every value that the memory model lets a load see. What must hold:
 //!
@@ -10,10 +10,10 @@
 #[path = "../../src/cpu/protocol.rs"]
 mod protocol;
 mod scenes;
+#[path = "../../src/cpu/slots.rs"]
+mod slots;
 mod stand_in;
 mod sync;
-#[path = "../../src/cpu/words.rs"]
-mod words;
 
 pub use scenes::{Scene, SCENES};
 pub use sync::Step;

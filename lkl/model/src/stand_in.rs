@@ -2,8 +2,8 @@
 //! In the place of the kernel and the host.
 
 use crate::protocol::{Cpu, Run, World};
+use crate::slots::*;
 use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
-use crate::words::*;
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::AtomicBool;
 use loom::sync::{Arc, Condvar, Mutex};

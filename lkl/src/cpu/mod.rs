@@ -1,22 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The virtual CPU as host threads see it: calls, waits, the clock. `protocol` has the rules, `words` what is shared.
+//! The virtual CPU as host threads see it: calls, waits, the clock.
+//!
+//! `protocol` has the rules, `slots` the words that are shared with the kernel, `switch` the way to a kernel stack;
+//! `spin` and `backoff` say how threads wait for the CPU, `timer` is the thread of the kernel's clock.
+//!
+//! # Safety
+//! Addresses of kernel code and of the shared words come from the image that is running. `begin()` stores them, and
+//! `after_fork()` takes the words away.
+#![allow(unsafe_code)]
 
-mod hold_off;
+mod backoff;
 mod protocol;
+mod slots;
+mod spin;
+mod switch;
 mod sync;
-mod words;
+pub(crate) mod timer;
 
-use crate::door::door;
-use crate::doorbell;
-use crate::host::monotonic_ns;
-use crate::sys::host;
-use crate::Errno;
+use crate::kick::doorbell;
+use crate::sys::futex::{self, Scope};
+use crate::sys::time::monotonic_ns;
+use crate::sys::Errno;
 use protocol::{Cpu, Run, World};
-use std::mem::{offset_of, transmute};
+use spin::{processor, Polling};
+use std::mem::transmute;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
-pub use words::Count;
-pub(crate) use words::{Request, Shared, Waiter};
+pub use slots::Count;
+pub(crate) use slots::{Request, Shared, Waiter};
 
 /// Requests that are not calls (`asm/host.h`).
 const THREAD_NEW: i64 = -1;
@@ -24,10 +35,6 @@ const THREAD_EXIT: i64 = -2;
 /// Looks at a held CPU before a request is posted; and at one that will be held as long as anybody wants it.
 const LOOKS: u32 = 50;
 const FEW_LOOKS: u32 = 8;
-/// Breaths before others are let go first.
-const BREATHS: u32 = 100;
-/// Looks at the clock, once in so many, while others are let go first.
-const YIELDS: u32 = 4;
 /// `LKL_RUN_CALL`
 const RUN_CALL: isize = 2;
 /// A deadline that is nearer is looked at on the way out of the kernel: the tick is sooner than its holder is slow.
@@ -36,11 +43,6 @@ const SOON_NS: u64 = 1_000_000;
 const ANSWER_NS: u64 = 100_000;
 /// Until one has been measured.
 const WAKE_COST_NS: u64 = 10_000;
-
-// For the door's assembler.
-pub(crate) const HOST_SP: usize = offset_of!(Shared, host_sp);
-pub(crate) const CALL: usize = offset_of!(Shared, call);
-pub(crate) const STACK_TOP: usize = words::STACK_TOP;
 
 /// The kernel's words, once there are any.
 static WORDS: AtomicPtr<Shared> = AtomicPtr::new(std::ptr::null_mut());
@@ -65,18 +67,14 @@ impl World for Here {
     }
 
     fn sleep(&self, word: &AtomicU32, value: u32, until: u64) {
-        let ts = libc::timespec {
-            tv_sec: (until / 1_000_000_000) as libc::time_t,
-            tv_nsec: (until % 1_000_000_000) as libc::c_long,
-        };
-        let timeout = if until == words::NEVER { 0 } else { &raw const ts as usize };
-        // WAIT_BITSET's timeout is a point in time of CLOCK_MONOTONIC.
-        let (op, all) = (libc::FUTEX_WAIT_BITSET as usize, u32::MAX as usize);
-        host(libc::SYS_futex, [word.as_ptr() as usize, op, value as usize, timeout, 0, all]);
+        match until {
+            slots::NEVER => futex::wait(word, value, Scope::Shared),
+            until => futex::wait_until(word, value, until, Scope::Shared),
+        }
     }
 
     fn wake(&self, word: *const AtomicU32) {
-        host(libc::SYS_futex, [word as usize, libc::FUTEX_WAKE as usize, 1, 0, 0, 0]);
+        futex::wake(word, 1, Scope::Shared);
     }
 
     fn now(&self) -> u64 {
@@ -84,31 +82,12 @@ impl World for Here {
     }
 
     fn begin_polling(&self) -> Polling {
-        Polling { breaths: 0, on: processor() }
+        Polling::begin()
     }
 
     fn breathe(&self, w: &Waiter, polling: &mut Polling, since: &mut u64) -> bool {
-        polling.breaths += 1;
-        // Who completed the last request may share this processor: it can do nothing while we spin.
-        if polling.breaths < BREATHS && w.done_on.load(Ordering::Relaxed) != polling.on {
-            std::hint::spin_loop();
-            return true;
-        }
-        // A longer look lets others go first. It may take their whole time slice: not where waits turned out to be long.
-        if w.patience.load(Ordering::Relaxed) == 0 {
-            *since = if *since == 0 { monotonic_ns() } else { *since };
-            return false;
-        }
-        let cost = cpu().map_or(0, |cpu| cpu.words.wake_cost.load(Ordering::Relaxed));
-        host(libc::SYS_sched_yield, [0; 6]);
-        if polling.breaths % YIELDS != 0 {
-            return true;
-        }
-        let now = monotonic_ns();
-        if *since == 0 {
-            *since = now;
-        }
-        now - *since < cost
+        let wake_cost = || cpu().map_or(0, |cpu| cpu.words.wake_cost.load(Ordering::Relaxed));
+        polling.breathe(w, since, wake_cost)
     }
 
     fn kick(&self, answered: &dyn Fn() -> bool) -> Option<bool> {
@@ -130,21 +109,6 @@ impl World for Here {
     }
 }
 
-/// A poller's memory of this round.
-#[derive(Debug)]
-pub(crate) struct Polling {
-    breaths: u32,
-    on: u32,
-}
-
-/// The number of the host's processor we are on.
-fn processor() -> u32 {
-    let mut aux = 0;
-    // SAFETY: rdtscp is in every x86-64 processor that has Linux's getcpu; it writes to `aux` only.
-    unsafe { core::arch::x86_64::__rdtscp(&raw mut aux) };
-    aux
-}
-
 /// The thread is the kernel's current one now: its request, as a call like any other.
 fn serve(w: &Waiter) -> isize {
     let words = WORDS.load(Ordering::Relaxed);
@@ -152,7 +116,7 @@ fn serve(w: &Waiter) -> isize {
     // SAFETY: the CPU is ours, and the thread's own task is current on its empty stack; nobody else has the request now.
     unsafe {
         let request = *w.request.get();
-        door(at.cast(), request.nr, &raw const request.args, request.want_fd, words.cast())
+        switch::switch(at.cast(), request.nr, &raw const request.args, request.want_fd, words.cast())
     }
 }
 
@@ -174,10 +138,10 @@ fn on(words: &'static Shared) -> Cpu<'static, Here> {
 
 /// Before the kernel is booted: its words and its lkl_run(). The CPU is held by the caller.
 pub(crate) fn begin(words: &'static Shared, run: usize) {
-    words.cpu.store(words::HELD, Ordering::Relaxed);
-    words.deadline.store(words::NEVER, Ordering::Relaxed);
-    words.timer_until.store(words::NEVER, Ordering::Relaxed);
-    words.waiter_until.store(words::NEVER, Ordering::Relaxed);
+    words.cpu.store(slots::HELD, Ordering::Relaxed);
+    words.deadline.store(slots::NEVER, Ordering::Relaxed);
+    words.timer_until.store(slots::NEVER, Ordering::Relaxed);
+    words.waiter_until.store(slots::NEVER, Ordering::Relaxed);
     words.wake_cost.store(WAKE_COST_NS, Ordering::Relaxed);
     RUN.store(run as *mut (), Ordering::Release);
     WORDS.store(std::ptr::from_ref(words).cast_mut(), Ordering::Release);
@@ -193,7 +157,7 @@ pub(crate) fn boot(words: &'static Shared, boot: impl FnOnce(&Waiter) -> isize) 
     let w = Waiter::new(Request { nr: 0, args: [0; 6], want_fd: -1, unused: 0 });
     if let Run::Done = how(Errno::check(boot(&w))? as isize) {
         // It failed on the way, and says so in `ret`.
-        w.state.store(words::DONE, Ordering::Relaxed);
+        w.state.store(slots::DONE, Ordering::Relaxed);
     }
     on(words).booted(&w);
     Errno::check(w.ret.load(Ordering::Relaxed) as isize).map(drop)
@@ -215,13 +179,13 @@ pub(crate) unsafe fn call(
     // SAFETY: the caller's promise: it is this thread's.
     let waiter = unsafe { &*w };
     if !cpu.try_take() {
-        let looks = if hold_off::hold_off(words) { FEW_LOOKS } else { LOOKS };
+        let looks = if backoff::hold_off(words) { FEW_LOOKS } else { LOOKS };
         // SAFETY: no request of this thread is under way.
         unsafe { *waiter.request.get() = Request { nr, args: *args, want_fd, unused: 0 } };
         cpu.request(waiter, looks);
     } else if words.out.load(Ordering::Relaxed) == w {
         // SAFETY: the CPU is ours, and the thread's own task is current on its empty stack.
-        let run = unsafe { door(w.cast(), nr, args, want_fd, std::ptr::from_ref(words).cast()) };
+        let run = unsafe { switch::switch(w.cast(), nr, args, want_fd, std::ptr::from_ref(words).cast()) };
         match how(run) {
             Run::Done => cpu.leave(),
             Run::Idle => cpu.went_idle(waiter),
@@ -229,7 +193,7 @@ pub(crate) unsafe fn call(
     } else {
         // SAFETY: as above.
         unsafe { *waiter.request.get() = Request { nr, args: *args, want_fd, unused: 0 } };
-        waiter.state.store(words::WAITING, Ordering::Relaxed);
+        waiter.state.store(slots::WAITING, Ordering::Relaxed);
         cpu.drive(waiter, true);
     }
     waiter.ret.load(Ordering::Relaxed) as isize

@@ -16,8 +16,8 @@
 //! 5. **Kicks.** A signal handler sets `kick`, makes PEND_KICK pending and turns SLEEPING into WAITING; the thread looks at
 //!    `kick` after it has become SLEEPING.
 
+use super::slots::*;
 use super::sync::{barrier, taken, AtomicU32, Ordering::*, Step};
-use super::words::*;
 
 /// How a stay in the kernel ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

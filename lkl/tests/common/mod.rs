@@ -3,7 +3,7 @@
 //! own, the same test binary told so by an environment variable.
 #![allow(dead_code)] // not every scenario needs everything
 
-use lkl::{boot, plain_syscall, BootConfig, Disk, Errno, Kernel, Source, Task};
+use lkl::{boot, BootConfig, Disk, Errno, Kernel, Source, Task};
 use std::ffi::{CStr, CString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -50,7 +50,7 @@ pub fn start_with(mem_bytes: usize) -> Thread {
     let log = std::env::var_os("LKL_TEST_LOG").map(|_| 2);
     catch_faults();
     let cmdline = CString::new(std::env::var("LKL_TEST_CMDLINE").unwrap_or_default()).unwrap();
-    let cfg = BootConfig { mem_bytes, kernel_log_fd: log, syscall: plain_syscall, cmdline: &cmdline };
+    let cfg = BootConfig { mem_bytes, kernel_log_fd: log, cmdline: &cmdline };
     boot(&cfg).expect("boot").set_block_engine(block_engine(), 800).expect("engine");
     Thread::new()
 }
@@ -209,7 +209,7 @@ impl Thread {
 
 pub fn open_disk(image: &Path, read_only: bool) -> Result<Disk, lkl::DiskError> {
     let path = CString::new(image.as_os_str().as_encoded_bytes()).unwrap();
-    Disk::open(plain_syscall, &path, read_only, 700)
+    Disk::open(&path, read_only, 700)
 }
 
 /// A directory of the test's own, emptied.

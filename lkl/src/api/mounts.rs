@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Images become disks of the kernel, and disks are mounted.
+//!
+//! # Safety
+//! A private call's structures are on the caller's stack during the call.
+#![allow(unsafe_code)]
+
+use super::{Private, Task};
+use crate::attach::Kernel;
+use crate::dev::block::{self, nbd, Device, Engine};
+use crate::disk::Disk;
+use crate::sys::text::Text;
+use crate::sys::Errno;
+use std::ffi::CStr;
+
+/// What is mounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The disk [`Kernel::attach_disk`] numbered so.
+    Disk(u32),
+    /// Nothing: proc, sysfs, tmpfs, devtmpfs.
+    None,
+}
+
+/// Of one read or write.
+const MAX_BYTES: u32 = 4 << 20;
+
+/// `struct lkl_disk`
+#[repr(C)]
+struct NewDisk {
+    dev: *const Device,
+    bytes: u64,
+    block: u32,
+    max_bytes: u32,
+    features: u32,
+    discard_block: u32,
+}
+
+impl NewDisk {
+    const READ_ONLY: u32 = 1;
+    const FLUSH: u32 = 2;
+    const FUA: u32 = 4;
+    const DISCARD: u32 = 8;
+    const ZERO: u32 = 16;
+
+    fn of(disk: &Disk, dev: *const Device) -> NewDisk {
+        let mut features = match disk.export() {
+            None => NewDisk::FLUSH | NewDisk::FUA | NewDisk::DISCARD | NewDisk::ZERO,
+            Some(export) => NewDisk::of_server(export.flags),
+        };
+        if disk.read_only() {
+            features |= NewDisk::READ_ONLY;
+        }
+        // host file systems free whole blocks
+        let discard_block = 4096;
+        let max_bytes = disk.export().map_or(MAX_BYTES, |export| export.most.clamp(64 << 10, MAX_BYTES));
+        NewDisk { dev, bytes: disk.bytes(), block: disk.block(), max_bytes, features, discard_block }
+    }
+
+    fn of_server(flags: u16) -> u32 {
+        let bits = [
+            (nbd::SEND_FLUSH, NewDisk::FLUSH),
+            (nbd::SEND_FUA, NewDisk::FUA),
+            (nbd::SEND_TRIM, NewDisk::DISCARD),
+            (nbd::SEND_WRITE_ZEROES, NewDisk::ZERO),
+        ];
+        bits.iter().filter(|(theirs, _)| flags & theirs != 0).fold(0, |all, (_, ours)| all | ours)
+    }
+}
+
+impl Kernel {
+    /// How image files are read and written from now on; before the first disk is attached. Returns the host
+    /// descriptors that it has (or -1), of numbers from `at_fd` up, or why the host refuses io_uring: then
+    /// threads do its work. In the child of a fork it is to be called again.
+    pub fn set_block_engine(&self, engine: Engine, at_fd: i32) -> Result<[i32; 2], Errno> {
+        block::set_engine(engine, at_fd)
+    }
+
+    /// Makes the image a disk of the kernel; its number is for [`Source::Disk`].  The kernel does
+    /// its I/O on the descriptor in `disk` until the process ends, or [`Kernel::unmount`] takes it back.
+    ///
+    /// # Safety
+    /// As [`Kernel::call`].
+    pub unsafe fn attach_disk(&self, t: *mut Task, disk: &Disk) -> Result<u32, Errno> {
+        let device = Device::make(disk.backing())?;
+        let new = NewDisk::of(disk, device);
+        // SAFETY: the caller answers for the task; the pointers are valid during the call.
+        let number = unsafe { self.private(t, Private::DiskAdd, [&raw const new as usize, 0, 0, 0, 0, 0]) };
+        if number.is_err() {
+            // SAFETY: the kernel does not have it.
+            unsafe { Device::free(device) };
+        }
+        number.map(|n| n as u32)
+    }
+    /// Mounts at `path` (absolute, the application's name for it) and opens the mount's root as
+    /// descriptor `root_fd` of the kernel's table.  Works whatever the caller's credentials are.
+    ///
+    /// # Safety
+    /// As [`Kernel::call`].
+    #[allow(clippy::too_many_arguments)] // mount(2)'s own five and where the result goes
+    pub unsafe fn mount(
+        &self,
+        t: *mut Task,
+        source: Source,
+        path: &CStr,
+        fstype: &CStr,
+        flags: u64,
+        data: &CStr,
+        root_fd: i32,
+    ) -> Result<(), Errno> {
+        let mut room = [0; 16];
+        let mut name = Text::new(&mut room);
+        match source {
+            Source::Disk(n) => name.put(b"disk:").decimal(n.into()),
+            Source::None => name.put(b"none"),
+        };
+        let args = [
+            name.as_cstr().as_ptr() as usize,
+            path.as_ptr() as usize,
+            fstype.as_ptr() as usize,
+            flags as usize,
+            data.as_ptr() as usize,
+            root_fd as usize,
+        ];
+        // SAFETY: the caller answers for the task; the pointers are valid during the call.
+        unsafe { self.private(t, Private::HubMount, args) }.map(drop)
+    }
+
+    /// Gives a mount back, and its disk if it has one: nothing of it may be in use (EBUSY, and nothing
+    /// has changed). `root_fd` is the descriptor that [`Kernel::mount`] made. Not while a disk is attached.
+    ///
+    /// # Safety
+    /// As for [`Kernel::call`].
+    pub unsafe fn unmount(
+        &self,
+        t: *mut Task,
+        path: &CStr,
+        root_fd: i32,
+        disk: Option<u32>,
+    ) -> Result<(), Errno> {
+        let disk = disk.map_or(-1, |n| n as isize) as usize;
+        let args = [path.as_ptr() as usize, root_fd as usize, disk, 0, 0, 0];
+        // SAFETY: the caller's promise; the path is a live string.
+        let done = unsafe { self.private(t, Private::HubRelease, args) }.map(drop);
+        block::Device::reap();
+        done
+    }
+}

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What a host thread needs to call the kernel: a task of the kernel's, with a kernel stack.
+
+use crate::attach::Kernel;
+use crate::cpu::{self, Waiter};
+use crate::sys::Errno;
+use std::ptr::NonNull;
+
+/// One host thread's side of the door. It lies in the kernel's memory.
+#[repr(transparent)]
+pub struct Task(Waiter);
+
+impl Task {
+    /// A task for the calling thread, or for one that is about to start: it may be made by any
+    /// thread, and is then used by one.  Free it with [`Kernel::release`].
+    pub fn new(kernel: &Kernel) -> Result<NonNull<Task>, Errno> {
+        let waiter = cpu::thread_new(kernel.words)?;
+        NonNull::new(waiter.cast()).ok_or(Errno::ENOMEM)
+    }
+
+    pub(crate) fn waiter(task: *mut Task) -> *mut Waiter {
+        task.cast()
+    }
+}

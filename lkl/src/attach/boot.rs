@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! From nothing to a running kernel, and its end.
+//!
+//! # Safety
+//! Entry points are addresses of the image; the kernel's cell is written by the thread that boots, before READY.
+#![allow(unsafe_code)]
+
+use super::ops::{LOG_FD, OPS};
+use crate::cpu::{self, timer, Shared, Waiter};
+use crate::dev::block;
+use crate::instance::image::Loaded;
+use crate::instance::region::Region;
+use crate::instance::symbols;
+use crate::sys::Errno;
+use std::cell::UnsafeCell;
+use std::ffi::{c_char, CStr};
+use std::fmt;
+use std::mem::{transmute, MaybeUninit};
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// Less does not boot.
+const RAM_MIN: usize = 16 << 20;
+const BOOT_LOG: usize = 1;
+
+/// What a kernel is booted with.
+#[derive(Debug, Clone, Copy)]
+pub struct BootConfig<'a> {
+    /// Its RAM; at least 16 MiB, used in whole 4 MiB.
+    pub mem_bytes: usize,
+    /// Where its log goes while it runs.
+    pub kernel_log_fd: Option<i32>,
+    /// Its command line.
+    pub cmdline: &'a CStr,
+}
+
+/// Why there is no kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BootError {
+    /// This process has (had) one: it boots once.
+    Again,
+    /// Less than 16 MiB of memory.
+    TooLittleMemory,
+    /// The host refused memory or a thread.
+    Host(Errno),
+    /// A file of this process may not be as large as the kernel's memory (RLIMIT_FSIZE).
+    FileSizeLimit,
+    /// The kernel refused.
+    Kernel(Errno),
+}
+
+impl fmt::Display for BootError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BootError::Again => write!(f, "the kernel boots once per process"),
+            BootError::TooLittleMemory => write!(f, "the kernel needs at least 16 MiB of memory"),
+            BootError::Host(e) => write!(f, "no memory or thread from the host: {e}"),
+            BootError::FileSizeLimit => {
+                write!(f, "the file size limit (ulimit -f) is less than the kernel's memory")
+            }
+            BootError::Kernel(e) => write!(f, "the kernel does not boot: {e}"),
+        }
+    }
+}
+
+impl std::error::Error for BootError {}
+
+/// The kernel of this process.
+pub struct Kernel {
+    pub(crate) loaded: Loaded,
+    pub(crate) region: Region,
+    pub(crate) words: &'static Shared,
+}
+
+struct Slot(UnsafeCell<MaybeUninit<Kernel>>);
+// SAFETY: written once by the thread that takes STATE from NONE to BOOTING, read after READY.
+unsafe impl Sync for Slot {}
+static KERNEL: Slot = Slot(UnsafeCell::new(MaybeUninit::uninit()));
+
+const NONE: u8 = 0;
+const BOOTING: u8 = 1;
+const READY: u8 = 2;
+static STATE: AtomicU8 = AtomicU8::new(NONE);
+
+/// In the child of a fork: the kernel is the parent's, and its memory is not here. This process may boot its own.
+pub fn after_fork() {
+    block::after_fork();
+    cpu::after_fork();
+    timer::after_fork();
+    STATE.store(NONE, Ordering::Release);
+}
+
+/// Boots the kernel; once per process, whether it works or not.
+pub fn boot(cfg: &BootConfig<'_>) -> Result<&'static Kernel, BootError> {
+    if cfg.mem_bytes < RAM_MIN {
+        return Err(BootError::TooLittleMemory);
+    }
+    if STATE.compare_exchange(NONE, BOOTING, Ordering::AcqRel, Ordering::Acquire).is_err() {
+        return Err(BootError::Again);
+    }
+    LOG_FD.store(cfg.kernel_log_fd.unwrap_or(-1), Ordering::Relaxed);
+    let (region, loaded) = Region::new(cfg.mem_bytes, OPS).map_err(|e| match e {
+        Errno::EFBIG => BootError::FileSizeLimit,
+        e => BootError::Host(e),
+    })?;
+    symbols::set_base(region.base());
+    // SAFETY: lkl_words() has this type, and returns words that are all atomics.
+    let words =
+        unsafe { &*transmute::<usize, unsafe extern "C" fn() -> *const Shared>(loaded.entries.words)() };
+    cpu::begin(words, loaded.entries.run);
+    let started = block::bounce::start(&region).and_then(|()| timer::start()).map_err(BootError::Host);
+    if let Err(e) = started.and_then(|()| start(&region, &loaded, words, cfg).map_err(BootError::Kernel)) {
+        timer::stop();
+        block::after_fork();
+        cpu::after_fork();
+        region.unmap();
+        return Err(e);
+    }
+    // SAFETY: this thread alone is between BOOTING and READY.
+    let kernel = unsafe { (*KERNEL.0.get()).write(Kernel { loaded, region, words }) };
+    STATE.store(READY, Ordering::Release);
+    Ok(kernel)
+}
+
+fn start(
+    region: &Region,
+    loaded: &Loaded,
+    words: &'static Shared,
+    cfg: &BootConfig<'_>,
+) -> Result<(), Errno> {
+    type Entry = unsafe extern "C" fn(*const Waiter, usize, usize, usize, *const c_char, usize) -> isize;
+    let flags = if cfg.kernel_log_fd.is_some() { BOOT_LOG } else { 0 };
+    let ram = &region.ram;
+    cpu::boot(words, |w: &Waiter| {
+        // SAFETY: lkl_boot() has this type; begin() took the CPU for us.
+        unsafe {
+            let entry = transmute::<usize, Entry>(loaded.entries.boot);
+            entry(w, region.host_page(), ram.start, ram.len(), cfg.cmdline.as_ptr(), flags)
+        }
+    })
+}
+
+impl Kernel {
+    /// Ends the instance and gives back all that it has: threads, address space, memory. The process may boot another. (A
+    /// disk that was not unmounted leaves its descriptor and a page.)
+    ///
+    /// # Safety
+    /// It is shut down or has failed, no call is under way, and neither this reference nor any other to the kernel or to a
+    /// task is used afterwards.
+    pub unsafe fn stop(&self) {
+        STATE.store(BOOTING, Ordering::Release);
+        block::stop();
+        timer::stop();
+        block::after_fork();
+        cpu::after_fork();
+        self.region.unmap();
+        STATE.store(NONE, Ordering::Release);
+    }
+
+    /// The kernel of this process, once it is booted.
+    pub fn get() -> Option<&'static Kernel> {
+        if STATE.load(Ordering::Acquire) != READY {
+            return None;
+        }
+        // SAFETY: written before READY was stored, never after.
+        Some(unsafe { (*KERNEL.0.get()).assume_init_ref() })
+    }
+}

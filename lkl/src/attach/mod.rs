@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What is one process's own of an instance: the host operations that its kernel calls, the kernel's start and end,
+//! and what a fork's child has to put right.
+
+mod boot;
+mod ops;
+mod pressure;
+
+pub use boot::{after_fork, boot, BootConfig, BootError, Kernel};
+pub use pressure::watch_pressure_in;

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What the kernel asks of its host: `struct lkl_host_ops` of the overlay's `asm/host.h`.
+//!
+//! These run on kernel stacks, on whatever thread drives the CPU.  They must not panic, allocate,
+//! take locks or enter the kernel.
+//!
+//! # Safety
+//! Pointers are the kernel's own, valid during the call.
+#![allow(unsafe_code)]
+
+use super::pressure;
+use crate::cpu;
+use crate::dev::block::{self, Device, Request};
+use crate::instance::symbols;
+use crate::sys::{file, memory, process, signal, time};
+use std::sync::atomic::{AtomicI32, Ordering};
+
+#[repr(C)]
+pub(crate) struct Ops {
+    print: unsafe extern "C" fn(*const u8, u32),
+    alert: unsafe extern "C" fn(*const u8, u32),
+    panic: unsafe extern "C" fn(),
+    time_ns: unsafe extern "C" fn() -> u64,
+    realtime_ns: unsafe extern "C" fn() -> u64,
+    random: unsafe extern "C" fn() -> u64,
+    timer_arm: unsafe extern "C" fn(u64),
+    complete: unsafe extern "C" fn(*const cpu::Waiter),
+    blk_submit: unsafe extern "C" fn(*mut Request) -> i64,
+    blk_commit: unsafe extern "C" fn(*const Device),
+    blk_gone: unsafe extern "C" fn(*const Device),
+    name: unsafe extern "C" fn(usize, *mut u8, usize),
+    protect: unsafe extern "C" fn(usize, usize, i32) -> i64,
+    give_back: unsafe extern "C" fn(usize, usize),
+    short_of_memory: unsafe extern "C" fn() -> i32,
+}
+
+pub(crate) const OPS: Ops = Ops {
+    print,
+    alert,
+    panic,
+    time_ns,
+    realtime_ns,
+    random,
+    timer_arm: cpu::arm,
+    complete: cpu::complete,
+    blk_submit: block::submit,
+    blk_commit: block::commit,
+    blk_gone: block::gone,
+    name: symbols::name,
+    protect,
+    give_back,
+    short_of_memory: pressure::short_of_memory,
+};
+
+/// Where the kernel log goes; -1: nowhere.
+pub(crate) static LOG_FD: AtomicI32 = AtomicI32::new(-1);
+
+/// # Safety
+/// As the kernel passes them: text of its own.
+unsafe fn text<'a>(s: *const u8, len: u32) -> &'a [u8] {
+    // SAFETY: the caller's promise.
+    unsafe { std::slice::from_raw_parts(s, len as usize) }
+}
+
+unsafe extern "C" fn print(s: *const u8, len: u32) {
+    let fd = LOG_FD.load(Ordering::Relaxed);
+    if fd >= 0 {
+        // SAFETY: the kernel's text.
+        file::write_all(fd, unsafe { text(s, len) });
+    }
+}
+
+unsafe extern "C" fn alert(s: *const u8, len: u32) {
+    // SAFETY: the kernel's text.
+    file::write_all(2, unsafe { text(s, len) });
+}
+
+unsafe extern "C" fn panic() {
+    signal::abort();
+}
+
+unsafe extern "C" fn time_ns() -> u64 {
+    time::monotonic_ns()
+}
+
+unsafe extern "C" fn realtime_ns() -> u64 {
+    time::realtime_ns()
+}
+
+unsafe extern "C" fn random() -> u64 {
+    process::random_u64().unwrap_or(0)
+}
+
+unsafe extern "C" fn protect(at: usize, len: usize, prot: i32) -> i64 {
+    // SAFETY: the kernel's own pages.
+    unsafe { memory::protect(at, len, prot) }.map_or_else(|e| e.raw() as i64, |()| 0)
+}
+
+unsafe extern "C" fn give_back(at: usize, len: usize) {
+    block::bounce::gave_back(at, len);
+    // SAFETY: free pages of the kernel's, whose contents do not matter.
+    let _ = unsafe { memory::advise(at, len, libc::MADV_REMOVE) };
+}

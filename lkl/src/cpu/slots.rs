@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The words that host threads and the kernel share: `struct lkl_shared` and `struct lkl_waiter` of the overlay's `asm/shared.h`.
+//! They lie in the kernel's memory, and nothing in them is private to a process: futexes on them are shared ones.
+
+use super::sync::{AtomicI64, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::cell::UnsafeCell;
+
+/// `Shared::cpu`
+pub(crate) const FREE: u32 = 0;
+pub(crate) const HELD: u32 = 1;
+
+/// `Waiter::state`: no request; one that waits; the thread sleeps meanwhile; it is done.
+pub(crate) const OUT: u32 = 0;
+pub(crate) const WAITING: u32 = 1;
+pub(crate) const SLEEPING: u32 = 2;
+pub(crate) const DONE: u32 = 3;
+
+/// `Shared::pending`: interrupt numbers, and from above:
+pub(crate) const PEND_TIMER: u64 = 1;
+/// Tasks want to run; nothing else.
+pub(crate) const PEND_RESCHED: u64 = 1 << 61;
+/// Some waiter has `kick` set.
+pub(crate) const PEND_KICK: u64 = 1 << 62;
+/// There are `entries`.
+pub(crate) const PEND_ENTRY: u64 = 1 << 63;
+
+/// No deadline.
+pub(crate) const NEVER: u64 = u64::MAX;
+
+/// What the doorbell counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Count {
+    /// Rings.
+    Rung,
+    /// Rings after which nothing had to be done: somebody was going to look.
+    Elided,
+    /// Threads woken from sleep.
+    Woken,
+    /// Rings whose work the ringer did itself, on the free CPU.
+    RanByRinger,
+    /// Requests that found the CPU held.
+    Posted,
+    /// Waits that ended while polling.
+    Polled,
+    /// The clock's thread called for help.
+    Helped,
+    /// Threads asked to come in from user code.
+    Kicked,
+}
+
+impl Count {
+    /// All, with the names they are shown by.
+    pub const ALL: [(Count, &'static str); 8] = [
+        (Count::Rung, "rung"),
+        (Count::Elided, "elided"),
+        (Count::RanByRinger, "ran by the ringer"),
+        (Count::Kicked, "kicked"),
+        (Count::Woken, "threads woken"),
+        (Count::Polled, "waits polled out"),
+        (Count::Posted, "calls posted"),
+        (Count::Helped, "helped by the clock"),
+    ];
+}
+
+/// `struct lkl_shared`. Times are CLOCK_MONOTONIC in ns.
+#[repr(C, align(64))]
+pub(crate) struct Shared {
+    pub cpu: AtomicU32,
+    /// Threads that look at `pending` and at `cpu`, and will once more when they stop.
+    pub pollers: AtomicU32,
+    pub pending: AtomicU64,
+    pub entries: AtomicPtr<Waiter>,
+    /// The thread that is out in user code and whose task is the kernel's current one. The holder's.
+    pub out: AtomicPtr<Waiter>,
+    /// Where the thread that drives left its own stack. The holder's.
+    pub host_sp: AtomicUsize,
+    /// lkl_call()
+    pub call: AtomicUsize,
+    /// Entries from the host so far. The holder's; others see how busy it is.
+    pub entered: AtomicU64,
+    /// When the kernel wants its next timer interrupt.
+    pub deadline: AtomicU64,
+    /// When the clock's thread wakes up by itself; 0: it is awake, and will look.
+    pub timer_until: AtomicU64,
+    /// When a waiting thread wakes up for the deadline.
+    pub waiter_until: AtomicU64,
+    /// The clock's thread sleeps on it; changes to wake it.
+    pub timer_word: AtomicU32,
+    pub unused: u32,
+    /// What it takes to wake a thread, ns, as measured.
+    pub wake_cost: AtomicU64,
+    /// For `backoff.rs`: when a thread last found the CPU held, how long it then stays away (ns), and how many times more
+    /// none does.
+    pub held_at: AtomicU64,
+    pub hold_off: AtomicU32,
+    pub not_worth: AtomicU32,
+    pub counters: [AtomicU64; 8],
+}
+
+impl Shared {
+    pub fn counted(&self, what: Count) -> u64 {
+        self.counters[what as usize].load(Ordering::Relaxed)
+    }
+
+    pub fn count(&self, what: Count) {
+        self.counters[what as usize].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// What a waiter asks for.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Request {
+    pub nr: i64,
+    pub args: [usize; 6],
+    pub want_fd: i32,
+    pub unused: u32,
+}
+
+/// `struct lkl_waiter`: one request of a host thread.
+#[repr(C, align(64))]
+pub(crate) struct Waiter {
+    pub state: AtomicU32,
+    /// Set by a signal handler on the thread itself: the wait of its call is to end.
+    pub kick: AtomicU32,
+    pub next: AtomicPtr<Waiter>,
+    stack_top: UnsafeCell<usize>,
+    pub request: UnsafeCell<Request>,
+    /// The host processor of whoever completed the last request.
+    pub done_on: AtomicU32,
+    /// Whether to poll for long: not 0.
+    pub patience: AtomicU32,
+    pub ret: AtomicI64,
+    /// When whoever completed the request woke the thread; 0: it did not.
+    pub woken_at: AtomicU64,
+}
+
+// SAFETY: `request` is written by the thread whose request it is, before it posts it, and read by the holder of the CPU
+// after; `stack_top` is written when the thread is made.
+unsafe impl Sync for Waiter {}
+
+impl Waiter {
+    /// One that is nobody's yet, for a request of its own.
+    pub fn new(request: Request) -> Waiter {
+        Waiter {
+            state: AtomicU32::new(WAITING),
+            kick: AtomicU32::new(0),
+            next: AtomicPtr::default(),
+            stack_top: UnsafeCell::new(0),
+            request: UnsafeCell::new(request),
+            done_on: AtomicU32::new(0),
+            patience: AtomicU32::new(0),
+            ret: AtomicI64::new(0),
+            woken_at: AtomicU64::new(0),
+        }
+    }
+}
+
+/// Where the door finds a thread's kernel stack.
+pub(super) const STACK_TOP: usize = std::mem::offset_of!(Waiter, stack_top);

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! A disk of the kernel's, on the host's side. It lies in a mapping of its own from attach to `blk_gone`.
+//!
+//! # Safety
+//! A device is mapped as long as it is in the list; the driver says when it has no request of a device any more.
+#![allow(unsafe_code)]
+
+use super::nbd::Link;
+use super::request::Request;
+use crate::sys::{file, memory, Errno, PAGE};
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+
+/// What is behind the descriptor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A regular file.
+    File,
+    /// A block device.
+    Block,
+    /// The socket of a server that speaks NBD.
+    Nbd,
+}
+
+/// What a disk's I/O goes to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Backing {
+    /// The host descriptor.
+    pub(crate) fd: i32,
+    pub(crate) kind: Kind,
+    /// Where the disk begins in what the descriptor is of.
+    pub(crate) start: u64,
+}
+
+/// A disk of the kernel's.
+pub(crate) struct Device {
+    pub(crate) fd: i32,
+    pub(crate) kind: Kind,
+    /// Where the disk begins: a partition's.
+    pub(crate) start: u64,
+    /// RWF_NOWAIT works: for reads, for writes. (ext4 knows it for reads only.)
+    tries: [AtomicBool; 2],
+    /// The file is memory.
+    memory: bool,
+    /// [`Kind::Nbd`]'s.
+    pub(crate) link: Option<Link>,
+    /// The kernel has done with it; the threads of its connection are still there.
+    gone: AtomicBool,
+    /// The one made before.
+    next: AtomicPtr<Device>,
+}
+
+/// All devices. Changed by attach and `blk_gone`, of which only one runs at a time.
+static DEVICES: AtomicPtr<Device> = AtomicPtr::new(null_mut());
+
+impl Device {
+    pub(crate) fn make(backing: Backing) -> Result<&'static Device, Errno> {
+        const { assert!(size_of::<Device>() <= PAGE) };
+        let Backing { fd, kind, start } = backing;
+        let at = memory::map_anonymous(PAGE)? as *mut Device;
+        let device = Device {
+            fd,
+            kind,
+            start,
+            tries: [const { AtomicBool::new(true) }; 2],
+            memory: kind == Kind::File && in_memory(fd),
+            link: (kind == Kind::Nbd).then(|| Link::new(fd)),
+            gone: AtomicBool::new(false),
+            next: AtomicPtr::new(DEVICES.load(Ordering::Relaxed)),
+        };
+        // SAFETY: a fresh mapping, large enough.
+        let made = unsafe {
+            at.write(device);
+            &*at
+        };
+        if let Some(Err(e)) = made.link.as_ref().map(Link::start) {
+            // SAFETY: nobody has seen it.
+            unsafe { memory::unmap(at as usize, PAGE) };
+            return Err(e);
+        }
+        DEVICES.store(at, Ordering::Release);
+        Ok(made)
+    }
+
+    /// # Safety
+    /// Nothing of the kernel refers to it any more.
+    pub(crate) unsafe fn free(at: *const Device) {
+        // SAFETY: the caller's promise: it is still mapped.
+        let gone = unsafe { &*at };
+        if gone.link.as_ref().is_some_and(|link| !link.stop()) {
+            gone.gone.store(true, Ordering::Release);
+            return;
+        }
+        let mut place = &DEVICES;
+        // SAFETY: devices in the list are mapped.
+        while let Some(device) = unsafe { place.load(Ordering::Acquire).as_ref() } {
+            if std::ptr::eq(device, gone) {
+                place.store(gone.next.load(Ordering::Relaxed), Ordering::Release);
+                break;
+            }
+            place = &device.next;
+        }
+        // SAFETY: it is in no list any more, and the kernel is done with it.
+        unsafe { memory::unmap(at as usize, PAGE) };
+    }
+
+    /// Frees those that could not be freed by who did the kernel's last work for them. Not while one is attached, and outside
+    /// the kernel.
+    pub(crate) fn reap() {
+        let mut at = DEVICES.load(Ordering::Acquire).cast_const();
+        // SAFETY: devices in the list are mapped.
+        while let Some(device) = unsafe { at.as_ref() } {
+            at = device.next.load(Ordering::Acquire);
+            if device.gone.load(Ordering::Acquire) {
+                // SAFETY: the kernel said so before.
+                unsafe { Device::free(device) };
+            }
+        }
+    }
+
+    /// Does `what` to the connections of all devices.
+    pub(crate) fn each_link(what: impl Fn(&Link)) {
+        let mut at = DEVICES.load(Ordering::Acquire);
+        // SAFETY: as above.
+        while let Some(device) = unsafe { at.as_ref() } {
+            device.link.iter().for_each(&what);
+            at = device.next.load(Ordering::Acquire);
+        }
+    }
+
+    /// In the child of a fork: the devices are the parent's.
+    pub(crate) fn after_fork() {
+        Device::each_link(|link| link.forget());
+        DEVICES.store(null_mut(), Ordering::Relaxed);
+    }
+
+    /// Whether a transfer that does not wait can be asked for: `write`, or a read.
+    pub(crate) fn may_try(&self, write: bool) -> bool {
+        self.tries[usize::from(write)].load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn do_not_try(&self, write: bool) {
+        self.tries[usize::from(write)].store(false, Ordering::Relaxed);
+    }
+
+    /// Whether every transfer is a copy.
+    pub(crate) fn never_waits(&self) -> bool {
+        self.memory
+    }
+}
+
+impl Request {
+    /// The device that the request is for.
+    pub(crate) fn device(&self) -> &'static Device {
+        // SAFETY: the device outlives its requests: the driver says when it has none any more.
+        unsafe { &*self.dev.cast::<Device>() }
+    }
+}
+
+/// A file of tmpfs or ramfs?
+fn in_memory(fd: i32) -> bool {
+    const RAMFS_MAGIC: i64 = 0x8584_58f6;
+    matches!(file::file_system_of(fd), Ok(libc::TMPFS_MAGIC | RAMFS_MAGIC))
+}

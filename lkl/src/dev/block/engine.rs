@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Who does a request.
+//!
+//! # Safety
+//! The driver's promises: a request is the host's from `submit` to its completion, and a device is there until `gone`.
+#![allow(unsafe_code)]
+
+use super::device::Device;
+use super::nbd::Link;
+use super::request::{note_error, Request, ALONE, EIO, FUA, NOW, QUEUED, WRITE};
+use super::transfer::{attempt, perform};
+use super::{bounce, uring, workers};
+use crate::sys::Errno;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// How requests to image files and block devices are done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Engine {
+    /// At once if that needs no waiting, or if nobody else wants the virtual CPU; else by a thread.
+    Auto,
+    /// On the calling thread, which holds the virtual CPU meanwhile.
+    Inline,
+    /// All by threads of ours.
+    Threads,
+    /// All by io_uring; by threads where the host refuses it.
+    IoUring,
+}
+
+static ENGINE: AtomicU8 = AtomicU8::new(Engine::Auto as u8);
+
+/// See [`crate::Kernel::set_block_engine`].
+pub(crate) fn set_engine(engine: Engine, at_fd: i32) -> Result<[i32; 2], Errno> {
+    ENGINE.store(engine as u8, Ordering::Relaxed);
+    match engine {
+        Engine::IoUring => uring::start(at_fd),
+        _ => Ok([-1; 2]),
+    }
+}
+
+/// A write of so much is a copy into the host's cache: cheaper than to wake a thread for it. (It does wait where the host
+/// holds back whoever dirties too much; such writers write more at once.)
+const COPY_BYTES: u64 = 64 << 10;
+/// So much is done here, if that needs no waiting or nobody else waits for it; more is better done beside the reader. (A read
+/// that must not wait is no cheap look: what it does not find it begins to fetch.)
+const HERE_BYTES: u64 = 128 << 10;
+
+const AUTO: u8 = Engine::Auto as u8;
+const INLINE: u8 = Engine::Inline as u8;
+const URING: u8 = Engine::IoUring as u8;
+
+/// `ops.blk_submit`
+pub(crate) unsafe extern "C" fn submit(request: *mut Request) -> i64 {
+    // SAFETY: the driver gives it to us.
+    let r = unsafe { &mut *request };
+    r.fd = r.device().fd;
+    r.off += r.device().start;
+    let result = begin(r);
+    if result != QUEUED {
+        note_error(r, result);
+    }
+    result
+}
+
+fn begin(r: &mut Request) -> i64 {
+    if let Some(link) = &r.device().link {
+        return over_link(link, r);
+    }
+    let engine = ENGINE.load(Ordering::Relaxed);
+    if engine == INLINE || r.is(NOW) {
+        return perform(r);
+    }
+    if engine == AUTO {
+        if r.op == WRITE && !r.is(FUA) && r.len <= COPY_BYTES {
+            return perform(r);
+        }
+        if r.len <= HERE_BYTES {
+            if r.is(ALONE) {
+                return perform(r);
+            }
+            if let Some(result) = attempt(r) {
+                return result;
+            }
+        }
+    }
+    if (engine == URING && uring::submit(r)) || workers::submit(r) {
+        QUEUED
+    } else {
+        perform(r)
+    }
+}
+
+fn over_link(link: &Link, r: &mut Request) -> i64 {
+    r.will_wait();
+    match link.submit(r) {
+        false => EIO,
+        true if r.is(NOW) => r.wait(),
+        true => QUEUED,
+    }
+}
+
+/// `ops.blk_commit`
+pub(crate) unsafe extern "C" fn commit(_device: *const Device) {}
+
+/// `ops.blk_gone`
+pub(crate) unsafe extern "C" fn gone(device: *const Device) {
+    // SAFETY: the driver's promise.
+    unsafe { Device::free(device) };
+}
+
+/// The kernel has ended: so do our threads. Nothing is in flight.
+pub(crate) fn stop() {
+    Device::reap();
+    Device::each_link(|link| {
+        link.stop();
+    });
+    workers::stop();
+    uring::stop();
+}
+
+/// In the child of a fork, before it makes a call: the threads that do the parent's I/O are not here, and nothing
+/// else of it may be used.
+pub fn after_fork() {
+    Device::after_fork();
+    bounce::end();
+    workers::after_fork();
+    uring::after_fork();
+}

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `struct lkl_blk_request` of the overlay's `asm/host.h`, and the way back.
+//!
+//! # Safety
+//! Pointers in a request are the driver's, valid while the request is the host's.
+#![allow(unsafe_code)]
+
+use crate::dev::irq;
+use crate::sys::futex::{self, Scope};
+use crate::sys::Errno;
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+
+/// `struct lkl_iov`: the same as `struct iovec`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Iov {
+    pub(crate) base: usize,
+    pub(crate) len: usize,
+}
+
+pub(crate) const READ: u32 = 0;
+pub(crate) const WRITE: u32 = 1;
+pub(crate) const FLUSH: u32 = 2;
+pub(crate) const DISCARD: u32 = 3;
+pub(crate) const ZERO: u32 = 4;
+
+/// Flags.
+pub(crate) const FUA: u32 = 1;
+pub(crate) const ALONE: u32 = 4;
+pub(crate) const NOW: u32 = 8;
+
+pub(crate) const EIO: i64 = -(libc::EIO as i64);
+
+/// Result of `blk_submit`.
+pub(crate) const QUEUED: i64 = 1;
+
+/// A request. It is ours from `submit` to [`complete`].
+#[repr(C)]
+pub(crate) struct Request {
+    pub(crate) next: *mut Request,
+    done: *const AtomicPtr<Request>,
+    /// A `Device`, as given to the kernel.
+    pub(super) dev: *const (),
+    pub(crate) op: u32,
+    pub(crate) flags: u32,
+    pub(crate) iov: *mut Iov,
+    pub(crate) n: u32,
+    status: i32,
+    pub(crate) off: u64,
+    pub(crate) len: u64,
+    /// What the submitter of a [`NOW`] request sleeps on.
+    finished: AtomicU32,
+    /// The device's host descriptor, from `submit` on.
+    pub(crate) fd: i32,
+}
+
+impl Request {
+    pub(crate) fn is(&self, flag: u32) -> bool {
+        self.flags & flag != 0
+    }
+
+    /// What is left of the vectors.
+    pub(crate) fn vectors(&self) -> &[Iov] {
+        // SAFETY: the driver's array; it is ours like the request.
+        unsafe { std::slice::from_raw_parts(self.iov, self.n as usize) }
+    }
+
+    pub(crate) fn vectors_mut(&mut self) -> &mut [Iov] {
+        // SAFETY: as above.
+        unsafe { std::slice::from_raw_parts_mut(self.iov, self.n as usize) }
+    }
+
+    /// Uses up the first `bytes` of the vectors.
+    pub(crate) fn advance(&mut self, mut bytes: usize) {
+        self.off += bytes as u64;
+        while self.n > 0 {
+            // SAFETY: n vectors are left.
+            let first = unsafe { &mut *self.iov };
+            if bytes < first.len {
+                first.base += bytes;
+                first.len -= bytes;
+                return;
+            }
+            bytes -= first.len;
+            // SAFETY: as above: at most one behind the last.
+            self.iov = unsafe { self.iov.add(1) };
+            self.n -= 1;
+        }
+    }
+}
+
+impl Request {
+    /// Before a [`NOW`] request is given to another thread.
+    pub(crate) fn will_wait(&self) {
+        self.finished.store(0, Ordering::Relaxed);
+    }
+
+    /// Sleeps until another thread has completed it.
+    pub(crate) fn wait(&self) -> i64 {
+        while self.finished.load(Ordering::Acquire) == 0 {
+            futex::wait(&self.finished, 0, Scope::Private);
+        }
+        i64::from(self.status)
+    }
+}
+
+/// Gives a queued request back, with its result. Not by a thread that is in kernel code.
+///
+/// # Safety
+/// The request is the caller's, who does not touch it afterwards.
+pub(crate) unsafe fn complete(request: *mut Request, status: i64) {
+    // SAFETY: the caller's promise.
+    let r = unsafe { &mut *request };
+    note_error(r, status);
+    r.status = status as i32;
+    if r.is(NOW) {
+        r.finished.store(1, Ordering::Release);
+        futex::wake(&raw const r.finished, 1, Scope::Private);
+        return;
+    }
+    // SAFETY: the driver's list, which is there for ever.
+    let done = unsafe { &*r.done };
+    let mut head = done.load(Ordering::Relaxed);
+    loop {
+        r.next = head;
+        match done.compare_exchange_weak(head, request, Ordering::AcqRel, Ordering::Relaxed) {
+            Ok(_) => break,
+            Err(now) => head = now,
+        }
+    }
+    // Who found the list empty rings for all that come before it is taken.
+    if head.is_null() {
+        irq::ring(irq::BLOCK);
+    }
+}
+
+/// The first failure of a write or flush: descriptor in the upper half, errno in the lower; 0: none.
+static WRITE_ERROR: AtomicU64 = AtomicU64::new(0);
+
+/// Remembers what write-back loses.
+pub(crate) fn note_error(r: &Request, status: i64) {
+    if status < 0 && matches!(r.op, WRITE | FLUSH) {
+        let what = (r.fd as u64) << 32 | -status as u64;
+        let _ = WRITE_ERROR.compare_exchange(0, what, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
+
+/// See [`crate::Kernel::take_write_error`].
+pub(crate) fn take_write_error() -> Option<(i32, Errno)> {
+    let what = WRITE_ERROR.swap(0, Ordering::Relaxed);
+    (what != 0).then_some(((what >> 32) as i32, Errno(what as u32 as i32)))
+}
+
+/// Bytes moved (0 after EINTR: again), or -errno; nothing at all means that the file ends early.
+pub(crate) fn moved(result: isize) -> Result<usize, i64> {
+    const EINTR: isize = -(libc::EINTR as isize);
+    match result {
+        EINTR => Ok(0),
+        0 => Err(EIO),
+        r if r < 0 => Err(r as i64),
+        r => Ok(r as usize),
+    }
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The engine of threads: a few that take requests from a queue and do them. Made when there is more to
+//! do than those that are there can do at once; they stay until the kernel ends.
+//!
+//! # Safety
+//! Requests in the queue are the engine's.
+#![allow(unsafe_code)]
+
+use super::queue::{Queue, MAX_WORKERS};
+use super::request::{complete, Request};
+use super::transfer::perform;
+use crate::sys::futex::{self, Scope};
+use crate::sys::helper_thread::HelperThread;
+use std::cell::UnsafeCell;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+
+static QUEUE: Queue = Queue::new();
+/// Futex word: changes when there is something new.
+static CALLS: AtomicU32 = AtomicU32::new(0);
+/// How many sleep, or are about to and will look again.
+static IDLE: AtomicU32 = AtomicU32::new(0);
+static STOP: AtomicU32 = AtomicU32::new(0);
+
+struct Staff {
+    count: usize,
+    threads: [Option<HelperThread>; MAX_WORKERS],
+}
+
+struct StaffCell(UnsafeCell<Staff>);
+// SAFETY: touched by the holder of the virtual CPU only (submit, stop), and in a child of a fork alone.
+unsafe impl Sync for StaffCell {}
+static STAFF: StaffCell = StaffCell(UnsafeCell::new(Staff { count: 0, threads: [None; MAX_WORKERS] }));
+
+/// False: there is no room, or no thread to be had.
+pub(crate) fn submit(r: *mut Request) -> bool {
+    // Somebody must be there before the request is in the queue, for it cannot be taken back.
+    if QUEUE.len() >= IDLE.load(SeqCst) as usize && !hire() {
+        return false;
+    }
+    if !QUEUE.push(r) {
+        return false;
+    }
+    CALLS.fetch_add(1, SeqCst);
+    if IDLE.load(SeqCst) > 0 {
+        wake(1);
+    }
+    true
+}
+
+/// One thread more if there may be; false: there is none at all.
+fn hire() -> bool {
+    // SAFETY: see StaffCell.
+    let staff = unsafe { &mut *STAFF.0.get() };
+    if staff.count < MAX_WORKERS {
+        if let Ok(thread) = HelperThread::spawn(c"stowaway-block", work, 0) {
+            staff.threads[staff.count] = Some(thread);
+            staff.count += 1;
+        }
+    }
+    staff.count > 0
+}
+
+fn wake(how_many: u32) {
+    futex::wake(&CALLS, how_many, Scope::Private);
+}
+
+/// A thread.
+extern "C" fn work(_: usize) {
+    while let Some(r) = next() {
+        // SAFETY: what is in the queue is ours.
+        unsafe {
+            let result = perform(&mut *r);
+            complete(r, result);
+        }
+    }
+}
+
+fn next() -> Option<*mut Request> {
+    loop {
+        if let Some(r) = QUEUE.pop() {
+            return Some(r);
+        }
+        // submit() pushes, then looks at IDLE; we the other way round
+        let calls = CALLS.load(SeqCst);
+        IDLE.fetch_add(1, SeqCst);
+        let found = QUEUE.pop();
+        if found.is_none() && STOP.load(SeqCst) == 0 {
+            futex::wait(&CALLS, calls, Scope::Private);
+        }
+        IDLE.fetch_sub(1, SeqCst);
+        if found.is_some() || STOP.load(SeqCst) != 0 {
+            return found;
+        }
+    }
+}
+
+/// Ends the threads; nothing is in flight.
+pub(crate) fn stop() {
+    STOP.store(1, SeqCst);
+    CALLS.fetch_add(1, SeqCst);
+    wake(MAX_WORKERS as u32);
+    dismiss(HelperThread::join);
+    STOP.store(0, SeqCst);
+}
+
+/// In the child of a fork: there are none.
+pub(crate) fn after_fork() {
+    dismiss(HelperThread::forget);
+    QUEUE.reset();
+    IDLE.store(0, SeqCst);
+    STOP.store(0, SeqCst);
+}
+
+fn dismiss(how: fn(HelperThread)) {
+    // SAFETY: see StaffCell.
+    let staff = unsafe { &mut *STAFF.0.get() };
+    staff.count = 0;
+    staff.threads.iter_mut().filter_map(Option::take).for_each(how);
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Why an image cannot be used.
+
+use crate::dev::block::nbd::NbdError;
+use crate::sys::Errno;
+use std::fmt;
+
+/// Why an image cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiskError {
+    /// Another kernel has it (and either writes it, or we would).
+    Busy {
+        /// The process that holds the lock, if it can be found.
+        pid: Option<u32>,
+    },
+    /// Neither a regular file nor a block device.
+    NotADisk,
+    /// It has no partition of that number, or no table of them.
+    NoPartition,
+    /// What is wrong with the server's address.
+    Address(&'static str),
+    /// What is wrong with the server.
+    Server(&'static str),
+    /// The host's error.
+    Io(Errno),
+}
+
+impl DiskError {
+    /// As the application's call reports it.
+    pub fn errno(&self) -> Errno {
+        match self {
+            DiskError::Busy { .. } => Errno::EBUSY,
+            DiskError::NotADisk => Errno::ENOTBLK,
+            DiskError::NoPartition => Errno::ENXIO,
+            DiskError::Address(_) => Errno::EINVAL,
+            DiskError::Server(_) => Errno::EIO,
+            DiskError::Io(e) => *e,
+        }
+    }
+}
+
+impl fmt::Display for DiskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DiskError::Busy { pid: Some(pid) } => write!(f, "in use by pid {pid}"),
+            DiskError::Busy { pid: None } => write!(f, "in use by another process"),
+            DiskError::NotADisk => write!(f, "neither a regular file nor a block device"),
+            DiskError::NoPartition => write!(f, "has no such partition"),
+            DiskError::Address(why) => write!(f, "{why}"),
+            DiskError::Server(why) => write!(f, "the server {why}"),
+            DiskError::Io(e) => write!(f, "{e}"),
+        }
+    }
+}
+
+impl std::error::Error for DiskError {}
+
+impl From<Errno> for DiskError {
+    fn from(e: Errno) -> DiskError {
+        DiskError::Io(e)
+    }
+}
+
+impl From<NbdError> for DiskError {
+    fn from(e: NbdError) -> DiskError {
+        match e {
+            NbdError::Busy { pid } => DiskError::Busy { pid },
+            NbdError::Server(why) => DiskError::Server(why),
+            NbdError::Io(e) => DiskError::Io(e),
+        }
+    }
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What file system is it?  By the magic numbers of the superblocks.
+
+use super::partition::Sectors;
+use std::ffi::CStr;
+
+struct Magic {
+    offset: u64,
+    bytes: &'static [u8],
+    fstype: &'static CStr,
+}
+
+const fn magic(offset: u64, bytes: &'static [u8], fstype: &'static CStr) -> Magic {
+    Magic { offset, bytes, fstype }
+}
+
+/// First match wins: those that are sure come first (an ext4 image may keep a boot sector).
+const MAGICS: &[Magic] = &[
+    magic(0, b"XFSB", c"xfs"),
+    magic(0, b"hsqs", c"squashfs"),
+    magic(0x10040, b"_BHRfS_M", c"btrfs"),
+    magic(1024, &[0xe2, 0xe1, 0xf5, 0xe0], c"erofs"),
+    magic(1024 + 56, &[0x53, 0xef], c"ext4"), // ext2 and ext3 too: one driver
+    magic(0x8001, b"CD001", c"iso9660"),
+    magic(82, b"FAT32   ", c"vfat"),
+    magic(54, b"FAT16   ", c"vfat"),
+    magic(54, b"FAT12   ", c"vfat"),
+];
+
+/// The name of the driver for the image, `None` if nothing known is on it.
+pub fn probe_fs(disk: &dyn Sectors) -> Option<&'static CStr> {
+    MAGICS.iter().find(|m| matches(disk, m)).map(|m| m.fstype)
+}
+
+/// Is it a container of QEMU's (qcow2), which has to be served?
+pub fn is_qcow2(disk: &dyn Sectors) -> bool {
+    matches(disk, &magic(0, b"QFI\xfb", c""))
+}
+
+fn matches(disk: &dyn Sectors, m: &Magic) -> bool {
+    let mut buf = [0u8; 8];
+    let buf = &mut buf[..m.bytes.len()];
+    disk.read_at(buf, m.offset).is_ok() && buf == m.bytes
+}

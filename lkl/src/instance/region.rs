@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The one mapping that an instance lives in: kernel image and RAM.
+//!
+//! ```text
+//! base (random, 4 MiB-aligned)                                              descriptor
+//!   headers, text (r-x), constants (r--)    our own file's pages            -
+//!   data, its relocated constants (r--)     copied from the image           memory
+//!   host page                               private: this process's own     -
+//!   guard
+//!   RAM                                     fresh, a page when touched      memory
+//! ```
+//! What is written is one memory file, mapped shared at the same offsets, so that another process could map the
+//! instance at the same place; what differs between processes is in the host page.  A child of fork has none of it:
+//! it would be driving its parent's kernel.
+//!
+//! # Safety
+//! The region is reserved at a free place first. What is mapped, protected and advised afterwards lies inside it, and
+//! nothing refers to it before the instance runs.
+#![allow(unsafe_code)]
+
+use super::image::{self, Layout, Loaded};
+use super::self_file::SelfFile;
+use crate::sys::{file, memory, process, Errno, PAGE};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+
+/// The kernel's physical memory starts at a multiple of this.
+pub(crate) const RAM_ALIGN: usize = 4 << 20;
+/// Where regions may lie: below what the host gives out by itself and clear of what programs place at fixed
+/// addresses (Go's arenas, shadow memory of sanitizers).
+const PLACES: Range<usize> = 0x2000_0000_0000..0x5000_0000_0000;
+const TRIES: usize = 16;
+
+/// See [`copy_text`].
+static COPY_TEXT: AtomicBool = AtomicBool::new(false);
+
+/// The next kernel's text is to be anonymous memory: profilers take the names in /tmp/perf-PID.map only for that, and would
+/// look for those of a file's pages in the file.
+pub fn copy_text() {
+    COPY_TEXT.store(true, Ordering::Relaxed);
+}
+
+const READ: i32 = libc::PROT_READ;
+const READ_WRITE: i32 = libc::PROT_READ | libc::PROT_WRITE;
+
+/// An instance's memory.
+pub(crate) struct Region {
+    base: usize,
+    len: usize,
+    /// The memory file.
+    fd: AtomicI32,
+    /// The kernel's RAM.
+    pub(crate) ram: Range<usize>,
+}
+
+impl Region {
+    /// All of it.
+    pub(crate) fn range(&self) -> Range<usize> {
+        self.base..self.base + self.len
+    }
+
+    /// Maps an instance with `ram_bytes` of RAM (in whole 4 MiB) and relocates it; `host_page` is what its host page
+    /// holds. EFBIG: the limit of a file's size is less.
+    pub(crate) fn new<T>(ram_bytes: usize, host_page: T) -> Result<(Region, Loaded), Errno> {
+        let layout = image::layout();
+        let page = layout.data.end.next_multiple_of(PAGE);
+        // at least one page of nothing behind the host page
+        let ram = (page + 2 * PAGE).next_multiple_of(RAM_ALIGN);
+        let len = ram + (ram_bytes & !(RAM_ALIGN - 1));
+        let base = reserve(len)?;
+        let region = Region { base, len, fd: AtomicI32::new(-1), ram: base + ram..base + len };
+        match region.fill(&layout, page, host_page) {
+            Ok(loaded) => Ok((region, loaded)),
+            Err(e) => {
+                region.unmap();
+                Err(e)
+            }
+        }
+    }
+
+    fn fill<T>(&self, layout: &Layout, page: usize, host_page: T) -> Result<Loaded, Errno> {
+        if process::file_size_limit() < self.len as u64 {
+            return Err(Errno::EFBIG);
+        }
+        let fd = file::memory_file(c"stowaway", self.len)?;
+        self.fd.store(fd.into_raw(), Ordering::Relaxed);
+        self.map_constants(layout)?;
+        self.map_shared(layout.data.start..page)?;
+        self.map_shared(self.ram.start - self.base..self.len)?;
+        copy(self.base, layout.data.start..layout.filled);
+        // SAFETY: the image is there, and its data has just been copied; the relocated constants are not written again.
+        let loaded = unsafe {
+            let loaded = image::link(self.base, layout)?;
+            memory::protect(loaded.relro.start, loaded.relro.len(), READ)?;
+            loaded
+        };
+        self.write_host_page(page, host_page)?;
+        // A child must not have it, and pages of 2 MiB would take memory that is never used.
+        for advice in [libc::MADV_DONTFORK, libc::MADV_NOHUGEPAGE] {
+            // SAFETY: the advice empties nothing.
+            let _ = unsafe { memory::advise(self.base, self.len, advice) };
+        }
+        Ok(loaded)
+    }
+
+    /// Headers, text and constants: our own file's, or copies of them.
+    fn map_constants(&self, layout: &Layout) -> Result<(), Errno> {
+        let len = layout.data.start;
+        if !self.map_own_file(layout) {
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
+            map(self.base, len, READ_WRITE, flags, -1, 0)?;
+            copy(self.base, 0..len);
+            // SAFETY: written; from here on constant.
+            unsafe { memory::protect(self.base, len, READ) }?;
+        }
+        let text = layout.text.len().next_multiple_of(PAGE);
+        // SAFETY: the image's code, which is constant.
+        unsafe { memory::protect(self.base + layout.text.start, text, READ | libc::PROT_EXEC) }
+    }
+
+    /// False: the file is not to be had, or not the one that we are of.
+    fn map_own_file(&self, layout: &Layout) -> bool {
+        if COPY_TEXT.load(Ordering::Relaxed) {
+            return false;
+        }
+        let ours = image::bytes();
+        let Some(file) = SelfFile::find(ours.as_ptr() as usize, ours.len()) else { return false };
+        let flags = libc::MAP_PRIVATE | libc::MAP_FIXED;
+        if map(self.base, layout.data.start, READ, flags, file.fd.raw(), file.offset).is_err() {
+            return false;
+        }
+        // SAFETY: just mapped, and the file is long enough.
+        let head = unsafe { std::slice::from_raw_parts(self.base as *const u8, layout.head.len()) };
+        head == &ours[layout.head.clone()]
+    }
+
+    /// Maps a part of the memory file.
+    fn map_shared(&self, part: Range<usize>) -> Result<(), Errno> {
+        let flags = libc::MAP_SHARED | libc::MAP_FIXED;
+        map(self.base + part.start, part.len(), READ_WRITE, flags, self.fd(), part.start)
+    }
+
+    fn write_host_page<T>(&self, offset: usize, contents: T) -> Result<(), Errno> {
+        const { assert!(size_of::<T>() <= PAGE) };
+        let at = self.base + offset;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
+        map(at, PAGE, READ_WRITE, flags, -1, 0)?;
+        // SAFETY: a fresh page of ours, constant once it is written.
+        unsafe {
+            (at as *mut T).write(contents);
+            memory::protect(at, PAGE, READ)
+        }
+    }
+
+    /// Where the image begins.
+    pub(crate) fn base(&self) -> usize {
+        self.base
+    }
+
+    /// Where the page is that is this process's own.
+    pub(crate) fn host_page(&self) -> usize {
+        self.base + image::layout().data.end.next_multiple_of(PAGE)
+    }
+
+    /// The memory file's descriptor.
+    pub(crate) fn fd(&self) -> i32 {
+        self.fd.load(Ordering::Relaxed)
+    }
+
+    /// Another number for it, and the old one is closed.
+    pub(crate) fn move_fd(&self, to: i32) {
+        close(self.fd.swap(to, Ordering::Relaxed));
+    }
+
+    /// Gives all of it back.
+    pub(crate) fn unmap(&self) {
+        // SAFETY: the instance has ended: nothing refers to its memory.
+        unsafe { memory::unmap(self.base, self.len) };
+        close(self.fd.swap(-1, Ordering::Relaxed));
+    }
+}
+
+fn close(fd: i32) {
+    if fd >= 0 {
+        file::close(fd);
+    }
+}
+
+/// Address space at a place that nobody can guess.
+fn reserve(len: usize) -> Result<usize, Errno> {
+    let places = (PLACES.end - PLACES.start) / RAM_ALIGN;
+    for _ in 0..TRIES {
+        let at = PLACES.start + process::random_u64()? as usize % places * RAM_ALIGN;
+        match memory::reserve_at(at, len) {
+            Ok(()) => return Ok(at),
+            Err(Errno::EEXIST) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Err(Errno::ENOMEM)
+}
+
+/// Maps a part of a region.
+fn map(at: usize, len: usize, prot: i32, flags: i32, fd: i32, offset: usize) -> Result<(), Errno> {
+    // SAFETY: callers in this file replace what they have reserved, which nothing refers to yet.
+    unsafe { memory::map(at, len, prot, flags, fd, offset) }.map(drop)
+}
+
+/// Copies a part of the image to the same part of the region.
+fn copy(base: usize, part: Range<usize>) {
+    let from = &image::bytes()[part.clone()];
+    // SAFETY: the caller just mapped that part, writable.
+    unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), (base + part.start) as *mut u8, from.len()) };
+}

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The doorbell's last resort: all threads of the program are out in its own code, and something is pending.
+//!
+//! Whoever rings can always take the free CPU and deal with it. A backend
+//! first asks a thread of the program to do it, so that the ringer goes on with its own work: the one that
+//! left the kernel last of those that are out, which most likely runs. That is a wish. An interrupt may find the thread asleep in the
+//! host, or where it cannot be diverted; the ringer waits for a moment and then does the work after all.
+//!
+//! Rules of the place: a kick comes from any host thread outside the kernel that is not in a signal handler.
+//!
+//! # Safety
+//! The backend's cell is written once, before `IS_HUNG` says so, and only read afterwards.
+#![allow(unsafe_code)]
+
+use super::uintr::{Target, Uintr};
+use crate::sys::{signal, time};
+use std::cell::UnsafeCell;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::*};
+
+/// A way to interrupt a thread in user code.
+pub trait Doorbell: Sync {
+    /// Interrupts the thread with this number (see [`sit_down`]); false: it cannot.
+    fn kick(&self, thread: u32) -> bool;
+}
+
+/// A directed signal; threads are numbered by their tid. The signal's handler diverts the thread. A thread that is
+/// seen to sleep is left alone: the signal would end its host call.
+#[derive(Debug, Clone, Copy)]
+pub struct Signal(pub i32);
+
+impl Doorbell for Signal {
+    fn kick(&self, thread: u32) -> bool {
+        is_running(thread) && signal::send_to_thread(thread, self.0).is_ok()
+    }
+}
+
+/// Threads are numbered by their [`Target`]s.
+impl Doorbell for Uintr {
+    fn kick(&self, thread: u32) -> bool {
+        Target::from_index(thread).is_some_and(|target| self.send(target))
+    }
+}
+
+struct Backend(UnsafeCell<Option<&'static dyn Doorbell>>);
+// SAFETY: written once, before IS_HUNG says so.
+unsafe impl Sync for Backend {}
+static BACKEND: Backend = Backend(UnsafeCell::new(None));
+static IS_HUNG: AtomicBool = AtomicBool::new(false);
+/// More threads than this are not interrupted: entries of a table of targets.
+const SEATS: usize = 256;
+const FREE: u32 = u32::MAX;
+
+/// A thread that can be interrupted. It alone writes `is_out`, with plain stores: this is on every call's way.
+#[derive(Debug)]
+#[repr(align(64))]
+pub struct Seat {
+    /// [`FREE`], or what the backend calls the thread.
+    number: AtomicU32,
+    is_out: AtomicBool,
+}
+
+static TABLE: [Seat; SEATS] =
+    [const { Seat { number: AtomicU32::new(FREE), is_out: AtomicBool::new(false) } }; SEATS];
+/// The seat of who left the kernel last.
+static LAST: AtomicUsize = AtomicUsize::new(0);
+
+/// Sets the backend of this process, once. Without a backend no thread is interrupted.
+pub fn hang(backend: &'static dyn Doorbell) {
+    if !IS_HUNG.load(Acquire) {
+        // SAFETY: nobody reads it yet; the constructor of one process calls this.
+        unsafe { *BACKEND.0.get() = Some(backend) };
+        IS_HUNG.store(true, Release);
+    }
+}
+
+/// A seat for the calling thread, which is in the kernel; None: all are taken.
+pub fn sit_down(number: u32) -> Option<&'static Seat> {
+    let seat = TABLE.iter().find(|seat| seat.number.compare_exchange(FREE, number, AcqRel, Relaxed).is_ok());
+    seat.inspect(|seat| seat.is_out.store(false, Relaxed))
+}
+
+impl Seat {
+    /// Its thread leaves the kernel for the program's code.
+    #[inline]
+    pub fn out(&'static self) {
+        self.is_out.store(true, Relaxed);
+        LAST.store((self as *const Seat as usize - TABLE.as_ptr() as usize) / size_of::<Seat>(), Relaxed);
+    }
+
+    /// It is back.
+    #[inline]
+    pub fn back(&self) {
+        self.is_out.store(false, Relaxed);
+    }
+
+    /// It can be interrupted no more.
+    pub fn stand_up(&self) {
+        self.is_out.store(false, Relaxed);
+        self.number.store(FREE, Release);
+    }
+
+    /// What the backend calls the thread, while it is out.
+    fn who_is_out(&self) -> Option<u32> {
+        let number = self.number.load(Acquire);
+        (number != FREE && self.is_out.load(Relaxed)).then_some(number)
+    }
+}
+
+/// In the child of a fork.
+pub fn after_fork() {
+    TABLE.iter().for_each(Seat::stand_up);
+}
+
+/// Asks a thread that is out to come in, first the one that left last; false: nobody was asked.
+pub(crate) fn kick() -> bool {
+    if !IS_HUNG.load(Acquire) {
+        return false;
+    }
+    let last = TABLE[LAST.load(Relaxed)].who_is_out();
+    let Some(thread) = last.or_else(|| TABLE.iter().find_map(Seat::who_is_out)) else { return false };
+    // SAFETY: written before IS_HUNG, never after.
+    unsafe { *BACKEND.0.get() }.is_some_and(|backend| backend.kick(thread))
+}
+
+/// Whether a thread of this process is on a CPU: its CPU time goes on. (Its state in /proc would take a descriptor, which the
+/// program could see.)
+fn is_running(tid: u32) -> bool {
+    let before = time::thread_cpu_ns(tid);
+    before.is_ok() && time::thread_cpu_ns(tid) != before
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn who_runs_and_who_sleeps() {
+        // SAFETY: asks only.
+        let tid = || unsafe { libc::gettid() } as u32;
+        assert!(is_running(tid()));
+        let (send, receive) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let _ = send.send(tid());
+            std::thread::sleep(Duration::from_secs(2));
+        });
+        let sleeper = receive.recv().expect("a tid");
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(!is_running(sleeper));
+        assert!(!is_running(u32::MAX));
+    }
+
+    #[test]
+    fn the_last_one_out_is_asked_while_it_is_out() {
+        struct Asked(AtomicU32);
+        impl Doorbell for Asked {
+            fn kick(&self, thread: u32) -> bool {
+                self.0.store(thread, SeqCst);
+                true
+            }
+        }
+        static ASKED: Asked = Asked(AtomicU32::new(0));
+        let (seven, eight) = (sit_down(7).expect("a seat"), sit_down(8).expect("another"));
+        seven.out();
+        assert!(!kick(), "no backend");
+        hang(&ASKED);
+        let asked = || kick().then(|| ASKED.0.load(SeqCst));
+        assert_eq!(asked(), Some(7));
+        eight.out();
+        assert_eq!(asked(), Some(8));
+        eight.back();
+        assert_eq!(asked(), Some(7));
+        seven.stand_up();
+        assert_eq!(asked(), None);
+        eight.out();
+        after_fork();
+        assert_eq!(asked(), None);
+    }
+}

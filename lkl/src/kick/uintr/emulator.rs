@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! An emulator in the same process (tests/softuintr), found by its name if it was preloaded or linked.
+//!
+//! # Safety
+//! A symbol of this name with the magic number is taken for an emulator.
+#![allow(unsafe_code)]
+
+use crate::sys::RawSyscall;
+
+/// The emulator's side: `softuintr::Emulator`.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Emulator {
+    magic: u64,
+    /// The signal by which it interrupts, whose handler calls `on_notify`.
+    pub notify: i32,
+    /// Called first: how to call the host, and flags.
+    pub start: unsafe extern "C" fn(RawSyscall, u32),
+    pub(super) forget: unsafe extern "C" fn(),
+    pub(super) call: unsafe extern "C" fn(i64, usize, usize, usize) -> isize,
+    /// For a SIGILL: whether it was one of the instructions, and is carried out.
+    pub on_illegal: unsafe extern "C" fn(*mut libc::ucontext_t) -> bool,
+    /// For the signal `notify`.
+    pub on_notify: unsafe extern "C" fn(*mut libc::ucontext_t),
+}
+
+impl Emulator {
+    const MAGIC: u64 = u64::from_le_bytes(*b"softuin1");
+    /// A flag of `start`: receivers that sleep in the host are not interrupted there.
+    pub const QUIET: u32 = 1;
+
+    /// The one of this process.
+    pub fn find() -> Option<&'static Emulator> {
+        let found: *const Emulator;
+        // SAFETY: reads the address of a symbol that may be missing: then it is 0.
+        unsafe {
+            std::arch::asm!(
+                ".weak stowaway_softuintr",
+                "mov {}, qword ptr [rip + stowaway_softuintr@GOTPCREL]",
+                out(reg) found,
+                options(pure, readonly, nostack, preserves_flags)
+            );
+        }
+        // SAFETY: if it is there, it is a static of at least a magic number's size, and with ours, of this type.
+        unsafe { found.as_ref().filter(|emulator| emulator.magic == Self::MAGIC) }
+    }
+}

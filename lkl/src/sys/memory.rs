@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Mappings of this process.
+//!
+//! # Safety
+//! A call that makes a new mapping where nothing is, is safe. A call that changes or removes what is mapped is
+//! `unsafe`: the caller answers for every reference into that memory.
+#![allow(unsafe_code)]
+
+use super::call::{call, try_call};
+use super::Errno;
+
+/// Page size of the host and of the kernel.
+pub const PAGE: usize = 4096;
+
+const READ_WRITE: i32 = libc::PROT_READ | libc::PROT_WRITE;
+
+/// Anonymous private memory of `len` bytes, zeroed; it is counted against the host's memory when it is touched.
+pub fn map_anonymous(len: usize) -> Result<usize, Errno> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: the host picks a free place.
+    unsafe { map(0, len, READ_WRITE, flags, -1, 0) }
+}
+
+/// Reserves `len` bytes of address space at `at` without access; EEXIST: something is there.
+pub fn reserve_at(at: usize, len: usize) -> Result<(), Errno> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
+    // SAFETY: MAP_FIXED_NOREPLACE leaves alone what is there.
+    match unsafe { map(at, len, libc::PROT_NONE, flags, -1, 0) } {
+        Ok(got) if got == at => Ok(()),
+        Ok(got) => {
+            // A host that does not know the flag took `at` for a hint.
+            // SAFETY: just made by that host, and unused.
+            unsafe { unmap(got, len) };
+            Err(Errno::EEXIST)
+        }
+        Err(e) => Err(e),
+    }
+}
+
+/// mmap(2)
+///
+/// # Safety
+/// With MAP_FIXED, what is at `at` is the caller's to replace. A shared mapping's contents may change at any time.
+pub unsafe fn map(
+    at: usize,
+    len: usize,
+    prot: i32,
+    flags: i32,
+    fd: i32,
+    offset: usize,
+) -> Result<usize, Errno> {
+    // SAFETY: the caller's promise.
+    unsafe { try_call(libc::SYS_mmap, [at, len, prot as usize, flags as usize, fd as usize, offset]) }
+}
+
+/// munmap(2)
+///
+/// # Safety
+/// The memory is the caller's, and nothing refers to it afterwards.
+pub unsafe fn unmap(at: usize, len: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { call(libc::SYS_munmap, [at, len, 0, 0, 0, 0]) };
+}
+
+/// mprotect(2)
+///
+/// # Safety
+/// The memory is the caller's, who keeps to `prot` afterwards.
+pub unsafe fn protect(at: usize, len: usize, prot: i32) -> Result<(), Errno> {
+    // SAFETY: the caller's promise.
+    unsafe { try_call(libc::SYS_mprotect, [at, len, prot as usize, 0, 0, 0]) }.map(drop)
+}
+
+/// madvise(2)
+///
+/// # Safety
+/// The memory is the caller's. Some advice (MADV_REMOVE, MADV_DONTNEED) empties it.
+pub unsafe fn advise(at: usize, len: usize, advice: i32) -> Result<(), Errno> {
+    // SAFETY: the caller's promise.
+    unsafe { try_call(libc::SYS_madvise, [at, len, advice as usize, 0, 0, 0]) }.map(drop)
+}
+
+/// A stack with a guard page below it, unmapped when it is dropped.
+#[derive(Debug)]
+pub struct Stack {
+    base: usize,
+    len: usize,
+}
+
+impl Stack {
+    /// A stack of `len` bytes.
+    pub fn new(len: usize) -> Result<Stack, Errno> {
+        let stack = Stack { base: map_anonymous(PAGE + len)?, len: PAGE + len };
+        // SAFETY: the lowest page of a new mapping.
+        unsafe { protect(stack.base, PAGE, libc::PROT_NONE) }?;
+        Ok(stack)
+    }
+
+    /// Its upper end, aligned to a page.
+    pub fn top(&self) -> usize {
+        self.base + self.len
+    }
+
+    /// Leaves the mapping to the caller: its start (the guard page) and its length.
+    pub fn into_raw(self) -> (usize, usize) {
+        let raw = (self.base, self.len);
+        std::mem::forget(self);
+        raw
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // SAFETY: our own mapping, which goes out of use.
+        unsafe { unmap(self.base, self.len) };
+    }
+}
+
+/// Anonymous memory as bytes, unmapped when it is dropped.
+#[derive(Debug)]
+pub struct Buffer {
+    base: usize,
+    len: usize,
+}
+
+impl Buffer {
+    /// `len` zero bytes.
+    pub fn new(len: usize) -> Result<Buffer, Errno> {
+        Ok(Buffer { base: map_anonymous(len)?, len })
+    }
+
+    /// The bytes.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: our own mapping, borrowed with us.
+        unsafe { std::slice::from_raw_parts_mut(self.base as *mut u8, self.len) }
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        // SAFETY: our own mapping, which goes out of use.
+        unsafe { unmap(self.base, self.len) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reserved_place_is_not_given_twice() {
+        let at = 0x1234_5670_0000;
+        reserve_at(at, 2 * PAGE).unwrap();
+        assert_eq!(reserve_at(at + PAGE, PAGE), Err(Errno::EEXIST));
+        // SAFETY: reserved above, unused.
+        unsafe { unmap(at, 2 * PAGE) };
+    }
+
+    #[test]
+    fn a_buffer_is_zero_and_a_stack_ends_on_a_page() {
+        let mut buffer = Buffer::new(3 * PAGE).unwrap();
+        assert!(buffer.bytes_mut().iter().all(|b| *b == 0));
+        buffer.bytes_mut()[3 * PAGE - 1] = 1;
+        let stack = Stack::new(2 * PAGE).unwrap();
+        assert_eq!(stack.top() % PAGE, 0);
+        let (base, len) = stack.into_raw();
+        assert_eq!(len, 3 * PAGE);
+        // SAFETY: just made, unused.
+        unsafe { unmap(base, len) };
+    }
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! This process and its threads: ids, limits, names, ends, random bytes.
+//!
+//! # Safety
+//! Each call writes to a buffer of the caller at most.
+#![allow(unsafe_code)]
+
+use super::call::{call, plain, try_call};
+use super::Errno;
+use std::ffi::CStr;
+
+/// The process id.
+pub fn pid() -> u32 {
+    plain(libc::SYS_getpid, [0; 6]).unwrap_or(0) as u32
+}
+
+/// The id of the calling thread.
+pub fn tid() -> u32 {
+    plain(libc::SYS_gettid, [0; 6]).unwrap_or(0) as u32
+}
+
+/// exit_group(2)
+pub fn exit(status: i32) -> ! {
+    loop {
+        let _ = plain(libc::SYS_exit_group, [status as usize, 0, 0, 0, 0, 0]);
+    }
+}
+
+/// Ends the calling thread and nothing else: its stack stays.
+pub fn exit_thread() -> ! {
+    loop {
+        let _ = plain(libc::SYS_exit, [0; 6]);
+    }
+}
+
+/// sched_yield(2)
+pub fn yield_now() {
+    let _ = plain(libc::SYS_sched_yield, [0; 6]);
+}
+
+/// Sleeps for less than a second; a signal ends the sleep.
+pub fn sleep_ns(ns: u32) {
+    let time = libc::timespec { tv_sec: 0, tv_nsec: ns.into() };
+    // SAFETY: a live structure.
+    unsafe { call(libc::SYS_nanosleep, [&raw const time as usize, 0, 0, 0, 0, 0]) };
+}
+
+/// Names the calling thread, as /proc shows it.
+pub fn set_thread_name(name: &CStr) {
+    // SAFETY: a live string.
+    unsafe { call(libc::SYS_prctl, [libc::PR_SET_NAME as usize, name.as_ptr() as usize, 0, 0, 0, 0]) };
+}
+
+/// How late the host may end a sleep of the calling thread.
+pub fn set_timer_slack_ns(ns: u32) {
+    let _ = plain(libc::SYS_prctl, [libc::PR_SET_TIMERSLACK as usize, ns as usize, 0, 0, 0, 0]);
+}
+
+/// RLIMIT_FSIZE in bytes. A write beyond this limit, to a memory file too, gets SIGXFSZ.
+pub fn file_size_limit() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    let args = [0, libc::RLIMIT_FSIZE as usize, 0, &raw mut limit as usize, 0, 0];
+    // SAFETY: a live structure; nothing is changed.
+    unsafe { call(libc::SYS_prlimit64, args) };
+    limit.rlim_cur
+}
+
+/// Fills `to` with random bytes of the host; at most 256 bytes.
+pub fn random(to: &mut [u8]) -> Result<(), Errno> {
+    // SAFETY: a live buffer with its size. Up to 256 bytes are never cut short.
+    unsafe { try_call(libc::SYS_getrandom, [to.as_mut_ptr() as usize, to.len(), 0, 0, 0, 0]) }.map(drop)
+}
+
+/// A random number of the host.
+pub fn random_u64() -> Result<u64, Errno> {
+    let mut bytes = [0; 8];
+    random(&mut bytes).map(|()| u64::from_ne_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_the_hosts() {
+        assert_eq!(pid(), std::process::id());
+        assert_ne!(std::thread::spawn(tid).join().unwrap(), tid());
+        assert_ne!(random_u64(), random_u64());
+    }
+}
