@@ -97,6 +97,7 @@ fn distribute(asked: Asked) -> Result<bool, ConfigError> {
 
 /// Installs interception; false: the host does not let us.
 fn install() -> bool {
+    lkl::sys::set_gate(trampoline::gate::RAW);
     start_log();
     enter::resume_by(handoff::resume);
     end::before_end(exit::before_end);

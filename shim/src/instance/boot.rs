@@ -67,7 +67,6 @@ fn boot(thread: &'static Thread) -> Result<&'static Kernel> {
     let config = lkl::BootConfig {
         mem_bytes: settings().mem as usize,
         kernel_log_fd: log_fd,
-        syscall: trampoline::gate::RAW,
         cmdline: c"",
     };
     let kernel = lkl::boot(&config).map_err(boot_failed)?;

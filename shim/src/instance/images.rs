@@ -47,8 +47,7 @@ pub fn open(mount: &Mount, reported: &AtomicI32) -> Result<Image> {
         close(disk);
         return Err(errno);
     };
-    if !read_only && mount.address().is_none() && disk.end() > lkl::file_size_limit_by(trampoline::gate::RAW)
-    {
+    if !read_only && mount.address().is_none() && disk.end() > lkl::sys::process::file_size_limit() {
         close(disk);
         let why = "larger than the file size limit (ulimit -f), writing to it would fail";
         return Err(said.once(Errno::EFBIG, format_args!("{why}: {}", Explained(Errno::EFBIG))));
@@ -93,8 +92,8 @@ fn open_patiently(mount: &Mount, image: &CStr, read_only: bool) -> core::result:
 fn look(mount: &Mount, image: &CStr, read_only: bool) -> core::result::Result<Disk, DiskError> {
     let at_fd = fdtable::reserved_range_start();
     match mount.address() {
-        Some(uri) => Disk::connect(trampoline::gate::RAW, &uri, read_only, at_fd),
-        None => Disk::look(trampoline::gate::RAW, image, read_only, at_fd),
+        Some(uri) => Disk::connect(&uri, read_only, at_fd),
+        None => Disk::look(image, read_only, at_fd),
     }
 }
 

@@ -82,7 +82,7 @@ fn probe() -> core::result::Result<Uintr, uintr::Why> {
         // SAFETY: the gate is a host call; nothing else runs yet.
         unsafe { (emulator.start)(trampoline::gate::RAW, Emulator::QUIET) };
     }
-    uintr::probe(trampoline::gate::RAW)
+    uintr::probe()
 }
 
 /// After calls are dispatched: signals, and the landing.

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{bail, Context, Result};
-use lkl::{BootConfig, Disk, Engine, Kernel as Library, RawSyscall, Source, Task};
+use lkl::{BootConfig, Disk, Engine, Kernel as Library, Source, Task};
 
 /// As the shim's default.
 const RAM: usize = 64 << 20;
@@ -160,8 +160,8 @@ pub struct Direct {
 impl Direct {
     /// Boots it; once per process.
     pub fn boot() -> Result<Direct> {
-        let config =
-            BootConfig { mem_bytes: RAM, kernel_log_fd: None, syscall: counted as RawSyscall, cmdline: c"" };
+        let config = BootConfig { mem_bytes: RAM, kernel_log_fd: None, cmdline: c"" };
+        lkl::sys::set_gate(counted);
         lkl::boot(&config).map_err(|error| anyhow::anyhow!("{error}"))?;
         Direct::attach()
     }
@@ -175,8 +175,7 @@ impl Direct {
     pub fn mount(&self, image: &CStr, engine: Engine, root: i32) -> Result<()> {
         // Descriptors of the image and of the engine: out of the way.
         const AT_FD: i32 = 700;
-        let disk =
-            Disk::open(counted, image, true, AT_FD).map_err(|error| anyhow::anyhow!("image: {error:?}"))?;
+        let disk = Disk::open(image, true, AT_FD).map_err(|error| anyhow::anyhow!("image: {error:?}"))?;
         let fstype = lkl::probe_fs(&disk).context("no file system")?;
         let mount = || {
             self.kernel.set_block_engine(engine, AT_FD)?;
