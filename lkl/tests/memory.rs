@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The kernel's memory is the host's when the kernel does not need it.
+//!
+//! # Safety
+//! Tasks are the calling threads'; pointers among the arguments are valid, or wrong on purpose where EFAULT is expected.
+#![allow(unsafe_code)]
 
 mod common;
 use common::*;
@@ -31,7 +35,7 @@ fn page_cache_goes_back_when_asked() {
         let full = held();
         assert!(full > before + 20 * MIB, "{before} -> {full}");
         // SAFETY: the task is this thread's.
-        let given = unsafe { k.k.give_back(k.t) }.unwrap() as u64;
+        let given = unsafe { k.k.release_memory(k.t) }.unwrap() as u64;
         let after = held();
         println!("held: {before} at first, {full} with 24 MiB cached, {after} after {given} went back");
         assert!(after < before + 4 * MIB, "{before} -> {full} -> {after}");
@@ -41,7 +45,7 @@ fn page_cache_goes_back_when_asked() {
         let fd = k.open(100, "dirty", libc::O_RDWR | libc::O_CREAT).unwrap();
         k.write(fd, &bytes[..1 << 20]).unwrap();
         // SAFETY: as above.
-        unsafe { k.k.give_back(k.t) }.unwrap();
+        unsafe { k.k.release_memory(k.t) }.unwrap();
         assert!(k.read_file(100, "dirty").unwrap() == bytes[..1 << 20]);
         k.shutdown().unwrap();
         check_ext4(&image);
@@ -126,7 +130,7 @@ fn what_is_read_into_new_memory_takes_few_faults() {
         let mut got = vec![1u8; bytes.len()];
         let mut read = || {
             // SAFETY: the task is this thread's.
-            let given = unsafe { k.k.give_back(k.t) }.unwrap() as u64;
+            let given = unsafe { k.k.release_memory(k.t) }.unwrap() as u64;
             assert!(given > 20 * MIB, "{given}");
             got.fill(1);
             let before = faults();

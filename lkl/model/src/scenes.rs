@@ -43,7 +43,7 @@ pub const SCENES: &[Scene] = &[
         preemptions: 3,
         needs: &[Step::Cover, Step::LookAtDeadline],
     },
-    Scene { name: "a signal ends a wait", play: kick, preemptions: 3, needs: &[Step::LookForKick] },
+    Scene { name: "a signal ends a wait", play: interrupt, preemptions: 3, needs: &[Step::LookForInterrupt] },
 ];
 
 fn two_callers() {
@@ -101,13 +101,13 @@ fn timer_outside() {
 
 /// The handler runs on the thread that waits; here it is another thread, and the end of the sleep, which is a signal's own
 /// doing, a wake-up.
-fn kick() {
+fn interrupt() {
     let machine = Machine::new();
     let w = Arc::new(waiter(FOR_DEVICE));
     let (other, same) = (Arc::clone(&machine), Arc::clone(&w));
     let thread = spawn(move || {
         let cpu = other.cpu();
-        cpu.kick(&same);
+        cpu.interrupt_wait(&same);
         cpu.world.wake(&raw const same.state);
     });
     machine.serve(&w);

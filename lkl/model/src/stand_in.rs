@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! In the place of the kernel and the host.
+//!
+//! # Safety
+//! Pointers to call slots are those of threads that wait; loom watches the cells.
+#![allow(unsafe_code)]
 
 use crate::protocol::{Cpu, Run, World};
 use crate::slots::*;
@@ -28,7 +32,7 @@ const DUE: u64 = 10;
 /// What only the holder of the CPU touches.
 #[derive(Default)]
 struct Kernel {
-    waiting: Vec<*const Waiter>,
+    waiting: Vec<*const CallSlot>,
     device: bool,
     posts: u32,
     fired: bool,
@@ -69,7 +73,7 @@ impl Machine {
         self.serve(&w);
     }
 
-    pub fn serve(&self, w: &Waiter) {
+    pub fn serve(&self, w: &CallSlot) {
         let cpu = self.cpu();
         if cpu.try_take() {
             w.state.store(WAITING, Relaxed);
@@ -80,7 +84,7 @@ impl Machine {
     }
 
     /// Whether the request is done now; what it does to others.
-    fn try_serve(&self, kernel: &mut Kernel, w: &Waiter) -> bool {
+    fn try_serve(&self, kernel: &mut Kernel, w: &CallSlot) -> bool {
         // SAFETY: the request was written before it was posted.
         match unsafe { (*w.request.get()).nr } {
             FOR_DEVICE => kernel.device,
@@ -98,7 +102,7 @@ impl Machine {
         }
     }
 
-    fn begin(&self, w: &Waiter) {
+    fn begin(&self, w: &CallSlot) {
         // SAFETY: as above.
         if matches!(unsafe { (*w.request.get()).nr }, FOR_TIMER | START_TIMER) {
             self.cpu().arm(DUE, true);
@@ -112,8 +116,8 @@ impl Machine {
             kernel.fired = true;
             self.fired.store(true, SeqCst);
         }
-        if bits & PEND_ENTRY != 0 {
-            let mut at = self.words.entries.swap(std::ptr::null_mut(), Acquire);
+        if bits & PEND_INBOX != 0 {
+            let mut at = self.words.inbox.swap(std::ptr::null_mut(), Acquire);
             while !at.is_null() {
                 // SAFETY: its thread waits.
                 let w = unsafe { &*at };
@@ -126,15 +130,15 @@ impl Machine {
     }
 
     /// All that can be done; whether the driver's request was.
-    fn serve_all(&self, kernel: &mut Kernel, driver: Option<&Waiter>) -> bool {
+    fn serve_all(&self, kernel: &mut Kernel, driver: Option<&CallSlot>) -> bool {
         let mut done = false;
         // Twice: what one does may be what another before it waits for.
         for _ in 0..2 {
             for w in std::mem::take(&mut kernel.waiting) {
                 // SAFETY: its thread waits.
                 let waiter = unsafe { &*w };
-                let kicked = waiter.kick.load(Relaxed) != 0;
-                if !kicked && !self.try_serve(kernel, waiter) {
+                let is_interrupted = waiter.interrupted.load(Relaxed) != 0;
+                if !is_interrupted && !self.try_serve(kernel, waiter) {
                     kernel.waiting.push(w);
                 } else if driver.is_some_and(|driver| std::ptr::eq(driver, w)) {
                     done = true;
@@ -152,26 +156,27 @@ fn words() -> Shared {
         cpu: AtomicU32::new(FREE),
         pollers: AtomicU32::new(0),
         pending: AtomicU64::new(0),
-        entries: AtomicPtr::default(),
-        out: AtomicPtr::default(),
+        inbox: AtomicPtr::default(),
+        current_in_user: AtomicPtr::default(),
         host_sp: AtomicUsize::new(0),
         call: AtomicUsize::new(0),
-        entered: AtomicU64::new(0),
+        entry_seq: AtomicU64::new(0),
         deadline: AtomicU64::new(NEVER),
         timer_until: AtomicU64::new(NEVER),
         waiter_until: AtomicU64::new(NEVER),
         timer_word: AtomicU32::new(0),
-        unused: 0,
-        wake_cost: AtomicU64::new(0),
-        held_at: AtomicU64::new(0),
-        hold_off: AtomicU32::new(0),
-        not_worth: AtomicU32::new(0),
+        pad1: [0; 11],
+        wake_cost_ns: AtomicU64::new(0),
+        last_contended_ns: AtomicU64::new(0),
+        backoff_ns: AtomicU32::new(0),
+        backoff_skips: AtomicU32::new(0),
+        pad2: [0; 5],
         counters: std::array::from_fn(|_| AtomicU64::new(0)),
     }
 }
 
-pub fn waiter(nr: i64) -> Waiter {
-    Waiter::new(Request { nr, args: [0; 6], want_fd: -1, unused: 0 })
+pub fn waiter(nr: i64) -> CallSlot {
+    CallSlot::new(Request { nr, args: [0; 6], want_fd: -1, pad: 0 })
 }
 
 impl World for &Machine {
@@ -181,7 +186,7 @@ impl World for &Machine {
         0
     }
 
-    fn run(&self, driver: Option<&Waiter>, post: bool) -> Run {
+    fn run(&self, driver: Option<&CallSlot>, post: bool) -> Run {
         self.kernel.with_mut(|kernel| {
             // SAFETY: loom panics if another thread is in here.
             let kernel = unsafe { &mut *kernel };
@@ -222,7 +227,7 @@ impl World for &Machine {
         self.clock.load(SeqCst)
     }
 
-    fn breathe(&self, _: &Waiter, polling: &mut u32, _: &mut u64) -> bool {
+    fn breathe(&self, _: &CallSlot, polling: &mut u32, _: &mut u64) -> bool {
         *polling += 1;
         false
     }

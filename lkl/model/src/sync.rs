@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicU8;
 pub enum Step {
     LookAfterFree = 1,
     LookAfterPoll,
-    LookForKick,
+    LookForInterrupt,
     LookAtDeadline,
     Cover,
     /// No full barriers at all.

@@ -30,6 +30,26 @@ impl AbiRow {
     }
 }
 
+/// For the comparison with the kernel's (`kernel/layout_rows.h`).
+#[cfg(test)]
+pub(super) const ABI_ROW_LAYOUT: &[crate::sys::layout::Row] =
+    crate::sys::layout::layout_rows!("lkl_abi_row" = AbiRow { name, value });
+
+/// The rows of a table of the kernel's.
+///
+/// # Safety
+/// The table is constant data of a mapped image and ends with a null name.
+pub(super) unsafe fn read_rows(rows: *const AbiRow) -> &'static [AbiRow] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut n = 0;
+        while !(*rows.add(n)).name.is_null() {
+            n += 1;
+        }
+        std::slice::from_raw_parts(rows, n)
+    }
+}
+
 impl Kernel {
     /// The function of the kernel at an address.
     pub fn symbol(&self, address: usize) -> Option<Symbol> {
@@ -66,12 +86,7 @@ impl Kernel {
         // SAFETY: the entry has this type and returns a table that ends with a null name.
         unsafe {
             let f = transmute::<usize, unsafe extern "C" fn() -> *const AbiRow>(self.loaded.entries.abi);
-            let rows = f();
-            let mut n = 0;
-            while !(*rows.add(n)).name.is_null() {
-                n += 1;
-            }
-            std::slice::from_raw_parts(rows, n)
+            read_rows(f())
         }
     }
 

@@ -10,6 +10,8 @@
 
 mod facts;
 mod faults;
+#[cfg(test)]
+mod layout;
 mod mounts;
 mod private;
 mod task;
@@ -45,7 +47,7 @@ impl Kernel {
     #[inline]
     pub unsafe fn call(&self, t: *mut Task, nr: i64, args: &[usize; 6], want_fd: i32) -> isize {
         // SAFETY: the caller's promise.
-        unsafe { cpu::call(self.words, Task::waiter(t), nr, args, want_fd) }
+        unsafe { cpu::call(self.words, Task::slot(t), nr, args, want_fd) }
     }
 
     /// Ends the interruptible wait of the call that `t`'s thread is in, now or as soon as it
@@ -55,7 +57,7 @@ impl Kernel {
     /// Called on `t`'s own thread (from a signal handler); `t` is not released.
     pub unsafe fn interrupt(&self, t: *mut Task) {
         // SAFETY: the caller's promise.
-        unsafe { cpu::interrupt(self.words, Task::waiter(t)) }
+        unsafe { cpu::interrupt(self.words, Task::slot(t)) }
     }
 
     /// The host descriptor of the kernel's memory, which `copy` is to give another number (or -errno: it stays).
@@ -80,7 +82,7 @@ impl Kernel {
     /// `t` is not used afterwards, nor by a call under way.
     pub unsafe fn release(&self, t: *mut Task) {
         // SAFETY: the caller's promise.
-        unsafe { cpu::thread_exit(self.words, Task::waiter(t)) };
+        unsafe { cpu::thread_exit(self.words, Task::slot(t)) };
     }
 
     /// A private call of this crate itself.
@@ -129,9 +131,9 @@ impl Kernel {
     ///
     /// # Safety
     /// As [`Kernel::call`].
-    pub unsafe fn give_back(&self, t: *mut Task) -> Result<usize, Errno> {
+    pub unsafe fn release_memory(&self, t: *mut Task) -> Result<usize, Errno> {
         // SAFETY: the caller answers for the task.
-        unsafe { self.private(t, Private::GiveBack, [0; 6]) }.map(|pages| pages * PAGE)
+        unsafe { self.private(t, Private::ReleaseMemory, [0; 6]) }.map(|pages| pages * PAGE)
     }
 
     /// Closes, syncs and unmounts everything.  Other threads' calls end; every later one is

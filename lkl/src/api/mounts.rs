@@ -36,6 +36,12 @@ struct NewDisk {
     discard_block: u32,
 }
 
+/// For the comparison with the kernel's (`kernel/layout_rows.h`).
+#[cfg(test)]
+pub(super) const DISK_LAYOUT: &[crate::sys::layout::Row] = crate::sys::layout::layout_rows!(
+    "lkl_disk" = NewDisk { dev, bytes, block, max_bytes, features, discard_block }
+);
+
 impl NewDisk {
     const READ_ONLY: u32 = 1;
     const FLUSH: u32 = 2;
@@ -123,7 +129,7 @@ impl Kernel {
             root_fd as usize,
         ];
         // SAFETY: the caller answers for the task; the pointers are valid during the call.
-        unsafe { self.private(t, Private::HubMount, args) }.map(drop)
+        unsafe { self.private(t, Private::AnchorMount, args) }.map(drop)
     }
 
     /// Gives a mount back, and its disk if it has one: nothing of it may be in use (EBUSY, and nothing
@@ -141,7 +147,7 @@ impl Kernel {
         let disk = disk.map_or(-1, |n| n as isize) as usize;
         let args = [path.as_ptr() as usize, root_fd as usize, disk, 0, 0, 0];
         // SAFETY: the caller's promise; the path is a live string.
-        let done = unsafe { self.private(t, Private::HubRelease, args) }.map(drop);
+        let done = unsafe { self.private(t, Private::AnchorRelease, args) }.map(drop);
         block::Device::reap();
         done
     }

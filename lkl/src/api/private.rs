@@ -8,7 +8,7 @@ pub enum Private {
     /// `(*const NewDisk) -> N`
     DiskAdd = 4096,
     /// `(source, path, fstype, flags, data, root_fd)`
-    HubMount = 4097,
+    AnchorMount = 4097,
     /// `()`
     Shutdown = 4098,
     /// `(*const Creds)`
@@ -32,9 +32,9 @@ pub enum Private {
     /// `(fd, buf, size) -> length with the NUL`: the absolute path of an open file
     FdPath = 4108,
     /// `(path, root_fd, disk or -1)`
-    HubRelease = 4109,
+    AnchorRelease = 4109,
     /// `() -> pages`
-    GiveBack = 4110,
+    ReleaseMemory = 4110,
     /// `()`
     LeaveCwd = 4111,
     /// `(fd, newdfd, newpath)`: gives an open file a name

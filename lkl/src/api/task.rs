@@ -2,13 +2,13 @@
 //! What a host thread needs to call the kernel: a task of the kernel's, with a kernel stack.
 
 use crate::attach::Kernel;
-use crate::cpu::{self, Waiter};
+use crate::cpu::{self, CallSlot};
 use crate::sys::Errno;
 use std::ptr::NonNull;
 
 /// One host thread's side of the door. It lies in the kernel's memory.
 #[repr(transparent)]
-pub struct Task(Waiter);
+pub struct Task(CallSlot);
 
 impl Task {
     /// A task for the calling thread, or for one that is about to start: it may be made by any
@@ -18,7 +18,7 @@ impl Task {
         NonNull::new(waiter.cast()).ok_or(Errno::ENOMEM)
     }
 
-    pub(crate) fn waiter(task: *mut Task) -> *mut Waiter {
+    pub(crate) fn slot(task: *mut Task) -> *mut CallSlot {
         task.cast()
     }
 }

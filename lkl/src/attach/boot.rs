@@ -6,7 +6,7 @@
 #![allow(unsafe_code)]
 
 use super::ops::{LOG_FD, OPS};
-use crate::cpu::{self, timer, Shared, Waiter};
+use crate::cpu::{self, timer, CallSlot, Shared};
 use crate::dev::block;
 use crate::instance::image::Loaded;
 use crate::instance::region::Region;
@@ -127,10 +127,10 @@ fn start(
     words: &'static Shared,
     cfg: &BootConfig<'_>,
 ) -> Result<(), Errno> {
-    type Entry = unsafe extern "C" fn(*const Waiter, usize, usize, usize, *const c_char, usize) -> isize;
+    type Entry = unsafe extern "C" fn(*const CallSlot, usize, usize, usize, *const c_char, usize) -> isize;
     let flags = if cfg.kernel_log_fd.is_some() { BOOT_LOG } else { 0 };
     let ram = &region.ram;
-    cpu::boot(words, |w: &Waiter| {
+    cpu::boot(words, |w: &CallSlot| {
         // SAFETY: lkl_boot() has this type; begin() took the CPU for us.
         unsafe {
             let entry = transmute::<usize, Entry>(loaded.entries.boot);

@@ -3,7 +3,7 @@
 //! and what a fork's child has to put right.
 
 mod boot;
-mod ops;
+pub(crate) mod ops;
 mod pressure;
 
 pub use boot::{after_fork, boot, BootConfig, BootError, Kernel};

@@ -24,15 +24,35 @@ pub(crate) struct Ops {
     realtime_ns: unsafe extern "C" fn() -> u64,
     random: unsafe extern "C" fn() -> u64,
     timer_arm: unsafe extern "C" fn(u64),
-    complete: unsafe extern "C" fn(*const cpu::Waiter),
+    complete: unsafe extern "C" fn(*const cpu::CallSlot),
     blk_submit: unsafe extern "C" fn(*mut Request) -> i64,
-    blk_commit: unsafe extern "C" fn(*const Device),
     blk_gone: unsafe extern "C" fn(*const Device),
     name: unsafe extern "C" fn(usize, *mut u8, usize),
     protect: unsafe extern "C" fn(usize, usize, i32) -> i64,
-    give_back: unsafe extern "C" fn(usize, usize),
+    release_pages: unsafe extern "C" fn(usize, usize),
     short_of_memory: unsafe extern "C" fn() -> i32,
 }
+
+/// `struct lkl_host_ops`, for the comparison with the kernel's (`kernel/layout_rows.h`).
+#[cfg(test)]
+pub(crate) const LAYOUT: &[crate::sys::layout::Row] = crate::sys::layout::layout_rows!(
+    "lkl_host_ops" = Ops {
+        print,
+        alert,
+        panic,
+        time_ns,
+        realtime_ns,
+        random,
+        timer_arm,
+        complete,
+        blk_submit,
+        blk_gone,
+        name,
+        protect,
+        release_pages,
+        short_of_memory,
+    }
+);
 
 pub(crate) const OPS: Ops = Ops {
     print,
@@ -44,11 +64,10 @@ pub(crate) const OPS: Ops = Ops {
     timer_arm: cpu::arm,
     complete: cpu::complete,
     blk_submit: block::submit,
-    blk_commit: block::commit,
     blk_gone: block::gone,
     name: symbols::name,
     protect,
-    give_back,
+    release_pages,
     short_of_memory: pressure::short_of_memory,
 };
 
@@ -96,8 +115,8 @@ unsafe extern "C" fn protect(at: usize, len: usize, prot: i32) -> i64 {
     unsafe { memory::protect(at, len, prot) }.map_or_else(|e| e.raw() as i64, |()| 0)
 }
 
-unsafe extern "C" fn give_back(at: usize, len: usize) {
-    block::bounce::gave_back(at, len);
+unsafe extern "C" fn release_pages(at: usize, len: usize) {
+    block::bounce::released(at, len);
     // SAFETY: free pages of the kernel's, whose contents do not matter.
     let _ = unsafe { memory::advise(at, len, libc::MADV_REMOVE) };
 }

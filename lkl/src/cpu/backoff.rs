@@ -18,38 +18,38 @@ const RECENT_NS: u64 = 4 * LONGEST_NS as u64;
 /// It is worth while if others made a call in so many ns.
 const BUSY_NS: u64 = 300;
 /// If it was not, it is not tried so many times.
-const NOT_WORTH: u32 = 32;
+const BACKOFF_SKIPS: u32 = 32;
 
 /// The calling thread has found the CPU held: waits, perhaps. Whether others make call after call meanwhile.
 #[cold]
-pub(super) fn hold_off(words: &Shared) -> bool {
+pub(super) fn back_off(words: &Shared) -> bool {
     let now = monotonic_ns();
-    let is_habit = now.saturating_sub(words.held_at.swap(now, Relaxed)) < RECENT_NS;
-    let left = words.not_worth.load(Relaxed);
+    let is_habit = now.saturating_sub(words.last_contended_ns.swap(now, Relaxed)) < RECENT_NS;
+    let left = words.backoff_skips.load(Relaxed);
     if left != 0 {
-        words.not_worth.store(left - 1, Relaxed);
+        words.backoff_skips.store(left - 1, Relaxed);
         return false;
     }
     if !is_habit {
-        words.hold_off.store(SHORTEST_NS, Relaxed);
+        words.backoff_ns.store(SHORTEST_NS, Relaxed);
         return false;
     }
-    let time = words.hold_off.load(Relaxed).clamp(SHORTEST_NS, LONGEST_NS);
+    let time = words.backoff_ns.load(Relaxed).clamp(SHORTEST_NS, LONGEST_NS);
     let (calls, waited) = stay_away(words, now, u64::from(time));
     let busy = calls * BUSY_NS >= waited;
     if busy {
-        words.hold_off.store((2 * time).min(LONGEST_NS), Relaxed);
+        words.backoff_ns.store((2 * time).min(LONGEST_NS), Relaxed);
     } else {
-        words.hold_off.store(SHORTEST_NS, Relaxed);
-        words.not_worth.store(NOT_WORTH, Relaxed);
+        words.backoff_ns.store(SHORTEST_NS, Relaxed);
+        words.backoff_skips.store(BACKOFF_SKIPS, Relaxed);
     }
-    words.held_at.store(now + waited, Relaxed);
+    words.last_contended_ns.store(now + waited, Relaxed);
     busy
 }
 
 /// Looks four times in `time` at most, and comes back early if nobody made a call in between. Calls seen, and ns.
 fn stay_away(words: &Shared, start: u64, time: u64) -> (u64, u64) {
-    let before = words.entered.load(Relaxed);
+    let before = words.entry_seq.load(Relaxed);
     let (mut now, mut seen) = (start, before);
     // A look costs the one who calls as much as some calls do; and a switch between tasks is no idleness.
     let between = (time / 4).max(u64::from(SHORTEST_NS));
@@ -59,11 +59,11 @@ fn stay_away(words: &Shared, start: u64, time: u64) -> (u64, u64) {
             std::hint::spin_loop();
             now = monotonic_ns();
         }
-        let entered = words.entered.load(Relaxed);
-        if entered == seen {
+        let seq = words.entry_seq.load(Relaxed);
+        if seq == seen {
             break;
         }
-        seen = entered;
+        seen = seq;
     }
     (seen.wrapping_sub(before), now - start)
 }

@@ -10,6 +10,8 @@
 #![allow(unsafe_code)]
 
 mod backoff;
+#[cfg(test)]
+pub(crate) mod layout;
 mod protocol;
 mod slots;
 mod spin;
@@ -27,7 +29,7 @@ use std::mem::transmute;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 pub use slots::Count;
-pub(crate) use slots::{Request, Shared, Waiter};
+pub(crate) use slots::{CallSlot, Request, Shared};
 
 /// Requests that are not calls (`asm/host.h`).
 const THREAD_NEW: i64 = -1;
@@ -55,8 +57,8 @@ struct Here;
 impl World for Here {
     type Polling = Polling;
 
-    fn run(&self, driver: Option<&Waiter>, post: bool) -> Run {
-        type Entry = unsafe extern "C" fn(*const Waiter, i32) -> isize;
+    fn run(&self, driver: Option<&CallSlot>, post: bool) -> Run {
+        type Entry = unsafe extern "C" fn(*const CallSlot, i32) -> isize;
         let at = driver.map_or(std::ptr::null(), std::ptr::from_ref);
         // SAFETY: begin() stored a function of this type; the caller holds the CPU.
         let run = unsafe { transmute::<*mut (), Entry>(RUN.load(Ordering::Relaxed))(at, i32::from(post)) };
@@ -85,9 +87,9 @@ impl World for Here {
         Polling::begin()
     }
 
-    fn breathe(&self, w: &Waiter, polling: &mut Polling, since: &mut u64) -> bool {
-        let wake_cost = || cpu().map_or(0, |cpu| cpu.words.wake_cost.load(Ordering::Relaxed));
-        polling.breathe(w, since, wake_cost)
+    fn breathe(&self, w: &CallSlot, polling: &mut Polling, since: &mut u64) -> bool {
+        let wake_cost_ns = || cpu().map_or(0, |cpu| cpu.words.wake_cost_ns.load(Ordering::Relaxed));
+        polling.breathe(w, since, wake_cost_ns)
     }
 
     fn kick(&self, answered: &dyn Fn() -> bool) -> Option<bool> {
@@ -110,7 +112,7 @@ impl World for Here {
 }
 
 /// The thread is the kernel's current one now: its request, as a call like any other.
-fn serve(w: &Waiter) -> isize {
+fn serve(w: &CallSlot) -> isize {
     let words = WORDS.load(Ordering::Relaxed);
     let at = std::ptr::from_ref(w).cast_mut();
     // SAFETY: the CPU is ours, and the thread's own task is current on its empty stack; nobody else has the request now.
@@ -142,7 +144,7 @@ pub(crate) fn begin(words: &'static Shared, run: usize) {
     words.deadline.store(slots::NEVER, Ordering::Relaxed);
     words.timer_until.store(slots::NEVER, Ordering::Relaxed);
     words.waiter_until.store(slots::NEVER, Ordering::Relaxed);
-    words.wake_cost.store(WAKE_COST_NS, Ordering::Relaxed);
+    words.wake_cost_ns.store(WAKE_COST_NS, Ordering::Relaxed);
     RUN.store(run as *mut (), Ordering::Release);
     WORDS.store(std::ptr::from_ref(words).cast_mut(), Ordering::Release);
 }
@@ -153,8 +155,8 @@ pub(crate) fn after_fork() {
 }
 
 /// Runs `boot`, which comes back when the kernel goes idle for the first time, and waits until calls can be made.
-pub(crate) fn boot(words: &'static Shared, boot: impl FnOnce(&Waiter) -> isize) -> Result<(), Errno> {
-    let w = Waiter::new(Request { nr: 0, args: [0; 6], want_fd: -1, unused: 0 });
+pub(crate) fn boot(words: &'static Shared, boot: impl FnOnce(&CallSlot) -> isize) -> Result<(), Errno> {
+    let w = CallSlot::new(Request { nr: 0, args: [0; 6], want_fd: -1, pad: 0 });
     if let Run::Done = how(Errno::check(boot(&w))? as isize) {
         // It failed on the way, and says so in `ret`.
         w.state.store(slots::DONE, Ordering::Relaxed);
@@ -170,7 +172,7 @@ pub(crate) fn boot(words: &'static Shared, boot: impl FnOnce(&Waiter) -> isize) 
 #[inline]
 pub(crate) unsafe fn call(
     words: &'static Shared,
-    w: *mut Waiter,
+    w: *mut CallSlot,
     nr: i64,
     args: &[usize; 6],
     want_fd: i32,
@@ -179,11 +181,11 @@ pub(crate) unsafe fn call(
     // SAFETY: the caller's promise: it is this thread's.
     let waiter = unsafe { &*w };
     if !cpu.try_take() {
-        let looks = if backoff::hold_off(words) { FEW_LOOKS } else { LOOKS };
+        let looks = if backoff::back_off(words) { FEW_LOOKS } else { LOOKS };
         // SAFETY: no request of this thread is under way.
-        unsafe { *waiter.request.get() = Request { nr, args: *args, want_fd, unused: 0 } };
+        unsafe { *waiter.request.get() = Request { nr, args: *args, want_fd, pad: 0 } };
         cpu.request(waiter, looks);
-    } else if words.out.load(Ordering::Relaxed) == w {
+    } else if words.current_in_user.load(Ordering::Relaxed) == w {
         // SAFETY: the CPU is ours, and the thread's own task is current on its empty stack.
         let run = unsafe { switch::switch(w.cast(), nr, args, want_fd, std::ptr::from_ref(words).cast()) };
         match how(run) {
@@ -192,7 +194,7 @@ pub(crate) unsafe fn call(
         }
     } else {
         // SAFETY: as above.
-        unsafe { *waiter.request.get() = Request { nr, args: *args, want_fd, unused: 0 } };
+        unsafe { *waiter.request.get() = Request { nr, args: *args, want_fd, pad: 0 } };
         waiter.state.store(slots::WAITING, Ordering::Relaxed);
         cpu.drive(waiter, true);
     }
@@ -201,21 +203,21 @@ pub(crate) unsafe fn call(
 
 /// A request that is not a thread's call.
 fn ask(words: &'static Shared, nr: i64, arg: usize) -> isize {
-    let w = Waiter::new(Request { nr, args: [arg, 0, 0, 0, 0, 0], want_fd: -1, unused: 0 });
+    let w = CallSlot::new(Request { nr, args: [arg, 0, 0, 0, 0, 0], want_fd: -1, pad: 0 });
     on(words).request(&w, LOOKS);
     w.ret.load(Ordering::Relaxed) as isize
 }
 
 /// A new thread of the kernel's, for a host thread.
-pub(crate) fn thread_new(words: &'static Shared) -> Result<*mut Waiter, Errno> {
-    Errno::check(ask(words, THREAD_NEW, 0)).map(|w| w as *mut Waiter)
+pub(crate) fn thread_new(words: &'static Shared) -> Result<*mut CallSlot, Errno> {
+    Errno::check(ask(words, THREAD_NEW, 0)).map(|w| w as *mut CallSlot)
 }
 
 /// Ends it.
 ///
 /// # Safety
 /// No call of it is under way, and it is not used afterwards.
-pub(crate) unsafe fn thread_exit(words: &'static Shared, w: *mut Waiter) {
+pub(crate) unsafe fn thread_exit(words: &'static Shared, w: *mut CallSlot) {
     ask(words, THREAD_EXIT, w as usize);
 }
 
@@ -223,9 +225,9 @@ pub(crate) unsafe fn thread_exit(words: &'static Shared, w: *mut Waiter) {
 ///
 /// # Safety
 /// `w` is a live thread's.
-pub(crate) unsafe fn interrupt(words: &'static Shared, w: *mut Waiter) {
+pub(crate) unsafe fn interrupt(words: &'static Shared, w: *mut CallSlot) {
     // SAFETY: the caller's promise.
-    on(words).kick(unsafe { &*w });
+    on(words).interrupt_wait(unsafe { &*w });
 }
 
 /// Raises interrupts. From any host thread outside the kernel; not from a signal handler.
@@ -251,11 +253,11 @@ pub(crate) fn tick() {
 }
 
 /// `ops.complete`
-pub(crate) unsafe extern "C" fn complete(w: *const Waiter) {
+pub(crate) unsafe extern "C" fn complete(w: *const CallSlot) {
     if let Some(cpu) = cpu() {
         // SAFETY: the kernel passes a waiter whose request is under way.
         let w = unsafe { &*w };
-        w.done_on.store(processor(), Ordering::Relaxed);
+        w.completed_on_cpu.store(processor(), Ordering::Relaxed);
         cpu.complete(w);
     }
 }

@@ -6,15 +6,15 @@
 //!    somebody is going to see it: a holder (who looks after it has freed the CPU), a poller (who looks after it has stopped
 //!    polling), or else itself, by taking the free CPU. Each of them first says what it is or does, then looks, with a full barrier
 //!    between (Dekker). So: while `pending` is not 0 and the CPU is free, some thread is on its way to look. Two exceptions:
-//!    PEND_KICK of a signal handler is looked at by the handler's own thread, if it waits; PEND_RESCHED alone is passed
+//!    PEND_INTERRUPT of a signal handler is looked at by the handler's own thread, if it waits; PEND_RESCHED alone is passed
 //!    to the clock's thread.
 //! 3. **One wake-up.** A request is completed once, by whoever runs the kernel half of its task: DONE by exchange, and one futex
 //!    wake if the thread was SLEEPING. The thread becomes SLEEPING by compare-and-swap from WAITING only.
 //! 4. **No deadline is missed.** The holder says when the next timer interrupt is due (`deadline`). Somebody looks after it:
 //!    the clock's thread (`timer_until`), a waiting thread (`waiter_until`), or a thread that is still on its way: a
 //!    thread that goes out of the kernel looks whether one of the two does, and wakes the clock's thread if not.
-//! 5. **Kicks.** A signal handler sets `kick`, makes PEND_KICK pending and turns SLEEPING into WAITING; the thread looks at
-//!    `kick` after it has become SLEEPING.
+//! 5. **Interrupted waits.** A signal handler sets `interrupted`, makes PEND_INTERRUPT pending and turns SLEEPING into WAITING; the thread looks at
+//!    `interrupted` after it has become SLEEPING.
 
 use super::slots::*;
 use super::sync::{barrier, taken, AtomicU32, Ordering::*, Step};
@@ -34,7 +34,7 @@ pub(crate) trait World {
     type Polling;
     fn begin_polling(&self) -> Self::Polling;
     /// Takes what is pending and runs what can run. The CPU is held. `post`: the driver has a request.
-    fn run(&self, driver: Option<&Waiter>, post: bool) -> Run;
+    fn run(&self, driver: Option<&CallSlot>, post: bool) -> Run;
     /// Sleeps while the word has this value, until `until` at most; may return early.
     fn sleep(&self, word: &AtomicU32, value: u32, until: u64);
     /// Ends the sleep of one thread on the word, which may not be there any more.
@@ -42,7 +42,7 @@ pub(crate) trait World {
     fn now(&self) -> u64;
     /// One breath of a poller; whether it looks once more.
     /// `since`: when the wait began to take long, if it did, and 0.
-    fn breathe(&self, w: &Waiter, polling: &mut Self::Polling, since: &mut u64) -> bool;
+    fn breathe(&self, w: &CallSlot, polling: &mut Self::Polling, since: &mut u64) -> bool;
     /// Asks a thread that is out in user code to look, and waits for a moment until it has: `answered`. None: nobody was asked.
     fn kick(&self, answered: &dyn Fn() -> bool) -> Option<bool>;
     /// Between two looks at the CPU.
@@ -50,7 +50,7 @@ pub(crate) trait World {
 }
 
 /// After so many long waits in a row a thread no longer polls for long.
-const PATIENT: u32 = 2;
+const SPIN_BUDGET: u32 = 2;
 /// What a wake-up may be measured to cost, ns: outside of that the machine was busy with something else.
 const WAKE_COST: (u64, u64) = (2_000, 50_000);
 
@@ -74,7 +74,7 @@ impl<W: World> Cpu<'_, W> {
     }
 
     /// Serves the request in `w`. The calling thread holds nothing. `looks`: so often it looks at the CPU before it posts.
-    pub fn request(&self, w: &Waiter, looks: u32) {
+    pub fn request(&self, w: &CallSlot, looks: u32) {
         w.state.store(WAITING, Relaxed);
         let mut tries = 0;
         loop {
@@ -93,30 +93,30 @@ impl<W: World> Cpu<'_, W> {
     }
 
     /// Leaves the request to whoever holds the CPU, or will next.
-    fn post(&self, w: &Waiter) {
+    fn post(&self, w: &CallSlot) {
         self.words.count(Count::Posted);
-        let mut head = self.words.entries.load(Relaxed);
+        let mut head = self.words.inbox.load(Relaxed);
         loop {
             w.next.store(head, Relaxed);
             let new = std::ptr::from_ref(w).cast_mut();
-            match self.words.entries.compare_exchange_weak(head, new, Release, Relaxed) {
+            match self.words.inbox.compare_exchange_weak(head, new, Release, Relaxed) {
                 Ok(_) => break,
                 Err(now) => head = now,
             }
         }
         // We wait ourselves from here on: a poller, which looks.
-        self.words.pending.fetch_or(PEND_ENTRY, SeqCst);
+        self.words.pending.fetch_or(PEND_INBOX, SeqCst);
     }
 
     /// The CPU is ours: runs the kernel until the request in `w` is done, here or elsewhere. `post`: it is new.
-    pub fn drive(&self, w: &Waiter, post: bool) {
+    pub fn drive(&self, w: &CallSlot, post: bool) {
         if !self.stay(w, post) {
             self.wait(w);
         }
     }
 
     /// After the first stay: the kernel is idle, the CPU ours, and `w` is done when it is up.
-    pub fn booted(&self, w: &Waiter) {
+    pub fn booted(&self, w: &CallSlot) {
         if w.state.load(Acquire) == DONE {
             self.leave();
         } else {
@@ -125,7 +125,7 @@ impl<W: World> Cpu<'_, W> {
     }
 
     /// After the kernel came back idle from the request in `w`, the CPU still ours.
-    pub fn went_idle(&self, w: &Waiter) {
+    pub fn went_idle(&self, w: &CallSlot) {
         w.state.store(WAITING, Relaxed);
         if !self.release() {
             self.drive(w, false);
@@ -135,12 +135,12 @@ impl<W: World> Cpu<'_, W> {
     }
 
     /// One stay; whether the request is done. The CPU is given up in any case.
-    fn stay(&self, w: &Waiter, mut post: bool) -> bool {
+    fn stay(&self, w: &CallSlot, mut post: bool) -> bool {
         loop {
             let run = self.world.run(Some(w), post);
             post = false;
             if run == Run::Done || w.state.load(Acquire) == DONE {
-                w.state.store(OUT, Relaxed);
+                w.state.store(NO_REQUEST, Relaxed);
                 self.leave();
                 return true;
             }
@@ -186,14 +186,14 @@ impl<W: World> Cpu<'_, W> {
     }
 
     /// Waits until the request in `w` is done. The CPU is not ours.
-    fn wait(&self, w: &Waiter) {
+    fn wait(&self, w: &CallSlot) {
         let mut since = 0;
         loop {
             if self.poll(w, &mut since) && self.stay(w, false) {
                 return;
             }
             if w.state.load(Acquire) == DONE {
-                w.state.store(OUT, Relaxed);
+                w.state.store(NO_REQUEST, Relaxed);
                 self.learn(w, since);
                 return self.cover();
             }
@@ -203,26 +203,26 @@ impl<W: World> Cpu<'_, W> {
 
     /// What this wait says about the next one: polling for as long as a wake-up costs is never worse than twice the best
     /// (competitive spinning), and where waits are long it is not worth a try.
-    fn learn(&self, w: &Waiter, since: u64) {
+    fn learn(&self, w: &CallSlot, since: u64) {
         let words = self.words;
         if since == 0 {
             words.count(Count::Polled);
-            return w.patience.store(PATIENT, Relaxed);
+            return w.spin_budget.store(SPIN_BUDGET, Relaxed);
         }
         let now = self.world.now();
-        let cost = words.wake_cost.load(Relaxed);
-        let woken_at = w.woken_at.swap(0, Relaxed);
-        if woken_at != 0 {
-            let took = now.saturating_sub(woken_at).clamp(WAKE_COST.0, WAKE_COST.1);
-            words.wake_cost.store((7 * cost + took) / 8, Relaxed);
+        let cost = words.wake_cost_ns.load(Relaxed);
+        let woken_at_ns = w.woken_at_ns.swap(0, Relaxed);
+        if woken_at_ns != 0 {
+            let took = now.saturating_sub(woken_at_ns).clamp(WAKE_COST.0, WAKE_COST.1);
+            words.wake_cost_ns.store((7 * cost + took) / 8, Relaxed);
         }
-        let patience = w.patience.load(Relaxed);
+        let spin_budget = w.spin_budget.load(Relaxed);
         let long = now.saturating_sub(since) > 2 * cost;
-        w.patience.store(if long { patience.saturating_sub(1) } else { PATIENT }, Relaxed);
+        w.spin_budget.store(if long { spin_budget.saturating_sub(1) } else { SPIN_BUDGET }, Relaxed);
     }
 
     /// Looks for a while whether the request is done or the CPU can be had for what is pending; true: it is ours.
-    fn poll(&self, w: &Waiter, since: &mut u64) -> bool {
+    fn poll(&self, w: &CallSlot, since: &mut u64) -> bool {
         let words = self.words;
         words.pollers.fetch_add(1, SeqCst);
         let mut polling = self.world.begin_polling();
@@ -246,16 +246,16 @@ impl<W: World> Cpu<'_, W> {
             && self.try_take())
     }
 
-    /// Until the request is done, the thread is kicked, or a deadline is due that nobody else looks after.
-    fn sleep(&self, w: &Waiter) {
+    /// Until the request is done, its wait is interrupted, or a deadline is due that nobody else looks after.
+    fn sleep(&self, w: &CallSlot) {
         if w.state.compare_exchange(WAITING, SLEEPING, SeqCst, Acquire).is_err() {
             return;
         }
         barrier();
-        let kicked = taken(Step::LookForKick)
-            && w.kick.load(Relaxed) != 0
-            && self.words.pending.load(Relaxed) & PEND_KICK != 0;
-        if !kicked {
+        let is_interrupted = taken(Step::LookForInterrupt)
+            && w.interrupted.load(Relaxed) != 0
+            && self.words.pending.load(Relaxed) & PEND_INTERRUPT != 0;
+        if !is_interrupted {
             let until = self.watch();
             self.world.sleep(&w.state, SLEEPING, until);
             self.unwatch(until);
@@ -338,10 +338,10 @@ impl<W: World> Cpu<'_, W> {
     }
 
     /// The request in `w` is done. `w` may be gone as soon as that is to be seen.
-    pub fn complete(&self, w: &Waiter) {
+    pub fn complete(&self, w: &CallSlot) {
         let state = &raw const w.state;
         if w.state.load(Relaxed) == SLEEPING {
-            w.woken_at.store(self.world.now(), Relaxed);
+            w.woken_at_ns.store(self.world.now(), Relaxed);
         }
         if w.state.swap(DONE, SeqCst) == SLEEPING {
             self.words.count(Count::Woken);
@@ -350,9 +350,9 @@ impl<W: World> Cpu<'_, W> {
     }
 
     /// In a signal handler on the thread whose request is in `w`: its wait is to end.
-    pub fn kick(&self, w: &Waiter) {
-        w.kick.store(1, SeqCst);
-        self.words.pending.fetch_or(PEND_KICK, SeqCst);
+    pub fn interrupt_wait(&self, w: &CallSlot) {
+        w.interrupted.store(1, SeqCst);
+        self.words.pending.fetch_or(PEND_INTERRUPT, SeqCst);
         barrier();
         let _ = w.state.compare_exchange(SLEEPING, WAITING, SeqCst, Relaxed);
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The words that host threads and the kernel share: `struct lkl_shared` and `struct lkl_waiter` of the overlay's `asm/shared.h`.
+//! The words that host threads and the kernel share: `struct lkl_shared` and `struct lkl_call_slot` of the overlay's `asm/shared.h`.
 //! They lie in the kernel's memory, and nothing in them is private to a process: futexes on them are shared ones.
 
 use super::sync::{AtomicI64, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -9,8 +9,8 @@ use std::cell::UnsafeCell;
 pub(crate) const FREE: u32 = 0;
 pub(crate) const HELD: u32 = 1;
 
-/// `Waiter::state`: no request; one that waits; the thread sleeps meanwhile; it is done.
-pub(crate) const OUT: u32 = 0;
+/// `CallSlot::state`: no request; one that waits; the thread sleeps meanwhile; it is done.
+pub(crate) const NO_REQUEST: u32 = 0;
 pub(crate) const WAITING: u32 = 1;
 pub(crate) const SLEEPING: u32 = 2;
 pub(crate) const DONE: u32 = 3;
@@ -19,10 +19,10 @@ pub(crate) const DONE: u32 = 3;
 pub(crate) const PEND_TIMER: u64 = 1;
 /// Tasks want to run; nothing else.
 pub(crate) const PEND_RESCHED: u64 = 1 << 61;
-/// Some waiter has `kick` set.
-pub(crate) const PEND_KICK: u64 = 1 << 62;
-/// There are `entries`.
-pub(crate) const PEND_ENTRY: u64 = 1 << 63;
+/// Some waiter has `interrupted` set.
+pub(crate) const PEND_INTERRUPT: u64 = 1 << 62;
+/// The `inbox` is not empty.
+pub(crate) const PEND_INBOX: u64 = 1 << 63;
 
 /// No deadline.
 pub(crate) const NEVER: u64 = u64::MAX;
@@ -62,38 +62,46 @@ impl Count {
     ];
 }
 
-/// `struct lkl_shared`. Times are CLOCK_MONOTONIC in ns.
+/// `struct lkl_shared`. Times are CLOCK_MONOTONIC in ns. Words that other threads write at other times lie on other cache
+/// lines.
 #[repr(C, align(64))]
 pub(crate) struct Shared {
+    // Every call writes these.
     pub cpu: AtomicU32,
     /// Threads that look at `pending` and at `cpu`, and will once more when they stop.
     pub pollers: AtomicU32,
     pub pending: AtomicU64,
-    pub entries: AtomicPtr<Waiter>,
+    /// Requests of threads that found the CPU held.
+    pub inbox: AtomicPtr<CallSlot>,
     /// The thread that is out in user code and whose task is the kernel's current one. The holder's.
-    pub out: AtomicPtr<Waiter>,
+    pub current_in_user: AtomicPtr<CallSlot>,
     /// Where the thread that drives left its own stack. The holder's.
     pub host_sp: AtomicUsize,
     /// lkl_call()
     pub call: AtomicUsize,
     /// Entries from the host so far. The holder's; others see how busy it is.
-    pub entered: AtomicU64,
+    pub entry_seq: AtomicU64,
     /// When the kernel wants its next timer interrupt.
     pub deadline: AtomicU64,
+    // Threads that sleep write these; every call reads them.
     /// When the clock's thread wakes up by itself; 0: it is awake, and will look.
     pub timer_until: AtomicU64,
     /// When a waiting thread wakes up for the deadline.
     pub waiter_until: AtomicU64,
     /// The clock's thread sleeps on it; changes to wake it.
     pub timer_word: AtomicU32,
-    pub unused: u32,
+    pub pad1: [u32; 11],
+    // Threads that find the CPU held write these.
     /// What it takes to wake a thread, ns, as measured.
-    pub wake_cost: AtomicU64,
-    /// For `backoff.rs`: when a thread last found the CPU held, how long it then stays away (ns), and how many times more
-    /// none does.
-    pub held_at: AtomicU64,
-    pub hold_off: AtomicU32,
-    pub not_worth: AtomicU32,
+    pub wake_cost_ns: AtomicU64,
+    /// When a thread last found the CPU held.
+    pub last_contended_ns: AtomicU64,
+    /// How long a thread stays away that finds the CPU held (`backoff.rs`).
+    pub backoff_ns: AtomicU32,
+    /// How many times more no thread stays away.
+    pub backoff_skips: AtomicU32,
+    pub pad2: [u64; 5],
+    /// By [`Count`].
     pub counters: [AtomicU64; 8],
 }
 
@@ -114,47 +122,48 @@ pub(crate) struct Request {
     pub nr: i64,
     pub args: [usize; 6],
     pub want_fd: i32,
-    pub unused: u32,
+    pub pad: u32,
 }
 
-/// `struct lkl_waiter`: one request of a host thread.
+/// `struct lkl_call_slot`: one request of a host thread.
 #[repr(C, align(64))]
-pub(crate) struct Waiter {
+pub(crate) struct CallSlot {
     pub state: AtomicU32,
     /// Set by a signal handler on the thread itself: the wait of its call is to end.
-    pub kick: AtomicU32,
-    pub next: AtomicPtr<Waiter>,
-    stack_top: UnsafeCell<usize>,
+    pub interrupted: AtomicU32,
+    pub next: AtomicPtr<CallSlot>,
+    /// Where the task's kernel stack begins.
+    pub stack_top: UnsafeCell<usize>,
     pub request: UnsafeCell<Request>,
     /// The host processor of whoever completed the last request.
-    pub done_on: AtomicU32,
+    pub completed_on_cpu: AtomicU32,
     /// Whether to poll for long: not 0.
-    pub patience: AtomicU32,
+    pub spin_budget: AtomicU32,
     pub ret: AtomicI64,
     /// When whoever completed the request woke the thread; 0: it did not.
-    pub woken_at: AtomicU64,
+    pub woken_at_ns: AtomicU64,
 }
 
 // SAFETY: `request` is written by the thread whose request it is, before it posts it, and read by the holder of the CPU
 // after; `stack_top` is written when the thread is made.
-unsafe impl Sync for Waiter {}
+unsafe impl Sync for CallSlot {}
 
-impl Waiter {
+impl CallSlot {
     /// One that is nobody's yet, for a request of its own.
-    pub fn new(request: Request) -> Waiter {
-        Waiter {
+    pub fn new(request: Request) -> CallSlot {
+        CallSlot {
             state: AtomicU32::new(WAITING),
-            kick: AtomicU32::new(0),
+            interrupted: AtomicU32::new(0),
             next: AtomicPtr::default(),
             stack_top: UnsafeCell::new(0),
             request: UnsafeCell::new(request),
-            done_on: AtomicU32::new(0),
-            patience: AtomicU32::new(0),
+            completed_on_cpu: AtomicU32::new(0),
+            spin_budget: AtomicU32::new(0),
             ret: AtomicI64::new(0),
-            woken_at: AtomicU64::new(0),
+            woken_at_ns: AtomicU64::new(0),
         }
     }
 }
 
 /// Where the door finds a thread's kernel stack.
-pub(super) const STACK_TOP: usize = std::mem::offset_of!(Waiter, stack_top);
+pub(super) const STACK_TOP: usize = std::mem::offset_of!(CallSlot, stack_top);

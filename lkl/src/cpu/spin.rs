@@ -5,7 +5,7 @@
 //! RDTSCP writes to a variable of the caller.
 #![allow(unsafe_code)]
 
-use super::slots::Waiter;
+use super::slots::CallSlot;
 use crate::sys::{process, time};
 use std::sync::atomic::Ordering;
 
@@ -27,20 +27,25 @@ impl Polling {
     }
 
     /// One turn; whether the thread looks once more. `since`: when the wait began to take long, if it did, and 0.
-    /// `wake_cost`: what it costs to be woken, ns.
-    pub(super) fn breathe(&mut self, w: &Waiter, since: &mut u64, wake_cost: impl FnOnce() -> u64) -> bool {
+    /// `wake_cost_ns`: what it costs to be woken, ns.
+    pub(super) fn breathe(
+        &mut self,
+        w: &CallSlot,
+        since: &mut u64,
+        wake_cost_ns: impl FnOnce() -> u64,
+    ) -> bool {
         self.breaths += 1;
         // Who completed the last request may share this processor: it can do nothing while we spin.
-        if self.breaths < BREATHS && w.done_on.load(Ordering::Relaxed) != self.on {
+        if self.breaths < BREATHS && w.completed_on_cpu.load(Ordering::Relaxed) != self.on {
             std::hint::spin_loop();
             return true;
         }
         // A longer look lets others go first. It may take their whole time slice: not where waits turned out to be long.
-        if w.patience.load(Ordering::Relaxed) == 0 {
+        if w.spin_budget.load(Ordering::Relaxed) == 0 {
             *since = if *since == 0 { time::monotonic_ns() } else { *since };
             return false;
         }
-        let cost = wake_cost();
+        let cost = wake_cost_ns();
         process::yield_now();
         if self.breaths % YIELDS != 0 {
             return true;

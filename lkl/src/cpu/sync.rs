@@ -10,8 +10,8 @@ pub(crate) enum Step {
     LookAfterFree,
     /// Look at `pending` once more after polling ended.
     LookAfterPoll,
-    /// Look for a kick once more after the thread was marked asleep.
-    LookForKick,
+    /// Look for an interruption once more after the thread was marked asleep.
+    LookForInterrupt,
     /// Look at the deadline once more after the timer thread was marked asleep.
     LookAtDeadline,
     /// See that somebody looks after the deadline before the thread goes out.

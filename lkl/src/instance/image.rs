@@ -30,6 +30,8 @@ pub(crate) struct Entries {
     pub(crate) oops: usize,
     pub(crate) oops_stack: usize,
     pub(crate) abi: usize,
+    #[cfg(test)]
+    pub(crate) layout: usize,
 }
 
 /// Where it lies and what it exports.
@@ -134,6 +136,8 @@ unsafe fn find_entries(base: usize, syms: &[sym::Sym], strtab: usize) -> Option<
         oops: find(b"lkl_oops\0")?,
         oops_stack: find(b"lkl_oops_stack\0")?,
         abi: find(b"lkl_abi\0")?,
+        #[cfg(test)]
+        layout: find(b"lkl_layout\0")?,
     };
     Some((entries, find(b"lkl_relro_end\0")?))
 }

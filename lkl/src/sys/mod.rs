@@ -16,6 +16,8 @@ mod errno;
 pub mod file;
 pub mod futex;
 pub mod helper_thread;
+#[cfg(test)]
+pub(crate) mod layout;
 pub mod memory;
 pub mod process;
 pub mod signal;

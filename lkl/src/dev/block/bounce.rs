@@ -63,7 +63,7 @@ pub(crate) fn end() {
 }
 
 /// The host has that memory again.
-pub(crate) fn gave_back(at: usize, len: usize) {
+pub(crate) fn released(at: usize, len: usize) {
     pages(at, len).iter().for_each(|page| page.store(0, Relaxed));
 }
 

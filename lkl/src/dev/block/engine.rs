@@ -99,9 +99,6 @@ fn over_link(link: &Link, r: &mut Request) -> i64 {
     }
 }
 
-/// `ops.blk_commit`
-pub(crate) unsafe extern "C" fn commit(_device: *const Device) {}
-
 /// `ops.blk_gone`
 pub(crate) unsafe extern "C" fn gone(device: *const Device) {
     // SAFETY: the driver's promise.

@@ -16,6 +16,8 @@ pub(crate) mod bounce;
 pub(crate) mod device;
 mod discard;
 mod engine;
+#[cfg(test)]
+pub(crate) mod layout;
 pub(crate) mod nbd;
 mod queue;
 mod request;
@@ -26,5 +28,5 @@ mod workers;
 
 pub(crate) use device::{Backing, Device, Kind};
 pub use engine::{after_fork, Engine};
-pub(crate) use engine::{commit, gone, set_engine, stop, submit};
+pub(crate) use engine::{gone, set_engine, stop, submit};
 pub(crate) use request::{take_write_error, Request};

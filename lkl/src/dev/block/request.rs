@@ -38,20 +38,22 @@ pub(crate) const QUEUED: i64 = 1;
 #[repr(C)]
 pub(crate) struct Request {
     pub(crate) next: *mut Request,
-    done: *const AtomicPtr<Request>,
+    pub(super) done: *const AtomicPtr<Request>,
     /// A `Device`, as given to the kernel.
     pub(super) dev: *const (),
     pub(crate) op: u32,
     pub(crate) flags: u32,
     pub(crate) iov: *mut Iov,
     pub(crate) n: u32,
-    status: i32,
+    pub(super) status: i32,
     pub(crate) off: u64,
     pub(crate) len: u64,
     /// What the submitter of a [`NOW`] request sleeps on.
-    finished: AtomicU32,
+    pub(super) finished: AtomicU32,
     /// The device's host descriptor, from `submit` on.
     pub(crate) fd: i32,
+    /// The rest of what the driver keeps for this side.
+    rest: [u32; 2],
 }
 
 impl Request {

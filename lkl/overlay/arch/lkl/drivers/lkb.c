@@ -96,7 +96,7 @@ static bool lkb_alone(const struct lkb *d, const struct request *rq)
 	if (lkl_creator && lkl_creator->signal->nr_threads == 2)
 		return true;
 	return (req_op(rq) == REQ_OP_READ || req_op(rq) == REQ_OP_WRITE) && !(rq->cmd_flags & REQ_FUA) &&
-	       sched_clock() - READ_ONCE(lkl_shared.held_at) > LKB_QUIET_NS;
+	       sched_clock() - READ_ONCE(lkl_shared.last_contended_ns) > LKB_QUIET_NS;
 }
 
 static bool lkb_prepare(struct lkb *d, struct request *rq, bool last)
@@ -111,7 +111,7 @@ static bool lkb_prepare(struct lkb *d, struct request *rq, bool last)
 	r->status = 0;
 	r->off = (unsigned long)blk_rq_pos(rq) << SECTOR_SHIFT;
 	r->len = blk_rq_bytes(rq);
-	r->flags = (rq->cmd_flags & REQ_FUA ? LKL_BLK_FUA : 0) | (last ? 0 : LKL_BLK_MORE) |
+	r->flags = (rq->cmd_flags & REQ_FUA ? LKL_BLK_FUA : 0) |
 		   (last && lkb_alone(d, rq) ? LKL_BLK_ALONE : 0);
 	switch (req_op(rq)) {
 	case REQ_OP_READ:
@@ -207,18 +207,9 @@ static blk_status_t lkb_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_mq
 			return BLK_STS_OK;
 		}
 		q->r.status = ret;
-	} else if (bd->last) {
-		lkl_ops->blk_commit(d->dev);
 	}
 	lkb_complete(rq);
 	return BLK_STS_OK;
-}
-
-static void lkb_commit_rqs(struct blk_mq_hw_ctx *hctx)
-{
-	struct lkb *d = hctx->queue->queuedata;
-
-	lkl_ops->blk_commit(d->dev);
 }
 
 static irqreturn_t lkb_interrupt(int irq, void *unused)
@@ -238,7 +229,6 @@ static irqreturn_t lkb_interrupt(int irq, void *unused)
 
 static const struct blk_mq_ops lkb_mq = {
 	.queue_rq = lkb_queue_rq,
-	.commit_rqs = lkb_commit_rqs,
 	.complete = lkb_complete,
 };
 static const struct block_device_operations lkb_fops = { .owner = THIS_MODULE };

@@ -11,7 +11,7 @@ long lkl_loopback_up(void)
 	struct net_device *lo = init_net.loopback_dev;
 	int err;
 
-	lkl_lazy_init("net");
+	lkl_run_deferred_initcalls("net");
 	rtnl_lock();
 	err = dev_change_flags(lo, lo->flags | IFF_UP, NULL);
 	rtnl_unlock();

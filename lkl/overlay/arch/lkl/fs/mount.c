@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The mount table of the hub (fs/hubfs.c) and the private view that code of this overlay works
- * in: the real root, where the hub lies at /hub and the disks at /lkbN, and all capabilities.
+ * The mount table over the anchors (fs/anchorfs.c), and the private view that code of this overlay works
+ * in: the real root, where the anchors lie at ANCHOR_DIR and the disks at /lkbN, and all capabilities.
  */
 #include <linux/cred.h>
 #include <linux/fdtable.h>
@@ -21,37 +21,37 @@
 
 struct fs_struct *lkl_private_fs;
 const struct cred *lkl_root_cred;
-struct hub_mount *hub_mounts;
-static struct path hub_root;
+struct anchor_mount *anchor_mounts;
+static struct path anchor_root;
 
-static int __init hub_init(void)
+static int __init anchor_init(void)
 {
-	int err = init_mkdir("/hub", 0755);
+	int err = init_mkdir(ANCHOR_DIR, 0755);
 
 	if (!err)
-		err = init_mount("hub", "/hub", "hubfs", 0, NULL);
+		err = init_mount("anchorfs", ANCHOR_DIR, "anchorfs", 0, NULL);
 	if (!err)
-		err = kern_path("/hub", LOOKUP_DIRECTORY, &hub_root);
+		err = kern_path(ANCHOR_DIR, LOOKUP_DIRECTORY, &anchor_root);
 	if (err)
-		panic("lkl: no hub: %d\n", err);
+		panic("lkl: no anchors: %d\n", err);
 	lkl_root_cred = get_current_cred();
 	lkl_private_fs = copy_fs_struct(current->fs);
 	if (!lkl_private_fs)
-		panic("lkl: no memory for the hub\n");
+		panic("lkl: no memory for the anchors\n");
 	return 0;
 }
-late_initcall(hub_init);
+late_initcall(anchor_init);
 
-/* pid 1: the hub is everybody's root from now on, and nobody's directory to work in */
-void lkl_hub_enter(void)
+/* pid 1: anchorfs is the root of all tasks from now on, and the directory that they work in */
+void lkl_anchor_enter(void)
 {
-	set_fs_root(current->fs, &hub_root);
-	hub_leave_cwd();
+	set_fs_root(current->fs, &anchor_root);
+	anchor_leave_cwd();
 }
 
-void hub_leave_cwd(void)
+void anchor_leave_cwd(void)
 {
-	set_fs_pwd(current->fs, &hub_root);
+	set_fs_pwd(current->fs, &anchor_root);
 }
 
 static void use_fs(struct fs_struct *fs)
@@ -74,7 +74,7 @@ void lkl_private_end(struct lkl_private *p)
 	revert_creds(p->cred);
 }
 
-static int hub_mkdir_one(const char *name)
+static int anchor_mkdir_one(const char *name)
 {
 	struct path parent;
 	struct dentry *dentry = kern_path_create(AT_FDCWD, name, &parent, LOOKUP_DIRECTORY);
@@ -82,26 +82,26 @@ static int hub_mkdir_one(const char *name)
 
 	if (IS_ERR(dentry))
 		return PTR_ERR(dentry) == -EEXIST ? 0 : PTR_ERR(dentry);
-	if (dentry->d_sb == hub_root.dentry->d_sb)	/* not inside another mount */
+	if (dentry->d_sb == anchor_root.dentry->d_sb)	/* not inside another mount */
 		err = vfs_mkdir(mnt_user_ns(parent.mnt), d_inode(parent.dentry), dentry, 0755);
 	done_path_create(&parent, dentry);
 	return err;
 }
 
-/* make /hub/a, /hub/a/b, ... for name = "/hub/a/b" */
-static int hub_mkdirs(char *name)
+/* make ANCHOR_DIR/a, ANCHOR_DIR/a/b, ... for name = ANCHOR_DIR "/a/b" */
+static int anchor_mkdirs(char *name)
 {
 	char *slash = name + 1;
 	int err;
 
 	while ((slash = strchr(slash, '/'))) {
 		*slash = 0;
-		err = strcmp(name, "/hub") ? hub_mkdir_one(name) : 0;
+		err = strcmp(name, ANCHOR_DIR) ? anchor_mkdir_one(name) : 0;
 		*slash++ = '/';
 		if (err)
 			return err;
 	}
-	return hub_mkdir_one(name);
+	return anchor_mkdir_one(name);
 }
 
 /* the disk's node in the real root; "disk:3" -> "/lkb3" */
@@ -136,8 +136,8 @@ static int open_root_at(const struct path *path, int fd, const struct cred *cred
 	return err < 0 ? err : 0;
 }
 
-/* the root of the mount at the hub's path becomes descriptor fd */
-long hub_open_root(const char *name, int fd, const struct cred *cred)
+/* the root of the mount at the anchor's path becomes descriptor fd */
+long anchor_open_root(const char *name, int fd, const struct cred *cred)
 {
 	struct path at;
 	long err = kern_path(name, LOOKUP_DIRECTORY, &at);
@@ -149,7 +149,7 @@ long hub_open_root(const char *name, int fd, const struct cred *cred)
 	return err;
 }
 
-static long do_hub_mount(const char *source, struct hub_mount *m, const char *fstype,
+static long do_anchor_mount(const char *source, struct anchor_mount *m, const char *fstype,
 			 unsigned long flags, void *data, int fd, const struct cred *cred)
 {
 	char node[24];
@@ -162,13 +162,13 @@ static long do_hub_mount(const char *source, struct hub_mount *m, const char *fs
 			return err;
 		source = node;
 	}
-	err = hub_mkdirs(m->path);
+	err = anchor_mkdirs(m->path);
 	if (!err)
 		err = kern_path(m->path, LOOKUP_DIRECTORY, &at);
 	if (err)
 		return err;
 	err = -EBUSY;
-	if (at.dentry->d_sb == hub_root.dentry->d_sb)
+	if (at.dentry->d_sb == anchor_root.dentry->d_sb)
 		err = path_mount(source, &at, fstype, flags, data);
 	path_put(&at);
 	if (!err)
@@ -204,32 +204,32 @@ static void *options_page(const char *fstype, const char *data)
 	return page;
 }
 
-long lkl_hub_mount(const char *source, const char *path, const char *fstype,
+long lkl_anchor_mount(const char *source, const char *path, const char *fstype,
 		   unsigned long flags, const char *data, int root_fd)
 {
-	struct hub_mount *m;
+	struct anchor_mount *m;
 	struct lkl_private was;
 	void *options;
 	long err;
 
-	if (path[0] != '/' || !path[1] || strlen(path) > PATH_MAX - 8)
+	if (path[0] != '/' || !path[1] || strlen(path) >= PATH_MAX - sizeof(ANCHOR_DIR))
 		return -EINVAL;
 	options = options_page(fstype, data);
 	if (IS_ERR(options))
 		return PTR_ERR(options);
-	m = kzalloc(struct_size(m, path, strlen(path) + 5), GFP_KERNEL);
+	m = kzalloc(struct_size(m, path, strlen(path) + sizeof(ANCHOR_DIR)), GFP_KERNEL);
 	err = -ENOMEM;
-	lkl_lazy_init(fstype);
+	lkl_run_deferred_initcalls(fstype);
 	if (m) {
-		sprintf(m->path, "/hub%s", path);
+		sprintf(m->path, ANCHOR_DIR "%s", path);
 		lkl_private_begin(&was);
-		err = do_hub_mount(source, m, fstype, flags, options, root_fd, was.cred);
+		err = do_anchor_mount(source, m, fstype, flags, options, root_fd, was.cred);
 		task_work_run();	/* the mount of a failure goes at once */
 		lkl_private_end(&was);
 	}
 	if (!err) {
-		m->next = hub_mounts;
-		hub_mounts = m;
+		m->next = anchor_mounts;
+		anchor_mounts = m;
 		lkl_watch_memory();
 	} else {
 		kfree(m);

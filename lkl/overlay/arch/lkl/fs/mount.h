@@ -3,14 +3,17 @@
 #define _LKL_FS_MOUNT_H
 #include "../kernel/lkl.h"
 
-struct hub_mount {
-	struct hub_mount *next;		/* older */
-	char path[];			/* in the private view: "/hub/mnt/data" */
-};
-extern struct hub_mount *hub_mounts;	/* newest first */
+/* where the private view has the file system of anchors (anchorfs.c) */
+#define ANCHOR_DIR	"/anchor"
 
-void hub_leave_cwd(void);
-long hub_open_root(const char *name, int fd, const struct cred *cred);
+struct anchor_mount {
+	struct anchor_mount *next;		/* older */
+	char path[];			/* in the private view: ANCHOR_DIR "/mnt/data" */
+};
+extern struct anchor_mount *anchor_mounts;	/* newest first */
+
+void anchor_leave_cwd(void);
+long anchor_open_root(const char *name, int fd, const struct cred *cred);
 dev_t lkb_devt(unsigned int n);
 long lkb_write_error(void);
 void lkb_remove(int number);

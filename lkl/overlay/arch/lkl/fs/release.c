@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * An image given back while the kernel goes on, so that another process can have it: its mount is
- * taken away and its disk removed, if nobody uses it.  A later hub_mount brings it back.
+ * taken away and its disk removed, if nobody uses it.  A later anchor_mount brings it back.
  */
 #include <linux/fdtable.h>
 #include <linux/fs.h>
@@ -12,19 +12,19 @@
 #include "internal.h"
 #include "mount.h"
 
-static struct hub_mount **find_mount(const char *path)
+static struct anchor_mount **find_mount(const char *path)
 {
-	struct hub_mount **at;
+	struct anchor_mount **at;
 
-	for (at = &hub_mounts; *at; at = &(*at)->next)
-		if (!strcmp((*at)->path + strlen("/hub"), path))
+	for (at = &anchor_mounts; *at; at = &(*at)->next)
+		if (!strcmp((*at)->path + strlen(ANCHOR_DIR), path))
 			return at;
 	return NULL;
 }
 
-static long release(struct hub_mount **at, int root_fd, const struct cred *cred)
+static long release(struct anchor_mount **at, int root_fd, const struct cred *cred)
 {
-	struct hub_mount *m = *at;
+	struct anchor_mount *m = *at;
 	struct path path;
 	long err, again;
 
@@ -40,14 +40,14 @@ static long release(struct hub_mount **at, int root_fd, const struct cred *cred)
 		kfree(m);
 		return 0;
 	}
-	again = hub_open_root(m->path, root_fd, cred);
+	again = anchor_open_root(m->path, root_fd, cred);
 	return again ? again : err;
 }
 
 /* private call: (path, root_fd, disk or -1); -EBUSY: somebody uses it, and nothing has changed */
-long lkl_hub_release(const char *path, int root_fd, int disk)
+long lkl_anchor_release(const char *path, int root_fd, int disk)
 {
-	struct hub_mount **at = find_mount(path);
+	struct anchor_mount **at = find_mount(path);
 	struct lkl_private was;
 	long err;
 

@@ -91,7 +91,7 @@ static long force_readonly(struct super_block *sb)
 	return err;
 }
 
-static long umount_one(struct hub_mount *m)
+static long umount_one(struct anchor_mount *m)
 {
 	struct super_block *sb;
 	struct path path;
@@ -112,7 +112,7 @@ static long umount_one(struct hub_mount *m)
 	}
 	sb = path.dentry->d_sb;
 	err = sb_rdonly(sb) ? 0 : force_readonly(sb);
-	pr_warn("lkl: %s is still in use, left read-only: %ld\n", m->path + 4, err);
+	pr_warn("lkl: %s is still in use, left read-only: %ld\n", m->path + strlen(ANCHOR_DIR), err);
 	path_put(&path);
 	return err;
 }
@@ -120,7 +120,7 @@ static long umount_one(struct hub_mount *m)
 long lkl_shutdown(void)
 {
 	struct lkl_private was;
-	struct hub_mount *m;
+	struct anchor_mount *m;
 	long err, one;
 
 	if (lkl_stopped)
@@ -128,10 +128,10 @@ long lkl_shutdown(void)
 	WRITE_ONCE(lkl_stopped, LKL_STOPPING);
 	wait_for_others();
 	err = close_all();
-	hub_leave_cwd();
+	anchor_leave_cwd();
 	lkl_private_begin(&was);
-	while ((m = hub_mounts)) {
-		hub_mounts = m->next;
+	while ((m = anchor_mounts)) {
+		anchor_mounts = m->next;
 		one = umount_one(m);
 		if (one && !err)
 			err = one;

@@ -9,7 +9,7 @@
 #include "lkl.h"
 
 bool lkl_log_on;
-struct lkl_waiter *lkl_booter;
+struct lkl_call_slot *lkl_booter;
 
 /* entered with the alignment of a function */
 static void boot_fiber(void)
@@ -17,7 +17,7 @@ static void boot_fiber(void)
 	start_kernel();
 }
 
-LKL_API long lkl_boot(struct lkl_waiter *w, const struct lkl_host_ops *ops, unsigned long mem,
+LKL_API long lkl_boot(struct lkl_call_slot *w, const struct lkl_host_ops *ops, unsigned long mem,
 		      unsigned long bytes, const char *cmdline, unsigned int flags)
 {
 	int err;
@@ -48,7 +48,7 @@ void lkl_run_user_init(void)
 {
 	raise_limits();
 	ignore_signals(current);	/* shared by all host tasks; EPIPE etc. are still returned */
-	lkl_hub_enter();
+	lkl_anchor_enter();
 	lkl_creator = current;
 	lkl_booter->ret = 0;
 	lkl_ops->complete(lkl_booter);

@@ -4,13 +4,13 @@
  * the CPU.  Who may drive, and how a host thread waits and is woken, is the host's side: lkl/src/cpu/ has that protocol
  * and its invariants.  All code of the kernel, this file's too, is run by the holder of the CPU and by nobody else.
  *
- *  1. While the CPU is free, current is the idle task (lkl_shared.out is NULL) or the task of a thread that is out in
- *     user code, or on its way there (lkl_shared.out): its call was the last thing done, on whatever host thread.  Such a
- *     task stays rq->curr, so that the next call of the same thread switches nothing; its kernel stack is empty.
+ *  1. While the CPU is free, current is the idle task (lkl_shared.current_in_user is NULL) or the task of a thread that is
+ *     out in user code, or on its way there (lkl_shared.current_in_user): its call was the last thing done, on whatever host
+ *     thread.  Such a task stays rq->curr, so that the next call of the same thread switches nothing; its kernel stack is empty.
  *  2. Who enters and finds another task current does not touch it: it goes on in that task's context (idle's saved one,
  *     or a fresh one on the empty stack of a thread's task), which lets the newcomer's task be scheduled.
  *  3. A host thread comes in by lkl_call() or lkl_run() and gets out by lkl_exit() or by idle, always to
- *     lkl_shared.host_sp; or lkl_call() returns, if its task never left the CPU to the host in between (lkl_shared.entered).
+ *     lkl_shared.host_sp; or lkl_call() returns, if its task never left the CPU to the host in between (lkl_shared.entry_seq).
  *     So a task does not care which host thread runs it.
  *  4. Nothing is asynchronous: "interrupts" run when the irq flag goes on, in cpu_relax() and at every entry; so plain C
  *     is atomic for all kernel code.
@@ -28,8 +28,8 @@ struct task_struct *lkl_current = &init_task;
 unsigned long lkl_irqs_on;
 struct task_struct *lkl_switch_last;
 struct lkl_shared lkl_shared;
-struct lkl_waiter *lkl_driver;
-static struct lkl_waiter *entrant;	/* comes in with this entry */
+struct lkl_call_slot *lkl_driver;
+static struct lkl_call_slot *new_request;	/* comes in with this entry */
 
 struct task_struct *__switch_to(struct task_struct *prev, struct task_struct *next)
 {
@@ -47,11 +47,11 @@ void __noreturn lkl_exit(long how)
 	BUG();
 }
 
-static void admit(void)
+static void post_new_request(void)
 {
-	struct lkl_waiter *w = entrant;
+	struct lkl_call_slot *w = new_request;
 
-	entrant = NULL;
+	new_request = NULL;
 	if (w)
 		lkl_post(w);
 }
@@ -60,10 +60,10 @@ static void admit(void)
 static void wait_for_work(void)
 {
 	if (!pending()) {
-		lkl_shared.out = NULL;
+		lkl_shared.current_in_user = NULL;
 		lkl_ctx_switch(&init_task.thread.sp, lkl_shared.host_sp, LKL_RUN_IDLE);
 	}
-	admit();
+	post_new_request();
 }
 
 /*
@@ -104,11 +104,11 @@ static void doze(void)
 }
 
 /* on the empty stack of a task that is out in user code: somebody else came */
-static void __noreturn displaced(void)
+static void __noreturn reuse_idle_stack(void)
 {
 	struct lkl_thread *t = current->thread.owner;
 
-	admit();
+	post_new_request();
 	if (pending())
 		lkl_irq_poll();
 	lkl_thread_loop(t);
@@ -125,20 +125,20 @@ static void *fresh_context(unsigned long stack_top, void (*entry)(void))
 	return sp;
 }
 
-LKL_API long lkl_run(struct lkl_waiter *driver, int post)
+LKL_API long lkl_run(struct lkl_call_slot *driver, int post)
 {
-	struct lkl_waiter *out = lkl_shared.out;
+	struct lkl_call_slot *user = lkl_shared.current_in_user;
 
 	if (unlikely(lkl_dead))
 		return lkl_run_dead(driver);
 	lkl_driver = driver;
-	lkl_shared.entered++;
-	lkl_shared.out = NULL;
+	lkl_shared.entry_seq++;
+	lkl_shared.current_in_user = NULL;
 	if (post)
 		last_call = jiffies;
-	entrant = post ? driver : NULL;
+	new_request = post ? driver : NULL;
 	return lkl_ctx_switch(&lkl_shared.host_sp,
-			      out ? fresh_context(out->stack_top, displaced) : init_task.thread.sp, 0);
+			      user ? fresh_context(user->stack_top, reuse_idle_stack) : init_task.thread.sp, 0);
 }
 
 LKL_API struct lkl_shared *lkl_words(void)
@@ -147,15 +147,15 @@ LKL_API struct lkl_shared *lkl_words(void)
 }
 
 /* boot: run the fiber until the kernel first goes idle */
-long lkl_run_first(struct lkl_waiter *driver, unsigned long stack_top, void (*entry)(void))
+long lkl_run_first(struct lkl_call_slot *driver, unsigned long stack_top, void (*entry)(void))
 {
 	lkl_driver = driver;
 	return lkl_ctx_switch(&lkl_shared.host_sp, fresh_context(stack_top, entry), 0);
 }
 
-static void take_entries(void)
+static void take_inbox(void)
 {
-	struct lkl_waiter *w = __atomic_exchange_n(&lkl_shared.entries, NULL, __ATOMIC_ACQUIRE), *next;
+	struct lkl_call_slot *w = __atomic_exchange_n(&lkl_shared.inbox, NULL, __ATOMIC_ACQUIRE), *next;
 
 	for (; w; w = next) {
 		next = w->next;
@@ -175,11 +175,11 @@ void lkl_irq_poll(void)
 		irq_enter();
 		if (bits & PEND_TIMER)
 			lkl_timer_interrupt();
-		if (bits & PEND_ENTRY)
-			take_entries();
-		if (bits & PEND_KICK)
-			lkl_pass_kicks();
-		bits &= ~(PEND_TIMER | PEND_ENTRY | PEND_KICK | PEND_RESCHED);
+		if (bits & PEND_INBOX)
+			take_inbox();
+		if (bits & PEND_INTERRUPT)
+			lkl_interrupt_waits();
+		bits &= ~(PEND_TIMER | PEND_INBOX | PEND_INTERRUPT | PEND_RESCHED);
 		while (bits) {
 			generic_handle_irq(__ffs(bits));
 			bits &= bits - 1;

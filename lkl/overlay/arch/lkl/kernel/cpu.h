@@ -4,7 +4,7 @@
 #define _LKL_CPU_H
 #include "lkl.h"
 
-extern struct lkl_waiter *lkl_driver;	/* whose host thread drives; NULL: no application thread's */
+extern struct lkl_call_slot *lkl_driver;	/* whose host thread drives; NULL: no application thread's */
 
 static inline bool pending(void)
 {
@@ -14,13 +14,13 @@ static inline bool pending(void)
 /* leave to the host thread that drives, for good: current's frames are dead */
 void __noreturn lkl_exit(long how);
 /* thread.c: a request has come in */
-void lkl_post(struct lkl_waiter *w);
+void lkl_post(struct lkl_call_slot *w);
 void __noreturn lkl_thread_loop(struct lkl_thread *t);
 /* oops.c */
 extern bool lkl_dead;
-long lkl_run_dead(struct lkl_waiter *driver);
-/* thread.c: all requests but those that are still on lkl_shared.entries */
-void lkl_for_each_request(void (*f)(struct lkl_waiter *w));
-/* thread.c: some thread has been kicked */
-void lkl_pass_kicks(void);
+long lkl_run_dead(struct lkl_call_slot *driver);
+/* thread.c: all requests but those that are still in lkl_shared.inbox */
+void lkl_for_each_request(void (*f)(struct lkl_call_slot *w));
+/* thread.c: a signal handler wants the wait of some call to end */
+void lkl_interrupt_waits(void);
 #endif

@@ -70,7 +70,7 @@ static void say(const char *text)
 	lkl_ops->alert(text, strlen(text));
 }
 
-static void fail(struct lkl_waiter *w)
+static void fail(struct lkl_call_slot *w)
 {
 	if (!w || w == lkl_driver)
 		return;
@@ -78,9 +78,9 @@ static void fail(struct lkl_waiter *w)
 	lkl_ops->complete(w);
 }
 
-static void fail_entries(void)
+static void fail_inbox(void)
 {
-	struct lkl_waiter *w = __atomic_exchange_n(&lkl_shared.entries, NULL, __ATOMIC_ACQUIRE), *next;
+	struct lkl_call_slot *w = __atomic_exchange_n(&lkl_shared.inbox, NULL, __ATOMIC_ACQUIRE), *next;
 
 	for (; w; w = next) {
 		next = w->next;
@@ -89,11 +89,11 @@ static void fail_entries(void)
 }
 
 /* in place of the kernel: whoever comes gets -EIO */
-long lkl_run_dead(struct lkl_waiter *driver)
+long lkl_run_dead(struct lkl_call_slot *driver)
 {
 	lkl_driver = driver;
 	__atomic_store_n(&lkl_shared.pending, 0, __ATOMIC_SEQ_CST);
-	fail_entries();
+	fail_inbox();
 	if (!driver)
 		return LKL_RUN_IDLE;
 	driver->ret = -EIO;
@@ -106,7 +106,7 @@ static void __noreturn die(void)
 
 	lkl_dead = true;
 	lkl_irqs_on = 0;
-	lkl_shared.out = NULL;
+	lkl_shared.current_in_user = NULL;
 	lkl_shared.deadline = ~0UL;
 	if (!again) {
 		lkl_for_each_request(fail);

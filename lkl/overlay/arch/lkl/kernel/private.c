@@ -8,14 +8,14 @@ long lkl_loopback_up(void);
 
 static long lkl_leave_cwd(void)
 {
-	hub_leave_cwd();
+	anchor_leave_cwd();
 	return 0;
 }
 
 #define PRIVATE(name) [LKL_NR_##name - LKL_NR_PRIVATE] = (lkl_private_t)(void *)lkl_##name
 const lkl_private_t lkl_private_calls[LKL_NR_PRIVATE_END - LKL_NR_PRIVATE] = {
 	PRIVATE(disk_add),
-	PRIVATE(hub_mount),
+	PRIVATE(anchor_mount),
 	PRIVATE(shutdown),
 	PRIVATE(set_creds),
 	PRIVATE(loopback_up),
@@ -27,8 +27,8 @@ const lkl_private_t lkl_private_calls[LKL_NR_PRIVATE_END - LKL_NR_PRIVATE] = {
 	PRIVATE(chdirat),
 	PRIVATE(truncateat),
 	PRIVATE(fd_path),
-	PRIVATE(hub_release),
-	PRIVATE(give_back),
+	PRIVATE(anchor_release),
+	PRIVATE(release_memory),
 	PRIVATE(leave_cwd),
 	PRIVATE(link_fd),
 	PRIVATE(crash),

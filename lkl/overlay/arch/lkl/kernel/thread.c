@@ -20,14 +20,14 @@ unsigned int lkl_inside;
 unsigned int lkl_stopped;
 struct task_struct *lkl_creator;
 static LIST_HEAD(threads);
-static struct lkl_waiter *create_list;
+static struct lkl_call_slot *create_list;
 
-static struct lkl_thread *thread_of(struct lkl_waiter *w)
+static struct lkl_thread *thread_of(struct lkl_call_slot *w)
 {
-	return container_of(w, struct lkl_thread, waiter);
+	return container_of(w, struct lkl_thread, slot);
 }
 
-void lkl_post(struct lkl_waiter *w)
+void lkl_post(struct lkl_call_slot *w)
 {
 	struct lkl_thread *t = thread_of(w);
 
@@ -49,28 +49,28 @@ void lkl_post(struct lkl_waiter *w)
 }
 
 /* who waits for it need not be who drives */
-static void complete_request(struct lkl_waiter *w)
+static void complete_request(struct lkl_call_slot *w)
 {
 	lkl_ops->complete(w);
 }
 
-void lkl_pass_kicks(void)
+void lkl_interrupt_waits(void)
 {
 	struct lkl_thread *t;
 
 	list_for_each_entry(t, &threads, list)
-		if (READ_ONCE(t->waiter.kick) && t->serving)
+		if (READ_ONCE(t->slot.interrupted) && t->serving)
 			set_notify_signal(t->task);
 }
 
-#define LEAVE_WORK (_TIF_NOTIFY_RESUME | _TIF_NOTIFY_SIGNAL | _TIF_SIGPENDING | _TIF_RESTORE_SIGMASK)
+#define EXIT_TO_USER_WORK (_TIF_NOTIFY_RESUME | _TIF_NOTIFY_SIGNAL | _TIF_SIGPENDING | _TIF_RESTORE_SIGMASK)
 
 /* what a real kernel does on its way to user mode; may sleep */
-static noinline void leave_work(struct lkl_thread *t)
+static noinline void exit_to_user_work(struct lkl_thread *t)
 {
 	do {
 		resume_user_mode_work(NULL);
-		WRITE_ONCE(t->waiter.kick, 0);
+		WRITE_ONCE(t->slot.interrupted, 0);
 		clear_thread_flag(TIF_NOTIFY_SIGNAL);
 	} while (read_thread_flags() & _TIF_NOTIFY_RESUME);
 	restore_saved_sigmask();
@@ -103,15 +103,15 @@ static inline void serve(struct lkl_thread *t, long nr, const unsigned long *arg
 
 	t->serving = true;
 	lkl_inside++;
-	if (unlikely(READ_ONCE(t->waiter.kick)))
+	if (unlikely(READ_ONCE(t->slot.interrupted)))
 		set_thread_flag(TIF_NOTIFY_SIGNAL);
 	if (want_fd >= 0)
 		claim_fd(want_fd);
 	if (likely(!lkl_stopped))
 		ret = dispatch(nr, args);
-	t->waiter.ret = ret;
-	if (unlikely((read_thread_flags() & LEAVE_WORK) || READ_ONCE(t->waiter.kick)))
-		leave_work(t);
+	t->slot.ret = ret;
+	if (unlikely((read_thread_flags() & EXIT_TO_USER_WORK) || READ_ONCE(t->slot.interrupted)))
+		exit_to_user_work(t);
 	lkl_inside--;
 	t->serving = false;
 }
@@ -122,7 +122,7 @@ static inline void serve(struct lkl_thread *t, long nr, const unsigned long *arg
  * the rest costs more.  What still wants to run then goes on elsewhere.
  */
 #define TURNS	4
-static noinline void give_way(void)
+static noinline void yield_to_runnable(void)
 {
 	unsigned long start = jiffies;
 	int turns;
@@ -156,22 +156,22 @@ static void stay_current(struct lkl_thread *t)
 			return;
 		__atomic_fetch_and(&lkl_shared.pending, ~PEND_RESCHED, __ATOMIC_SEQ_CST);
 	}
-	lkl_shared.out = &t->waiter;
+	lkl_shared.current_in_user = &t->slot;
 	lkl_exit(LKL_RUN_IDLE);
 }
 
 /* leaves for the caller if that is who drives; else it hears of it, and the task goes on */
 static void call_done(struct lkl_thread *t)
 {
-	if (lkl_driver == &t->waiter) {
+	if (lkl_driver == &t->slot) {
 		if (others_wait())
-			give_way();
-		if (lkl_driver == &t->waiter) {
-			lkl_shared.out = &t->waiter;
+			yield_to_runnable();
+		if (lkl_driver == &t->slot) {
+			lkl_shared.current_in_user = &t->slot;
 			lkl_exit(LKL_RUN_DONE);
 		}
 	}
-	complete_request(&t->waiter);
+	complete_request(&t->slot);
 	stay_current(t);
 }
 
@@ -195,21 +195,21 @@ void __noreturn lkl_thread_loop(struct lkl_thread *t)
 		t->posted = false;
 		if (t->ender)
 			thread_exit(t);
-		if (lkl_driver == &t->waiter) {
+		if (lkl_driver == &t->slot) {
 			/* on its own thread: a call like any other, with the caller's frames below it */
 			t->passed = 0;
-			lkl_shared.out = &t->waiter;
+			lkl_shared.current_in_user = &t->slot;
 			lkl_exit(LKL_RUN_CALL);
 		}
-		serve(t, t->waiter.nr, t->waiter.args, t->waiter.want_fd);
+		serve(t, t->slot.nr, t->slot.args, t->slot.want_fd);
 		call_done(t);
 	}
 }
 
-LKL_API long lkl_call(struct lkl_waiter *w, long nr, const unsigned long *args, int want_fd)
+LKL_API long lkl_call(struct lkl_call_slot *w, long nr, const unsigned long *args, int want_fd)
 {
 	struct lkl_thread *t = thread_of(w);
-	unsigned long entered = ++lkl_shared.entered;
+	unsigned long seq = ++lkl_shared.entry_seq;
 
 	lkl_driver = w;
 	if (unlikely(pending()))
@@ -225,10 +225,10 @@ LKL_API long lkl_call(struct lkl_waiter *w, long nr, const unsigned long *args, 
 		yield();
 	}
 	serve(t, nr, args, want_fd);
-	if (likely(lkl_shared.entered == entered)) {
+	if (likely(lkl_shared.entry_seq == seq)) {
 		if (others_wait())
-			give_way();
-		if (likely(lkl_shared.entered == entered))
+			yield_to_runnable();
+		if (likely(lkl_shared.entry_seq == seq))
 			return LKL_RUN_DONE;
 	}
 	call_done(t);
@@ -243,15 +243,15 @@ static int thread_start(void *arg)
 	t->task = current;
 	/* how late a sleep may be is the host's to say: it adds its own slack */
 	current->timer_slack_ns = 1;
-	t->waiter.stack_top = (unsigned long)task_pt_regs(current) & ~63UL;
+	t->slot.stack_top = (unsigned long)task_pt_regs(current) & ~63UL;
 	lkl_adopt_creds();
-	t->maker->ret = (long)&t->waiter;
+	t->maker->ret = (long)&t->slot;
 	complete_request(t->maker);
 	t->maker = NULL;
 	lkl_thread_loop(t);
 }
 
-static void create_thread(struct lkl_waiter *maker)
+static void create_thread(struct lkl_call_slot *maker)
 {
 	struct kernel_clone_args args = {
 		.flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD,
@@ -260,7 +260,7 @@ static void create_thread(struct lkl_waiter *maker)
 	struct lkl_thread *t = kzalloc(sizeof(*t), GFP_KERNEL);
 	int pid = -ENOMEM;
 
-	BUILD_BUG_ON(offsetof(struct lkl_thread, waiter));
+	BUILD_BUG_ON(offsetof(struct lkl_thread, slot));
 	if (t) {
 		t->maker = maker;
 		list_add_tail(&t->list, &threads);
@@ -279,7 +279,7 @@ static void create_thread(struct lkl_waiter *maker)
 
 bool lkl_create_threads(void)
 {
-	struct lkl_waiter *w;
+	struct lkl_call_slot *w;
 	bool any = create_list;
 
 	while ((w = create_list)) {
@@ -289,14 +289,14 @@ bool lkl_create_threads(void)
 	return any;
 }
 
-void lkl_for_each_request(void (*f)(struct lkl_waiter *w))
+void lkl_for_each_request(void (*f)(struct lkl_call_slot *w))
 {
-	struct lkl_waiter *w, *next;
+	struct lkl_call_slot *w, *next;
 	struct lkl_thread *t;
 
 	list_for_each_entry(t, &threads, list) {
 		if (t->serving || t->posted)
-			f(&t->waiter);
+			f(&t->slot);
 		f(t->ender);
 		f(t->maker);
 	}

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The root of all tasks: names are the application's own, and whatever leaves an image is EXDEV.
+//!
+//! # Safety
+//! Tasks are the calling threads'; pointers among the arguments are valid, or wrong on purpose where EFAULT is expected.
+#![allow(unsafe_code)]
 
 mod common;
 use common::*;
@@ -18,7 +22,7 @@ fn stat_at(k: &Thread, dirfd: i32, path: &str, flags: i32) -> Result<usize, Errn
 #[test]
 fn escapes_are_exdev() {
     alone("escapes_are_exdev", || {
-        let dir = scratch("hub");
+        let dir = scratch("anchorfs");
         let image = ext4_image(&dir, 32);
         let k = start();
         k.mount_image(&image, "/mnt/data", 100, false).unwrap();
@@ -86,7 +90,7 @@ fn escapes_are_exdev() {
 #[test]
 fn names_are_the_applications() {
     alone("names_are_the_applications", || {
-        let dir = scratch("hub-names");
+        let dir = scratch("anchorfs-names");
         let image = ext4_image(&dir, 32);
         let k = start();
         k.mount_image(&image, "/mnt/data/deep/er", 100, false).unwrap();
@@ -109,7 +113,7 @@ fn names_are_the_applications() {
 #[test]
 fn descriptors_get_the_wanted_number() {
     alone("descriptors_get_the_wanted_number", || {
-        let dir = scratch("hub-fds");
+        let dir = scratch("anchorfs-fds");
         let image = ext4_image(&dir, 32);
         let k = start();
         k.mount_image(&image, "/mnt/data", 5000, false).unwrap();
@@ -137,7 +141,7 @@ fn descriptors_get_the_wanted_number() {
 #[test]
 fn calls_that_linux_6_1_lacks() {
     alone("calls_that_linux_6_1_lacks", || {
-        let dir = scratch("hub-at");
+        let dir = scratch("anchorfs-at");
         let image = ext4_image(&dir, 32);
         let k = start();
         k.mount_image(&image, "/mnt/data", 100, false).unwrap();
@@ -185,7 +189,7 @@ fn calls_that_linux_6_1_lacks() {
 #[test]
 fn credentials_are_checked() {
     alone("credentials_are_checked", || {
-        let dir = scratch("hub-creds");
+        let dir = scratch("anchorfs-creds");
         let image = ext4_image(&dir, 32);
         let k = start();
         k.mount_image(&image, "/mnt/data", 100, false).unwrap();

@@ -9,7 +9,7 @@
 #include <linux/string.h>
 #include "lkl.h"
 
-#define GROUP(name) extern initcall_entry_t lkl_lazy_##name[], lkl_lazy_##name##_end[];
+#define GROUP(name) extern initcall_entry_t lkl_deferred_##name[], lkl_deferred_##name##_end[];
 GROUP(btrfs)
 GROUP(xfs)
 GROUP(squashfs)
@@ -18,8 +18,8 @@ GROUP(vfat)
 GROUP(iso9660)
 GROUP(net)
 #undef GROUP
-#define GROUP(name) { #name, lkl_lazy_##name, lkl_lazy_##name##_end }
-static struct lazy {
+#define GROUP(name) { #name, lkl_deferred_##name, lkl_deferred_##name##_end }
+static struct deferred_group {
 	const char *name;
 	initcall_entry_t *next, *end;
 } groups[] __initdata = {
@@ -29,9 +29,9 @@ static struct lazy {
 static DEFINE_MUTEX(lock);
 
 /* (__init memory is never freed here) */
-void __ref lkl_lazy_init(const char *name)
+void __ref lkl_run_deferred_initcalls(const char *name)
 {
-	struct lazy *g;
+	struct deferred_group *g;
 
 	mutex_lock(&lock);
 	for (g = groups; g < groups + ARRAY_SIZE(groups); g++)

@@ -23,9 +23,9 @@
 #define LOOK_EVERY	(10 * HZ)
 #define CACHE_WORTH_A_LOOK (4UL << (20 - PAGE_SHIFT))
 
-static void give_back(struct page *page, unsigned long bytes)
+static void release_to_host(struct page *page, unsigned long bytes)
 {
-	lkl_ops->give_back((unsigned long)page_address(page), bytes);
+	lkl_ops->release_pages((unsigned long)page_address(page), bytes);
 }
 
 static int report(struct page_reporting_dev_info *dev, struct scatterlist *list, unsigned int n)
@@ -34,14 +34,14 @@ static int report(struct page_reporting_dev_info *dev, struct scatterlist *list,
 	unsigned int i;
 
 	for_each_sg(list, sg, n, i)
-		give_back(sg_page(sg), sg->length);
+		release_to_host(sg_page(sg), sg->length);
 	return 0;
 }
 
 static struct page_reporting_dev_info reporter = { .report = report, .order = BLOCK_ORDER };
 
 /* all free blocks at once, without the reporter's patience; the number of pages */
-static unsigned long give_free_blocks(void)
+static unsigned long release_free_blocks(void)
 {
 	unsigned long flags, pages = 0;
 	struct zone *zone;
@@ -58,7 +58,7 @@ static unsigned long give_free_blocks(void)
 			list_for_each_entry(page, &zone->free_area[order].free_list[type], buddy_list) {
 				if (PageReported(page))
 					continue;
-				give_back(page, PAGE_SIZE << order);
+				release_to_host(page, PAGE_SIZE << order);
 				__SetPageReported(page);
 				pages += 1UL << order;
 			}
@@ -94,12 +94,12 @@ static void drop_clean_pages(struct super_block *sb, void *unused)
 }
 
 /* what can be had back from the host at any time, or read again; the number of pages given */
-long lkl_give_back(void)
+long lkl_release_memory(void)
 {
 	lru_add_drain_all();
 	iterate_supers(drop_clean_pages, NULL);
 	drop_slab();
-	return give_free_blocks();
+	return release_free_blocks();
 }
 
 static void look(struct work_struct *work);
@@ -108,7 +108,7 @@ static DECLARE_DELAYED_WORK(looking, look);
 static void look(struct work_struct *work)
 {
 	if (global_node_page_state(NR_FILE_PAGES) >= CACHE_WORTH_A_LOOK && lkl_ops->short_of_memory())
-		lkl_give_back();
+		lkl_release_memory();
 	schedule_delayed_work(&looking, LOOK_EVERY);
 }
 
@@ -118,8 +118,8 @@ void lkl_watch_memory(void)
 	schedule_delayed_work(&looking, LOOK_EVERY);
 }
 
-static int __init giveback_init(void)
+static int __init release_memory_init(void)
 {
 	return page_reporting_register(&reporter);
 }
-late_initcall(giveback_init);
+late_initcall(release_memory_init);

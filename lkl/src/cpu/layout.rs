@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The layout of the shared words, for the comparison with the kernel's (`kernel/layout_rows.h`).
+
+use super::slots::{CallSlot, Request, Shared};
+use crate::sys::layout::{layout_rows, Row};
+use std::mem::offset_of;
+
+/// `struct lkl_shared`
+pub(crate) const SHARED: &[Row] = layout_rows!(
+    "lkl_shared" = Shared {
+        cpu,
+        pollers,
+        pending,
+        inbox,
+        current_in_user,
+        host_sp,
+        call,
+        entry_seq,
+        deadline,
+        timer_until,
+        waiter_until,
+        timer_word,
+        wake_cost_ns,
+        last_contended_ns,
+        backoff_ns,
+        backoff_skips,
+        counters,
+    }
+);
+
+const REQUEST: usize = offset_of!(CallSlot, request);
+
+/// `struct lkl_call_slot`
+pub(crate) const CALL_SLOT: &[Row] = layout_rows!("lkl_call_slot" = CallSlot {
+    state, interrupted, next, stack_top,
+    "nr" => REQUEST + offset_of!(Request, nr),
+    "args" => REQUEST + offset_of!(Request, args),
+    "want_fd" => REQUEST + offset_of!(Request, want_fd),
+    completed_on_cpu, spin_budget, ret, woken_at_ns,
+});
