@@ -4,6 +4,10 @@
 //! Each round runs every engine and the host itself in turn, each in a process of its own, on one ext4
 //! image (the host: on a file beside it) in the directory for temporary files; medians are printed. "cold" is
 //! nowhere cached, "host" is in the host's page cache only.
+//!
+//! # Safety
+//! Tasks are the calling threads', buffers live during their calls.
+#![allow(unsafe_code)]
 
 #[path = "../tests/common/mod.rs"]
 mod common;

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `cargo run --release -p lkl --example boot_time [MIB]`: what one boot costs, in time and memory.
+//!
+//! # Safety
+//! The task is the calling thread's.
+#![allow(unsafe_code)]
 
 use lkl::{boot, BootConfig, Task};
 use std::time::Instant;

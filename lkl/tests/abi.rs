@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The kernel's binary interface is the host's: both sides evaluate the same rows
 //! (`kernel/abi_rows.h`), the kernel with its headers, a C program with the host's.
+//!
+//! # Safety
+//! Tasks are the calling threads'; pointers among the arguments are valid, or wrong on purpose where EFAULT is expected.
+#![allow(unsafe_code)]
 
 mod common;
 use common::*;

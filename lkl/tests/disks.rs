@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Images as files: locks, sizes, read-only, discard, errors.
+//!
+//! # Safety
+//! Tasks are the calling threads'; pointers among the arguments are valid, or wrong on purpose where EFAULT is expected.
+#![allow(unsafe_code)]
 
 mod common;
 use common::*;

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! User interrupts between threads of one process, with the emulator linked in.
+//!
+//! # Safety
+//! Tasks are the calling threads'; pointers among the arguments are valid, or wrong on purpose where EFAULT is expected.
+#![allow(unsafe_code)]
 
 use lkl::uintr::{probe, Emulator, Target, Uintr};
 use std::arch::global_asm;

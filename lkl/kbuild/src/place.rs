@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Where the build lives, and the lock that keeps two builds apart.
+//!
+//! # Safety
+//! flock() takes a descriptor that is ours.
+#![allow(unsafe_code)]
 
 use crate::Error;
 use std::env;

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What the scenarios share.  A process boots one kernel: each scenario runs in a child of its
 //! own, the same test binary told so by an environment variable.
+//!
+//! # Safety
+//! Tasks are the calling threads'; pointers among the arguments are valid, or wrong on purpose where EFAULT is expected.
+#![allow(unsafe_code)]
 #![allow(dead_code)] // not every scenario needs everything
 
 use lkl::{boot, BootConfig, Disk, Errno, Kernel, Source, Task};
