@@ -180,9 +180,9 @@ pub fn waiter(nr: i64) -> CallSlot {
 }
 
 impl World for &Machine {
-    type Polling = u32;
+    type Spin = u32;
 
-    fn begin_polling(&self) -> u32 {
+    fn begin_spin(&self) -> u32 {
         0
     }
 
@@ -227,8 +227,8 @@ impl World for &Machine {
         self.clock.load(SeqCst)
     }
 
-    fn breathe(&self, _: &CallSlot, polling: &mut u32, _: &mut u64) -> bool {
-        *polling += 1;
+    fn spin_once(&self, _: &CallSlot, spin: &mut u32, _: &mut u64) -> bool {
+        *spin += 1;
         false
     }
 

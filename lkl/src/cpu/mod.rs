@@ -24,7 +24,7 @@ use crate::sys::futex::{self, Scope};
 use crate::sys::time::monotonic_ns;
 use crate::sys::Errno;
 use protocol::{Cpu, Run, World};
-use spin::{processor, Polling};
+use spin::{processor, Spin};
 use std::mem::transmute;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
@@ -34,9 +34,9 @@ pub(crate) use slots::{CallSlot, Request, Shared};
 /// Requests that are not calls (`asm/host.h`).
 const THREAD_NEW: i64 = -1;
 const THREAD_EXIT: i64 = -2;
-/// Looks at a held CPU before a request is posted; and at one that will be held as long as anybody wants it.
-const LOOKS: u32 = 50;
-const FEW_LOOKS: u32 = 8;
+/// Looks at a held CPU before a request is posted; and at a CPU that is held again and again.
+const SPIN_TRIES: u32 = 50;
+const SPIN_TRIES_CONTENDED: u32 = 8;
 /// `LKL_RUN_CALL`
 const RUN_CALL: isize = 2;
 /// A deadline that is nearer is looked at on the way out of the kernel: the tick is sooner than its holder is slow.
@@ -55,7 +55,7 @@ static RUN: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
 struct Here;
 
 impl World for Here {
-    type Polling = Polling;
+    type Spin = Spin;
 
     fn run(&self, driver: Option<&CallSlot>, post: bool) -> Run {
         type Entry = unsafe extern "C" fn(*const CallSlot, i32) -> isize;
@@ -83,13 +83,13 @@ impl World for Here {
         monotonic_ns()
     }
 
-    fn begin_polling(&self) -> Polling {
-        Polling::begin()
+    fn begin_spin(&self) -> Spin {
+        Spin::begin()
     }
 
-    fn breathe(&self, w: &CallSlot, polling: &mut Polling, since: &mut u64) -> bool {
+    fn spin_once(&self, w: &CallSlot, spin: &mut Spin, since: &mut u64) -> bool {
         let wake_cost_ns = || cpu().map_or(0, |cpu| cpu.words.wake_cost_ns.load(Ordering::Relaxed));
-        polling.breathe(w, since, wake_cost_ns)
+        spin.spin_once(w, since, wake_cost_ns)
     }
 
     fn kick(&self, answered: &dyn Fn() -> bool) -> Option<bool> {
@@ -181,10 +181,10 @@ pub(crate) unsafe fn call(
     // SAFETY: the caller's promise: it is this thread's.
     let waiter = unsafe { &*w };
     if !cpu.try_take() {
-        let looks = if backoff::back_off(words) { FEW_LOOKS } else { LOOKS };
+        let tries = if backoff::back_off(words) { SPIN_TRIES_CONTENDED } else { SPIN_TRIES };
         // SAFETY: no request of this thread is under way.
         unsafe { *waiter.request.get() = Request { nr, args: *args, want_fd, pad: 0 } };
-        cpu.request(waiter, looks);
+        cpu.request(waiter, tries);
     } else if words.current_in_user.load(Ordering::Relaxed) == w {
         // SAFETY: the CPU is ours, and the thread's own task is current on its empty stack.
         let run = unsafe { switch::switch(w.cast(), nr, args, want_fd, std::ptr::from_ref(words).cast()) };
@@ -204,7 +204,7 @@ pub(crate) unsafe fn call(
 /// A request that is not a thread's call.
 fn ask(words: &'static Shared, nr: i64, arg: usize) -> isize {
     let w = CallSlot::new(Request { nr, args: [arg, 0, 0, 0, 0, 0], want_fd: -1, pad: 0 });
-    on(words).request(&w, LOOKS);
+    on(words).request(&w, SPIN_TRIES);
     w.ret.load(Ordering::Relaxed) as isize
 }
 

@@ -4,7 +4,7 @@
 //! 1. **Holding.** `cpu` is FREE or HELD; HELD by compare-and-swap, FREE by exchange. Only the holder runs kernel code.
 //! 2. **No event is left behind.** Whoever makes something pending sets its bit in `pending`, then looks whether
 //!    somebody is going to see it: a holder (who looks after it has freed the CPU), a poller (who looks after it has stopped
-//!    polling), or else itself, by taking the free CPU. Each of them first says what it is or does, then looks, with a full barrier
+//!    spinning), or else itself, by taking the free CPU. Each of them first says what it is or does, then looks, with a full barrier
 //!    between (Dekker). So: while `pending` is not 0 and the CPU is free, some thread is on its way to look. Two exceptions:
 //!    PEND_INTERRUPT of a signal handler is looked at by the handler's own thread, if it waits; PEND_RESCHED alone is passed
 //!    to the clock's thread.
@@ -30,9 +30,9 @@ pub(crate) enum Run {
 
 /// What the protocol stands between: the kernel, and the host.
 pub(crate) trait World {
-    /// A poller's memory of one round.
-    type Polling;
-    fn begin_polling(&self) -> Self::Polling;
+    /// A spinning thread's memory of one round.
+    type Spin;
+    fn begin_spin(&self) -> Self::Spin;
     /// Takes what is pending and runs what can run. The CPU is held. `post`: the driver has a request.
     fn run(&self, driver: Option<&CallSlot>, post: bool) -> Run;
     /// Sleeps while the word has this value, until `until` at most; may return early.
@@ -40,22 +40,22 @@ pub(crate) trait World {
     /// Ends the sleep of one thread on the word, which may not be there any more.
     fn wake(&self, word: *const AtomicU32);
     fn now(&self) -> u64;
-    /// One breath of a poller; whether it looks once more.
+    /// One turn of a spinning thread; whether it looks once more.
     /// `since`: when the wait began to take long, if it did, and 0.
-    fn breathe(&self, w: &CallSlot, polling: &mut Self::Polling, since: &mut u64) -> bool;
+    fn spin_once(&self, w: &CallSlot, spin: &mut Self::Spin, since: &mut u64) -> bool;
     /// Asks a thread that is out in user code to look, and waits for a moment until it has: `answered`. None: nobody was asked.
     fn kick(&self, answered: &dyn Fn() -> bool) -> Option<bool>;
     /// Between two looks at the CPU.
     fn pause(&self);
 }
 
-/// After so many long waits in a row a thread no longer polls for long.
+/// After so many long waits in a row a thread no longer spins for long.
 const SPIN_BUDGET: u32 = 2;
 /// What a wake-up may be measured to cost, ns: outside of that the machine was busy with something else.
 const WAKE_COST: (u64, u64) = (2_000, 50_000);
 
-/// Tries to take the CPU without a look.
-const BLIND: u32 = 8;
+/// Tries to take the CPU without a look before.
+const BLIND_TRIES: u32 = 8;
 
 pub(crate) struct Cpu<'a, W> {
     pub words: &'a Shared,
@@ -73,17 +73,17 @@ impl<W: World> Cpu<'_, W> {
         self.words.cpu.load(Relaxed) == FREE
     }
 
-    /// Serves the request in `w`. The calling thread holds nothing. `looks`: so often it looks at the CPU before it posts.
-    pub fn request(&self, w: &CallSlot, looks: u32) {
+    /// Serves the request in `w`. The calling thread holds nothing. It looks at the CPU `spin_tries` times before it posts.
+    pub fn request(&self, w: &CallSlot, spin_tries: u32) {
         w.state.store(WAITING, Relaxed);
         let mut tries = 0;
         loop {
             // Between the calls of a thread that makes one after the other the CPU is free for less than a look and a try take.
-            if (tries < BLIND || self.is_free()) && self.try_take() {
+            if (tries < BLIND_TRIES || self.is_free()) && self.try_take() {
                 return self.drive(w, true);
             }
             tries += 1;
-            if tries >= looks {
+            if tries >= spin_tries {
                 break;
             }
             self.world.pause();
@@ -225,7 +225,7 @@ impl<W: World> Cpu<'_, W> {
     fn poll(&self, w: &CallSlot, since: &mut u64) -> bool {
         let words = self.words;
         words.pollers.fetch_add(1, SeqCst);
-        let mut polling = self.world.begin_polling();
+        let mut spin = self.world.begin_spin();
         let ours = loop {
             if w.state.load(Acquire) == DONE {
                 break false;
@@ -233,7 +233,7 @@ impl<W: World> Cpu<'_, W> {
             if words.pending.load(Relaxed) != 0 && self.is_free() && self.try_take() {
                 break true;
             }
-            if !self.world.breathe(w, &mut polling, since) {
+            if !self.world.spin_once(w, &mut spin, since) {
                 break false;
             }
         };

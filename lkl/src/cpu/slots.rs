@@ -40,7 +40,7 @@ pub enum Count {
     RanByRinger,
     /// Requests that found the CPU held.
     Posted,
-    /// Waits that ended while polling.
+    /// Waits that ended while spinning.
     Polled,
     /// The clock's thread called for help.
     Helped,
@@ -137,7 +137,7 @@ pub(crate) struct CallSlot {
     pub request: UnsafeCell<Request>,
     /// The host processor of whoever completed the last request.
     pub completed_on_cpu: AtomicU32,
-    /// Whether to poll for long: not 0.
+    /// How many more long waits the thread spins for; 0: it does not spin for long.
     pub spin_budget: AtomicU32,
     pub ret: AtomicI64,
     /// When whoever completed the request woke the thread; 0: it did not.

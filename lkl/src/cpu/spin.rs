@@ -9,34 +9,34 @@ use super::slots::CallSlot;
 use crate::sys::{process, time};
 use std::sync::atomic::Ordering;
 
-/// Breaths before others are let go first.
-const BREATHS: u32 = 100;
+/// Turns before others are let go first.
+const SPINS_BEFORE_YIELD: u32 = 100;
 /// Looks at the clock, once in so many, while others are let go first.
-const YIELDS: u32 = 4;
+const YIELDS_PER_CLOCK_LOOK: u32 = 4;
 
 /// A spinning thread's memory of one round.
 #[derive(Debug)]
-pub(crate) struct Polling {
-    breaths: u32,
+pub(crate) struct Spin {
+    spins: u32,
     on: u32,
 }
 
-impl Polling {
-    pub(super) fn begin() -> Polling {
-        Polling { breaths: 0, on: processor() }
+impl Spin {
+    pub(super) fn begin() -> Spin {
+        Spin { spins: 0, on: processor() }
     }
 
     /// One turn; whether the thread looks once more. `since`: when the wait began to take long, if it did, and 0.
     /// `wake_cost_ns`: what it costs to be woken, ns.
-    pub(super) fn breathe(
+    pub(super) fn spin_once(
         &mut self,
         w: &CallSlot,
         since: &mut u64,
         wake_cost_ns: impl FnOnce() -> u64,
     ) -> bool {
-        self.breaths += 1;
+        self.spins += 1;
         // Who completed the last request may share this processor: it can do nothing while we spin.
-        if self.breaths < BREATHS && w.completed_on_cpu.load(Ordering::Relaxed) != self.on {
+        if self.spins < SPINS_BEFORE_YIELD && w.completed_on_cpu.load(Ordering::Relaxed) != self.on {
             std::hint::spin_loop();
             return true;
         }
@@ -47,7 +47,7 @@ impl Polling {
         }
         let cost = wake_cost_ns();
         process::yield_now();
-        if self.breaths % YIELDS != 0 {
+        if self.spins % YIELDS_PER_CLOCK_LOOK != 0 {
             return true;
         }
         let now = time::monotonic_ns();
