@@ -149,7 +149,7 @@ const STARTING: &[(Room, &str)] = &[
     (Room::Kernel, "lkl_boot"),
     (Room::Kernel, "kernel_init"),
     (Room::Kernel, "lkl_shutdown"),
-    (Room::Kernel, "hub_mount"),
+    (Room::Kernel, "anchor_mount"),
     (Room::Shim, "lkl::boot"),
     (Room::Shim, "lkl::kernel::boot"),
     (Room::Shim, "stowaway::start"),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What the model plays.
 
-use crate::protocol::World;
+use crate::protocol::Env;
 use crate::stand_in::*;
 use crate::sync::{Ordering::*, Step};
 use loom::sync::Arc;
@@ -41,7 +41,7 @@ pub const SCENES: &[Scene] = &[
         name: "a timer fires while its thread is out",
         play: timer_outside,
         preemptions: 3,
-        needs: &[Step::Cover, Step::LookAtDeadline],
+        needs: &[Step::EnsureDeadlineOwner, Step::LookAtDeadline],
     },
     Scene { name: "a signal ends a wait", play: interrupt, preemptions: 3, needs: &[Step::LookForInterrupt] },
 ];
@@ -108,7 +108,7 @@ fn interrupt() {
     let thread = spawn(move || {
         let cpu = other.cpu();
         cpu.interrupt_wait(&same);
-        cpu.world.wake(&raw const same.state);
+        cpu.env.wake(&raw const same.state);
     });
     machine.serve(&w);
     thread.join().unwrap();

@@ -5,7 +5,7 @@
 //! Pointers to call slots are those of threads that wait; loom watches the cells.
 #![allow(unsafe_code)]
 
-use crate::protocol::{Cpu, Run, World};
+use crate::protocol::{Cpu, Env, Run};
 use crate::slots::*;
 use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
 use loom::cell::UnsafeCell;
@@ -64,7 +64,7 @@ impl Machine {
     }
 
     pub fn cpu(&self) -> Cpu<'_, &Machine> {
-        Cpu { words: &self.words, world: self }
+        Cpu { words: &self.words, env: self }
     }
 
     /// A call of the library's, as `cpu::call()` makes it.
@@ -179,7 +179,7 @@ pub fn waiter(nr: i64) -> CallSlot {
     CallSlot::new(Request { nr, args: [0; 6], want_fd: -1, pad: 0 })
 }
 
-impl World for &Machine {
+impl Env for &Machine {
     type Spin = u32;
 
     fn begin_spin(&self) -> u32 {

@@ -12,7 +12,7 @@ pub enum Step {
     LookAfterPoll,
     LookForInterrupt,
     LookAtDeadline,
-    Cover,
+    EnsureDeadlineOwner,
     /// No full barriers at all.
     Barrier,
 }

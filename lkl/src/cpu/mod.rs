@@ -23,7 +23,7 @@ use crate::kick::doorbell;
 use crate::sys::futex::{self, Scope};
 use crate::sys::time::monotonic_ns;
 use crate::sys::Errno;
-use protocol::{Cpu, Run, World};
+use protocol::{Cpu, Env, Run};
 use spin::{processor, Spin};
 use std::mem::transmute;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
@@ -52,9 +52,9 @@ static WORDS: AtomicPtr<Shared> = AtomicPtr::new(std::ptr::null_mut());
 static RUN: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
 
 /// The host, and the kernel of this process.
-struct Here;
+struct Host;
 
-impl World for Here {
+impl Env for Host {
     type Spin = Spin;
 
     fn run(&self, driver: Option<&CallSlot>, post: bool) -> Run {
@@ -129,13 +129,13 @@ fn how(run: isize) -> Run {
     }
 }
 
-fn cpu() -> Option<Cpu<'static, Here>> {
+fn cpu() -> Option<Cpu<'static, Host>> {
     // SAFETY: begin() stored the address of words that live as long as the kernel.
     unsafe { WORDS.load(Ordering::Acquire).as_ref() }.map(on)
 }
 
-fn on(words: &'static Shared) -> Cpu<'static, Here> {
-    Cpu { words, world: Here }
+fn on(words: &'static Shared) -> Cpu<'static, Host> {
+    Cpu { words, env: Host }
 }
 
 /// Before the kernel is booted: its words and its lkl_run(). The CPU is held by the caller.
@@ -241,7 +241,7 @@ pub(crate) fn ring(bits: u64) {
 pub(crate) fn wake_clock() {
     if let Some(cpu) = cpu() {
         cpu.words.timer_word.fetch_add(1, Ordering::SeqCst);
-        cpu.world.wake(&raw const cpu.words.timer_word);
+        cpu.env.wake(&raw const cpu.words.timer_word);
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) enum Run {
 }
 
 /// What the protocol stands between: the kernel, and the host.
-pub(crate) trait World {
+pub(crate) trait Env {
     /// A spinning thread's memory of one round.
     type Spin;
     fn begin_spin(&self) -> Self::Spin;
@@ -59,10 +59,10 @@ const BLIND_TRIES: u32 = 8;
 
 pub(crate) struct Cpu<'a, W> {
     pub words: &'a Shared,
-    pub world: W,
+    pub env: W,
 }
 
-impl<W: World> Cpu<'_, W> {
+impl<W: Env> Cpu<'_, W> {
     /// Whether the CPU is ours now.
     #[inline]
     pub fn try_take(&self) -> bool {
@@ -86,7 +86,7 @@ impl<W: World> Cpu<'_, W> {
             if tries >= spin_tries {
                 break;
             }
-            self.world.pause();
+            self.env.pause();
         }
         self.post(w);
         self.wait(w);
@@ -137,7 +137,7 @@ impl<W: World> Cpu<'_, W> {
     /// One stay; whether the request is done. The CPU is given up in any case.
     fn stay(&self, w: &CallSlot, mut post: bool) -> bool {
         loop {
-            let run = self.world.run(Some(w), post);
+            let run = self.env.run(Some(w), post);
             post = false;
             if run == Run::Done || w.state.load(Acquire) == DONE {
                 w.state.store(NO_REQUEST, Relaxed);
@@ -154,9 +154,9 @@ impl<W: World> Cpu<'_, W> {
     #[inline]
     pub fn leave(&self) {
         while !self.release() {
-            self.world.run(None, false);
+            self.env.run(None, false);
         }
-        self.cover();
+        self.ensure_deadline_owner();
     }
 
     /// Gives the CPU up; false: it is ours again, for there is something to do.
@@ -195,7 +195,7 @@ impl<W: World> Cpu<'_, W> {
             if w.state.load(Acquire) == DONE {
                 w.state.store(NO_REQUEST, Relaxed);
                 self.learn(w, since);
-                return self.cover();
+                return self.ensure_deadline_owner();
             }
             self.sleep(w);
         }
@@ -209,7 +209,7 @@ impl<W: World> Cpu<'_, W> {
             words.count(Count::Polled);
             return w.spin_budget.store(SPIN_BUDGET, Relaxed);
         }
-        let now = self.world.now();
+        let now = self.env.now();
         let cost = words.wake_cost_ns.load(Relaxed);
         let woken_at_ns = w.woken_at_ns.swap(0, Relaxed);
         if woken_at_ns != 0 {
@@ -225,7 +225,7 @@ impl<W: World> Cpu<'_, W> {
     fn poll(&self, w: &CallSlot, since: &mut u64) -> bool {
         let words = self.words;
         words.pollers.fetch_add(1, SeqCst);
-        let mut spin = self.world.begin_spin();
+        let mut spin = self.env.begin_spin();
         let ours = loop {
             if w.state.load(Acquire) == DONE {
                 break false;
@@ -233,7 +233,7 @@ impl<W: World> Cpu<'_, W> {
             if words.pending.load(Relaxed) != 0 && self.is_free() && self.try_take() {
                 break true;
             }
-            if !self.world.spin_once(w, &mut spin, since) {
+            if !self.env.spin_once(w, &mut spin, since) {
                 break false;
             }
         };
@@ -256,30 +256,30 @@ impl<W: World> Cpu<'_, W> {
             && w.interrupted.load(Relaxed) != 0
             && self.words.pending.load(Relaxed) & PEND_INTERRUPT != 0;
         if !is_interrupted {
-            let until = self.watch();
-            self.world.sleep(&w.state, SLEEPING, until);
-            self.unwatch(until);
+            let until = self.claim_deadline();
+            self.env.sleep(&w.state, SLEEPING, until);
+            self.release_deadline(until);
         }
         let _ = w.state.compare_exchange(SLEEPING, WAITING, SeqCst, Acquire);
     }
 
     /// Until when this thread may sleep: to the deadline, if nobody else looks after it.
-    fn watch(&self) -> u64 {
+    fn claim_deadline(&self) -> u64 {
         let words = self.words;
         let deadline = words.deadline.load(Relaxed);
-        if !self.is_uncovered(deadline) {
+        if !self.has_no_owner(deadline) {
             return NEVER;
         }
         words.waiter_until.swap(deadline, SeqCst);
         deadline
     }
 
-    fn unwatch(&self, until: u64) {
+    fn release_deadline(&self, until: u64) {
         if until == NEVER {
             return;
         }
         let _ = self.words.waiter_until.compare_exchange(until, NEVER, SeqCst, Relaxed);
-        if self.world.now() >= until && self.is_expired(until) {
+        if self.env.now() >= until && self.is_expired(until) {
             // It polls next, and so looks.
             self.words.pending.fetch_or(PEND_TIMER, SeqCst);
         }
@@ -290,15 +290,15 @@ impl<W: World> Cpu<'_, W> {
         self.words.deadline.compare_exchange(deadline, NEVER, SeqCst, Relaxed).is_ok()
     }
 
-    fn is_uncovered(&self, deadline: u64) -> bool {
+    fn has_no_owner(&self, deadline: u64) -> bool {
         deadline < self.words.timer_until.load(Relaxed) && deadline < self.words.waiter_until.load(Relaxed)
     }
 
     /// On the way out, after a full barrier: somebody has to look after the deadline.
     #[inline]
-    pub fn cover(&self) {
+    pub fn ensure_deadline_owner(&self) {
         barrier();
-        if taken(Step::Cover) && self.is_uncovered(self.words.deadline.load(Relaxed)) {
+        if taken(Step::EnsureDeadlineOwner) && self.has_no_owner(self.words.deadline.load(Relaxed)) {
             self.wake_timer();
         }
     }
@@ -308,7 +308,7 @@ impl<W: World> Cpu<'_, W> {
         // Before the word: a thread that sleeps on the new one has said until when itself.
         self.words.timer_until.swap(0, SeqCst);
         self.words.timer_word.fetch_add(1, SeqCst);
-        self.world.wake(&raw const self.words.timer_word);
+        self.env.wake(&raw const self.words.timer_word);
     }
 
     /// Makes `bits` pending and sees to it that somebody looks at them. From any thread outside the kernel; not from a
@@ -323,7 +323,7 @@ impl<W: World> Cpu<'_, W> {
         }
         // A holder looks once more when it goes.
         let answered = || words.pending.load(SeqCst) & bits == 0 || !self.is_free();
-        if let Some(answered) = self.world.kick(&answered) {
+        if let Some(answered) = self.env.kick(&answered) {
             words.count(Count::Kicked);
             if answered {
                 return;
@@ -333,7 +333,7 @@ impl<W: World> Cpu<'_, W> {
             return words.count(Count::Elided);
         }
         words.count(Count::RanByRinger);
-        self.world.run(None, false);
+        self.env.run(None, false);
         self.leave();
     }
 
@@ -341,11 +341,11 @@ impl<W: World> Cpu<'_, W> {
     pub fn complete(&self, w: &CallSlot) {
         let state = &raw const w.state;
         if w.state.load(Relaxed) == SLEEPING {
-            w.woken_at_ns.store(self.world.now(), Relaxed);
+            w.woken_at_ns.store(self.env.now(), Relaxed);
         }
         if w.state.swap(DONE, SeqCst) == SLEEPING {
             self.words.count(Count::Woken);
-            self.world.wake(state);
+            self.env.wake(state);
         }
     }
 
@@ -361,7 +361,7 @@ impl<W: World> Cpu<'_, W> {
     pub fn arm(&self, deadline: u64, soon: bool) {
         self.words.deadline.swap(deadline, SeqCst);
         barrier();
-        if !soon && self.is_uncovered(deadline) {
+        if !soon && self.has_no_owner(deadline) {
             self.wake_timer();
         }
     }
@@ -373,13 +373,13 @@ impl<W: World> Cpu<'_, W> {
         words.timer_until.swap(0, SeqCst);
         barrier();
         if words.pending.load(Relaxed) != 0 && words.pollers.load(Relaxed) == 0 && self.try_take() {
-            self.world.run(None, false);
+            self.env.run(None, false);
             while !self.release() {
-                self.world.run(None, false);
+                self.env.run(None, false);
             }
         }
         let deadline = words.deadline.load(SeqCst);
-        if deadline != NEVER && self.world.now() >= deadline {
+        if deadline != NEVER && self.env.now() >= deadline {
             if self.is_expired(deadline) {
                 self.ring(PEND_TIMER);
             }
@@ -390,6 +390,6 @@ impl<W: World> Cpu<'_, W> {
         if taken(Step::LookAtDeadline) && words.deadline.load(Relaxed) < deadline {
             return;
         }
-        self.world.sleep(&words.timer_word, word, deadline);
+        self.env.sleep(&words.timer_word, word, deadline);
     }
 }

@@ -15,7 +15,7 @@ pub(crate) enum Step {
     /// Look at the deadline once more after the timer thread was marked asleep.
     LookAtDeadline,
     /// See that somebody looks after the deadline before the thread goes out.
-    Cover,
+    EnsureDeadlineOwner,
 }
 
 /// Whether the step is taken.
