@@ -57,7 +57,7 @@ fn two_callers() {
 fn device() {
     let machine = Machine::new();
     let other = Arc::clone(&machine);
-    let thread = spawn(move || other.cpu().ring(DEVICE));
+    let thread = spawn(move || other.cpu().raise_irq(DEVICE));
     machine.request(FOR_DEVICE);
     thread.join().unwrap();
 }
@@ -73,7 +73,7 @@ fn ping() {
 fn device_and_caller() {
     let machine = Machine::new();
     let (ringer, caller) = (Arc::clone(&machine), Arc::clone(&machine));
-    let threads = [spawn(move || ringer.cpu().ring(DEVICE)), spawn(move || caller.request(NOTHING))];
+    let threads = [spawn(move || ringer.cpu().raise_irq(DEVICE)), spawn(move || caller.request(NOTHING))];
     machine.request(FOR_DEVICE);
     threads.into_iter().for_each(|thread| thread.join().unwrap());
 }

@@ -231,9 +231,9 @@ pub(crate) unsafe fn interrupt(words: &'static Shared, w: *mut CallSlot) {
 }
 
 /// Raises interrupts. From any host thread outside the kernel; not from a signal handler.
-pub(crate) fn ring(bits: u64) {
+pub(crate) fn raise_irq(bits: u64) {
     if let Some(cpu) = cpu() {
-        cpu.ring(bits);
+        cpu.raise_irq(bits);
     }
 }
 

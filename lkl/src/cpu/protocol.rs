@@ -313,7 +313,7 @@ impl<W: Env> Cpu<'_, W> {
 
     /// Makes `bits` pending and sees to it that somebody looks at them. From any thread outside the kernel; not from a
     /// signal handler.
-    pub fn ring(&self, bits: u64) {
+    pub fn raise_irq(&self, bits: u64) {
         let words = self.words;
         words.count(Count::Rung);
         let was = words.pending.fetch_or(bits, SeqCst);
@@ -381,7 +381,7 @@ impl<W: Env> Cpu<'_, W> {
         let deadline = words.deadline.load(SeqCst);
         if deadline != NEVER && self.env.now() >= deadline {
             if self.is_expired(deadline) {
-                self.ring(PEND_TIMER);
+                self.raise_irq(PEND_TIMER);
             }
             return;
         }

@@ -8,6 +8,6 @@ pub(crate) const BLOCK: u32 = 1;
 
 /// Raises the interrupt. From any host thread that is not in kernel code, and not from a signal handler: the
 /// kernel may run on the calling thread meanwhile. What is to be seen by its handler is stored before.
-pub(crate) fn ring(irq: u32) {
-    cpu::ring(1 << irq);
+pub(crate) fn raise_irq(irq: u32) {
+    cpu::raise_irq(1 << irq);
 }

@@ -9,7 +9,7 @@
 //! Rules of the place: a kick comes from any host thread outside the kernel that is not in a signal handler.
 //!
 //! # Safety
-//! The backend's cell is written once, before `IS_HUNG` says so, and only read afterwards.
+//! The backend's cell is written once, before `HAS_BACKEND` says so, and only read afterwards.
 #![allow(unsafe_code)]
 
 use super::uintr::{Target, Uintr};
@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::*};
 
 /// A way to interrupt a thread in user code.
 pub trait Doorbell: Sync {
-    /// Interrupts the thread with this number (see [`sit_down`]); false: it cannot.
+    /// Interrupts the thread with this number (see [`register`]); false: it cannot.
     fn kick(&self, thread: u32) -> bool;
 }
 
@@ -42,83 +42,89 @@ impl Doorbell for Uintr {
 }
 
 struct Backend(UnsafeCell<Option<&'static dyn Doorbell>>);
-// SAFETY: written once, before IS_HUNG says so.
+// SAFETY: written once, before HAS_BACKEND says so.
 unsafe impl Sync for Backend {}
 static BACKEND: Backend = Backend(UnsafeCell::new(None));
-static IS_HUNG: AtomicBool = AtomicBool::new(false);
+static HAS_BACKEND: AtomicBool = AtomicBool::new(false);
 /// More threads than this are not interrupted: entries of a table of targets.
-const SEATS: usize = 256;
+const KICK_TARGETS: usize = 256;
 const FREE: u32 = u32::MAX;
 
-/// A thread that can be interrupted. It alone writes `is_out`, with plain stores: this is on every call's way.
+/// A thread that can be interrupted. It alone writes `in_user`, with plain stores: this is on every call's way.
 #[derive(Debug)]
 #[repr(align(64))]
-pub struct Seat {
+pub struct KickTarget {
     /// [`FREE`], or what the backend calls the thread.
     number: AtomicU32,
-    is_out: AtomicBool,
+    in_user: AtomicBool,
 }
 
-static TABLE: [Seat; SEATS] =
-    [const { Seat { number: AtomicU32::new(FREE), is_out: AtomicBool::new(false) } }; SEATS];
-/// The seat of who left the kernel last.
+static TARGETS: [KickTarget; KICK_TARGETS] =
+    [const { KickTarget { number: AtomicU32::new(FREE), in_user: AtomicBool::new(false) } }; KICK_TARGETS];
+/// The target of who left the kernel last.
 static LAST: AtomicUsize = AtomicUsize::new(0);
 
 /// Sets the backend of this process, once. Without a backend no thread is interrupted.
-pub fn hang(backend: &'static dyn Doorbell) {
-    if !IS_HUNG.load(Acquire) {
+pub fn set_backend(backend: &'static dyn Doorbell) {
+    if !HAS_BACKEND.load(Acquire) {
         // SAFETY: nobody reads it yet; the constructor of one process calls this.
         unsafe { *BACKEND.0.get() = Some(backend) };
-        IS_HUNG.store(true, Release);
+        HAS_BACKEND.store(true, Release);
     }
 }
 
-/// A seat for the calling thread, which is in the kernel; None: all are taken.
-pub fn sit_down(number: u32) -> Option<&'static Seat> {
-    let seat = TABLE.iter().find(|seat| seat.number.compare_exchange(FREE, number, AcqRel, Relaxed).is_ok());
-    seat.inspect(|seat| seat.is_out.store(false, Relaxed))
+/// A target for the calling thread, which is in the kernel; None: all are taken.
+pub fn register(number: u32) -> Option<&'static KickTarget> {
+    let target =
+        TARGETS.iter().find(|target| target.number.compare_exchange(FREE, number, AcqRel, Relaxed).is_ok());
+    target.inspect(|target| target.in_user.store(false, Relaxed))
 }
 
-impl Seat {
+impl KickTarget {
     /// Its thread leaves the kernel for the program's code.
     #[inline]
-    pub fn out(&'static self) {
-        self.is_out.store(true, Relaxed);
-        LAST.store((self as *const Seat as usize - TABLE.as_ptr() as usize) / size_of::<Seat>(), Relaxed);
+    pub fn enter_user(&'static self) {
+        self.in_user.store(true, Relaxed);
+        LAST.store(
+            (self as *const KickTarget as usize - TARGETS.as_ptr() as usize) / size_of::<KickTarget>(),
+            Relaxed,
+        );
     }
 
     /// It is back.
     #[inline]
-    pub fn back(&self) {
-        self.is_out.store(false, Relaxed);
+    pub fn leave_user(&self) {
+        self.in_user.store(false, Relaxed);
     }
 
     /// It can be interrupted no more.
-    pub fn stand_up(&self) {
-        self.is_out.store(false, Relaxed);
+    pub fn unregister(&self) {
+        self.in_user.store(false, Relaxed);
         self.number.store(FREE, Release);
     }
 
     /// What the backend calls the thread, while it is out.
-    fn who_is_out(&self) -> Option<u32> {
+    fn number_in_user(&self) -> Option<u32> {
         let number = self.number.load(Acquire);
-        (number != FREE && self.is_out.load(Relaxed)).then_some(number)
+        (number != FREE && self.in_user.load(Relaxed)).then_some(number)
     }
 }
 
 /// In the child of a fork.
 pub fn after_fork() {
-    TABLE.iter().for_each(Seat::stand_up);
+    TARGETS.iter().for_each(KickTarget::unregister);
 }
 
 /// Asks a thread that is out to come in, first the one that left last; false: nobody was asked.
 pub(crate) fn kick() -> bool {
-    if !IS_HUNG.load(Acquire) {
+    if !HAS_BACKEND.load(Acquire) {
         return false;
     }
-    let last = TABLE[LAST.load(Relaxed)].who_is_out();
-    let Some(thread) = last.or_else(|| TABLE.iter().find_map(Seat::who_is_out)) else { return false };
-    // SAFETY: written before IS_HUNG, never after.
+    let last = TARGETS[LAST.load(Relaxed)].number_in_user();
+    let Some(thread) = last.or_else(|| TARGETS.iter().find_map(KickTarget::number_in_user)) else {
+        return false;
+    };
+    // SAFETY: written before HAS_BACKEND, never after.
     unsafe { *BACKEND.0.get() }.is_some_and(|backend| backend.kick(thread))
 }
 
@@ -160,19 +166,19 @@ mod tests {
             }
         }
         static ASKED: Asked = Asked(AtomicU32::new(0));
-        let (seven, eight) = (sit_down(7).expect("a seat"), sit_down(8).expect("another"));
-        seven.out();
+        let (seven, eight) = (register(7).expect("a target"), register(8).expect("another"));
+        seven.enter_user();
         assert!(!kick(), "no backend");
-        hang(&ASKED);
+        set_backend(&ASKED);
         let asked = || kick().then(|| ASKED.0.load(SeqCst));
         assert_eq!(asked(), Some(7));
-        eight.out();
+        eight.enter_user();
         assert_eq!(asked(), Some(8));
-        eight.back();
+        eight.leave_user();
         assert_eq!(asked(), Some(7));
-        seven.stand_up();
+        seven.unregister();
         assert_eq!(asked(), None);
-        eight.out();
+        eight.enter_user();
         after_fork();
         assert_eq!(asked(), None);
     }

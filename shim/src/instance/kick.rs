@@ -77,7 +77,7 @@ pub fn find() {
     }
 }
 
-fn probe() -> core::result::Result<Uintr, uintr::Why> {
+fn probe() -> core::result::Result<Uintr, uintr::Unavailable> {
     if let Some(emulator) = Emulator::find() {
         // SAFETY: the gate is a host call; nothing else runs yet.
         unsafe { (emulator.start)(trampoline::gate::RAW, Emulator::QUIET) };
@@ -99,8 +99,8 @@ pub fn start() {
     sigcalls::unblock(signals);
     divert::prepare(answer, [cancel::library(), 0..0]);
     match backend {
-        Backend::Signal(way) => lkl::doorbell::hang(way),
-        Backend::Uintr(way) => lkl::doorbell::hang(way),
+        Backend::Signal(way) => lkl::doorbell::set_backend(way),
+        Backend::Uintr(way) => lkl::doorbell::set_backend(way),
     }
     IS_ON.store(true, Ordering::Release);
 }
@@ -127,7 +127,7 @@ pub fn enroll(thread: &'static Thread) {
     match number {
         Ok(number) => {
             thread.kick_number.store(u64::from(number) + 1, Ordering::Relaxed);
-            let target = lkl::doorbell::sit_down(number)
+            let target = lkl::doorbell::register(number)
                 .map_or(core::ptr::null_mut(), |target| core::ptr::from_ref(target).cast_mut());
             thread.kick_target.store(target, Ordering::Relaxed);
         }
@@ -142,7 +142,7 @@ fn number(thread: &Thread) -> Option<u32> {
 
 /// Where the doorbell finds the thread.
 #[inline]
-fn target(thread: &Thread) -> Option<&'static lkl::doorbell::Seat> {
+fn target(thread: &Thread) -> Option<&'static lkl::doorbell::KickTarget> {
     // SAFETY: null, or what the doorbell gave for good.
     unsafe { thread.kick_target.load(Ordering::Relaxed).as_ref() }
 }
@@ -173,7 +173,7 @@ pub fn withdraw() {
     let target = target(thread);
     forget(thread);
     if let Some(target) = target {
-        target.stand_up();
+        target.unregister();
     }
     if let (Some(Backend::Uintr(uintr)), Some(target)) = (BACKEND.get(), Target::from_index(number)) {
         uintr.unregister(target);
@@ -209,7 +209,7 @@ pub fn forget_in_child() {
 #[inline]
 pub fn leave_user(thread: &Thread) {
     if let Some(target) = target(thread) {
-        target.back();
+        target.leave_user();
     }
 }
 
@@ -217,7 +217,7 @@ pub fn leave_user(thread: &Thread) {
 #[inline]
 pub fn enter_user(thread: &Thread) {
     if let Some(target) = target(thread) {
-        target.out();
+        target.enter_user();
     }
 }
 

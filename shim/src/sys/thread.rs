@@ -106,7 +106,7 @@ pub struct Thread {
     /// How the doorbell knows the thread (`instance::kick`): number + 1, or 0.
     pub kick_number: AtomicU64,
     /// Where the doorbell finds the thread; null: nowhere.
-    pub kick_target: AtomicPtr<lkl::doorbell::Seat>,
+    pub kick_target: AtomicPtr<lkl::doorbell::KickTarget>,
     /// The stack that user interrupts arrive on; 0: none.
     pub interrupt_stack: AtomicUsize,
     /// The tid this page was made for: a child of fork inherits the page but is another thread.

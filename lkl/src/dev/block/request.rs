@@ -132,7 +132,7 @@ pub(crate) unsafe fn complete(request: *mut Request, status: i64) {
     }
     // Who found the list empty rings for all that come before it is taken.
     if head.is_null() {
-        irq::ring(irq::BLOCK);
+        irq::raise_irq(irq::BLOCK);
     }
 }
 

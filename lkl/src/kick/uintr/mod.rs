@@ -18,7 +18,7 @@ mod emulator;
 mod probe;
 
 pub use emulator::Emulator;
-pub use probe::{probe, Why};
+pub use probe::{probe, Unavailable};
 
 use crate::sys::{process, signal, try_call, Errno};
 use std::arch::asm;

@@ -13,7 +13,7 @@ use std::fmt;
 
 /// Why there are none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
+pub enum Unavailable {
     /// The processor has none (CPUID.(7,0):EDX\[5\]).
     NoProcessor,
     /// The host kernel does not let them through (CR4.UINTR): the instructions are illegal.
@@ -22,12 +22,12 @@ pub enum Why {
     OtherCalls(isize, isize),
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for Unavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Why::NoProcessor => f.write_str("the processor has no user interrupts"),
-            Why::NotEnabled => f.write_str("the host kernel has not enabled user interrupts"),
-            Why::OtherCalls(flags, null) => {
+            Unavailable::NoProcessor => f.write_str("the processor has no user interrupts"),
+            Unavailable::NotEnabled => f.write_str("the host kernel has not enabled user interrupts"),
+            Unavailable::OtherCalls(flags, null) => {
                 write!(f, "the host kernel's call 471 is not uintr_register_handler ({flags}, {null})")
             }
         }
@@ -94,14 +94,14 @@ fn has_processor() -> bool {
 
 /// Whether user interrupts work here, and by whom. Asked once, by one thread, best before there is another: SIGILL's action is changed and put back. Before calls are dispatched: a handler returns by a
 /// `syscall` of its own. The emulator of the process, if there is one, must have been started.
-pub fn probe() -> Result<Uintr, Why> {
+pub fn probe() -> Result<Uintr, Unavailable> {
     let uintr = Uintr { emulator: Emulator::find() };
     if !uintr.is_emulated() {
         if !has_processor() {
-            return Err(Why::NoProcessor);
+            return Err(Unavailable::NoProcessor);
         }
         if !testui_works() {
-            return Err(Why::NotEnabled);
+            return Err(Unavailable::NotEnabled);
         }
     }
     // Two calls that must fail, each in its way: Intel reserves flag bit 0, and wants a handler. Kernels that have another
@@ -111,7 +111,7 @@ pub fn probe() -> Result<Uintr, Why> {
     let flags = result(uintr.call(REGISTER_HANDLER, some, 1));
     let null = result(uintr.call(REGISTER_HANDLER, 0, 0));
     if (flags, null) != (Errno::EINVAL.raw(), Errno::EFAULT.raw()) {
-        return Err(Why::OtherCalls(flags, null));
+        return Err(Unavailable::OtherCalls(flags, null));
     }
     Ok(uintr)
 }
@@ -133,6 +133,6 @@ mod tests {
             println!("not run: this processor has user interrupts");
             return;
         }
-        assert_eq!(probe().map(drop), Err(Why::NoProcessor));
+        assert_eq!(probe().map(drop), Err(Unavailable::NoProcessor));
     }
 }
