@@ -96,8 +96,8 @@ impl Disk {
     pub fn connect(uri: &[u8], read_only: bool, at_fd: i32) -> Result<Disk, DiskError> {
         let address = Address::parse(uri).map_err(DiskError::Address)?;
         let mut disk = Disk::new(nbd::connect(&address, at_fd)?, Kind::Nbd, read_only);
-        let greeted = nbd::greet(disk.fd, address.name()).map_err(DiskError::from);
-        match greeted.and_then(|export| disk.adopt(export)) {
+        let negotiated = nbd::negotiate(disk.fd, address.name()).map_err(DiskError::from);
+        match negotiated.and_then(|export| disk.adopt(export)) {
             Ok(()) => Ok(disk),
             Err(e) => {
                 disk.close();
@@ -127,7 +127,7 @@ impl Disk {
     /// Gives the file back, and the lock.  Not while a kernel uses it.
     pub fn close(self) {
         if self.export.is_some() {
-            nbd::leave(self.fd);
+            nbd::disconnect(self.fd);
             nbd::drain(self.fd);
         }
         file::close(self.fd);

@@ -3,7 +3,7 @@
 //!
 //! A page of the memory file is made when it is first touched. If that is a read of ours into it, the host makes it by a fault
 //! amid its copy, with zeroes first; by a write to the file it makes the same page for half of that, and the faults of those
-//! who use it later bring 16 pages each. So what is read for such pages makes a detour by a small buffer. Which pages they
+//! who use it later bring 16 pages each. So what is read for such pages goes by a small buffer (a bounce buffer). Which pages they
 //! are is a guess; what they hold in the end does not depend on it.
 //!
 //! # Safety
@@ -94,13 +94,13 @@ fn pages(at: usize, len: usize) -> &'static [AtomicU8] {
 }
 
 /// A way round by a buffer.
-pub(crate) struct Detour {
+pub(crate) struct BounceBuffer {
     buffer: usize,
 }
 
-impl Detour {
+impl BounceBuffer {
     /// For the rest of a request; `None`: the direct way is the better one.
-    pub(crate) fn for_read(r: &Request) -> Option<Detour> {
+    pub(crate) fn for_read(r: &Request) -> Option<BounceBuffer> {
         let fresh = |v: &Iov| pages(v.base, v.len).iter().any(|page| page.load(Relaxed) == 0);
         if r.len < LEAST || FILE.load(Relaxed) < 0 || !r.vectors().iter().any(fresh) || !may_write() {
             return None;
@@ -112,7 +112,7 @@ impl Detour {
                 return None;
             }
             match TAKEN.compare_exchange_weak(taken, taken | 1 << buffer, Acquire, Relaxed) {
-                Ok(_) => return Some(Detour { buffer }),
+                Ok(_) => return Some(BounceBuffer { buffer }),
                 Err(now) => taken = now,
             }
         }
@@ -138,7 +138,7 @@ impl Detour {
     }
 }
 
-impl Drop for Detour {
+impl Drop for BounceBuffer {
     fn drop(&mut self) {
         TAKEN.fetch_and(!(1 << self.buffer), Release);
     }

@@ -5,7 +5,7 @@
 //! The vectors of a request are memory of the kernel's that the driver gave for it.
 #![allow(unsafe_code)]
 
-use super::bounce::Detour;
+use super::bounce::BounceBuffer;
 use super::device::Kind;
 use super::discard;
 use super::request::{moved, Request, DISCARD, FLUSH, FUA, READ, WRITE, ZERO};
@@ -59,10 +59,10 @@ fn all(r: &mut Request, nr: i64, flags: i32) -> i64 {
         return EFBIG;
     }
     let fd = r.fd as usize;
-    let detour = (r.op == READ).then(|| Detour::for_read(r)).flatten();
+    let bounce_buffer = (r.op == READ).then(|| BounceBuffer::for_read(r)).flatten();
     while r.n > 0 {
-        if let Some(detour) = &detour {
-            match detour.read(r, flags) {
+        if let Some(bounce_buffer) = &bounce_buffer {
+            match bounce_buffer.read(r, flags) {
                 Ok(()) => continue,
                 Err(e) => return e,
             }

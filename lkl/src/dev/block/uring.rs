@@ -30,7 +30,7 @@ static QUEUE: Queue = Queue::new();
 /// The thread sleeps, or is about to and will look again.
 static SLEEPS: AtomicU32 = AtomicU32::new(0);
 static STOP: AtomicU32 = AtomicU32::new(0);
-static BELL_FD: AtomicI32 = AtomicI32::new(-1);
+static WAKE_FD: AtomicI32 = AtomicI32::new(-1);
 static RING_FD: AtomicI32 = AtomicI32::new(-1);
 /// Futex word: [`STARTING`], [`READY`], or [`FAILED`] and an errno.
 static STATE: AtomicU32 = AtomicU32::new(STARTING);
@@ -49,8 +49,8 @@ static THREAD: ThreadCell = ThreadCell(UnsafeCell::new(None));
 pub(crate) fn start(at_fd: i32) -> Result<[i32; 2], Errno> {
     STATE.store(STARTING, SeqCst);
     AT_FD.store(at_fd, SeqCst);
-    let bell = file::eventfd()?.move_up(at_fd)?.into_raw();
-    BELL_FD.store(bell, SeqCst);
+    let wake_fd = file::eventfd()?.move_up(at_fd)?.into_raw();
+    WAKE_FD.store(wake_fd, SeqCst);
     let thread = HelperThread::spawn(c"stowaway-uring", run, 0).inspect_err(|_| close_all())?;
     while STATE.load(SeqCst) == STARTING {
         futex::wait(&STATE, STARTING, Scope::Private);
@@ -63,15 +63,15 @@ pub(crate) fn start(at_fd: i32) -> Result<[i32; 2], Errno> {
     }
     // SAFETY: see ThreadCell.
     unsafe { *THREAD.0.get() = Some(thread) };
-    Ok([bell, RING_FD.load(SeqCst)])
+    Ok([wake_fd, RING_FD.load(SeqCst)])
 }
 
 /// Closes the eventfd. The ring's descriptor goes with the ring, at the end of its thread.
 fn close_all() {
     RING_FD.store(-1, SeqCst);
-    let bell = BELL_FD.swap(-1, SeqCst);
-    if bell >= 0 {
-        file::close(bell);
+    let wake_fd = WAKE_FD.swap(-1, SeqCst);
+    if wake_fd >= 0 {
+        file::close(wake_fd);
     }
 }
 
@@ -86,7 +86,7 @@ pub(crate) fn submit(r: *mut Request) -> bool {
 
 fn wake() {
     if SLEEPS.swap(0, SeqCst) != 0 {
-        let _ = file::write(BELL_FD.load(SeqCst), &1u64.to_ne_bytes());
+        let _ = file::write(WAKE_FD.load(SeqCst), &1u64.to_ne_bytes());
     }
 }
 
@@ -166,7 +166,7 @@ fn say(state: u32) {
 }
 
 fn listen(ring: &mut Ring, to: &mut u64) {
-    let fd = BELL_FD.load(SeqCst);
+    let fd = WAKE_FD.load(SeqCst);
     ring.push(Entry {
         op: Entry::READ,
         fd,

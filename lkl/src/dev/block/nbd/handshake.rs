@@ -54,7 +54,7 @@ fn lost(e: i64) -> NbdError {
 }
 
 /// Asks for the export; the connection is ready for requests then.
-pub(crate) fn greet(fd: i32, name: &[u8]) -> Result<Export, NbdError> {
+pub(crate) fn negotiate(fd: i32, name: &[u8]) -> Result<Export, NbdError> {
     let mut hello = [0u8; 18];
     receive(fd, &mut hello).map_err(lost)?;
     let flags = u16::from_be_bytes([hello[16], hello[17]]);
@@ -116,7 +116,7 @@ fn refusal(text: &[u8]) -> NbdError {
 }
 
 /// Says that nothing follows.
-pub(crate) fn leave(fd: i32) {
+pub(crate) fn disconnect(fd: i32) {
     let _ = send(fd, &request(0, CMD_DISCONNECT, 0, 0, 0));
     socket::shutdown(fd, libc::SHUT_WR);
 }

@@ -9,8 +9,8 @@
 //! A link stays where it is from [`Link::start`] until [`Link::stop`] has joined its threads.
 #![allow(unsafe_code)]
 
-use super::handshake::{drain, leave};
-use super::uri::LOOKS;
+use super::handshake::{disconnect, drain};
+use super::uri::SILENT_TIMEOUTS;
 use super::wire::{move_all, receive, reply, request, REPLY_BYTES};
 use super::wire::{CMD_FLAG_FUA, CMD_FLUSH, CMD_READ, CMD_TRIM, CMD_WRITE, CMD_WRITE_ZEROES};
 use crate::dev::block::request::{complete, Iov, Request, DISCARD, EIO, FLUSH, FUA, READ, WRITE, ZERO};
@@ -81,7 +81,7 @@ impl Link {
             |thread: &Cell<Option<HelperThread>>| thread.get().is_some_and(HelperThread::is_current);
         if self.over.load(SeqCst) == 0 {
             self.ending.store(1, SeqCst);
-            leave(self.fd);
+            disconnect(self.fd);
             // what is left of the stream is for the receiver, unless that is who we are
             match is_here(&self.threads[RECEIVER]) {
                 true => drain(self.fd),
@@ -202,7 +202,7 @@ impl Link {
                 Err(e) if e == -i64::from(libc::EAGAIN) && !self.is_ending() => {
                     silent = if self.is_busy() { silent + 1 } else { 0 };
                     // so many while there are requests: the server is lost
-                    if silent >= LOOKS {
+                    if silent >= SILENT_TIMEOUTS {
                         return Err(EIO);
                     }
                 }

@@ -11,7 +11,7 @@ mod link;
 mod uri;
 mod wire;
 
-pub(crate) use handshake::{drain, greet, leave, read_at, Export, NbdError};
+pub(crate) use handshake::{disconnect, drain, negotiate, read_at, Export, NbdError};
 pub(crate) use link::Link;
 pub(crate) use uri::{connect, Address};
 pub(crate) use wire::{READ_ONLY, SEND_FLUSH, SEND_FUA, SEND_TRIM, SEND_WRITE_ZEROES};

@@ -10,7 +10,7 @@ const PORT: u16 = 10809;
 const TIMEOUT_S: u32 = 60;
 const TIMEOUT_MOST_S: u32 = 24 * 3600;
 /// Timeouts of the socket in that time: to connect, to send, and for looks at what the server is doing.
-pub(crate) const LOOKS: u32 = 4;
+pub(crate) const SILENT_TIMEOUTS: u32 = 4;
 /// struct sockaddr_un's path.
 const UNIX_PATH: usize = 108;
 pub(crate) const NAME_MOST: usize = 255;
@@ -146,7 +146,7 @@ fn prepare(fd: i32, internet: bool, timeout_s: u32) {
     let set = |level, option, value: &[u8]| {
         let _ = socket::set_option(fd, level, option, value);
     };
-    let look_ms = timeout_s * 1000 / LOOKS;
+    let look_ms = timeout_s * 1000 / SILENT_TIMEOUTS;
     let (seconds, rest_ms) = (look_ms / 1000, look_ms % 1000);
     // struct timeval
     let mut time = [0; 16];
