@@ -7,7 +7,7 @@
 #![allow(unsafe_code)]
 
 use super::facts::{read_rows, AbiRow};
-use super::Creds;
+use super::kernel::Creds;
 use crate::instance::region::Region;
 use crate::sys::layout::{layout_rows, Row};
 use crate::{attach, cpu, dev};

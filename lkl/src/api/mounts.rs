@@ -5,7 +5,8 @@
 //! A private call's structures are on the caller's stack during the call.
 #![allow(unsafe_code)]
 
-use super::{Private, Task};
+use super::private::Private;
+use super::task::Task;
 use crate::attach::Kernel;
 use crate::dev::block::{self, nbd, Device, Engine};
 use crate::disk::Disk;

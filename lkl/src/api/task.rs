@@ -14,8 +14,8 @@ impl Task {
     /// A task for the calling thread, or for one that is about to start: it may be made by any
     /// thread, and is then used by one.  Free it with [`Kernel::release`].
     pub fn new(kernel: &Kernel) -> Result<NonNull<Task>, Errno> {
-        let waiter = cpu::thread_new(kernel.words)?;
-        NonNull::new(waiter.cast()).ok_or(Errno::ENOMEM)
+        let slot = cpu::thread_new(kernel.words)?;
+        NonNull::new(slot.cast()).ok_or(Errno::ENOMEM)
     }
 
     pub(crate) fn slot(task: *mut Task) -> *mut CallSlot {

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The words that host threads and the kernel share: `struct lkl_shared` and `struct lkl_call_slot` of the overlay's `asm/shared.h`.
 //! They lie in the kernel's memory, and nothing in them is private to a process: futexes on them are shared ones.
+//!
+//! # Safety
+//! A request is written by its thread before it is posted, and read by the holder of the CPU after.
+#![allow(unsafe_code)]
 
 use super::sync::{AtomicI64, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::cell::UnsafeCell;

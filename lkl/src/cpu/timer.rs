@@ -6,6 +6,7 @@
 //! The thread's handle is touched by the one thread that boots or ends the kernel, or is all that a fork left.
 #![allow(unsafe_code)]
 
+use super::entry;
 use crate::sys::helper_thread::HelperThread;
 use crate::sys::{process, Errno};
 use std::cell::UnsafeCell;
@@ -38,7 +39,7 @@ pub(crate) fn stop() {
     STOP.store(true, Ordering::SeqCst);
     // It may have looked just before, and sleep after.
     while !thread.has_ended() {
-        super::wake_clock();
+        entry::wake_clock();
         process::sleep_ns(100_000);
     }
     thread.join();
@@ -56,6 +57,6 @@ extern "C" fn run(_: usize) {
     // The host may be 50 us late otherwise.
     process::set_timer_slack_ns(1);
     while !STOP.load(Ordering::SeqCst) {
-        super::tick();
+        entry::tick();
     }
 }

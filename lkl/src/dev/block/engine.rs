@@ -51,51 +51,66 @@ const URING: u8 = Engine::IoUring as u8;
 
 /// `ops.blk_submit`
 pub(crate) unsafe extern "C" fn submit(request: *mut Request) -> i64 {
-    // SAFETY: the driver gives it to us.
-    let r = unsafe { &mut *request };
-    r.fd = r.device().fd;
-    r.off += r.device().start;
-    let result = begin(r);
-    if result != QUEUED {
-        note_error(r, result);
+    // SAFETY: the driver gives it to us; a queued request is not touched here any more.
+    unsafe {
+        let r = &mut *request;
+        let device = r.device();
+        r.fd = device.fd;
+        r.off += device.start;
+        let result = match &device.link {
+            Some(link) => over_link(link, request),
+            None => begin(request),
+        };
+        if result != QUEUED {
+            note_error(&*request, result);
+        }
+        result
     }
-    result
 }
 
-fn begin(r: &mut Request) -> i64 {
-    if let Some(link) = &r.device().link {
-        return over_link(link, r);
-    }
+/// # Safety
+/// The request is ours. After the result [`QUEUED`] it is another thread's.
+unsafe fn begin(request: *mut Request) -> i64 {
     let engine = ENGINE.load(Ordering::Relaxed);
+    // SAFETY: the caller's promise; the reference ends before the request is queued.
+    if let Some(result) = on_this_thread(unsafe { &mut *request }, engine) {
+        return result;
+    }
+    if (engine == URING && uring::submit(request)) || workers::submit(request) {
+        return QUEUED;
+    }
+    // SAFETY: no engine took it.
+    perform(unsafe { &mut *request })
+}
+
+/// Does the request if it is to be done here; None: an engine is to do what is left.
+fn on_this_thread(r: &mut Request, engine: u8) -> Option<i64> {
     if engine == INLINE || r.is(NOW) {
-        return perform(r);
+        return Some(perform(r));
     }
     if engine == AUTO {
         if r.op == WRITE && !r.is(FUA) && r.len <= COPY_BYTES {
-            return perform(r);
+            return Some(perform(r));
         }
         if r.len <= HERE_BYTES {
-            if r.is(ALONE) {
-                return perform(r);
-            }
-            if let Some(result) = attempt(r) {
-                return result;
-            }
+            return if r.is(ALONE) { Some(perform(r)) } else { attempt(r) };
         }
     }
-    if (engine == URING && uring::submit(r)) || workers::submit(r) {
-        QUEUED
-    } else {
-        perform(r)
-    }
+    None
 }
 
-fn over_link(link: &Link, r: &mut Request) -> i64 {
-    r.will_wait();
-    match link.submit(r) {
-        false => EIO,
-        true if r.is(NOW) => r.wait(),
-        true => QUEUED,
+/// # Safety
+/// As for [`begin`].
+unsafe fn over_link(link: &Link, request: *mut Request) -> i64 {
+    // SAFETY: ours until the link has it; a request that is waited for is there until its wait ends.
+    unsafe {
+        (*request).will_wait();
+        let is_now = (*request).is(NOW);
+        match link.submit(request) {
+            false => EIO,
+            true if is_now => Request::wait(request),
+            true => QUEUED,
+        }
     }
 }
 

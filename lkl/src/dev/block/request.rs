@@ -98,11 +98,18 @@ impl Request {
     }
 
     /// Sleeps until another thread has completed it.
-    pub(crate) fn wait(&self) -> i64 {
-        while self.finished.load(Ordering::Acquire) == 0 {
-            futex::wait(&self.finished, 0, Scope::Private);
+    ///
+    /// # Safety
+    /// The request is a [`NOW`] request that an engine has, or has completed.
+    pub(crate) unsafe fn wait(request: *const Request) -> i64 {
+        // SAFETY: the caller's promise. Another thread writes the status, and nobody refers to all of the request.
+        unsafe {
+            let finished = &(*request).finished;
+            while finished.load(Ordering::Acquire) == 0 {
+                futex::wait(finished, 0, Scope::Private);
+            }
+            i64::from((*request).status)
         }
-        i64::from(self.status)
     }
 }
 
@@ -111,28 +118,30 @@ impl Request {
 /// # Safety
 /// The request is the caller's, who does not touch it afterwards.
 pub(crate) unsafe fn complete(request: *mut Request, status: i64) {
-    // SAFETY: the caller's promise.
-    let r = unsafe { &mut *request };
-    note_error(r, status);
-    r.status = status as i32;
-    if r.is(NOW) {
-        r.finished.store(1, Ordering::Release);
-        futex::wake(&raw const r.finished, 1, Scope::Private);
-        return;
-    }
-    // SAFETY: the driver's list, which is there for ever.
-    let done = unsafe { &*r.done };
-    let mut head = done.load(Ordering::Relaxed);
-    loop {
-        r.next = head;
-        match done.compare_exchange_weak(head, request, Ordering::AcqRel, Ordering::Relaxed) {
-            Ok(_) => break,
-            Err(now) => head = now,
+    // SAFETY: the caller's promise. A waiting submitter refers to `finished` meanwhile, and to nothing else.
+    unsafe {
+        note_error(&*request, status);
+        (*request).status = status as i32;
+        if (*request).is(NOW) {
+            // It may be gone as soon as it is finished.
+            let finished = &raw const (*request).finished;
+            (*finished).store(1, Ordering::Release);
+            return futex::wake(finished, 1, Scope::Private);
         }
-    }
-    // Who found the list empty rings for all that come before it is taken.
-    if head.is_null() {
-        irq::raise_irq(irq::BLOCK);
+        // The driver's list is there for ever.
+        let done = &*(*request).done;
+        let mut head = done.load(Ordering::Relaxed);
+        loop {
+            (*request).next = head;
+            match done.compare_exchange_weak(head, request, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => break,
+                Err(now) => head = now,
+            }
+        }
+        // Who found the list empty raises the interrupt for all that come before it is taken.
+        if head.is_null() {
+            irq::raise_irq(irq::BLOCK);
+        }
     }
 }
 

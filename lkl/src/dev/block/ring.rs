@@ -117,7 +117,10 @@ impl Ring {
     }
 
     /// The caller has fewer in flight than there are places.
-    pub(crate) fn push(&mut self, entry: Entry) {
+    ///
+    /// # Safety
+    /// What the entry points to is there until its result is reaped.
+    pub(crate) unsafe fn push(&mut self, entry: Entry) {
         let tail = self.word(self.sq.tail).load(Ordering::Relaxed);
         let at = tail & self.word(self.sq.ring_mask).load(Ordering::Relaxed);
         // SAFETY: masked: within the mapping of entries; the host has taken what was there before.

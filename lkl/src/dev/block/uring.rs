@@ -166,15 +166,10 @@ fn say(state: u32) {
 }
 
 fn listen(ring: &mut Ring, to: &mut u64) {
-    let fd = WAKE_FD.load(SeqCst);
-    ring.push(Entry {
-        op: Entry::READ,
-        fd,
-        addr: to as *mut u64 as u64,
-        len: 8,
-        what: WAKE_UP,
-        ..Entry::default()
-    });
+    let (fd, addr) = (WAKE_FD.load(SeqCst), std::ptr::from_mut(to) as u64);
+    let entry = Entry { op: Entry::READ, fd, addr, len: 8, what: WAKE_UP, ..Entry::default() };
+    // SAFETY: `to` lies in the frame of run(), which is left only when the ring is closed.
+    unsafe { ring.push(entry) };
 }
 
 /// Gives a request to the ring; false: it is done already.
@@ -201,7 +196,8 @@ fn begin(ring: &mut Ring, request: *mut Request) -> bool {
             return false;
         }
     }
-    ring.push(entry);
+    // SAFETY: the request's memory is ours until it is completed.
+    unsafe { ring.push(entry) };
     true
 }
 

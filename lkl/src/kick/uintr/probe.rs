@@ -5,7 +5,8 @@
 //! For a moment SIGILL's action is this file's; the handler changes where its thread goes on, and nothing else.
 #![allow(unsafe_code)]
 
-use super::{Emulator, Uintr, REGISTER_HANDLER};
+use super::emulator::Emulator;
+use super::receiver::{Uintr, REGISTER_HANDLER};
 use crate::sys::signal::{self, Action};
 use crate::sys::Errno;
 use std::cell::UnsafeCell;

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! How host threads use the virtual CPU: calls, requests, interrupts, the clock. The protocol meets the host here.
+//!
+//! # Safety
+//! Addresses of kernel code and of the shared words come from the image that is running. `begin()` stores them, and
+//! `after_fork()` takes the words away.
+#![allow(unsafe_code)]
+
+use super::protocol::{Cpu, Env, Run};
+use super::slots::{self, CallSlot, Request, Shared};
+use super::spin::{processor, Spin};
+use super::{backoff, switch};
+use crate::kick::doorbell;
+use crate::sys::futex::{self, Scope};
+use crate::sys::time::monotonic_ns;
+use crate::sys::Errno;
+use std::mem::transmute;
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+
+/// Requests that are not calls (`asm/host.h`).
+const THREAD_NEW: i64 = -1;
+const THREAD_EXIT: i64 = -2;
+/// Looks at a held CPU before a request is posted; and at a CPU that is held again and again.
+const SPIN_TRIES: u32 = 50;
+const SPIN_TRIES_CONTENDED: u32 = 8;
+/// `LKL_RUN_CALL`
+const RUN_CALL: isize = 2;
+/// A deadline that is nearer is looked at on the way out of the kernel: the tick is sooner than its holder is slow.
+const SOON_NS: u64 = 1_000_000;
+/// How long a kicked thread may take: several times a signal's way. Then it sleeps, or cannot be diverted.
+const ANSWER_NS: u64 = 100_000;
+/// Until one has been measured.
+const WAKE_COST_NS: u64 = 10_000;
+
+/// The kernel's words, once there are any.
+static WORDS: AtomicPtr<Shared> = AtomicPtr::new(std::ptr::null_mut());
+/// lkl_run()
+static RUN: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
+
+/// The host, and the kernel of this process.
+struct Host;
+
+impl Env for Host {
+    type Spin = Spin;
+
+    fn run(&self, driver: Option<&CallSlot>, post: bool) -> Run {
+        type Entry = unsafe extern "C" fn(*const CallSlot, i32) -> isize;
+        let at = driver.map_or(std::ptr::null(), std::ptr::from_ref);
+        // SAFETY: begin() stored a function of this type; the caller holds the CPU.
+        let run = unsafe { transmute::<*mut (), Entry>(RUN.load(Ordering::Relaxed))(at, i32::from(post)) };
+        match driver {
+            Some(w) if run == RUN_CALL => how(serve(w)),
+            _ => how(run),
+        }
+    }
+
+    fn sleep(&self, word: &AtomicU32, value: u32, until: u64) {
+        match until {
+            slots::NEVER => futex::wait(word, value, Scope::Shared),
+            until => futex::wait_until(word, value, until, Scope::Shared),
+        }
+    }
+
+    fn wake(&self, word: *const AtomicU32) {
+        futex::wake(word, 1, Scope::Shared);
+    }
+
+    fn now(&self) -> u64 {
+        monotonic_ns()
+    }
+
+    fn begin_spin(&self) -> Spin {
+        Spin::begin()
+    }
+
+    fn spin_once(&self, w: &CallSlot, spin: &mut Spin, since: &mut u64) -> bool {
+        let wake_cost_ns = || cpu().map_or(0, |cpu| cpu.words.wake_cost_ns.load(Ordering::Relaxed));
+        spin.spin_once(w, since, wake_cost_ns)
+    }
+
+    fn kick(&self, answered: &dyn Fn() -> bool) -> Option<bool> {
+        if !doorbell::kick() {
+            return None;
+        }
+        let end = monotonic_ns() + ANSWER_NS;
+        while !answered() {
+            std::hint::spin_loop();
+            if monotonic_ns() > end {
+                return Some(answered());
+            }
+        }
+        Some(true)
+    }
+
+    fn pause(&self) {
+        std::hint::spin_loop();
+    }
+}
+
+/// The thread is the kernel's current one now: its request, as a call like any other.
+fn serve(w: &CallSlot) -> isize {
+    let words = WORDS.load(Ordering::Relaxed);
+    let at = std::ptr::from_ref(w).cast_mut();
+    // SAFETY: the CPU is ours, and the thread's own task is current on its empty stack; nobody else has the request now.
+    unsafe {
+        let request = *w.request.get();
+        switch::switch(at.cast(), request.nr, &raw const request.args, request.want_fd, words.cast())
+    }
+}
+
+fn how(run: isize) -> Run {
+    match run {
+        1 => Run::Done,
+        _ => Run::Idle,
+    }
+}
+
+fn cpu() -> Option<Cpu<'static, Host>> {
+    // SAFETY: begin() stored the address of words that live as long as the kernel.
+    unsafe { WORDS.load(Ordering::Acquire).as_ref() }.map(on)
+}
+
+fn on(words: &'static Shared) -> Cpu<'static, Host> {
+    Cpu { words, env: Host }
+}
+
+/// Before the kernel is booted: its words and its lkl_run(). The CPU is held by the caller.
+pub(crate) fn begin(words: &'static Shared, run: usize) {
+    words.cpu.store(slots::HELD, Ordering::Relaxed);
+    words.deadline.store(slots::NEVER, Ordering::Relaxed);
+    words.timer_until.store(slots::NEVER, Ordering::Relaxed);
+    words.waiter_until.store(slots::NEVER, Ordering::Relaxed);
+    words.wake_cost_ns.store(WAKE_COST_NS, Ordering::Relaxed);
+    RUN.store(run as *mut (), Ordering::Release);
+    WORDS.store(std::ptr::from_ref(words).cast_mut(), Ordering::Release);
+}
+
+/// In the child of a fork: the words are the parent's, and not there.
+pub(crate) fn after_fork() {
+    WORDS.store(std::ptr::null_mut(), Ordering::Release);
+}
+
+/// Runs `boot`, which comes back when the kernel goes idle for the first time, and waits until calls can be made.
+pub(crate) fn boot(words: &'static Shared, boot: impl FnOnce(&CallSlot) -> isize) -> Result<(), Errno> {
+    let w = CallSlot::new(Request { nr: 0, args: [0; 6], want_fd: -1, pad: 0 });
+    if let Run::Done = how(Errno::check(boot(&w))? as isize) {
+        // It failed on the way, and says so in `ret`.
+        w.state.store(slots::DONE, Ordering::Relaxed);
+    }
+    on(words).booted(&w);
+    Errno::check(w.ret.load(Ordering::Relaxed) as isize).map(drop)
+}
+
+/// A call by the thread of `w`.
+///
+/// # Safety
+/// As [`crate::Kernel::call`].
+#[inline]
+pub(crate) unsafe fn call(
+    words: &'static Shared,
+    w: *mut CallSlot,
+    nr: i64,
+    args: &[usize; 6],
+    want_fd: i32,
+) -> isize {
+    let cpu = on(words);
+    // SAFETY: the caller's promise: it is this thread's.
+    let waiter = unsafe { &*w };
+    if !cpu.try_take() {
+        let tries = if backoff::back_off(words) { SPIN_TRIES_CONTENDED } else { SPIN_TRIES };
+        // SAFETY: no request of this thread is under way.
+        unsafe { *waiter.request.get() = Request { nr, args: *args, want_fd, pad: 0 } };
+        cpu.request(waiter, tries);
+    } else if words.current_in_user.load(Ordering::Relaxed) == w {
+        // SAFETY: the CPU is ours, and the thread's own task is current on its empty stack.
+        let run = unsafe { switch::switch(w.cast(), nr, args, want_fd, std::ptr::from_ref(words).cast()) };
+        match how(run) {
+            Run::Done => cpu.leave(),
+            Run::Idle => cpu.went_idle(waiter),
+        }
+    } else {
+        // SAFETY: as above.
+        unsafe { *waiter.request.get() = Request { nr, args: *args, want_fd, pad: 0 } };
+        waiter.state.store(slots::WAITING, Ordering::Relaxed);
+        cpu.drive(waiter, true);
+    }
+    waiter.ret.load(Ordering::Relaxed) as isize
+}
+
+/// A request that is not a thread's call.
+fn ask(words: &'static Shared, nr: i64, arg: usize) -> isize {
+    let w = CallSlot::new(Request { nr, args: [arg, 0, 0, 0, 0, 0], want_fd: -1, pad: 0 });
+    on(words).request(&w, SPIN_TRIES);
+    w.ret.load(Ordering::Relaxed) as isize
+}
+
+/// A new thread of the kernel's, for a host thread.
+pub(crate) fn thread_new(words: &'static Shared) -> Result<*mut CallSlot, Errno> {
+    Errno::check(ask(words, THREAD_NEW, 0)).map(|w| w as *mut CallSlot)
+}
+
+/// Ends it.
+///
+/// # Safety
+/// No call of it is under way, and it is not used afterwards.
+pub(crate) unsafe fn thread_exit(words: &'static Shared, w: *mut CallSlot) {
+    ask(words, THREAD_EXIT, w as usize);
+}
+
+/// Ends the wait of the call of `w`, on whose thread a signal handler runs.
+///
+/// # Safety
+/// `w` is a live thread's.
+pub(crate) unsafe fn interrupt(words: &'static Shared, w: *mut CallSlot) {
+    // SAFETY: the caller's promise.
+    on(words).interrupt_wait(unsafe { &*w });
+}
+
+/// Raises interrupts. From any host thread outside the kernel; not from a signal handler.
+pub(crate) fn raise_irq(bits: u64) {
+    if let Some(cpu) = cpu() {
+        cpu.raise_irq(bits);
+    }
+}
+
+/// The clock's thread is to look around.
+pub(crate) fn wake_clock() {
+    if let Some(cpu) = cpu() {
+        cpu.words.timer_word.fetch_add(1, Ordering::SeqCst);
+        cpu.env.wake(&raw const cpu.words.timer_word);
+    }
+}
+
+/// A round of the clock's thread.
+pub(crate) fn tick() {
+    if let Some(cpu) = cpu() {
+        cpu.tick();
+    }
+}
+
+/// `ops.complete`
+pub(crate) unsafe extern "C" fn complete(w: *const CallSlot) {
+    if let Some(cpu) = cpu() {
+        // SAFETY: the kernel passes a waiter whose request is under way.
+        let w = unsafe { &*w };
+        w.completed_on_cpu.store(processor(), Ordering::Relaxed);
+        cpu.complete(w);
+    }
+}
+
+/// `ops.timer_arm`
+pub(crate) unsafe extern "C" fn arm(delta_ns: u64) {
+    if let Some(cpu) = cpu() {
+        cpu.arm(monotonic_ns().saturating_add(delta_ns), delta_ns < SOON_NS);
+    }
+}

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! An image file, opened and locked: one kernel writes it, or many read it.
+//!
+//! # Safety
+//! The ioctls store a number in a variable of the caller.
+#![allow(unsafe_code)]
+
+use super::error::DiskError;
+use super::lock_owner;
+use super::partition::{self, Sectors};
+use crate::dev::block::nbd::{self, Address, Export};
+use crate::dev::block::{Backing, Kind};
+use crate::sys::file::{self, OwnedFd};
+use crate::sys::Errno;
+use std::ffi::CStr;
+
+/// linux/fs.h
+const BLKGETSIZE64: usize = 0x8008_1272;
+const BLKSSZGET: usize = 0x1268;
+const SECTOR: u32 = 512;
+const PAGE_BYTES: u32 = 4096;
+
+/// An open image.  The host descriptor stays open until [`Disk::close`], and the lock with it.
+#[derive(Debug)]
+pub struct Disk {
+    fd: i32,
+    kind: Kind,
+    /// Where it begins in what the descriptor is of.
+    start: u64,
+    bytes: u64,
+    /// No partition.
+    whole: bool,
+    block: u32,
+    /// What the server said.
+    export: Option<Export>,
+    read_only: bool,
+}
+
+impl Disk {
+    /// Opens and locks the image.  The descriptor gets a number of at least `at_fd`.
+    pub fn open(path: &CStr, read_only: bool, at_fd: i32) -> Result<Disk, DiskError> {
+        let mut disk = Disk::look(path, read_only, at_fd)?;
+        match disk.take(None) {
+            Ok(()) => Ok(disk),
+            Err(e) => {
+                disk.close();
+                Err(e)
+            }
+        }
+    }
+
+    /// Makes the disk, which was only [looked](Disk::look) at, this one's to use: locks it, or one partition,
+    /// which it is from now on.
+    pub fn take(&mut self, partition: Option<u32>) -> Result<(), DiskError> {
+        if let Some(number) = partition {
+            let found = partition::partitions(self).and_then(|table| table.find(number));
+            let found = found.ok_or(DiskError::NoPartition)?;
+            (self.start, self.bytes, self.whole) = (found.start, found.bytes, false);
+        }
+        if self.kind == Kind::Nbd {
+            return Ok(());
+        }
+        self.lock()
+    }
+
+    fn new(fd: OwnedFd, kind: Kind, read_only: bool) -> Disk {
+        let (whole, block) = (true, SECTOR);
+        Disk { fd: fd.into_raw(), kind, start: 0, bytes: 0, whole, block, export: None, read_only }
+    }
+
+    /// Opens the image, which others may be using.
+    pub fn look(path: &CStr, read_only: bool, at_fd: i32) -> Result<Disk, DiskError> {
+        let mode = if read_only { libc::O_RDONLY } else { libc::O_RDWR };
+        let low = file::open(path, mode | libc::O_NOCTTY | libc::O_NONBLOCK)?;
+        let mut disk = Disk::new(low.move_up(at_fd)?, Kind::File, read_only);
+        match disk.measure() {
+            Ok(()) => Ok(disk),
+            Err(e) => {
+                disk.close();
+                Err(e)
+            }
+        }
+    }
+
+    /// Connects to a server: `nbd://HOST[:PORT][/EXPORT]` or `nbd+unix:///[EXPORT]?socket=PATH`. Its disk is not
+    /// locked: the protocol has nothing for it.
+    pub fn connect(uri: &[u8], read_only: bool, at_fd: i32) -> Result<Disk, DiskError> {
+        let address = Address::parse(uri).map_err(DiskError::Address)?;
+        let mut disk = Disk::new(nbd::connect(&address, at_fd)?, Kind::Nbd, read_only);
+        let negotiated = nbd::negotiate(disk.fd, address.name()).map_err(DiskError::from);
+        match negotiated.and_then(|export| disk.adopt(export)) {
+            Ok(()) => Ok(disk),
+            Err(e) => {
+                disk.close();
+                Err(e)
+            }
+        }
+    }
+
+    fn adopt(&mut self, export: Export) -> Result<(), DiskError> {
+        if export.flags & nbd::READ_ONLY != 0 && !self.read_only {
+            return Err(DiskError::Io(Errno::EROFS));
+        }
+        if export.block > PAGE_BYTES {
+            return Err(DiskError::Server("wants larger requests than a page"));
+        }
+        self.block = export.block.max(SECTOR);
+        self.bytes = export.bytes;
+        self.export = Some(export);
+        Ok(())
+    }
+
+    /// What the server said of it, if it is one's.
+    pub(crate) fn export(&self) -> Option<&Export> {
+        self.export.as_ref()
+    }
+
+    /// Gives the file back, and the lock.  Not while a kernel uses it.
+    pub fn close(self) {
+        if self.export.is_some() {
+            nbd::disconnect(self.fd);
+            nbd::drain(self.fd);
+        }
+        file::close(self.fd);
+    }
+
+    /// The host descriptor.
+    pub fn fd(&self) -> i32 {
+        self.fd
+    }
+
+    /// Its size.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Where it ends in its file.
+    pub fn end(&self) -> u64 {
+        self.start + self.bytes
+    }
+
+    /// Opened read-only?
+    pub fn read_only(&self) -> bool {
+        self.read_only
+    }
+
+    /// What its I/O goes to.
+    pub(crate) fn backing(&self) -> Backing {
+        Backing { fd: self.fd, kind: self.kind, start: self.start }
+    }
+
+    /// Logical block size.
+    pub(crate) fn block(&self) -> u32 {
+        self.block
+    }
+
+    fn measure(&mut self) -> Result<(), DiskError> {
+        let st = file::stat_fd(self.fd)?;
+        match st.st_mode & libc::S_IFMT {
+            libc::S_IFREG => self.bytes = st.st_size as u64,
+            libc::S_IFBLK => {
+                self.kind = Kind::Block;
+                // SAFETY: the two store a u64 and a u32.
+                unsafe {
+                    file::ioctl(self.fd, BLKGETSIZE64, &raw mut self.bytes as usize)?;
+                    file::ioctl(self.fd, BLKSSZGET, &raw mut self.block as usize)?;
+                }
+            }
+            libc::S_IFDIR => return Err(DiskError::Io(Errno::EISDIR)),
+            _ => return Err(DiskError::NotADisk),
+        }
+        Ok(())
+    }
+
+    /// An open file description lock: it belongs to this descriptor, not to the process, so that
+    /// an unrelated close() of the same file by the application does not drop it.
+    fn lock(&self) -> Result<(), DiskError> {
+        let kind = if self.read_only { libc::F_RDLCK } else { libc::F_WRLCK };
+        // Partitions are locked by their ranges; the whole (0: to the end) is in the way of each.
+        let len = if self.whole { 0 } else { self.bytes };
+        match file::set_ofd_lock(self.fd, kind, self.start, len) {
+            Ok(()) => Ok(()),
+            Err(Errno::EAGAIN | Errno::EACCES) => Err(DiskError::Busy { pid: lock_owner::find(self.fd) }),
+            Err(e) => Err(e.into()),
+        }
+    }
+}
+
+impl Sectors for Disk {
+    fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn read_at(&self, to: &mut [u8], off: u64) -> Result<(), Errno> {
+        if off.checked_add(to.len() as u64).is_none_or(|end| end > self.bytes) {
+            return Err(Errno::EIO);
+        }
+        let off = self.start + off;
+        if self.kind == Kind::Nbd {
+            return nbd::read_at(self.fd, to, off, self.start + self.bytes);
+        }
+        match file::read_at(self.fd, to, off)? {
+            n if n == to.len() => Ok(()),
+            _ => Err(Errno::EIO),
+        }
+    }
+}
