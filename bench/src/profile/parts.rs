@@ -104,28 +104,21 @@ const fn shim_with(starts: &'static str, holds: &'static str, part: Part) -> Rul
 
 /// In order. Frames that no rule fits are asked for their caller.
 const RULES: &[Rule] = &[
-    shim("lkl::block", Part::HostIo),
+    shim("lkl::dev::block", Part::HostIo),
     shim("lkl::disk", Part::HostIo),
-    shim("lkl::host::blk", Part::HostIo),
-    shim("lkl::host::transfer", Part::HostIo),
-    shim("lkl::bell", Part::Completion),
-    shim("lkl::timer", Part::Completion),
-    shim("lkl::uintr", Part::Completion),
-    shim("lkl::host::park", Part::Cpu),
-    shim("lkl::host::unpark", Part::Completion),
-    shim_with("lkl::cpu", "ring", Part::Completion),
+    shim("lkl::dev::irq", Part::Completion),
+    shim("lkl::cpu::timer", Part::Completion),
+    shim("lkl::kick", Part::Completion),
+    shim_with("lkl::cpu", "raise_irq", Part::Completion),
     shim_with("lkl::cpu", "wait", Part::Cpu),
     shim_with("lkl::cpu", "sleep", Part::Cpu),
     shim_with("lkl::cpu", "poll", Part::Cpu),
-    shim_with("lkl::cpu", "park", Part::Cpu),
     shim("lkl::cpu", Part::Entry),
-    shim("lkl::door", Part::Entry),
-    shim("stowaway_lkl_door", Part::Entry),
+    shim("stowaway_lkl_switch", Part::Entry),
     // What the kernel asks of us beside: time, random numbers, its log.
-    shim("lkl::host", Part::Kernel),
-    shim("lkl::boot", Part::Start),
-    shim("lkl::image", Part::Start),
-    shim("lkl::region", Part::Start),
+    shim("lkl::attach::ops", Part::Kernel),
+    shim("lkl::attach", Part::Start),
+    shim("lkl::instance", Part::Start),
     shim("stowaway::world::boot", Part::Start),
     shim("stowaway::load", Part::Start),
     shim("stowaway::start", Part::Start),
@@ -150,8 +143,7 @@ const STARTING: &[(Room, &str)] = &[
     (Room::Kernel, "kernel_init"),
     (Room::Kernel, "lkl_shutdown"),
     (Room::Kernel, "anchor_mount"),
-    (Room::Shim, "lkl::boot"),
-    (Room::Shim, "lkl::kernel::boot"),
+    (Room::Shim, "lkl::attach::boot"),
     (Room::Shim, "stowaway::start"),
     (Room::Shim, "stowaway::mounts"),
     (Room::Shim, "stowaway::life"),
@@ -248,18 +240,18 @@ mod tests {
         let io = [
             (Host, "vfs_read"),
             (Shim, "stowaway_gate"),
-            (Shim, "lkl::host::blk_read"),
+            (Shim, "lkl::dev::block::transfer::perform"),
             (Kernel, "submit_bio"),
         ];
         assert_eq!(with(&io), Part::HostIo);
         assert_eq!(with(&[io[0], io[1], (Kernel, "lkb_queue_rq"), io[3]]), Part::HostIo);
-        let wait = [(Host, "futex_wait"), (Shim, "stowaway_gate"), (Shim, "lkl::cpu::wait_turn")];
+        let wait = [(Host, "futex_wait"), (Shim, "stowaway_gate"), (Shim, "lkl::cpu::protocol::Cpu<W>::wait")];
         assert_eq!(with(&wait), Part::Cpu);
         assert_eq!(with(&[(Host, "vfs_read"), (Shim, "stowaway_gate")]), Part::HostCall);
         assert_eq!(with(&[(Kernel, "ext4_fill_super"), (Shim, "stowaway::mounts::mount_root")]), Part::Start);
-        assert_eq!(part(&stack(&[(Host, "futex"), (Shim, "lkl::timer::run")]), true), Part::Completion);
+        assert_eq!(part(&stack(&[(Host, "futex"), (Shim, "lkl::cpu::timer::run")]), true), Part::Completion);
         assert_eq!(
-            part(&stack(&[(Host, "vfs_read"), (Shim, "lkl::block::workers::work")]), true),
+            part(&stack(&[(Host, "vfs_read"), (Shim, "lkl::dev::block::workers::work")]), true),
             Part::HostIo
         );
     }

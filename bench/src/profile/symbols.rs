@@ -114,7 +114,7 @@ impl Embedded {
     }
 
     fn nameless(bytes: &[u8]) -> Option<Embedded> {
-        const IMAGE: &str = "lkl::image::IMAGE";
+        const IMAGE: &str = "lkl::instance::image::IMAGE";
         let elf = Elf::parse(bytes).ok()?;
         let objects = elf.syms.iter().filter(|symbol| symbol.st_type() == STT_OBJECT);
         let named = |symbol: &Sym| {
