@@ -245,7 +245,8 @@ mod tests {
         ];
         assert_eq!(with(&io), Part::HostIo);
         assert_eq!(with(&[io[0], io[1], (Kernel, "lkb_queue_rq"), io[3]]), Part::HostIo);
-        let wait = [(Host, "futex_wait"), (Shim, "stowaway_gate"), (Shim, "lkl::cpu::protocol::Cpu<W>::wait")];
+        let wait =
+            [(Host, "futex_wait"), (Shim, "stowaway_gate"), (Shim, "lkl::cpu::protocol::Cpu<W>::wait")];
         assert_eq!(with(&wait), Part::Cpu);
         assert_eq!(with(&[(Host, "vfs_read"), (Shim, "stowaway_gate")]), Part::HostCall);
         assert_eq!(with(&[(Kernel, "ext4_fill_super"), (Shim, "stowaway::mounts::mount_root")]), Part::Start);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Threads that make call after call at the same time: each has the CPU for a while, in place of a turn each. A switch between
-//! the tasks costs ten short calls, and so does every look of another thread at the words of the one that calls.
+//! Backoff: threads that make call after call at the same time have the CPU for a while each, in place of a turn a call. A
+//! switch between tasks costs as much as ten short calls. A look of another thread at the shared words costs as much.
 //!
-//! Where threads find the CPU held again and again, each that does stays away from it for a moment, which becomes longer
-//! as long as others do make many calls meanwhile. It may wait [`LONGEST_NS`] so, and is served then: by taking the CPU
-//! between two calls of the other, or by posting its request. The other one finds the CPU held next, and is the one to
-//! stay away. (So all go by one time, not each by its own.)
+//! A thread that finds the CPU held again and again stays away from the CPU for a moment. The moment becomes longer as long
+//! as others make many calls meanwhile, up to [`LONGEST_NS`]. Then the thread is served: it takes the CPU between two calls of
+//! the other thread, or posts its request. The other thread finds the CPU held next and stays away in turn. All threads
+//! share one length of time.
 
 use super::slots::Shared;
 use crate::sys::time::monotonic_ns;
@@ -13,14 +13,14 @@ use std::sync::atomic::Ordering::Relaxed;
 
 const SHORTEST_NS: u32 = 1_000;
 const LONGEST_NS: u32 = 48_000;
-/// Finding the CPU held is a habit if it happened that long ago.
+/// Contention is a habit if the last one was not longer ago than this.
 const RECENT_NS: u64 = 4 * LONGEST_NS as u64;
-/// It is worth while if others made a call in so many ns.
+/// Backing off pays if others made a call at least every so many ns.
 const BUSY_NS: u64 = 300;
-/// If it was not, it is not tried so many times.
+/// After a backoff that did not pay, so many are left out.
 const BACKOFF_SKIPS: u32 = 32;
 
-/// The calling thread has found the CPU held: waits, perhaps. Whether others make call after call meanwhile.
+/// The calling thread has found the CPU held, and waits perhaps. Returns whether others make call after call meanwhile.
 #[cold]
 pub(super) fn back_off(words: &Shared) -> bool {
     let now = monotonic_ns();
@@ -51,7 +51,7 @@ pub(super) fn back_off(words: &Shared) -> bool {
 fn stay_away(words: &Shared, start: u64, time: u64) -> (u64, u64) {
     let before = words.entry_seq.load(Relaxed);
     let (mut now, mut seen) = (start, before);
-    // A look costs the one who calls as much as some calls do; and a switch between tasks is no idleness.
+    // A look costs the calling thread as much as some calls do. A switch between tasks is no idleness.
     let between = (time / 4).max(u64::from(SHORTEST_NS));
     while now < start + time {
         let next = now + between;

@@ -1,20 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The one CPU, and how host threads share it, wait and are woken. (What happens on the CPU is kernel/cpu.c's.)
+//! The one virtual CPU: how host threads share it, wait, and are woken. (kernel/cpu.c says what happens on the CPU.)
 //!
-//! 1. **Holding.** `cpu` is FREE or HELD; HELD by compare-and-swap, FREE by exchange. Only the holder runs kernel code.
-//! 2. **No event is left behind.** Whoever makes something pending sets its bit in `pending`, then looks whether
-//!    somebody is going to see it: a holder (who looks after it has freed the CPU), a poller (who looks after it has stopped
-//!    spinning), or else itself, by taking the free CPU. Each of them first says what it is or does, then looks, with a full barrier
-//!    between (Dekker). So: while `pending` is not 0 and the CPU is free, some thread is on its way to look. Two exceptions:
-//!    PEND_INTERRUPT of a signal handler is looked at by the handler's own thread, if it waits; PEND_RESCHED alone is passed
-//!    to the clock's thread.
-//! 3. **One wake-up.** A request is completed once, by whoever runs the kernel half of its task: DONE by exchange, and one futex
-//!    wake if the thread was SLEEPING. The thread becomes SLEEPING by compare-and-swap from WAITING only.
-//! 4. **No deadline is missed.** The holder says when the next timer interrupt is due (`deadline`). Somebody looks after it:
-//!    the clock's thread (`timer_until`), a waiting thread (`waiter_until`), or a thread that is still on its way: a
-//!    thread that goes out of the kernel looks whether one of the two does, and wakes the clock's thread if not.
-//! 5. **Interrupted waits.** A signal handler sets `interrupted`, makes PEND_INTERRUPT pending and turns SLEEPING into WAITING; the thread looks at
-//!    `interrupted` after it has become SLEEPING.
+//! 1. **Holding.** `cpu` is FREE or HELD. A thread takes the CPU by compare-and-swap and frees it by exchange. Only the
+//!    holder runs kernel code.
+//! 2. **No event is left behind.** A thread that makes something pending sets its bit in `pending`. Then it looks for a
+//!    thread that is going to see the bit:
+//!    - the holder looks at `pending` after it has freed the CPU;
+//!    - a spinning thread (`pollers`) looks at `pending` after it has stopped spinning;
+//!    - otherwise the thread takes the free CPU itself.
+//!
+//!    Each side first says what it is or does, and then looks, with a full barrier between (Dekker). So while `pending` is
+//!    not 0 and the CPU is free, some thread is on its way to look. There are two exceptions. The thread of a signal handler
+//!    looks at the handler's PEND_INTERRUPT, if this thread waits. PEND_RESCHED alone is passed to the clock's thread.
+//! 3. **One wake-up.** A request is completed once, by the thread that runs the kernel half of its task. `state` becomes DONE
+//!    by exchange, and one futex wake-up follows if the waiting thread was SLEEPING. A thread becomes SLEEPING only by
+//!    compare-and-swap from WAITING.
+//! 4. **No deadline is missed.** The holder says in `deadline` when the next timer interrupt is due. The deadline has an
+//!    owner: the clock's thread (`timer_until`), a waiting thread (`waiter_until`), or a thread that is still on its way. A
+//!    thread that leaves the kernel looks whether one of the first two owns the deadline, and wakes the clock's thread if not.
+//! 5. **Interrupted waits.** A signal handler sets `interrupted`, makes PEND_INTERRUPT pending, and turns SLEEPING into
+//!    WAITING. A thread looks at `interrupted` after it has become SLEEPING.
 
 use super::slots::*;
 use super::sync::{barrier, taken, AtomicU32, Ordering::*, Step};
@@ -92,7 +97,7 @@ impl<W: Env> Cpu<'_, W> {
         self.wait(w);
     }
 
-    /// Leaves the request to whoever holds the CPU, or will next.
+    /// Leaves the request to the thread that holds the CPU, or to the next one that takes it.
     fn post(&self, w: &CallSlot) {
         self.words.count(Count::Posted);
         let mut head = self.words.inbox.load(Relaxed);
@@ -175,8 +180,8 @@ impl<W: Env> Cpu<'_, W> {
         if self.words.pollers.load(Relaxed) != 0 {
             return true;
         }
-        // The clock's thread is asked once. If it is awake and did not get the CPU, threads that come and go keep it from
-        // those who want to run: then it is this thread's turn.
+        // The clock's thread is asked once. It may be awake without the CPU, because threads that come and go hold the CPU
+        // and keep runnable tasks from it. Then it is this thread's turn.
         if self.words.pending.load(Relaxed) == PEND_RESCHED && self.words.timer_until.load(Relaxed) != 0 {
             self.words.count(Count::Helped);
             self.wake_timer();

@@ -139,12 +139,12 @@ pub(crate) struct CallSlot {
     /// Where the task's kernel stack begins.
     pub stack_top: UnsafeCell<usize>,
     pub request: UnsafeCell<Request>,
-    /// The host processor of whoever completed the last request.
+    /// The host processor of the thread that completed the last request.
     pub completed_on_cpu: AtomicU32,
     /// How many more long waits the thread spins for; 0: it does not spin for long.
     pub spin_budget: AtomicU32,
     pub ret: AtomicI64,
-    /// When whoever completed the request woke the thread; 0: it did not.
+    /// When the thread was woken by the completion of its request; 0: it was not asleep.
     pub woken_at_ns: AtomicU64,
 }
 

@@ -35,7 +35,7 @@ impl Spin {
         wake_cost_ns: impl FnOnce() -> u64,
     ) -> bool {
         self.spins += 1;
-        // Who completed the last request may share this processor: it can do nothing while we spin.
+        // The thread that completed the last request may share this processor: it can do nothing while we spin.
         if self.spins < SPINS_BEFORE_YIELD && w.completed_on_cpu.load(Ordering::Relaxed) != self.on {
             std::hint::spin_loop();
             return true;

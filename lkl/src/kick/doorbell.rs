@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The doorbell's last resort: all threads of the program are out in its own code, and something is pending.
+//! Kicks: all threads of the program run its own code, and something is pending for the kernel.
 //!
-//! Whoever rings can always take the free CPU and deal with it. A backend
-//! first asks a thread of the program to do it, so that the ringer goes on with its own work: the one that
-//! left the kernel last of those that are out, which most likely runs. That is a wish. An interrupt may find the thread asleep in the
-//! host, or where it cannot be diverted; the ringer waits for a moment and then does the work after all.
+//! The thread that brings an event can always take the free CPU and deal with the event itself. A backend first asks a thread
+//! of the program to do this, so that the thread with the event goes on with its own work. The thread that left the kernel
+//! last is asked first, because it most likely runs. A kick is a wish: the thread may sleep in the host, or may be where it
+//! cannot be diverted. The thread with the event waits for a moment and then does the work after all.
 //!
 //! Rules of the place: a kick comes from any host thread outside the kernel that is not in a signal handler.
 //!
@@ -61,7 +61,7 @@ pub struct KickTarget {
 
 static TARGETS: [KickTarget; KICK_TARGETS] =
     [const { KickTarget { number: AtomicU32::new(FREE), in_user: AtomicBool::new(false) } }; KICK_TARGETS];
-/// The target of who left the kernel last.
+/// The target whose thread left the kernel last.
 static LAST: AtomicUsize = AtomicUsize::new(0);
 
 /// Sets the backend of this process, once. Without a backend no thread is interrupted.

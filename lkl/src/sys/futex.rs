@@ -9,7 +9,7 @@
 use super::call::call;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Who may wait on the word.
+/// Which threads may wait on the word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// Threads of this process.

@@ -65,7 +65,7 @@ pub unsafe fn unmap(at: usize, len: usize) {
 /// mprotect(2)
 ///
 /// # Safety
-/// The memory is the caller's, who keeps to `prot` afterwards.
+/// The memory is the caller's. The caller keeps to `prot` afterwards.
 pub unsafe fn protect(at: usize, len: usize, prot: i32) -> Result<(), Errno> {
     // SAFETY: the caller's promise.
     unsafe { try_call(libc::SYS_mprotect, [at, len, prot as usize, 0, 0, 0]) }.map(drop)

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Reads into memory of the kernel's that the host has not made yet.
 //!
-//! A page of the memory file is made when it is first touched. If that is a read of ours into it, the host makes it by a fault
-//! amid its copy, with zeroes first; by a write to the file it makes the same page for half of that, and the faults of those
-//! who use it later bring 16 pages each. So what is read for such pages goes by a small buffer (a bounce buffer). Which pages they
-//! are is a guess; what they hold in the end does not depend on it.
+//! The host makes a page of the memory file when it is first touched. If a read of an image touches the page, the host makes
+//! it by a fault amid its copy, with zeroes first. A write to the memory file makes the same page for half of the cost, and a
+//! later fault maps 16 such pages at once. So a read for such pages goes by a small buffer, the bounce buffer. Which pages
+//! are new is a guess; the contents of the pages do not depend on it.
 //!
 //! # Safety
 //! The map of pages and the buffers are there as long as `RAM` is set. A buffer is its taker's alone.
@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU8, AtomicUsize};
 
 /// A buffer: less than a processor's own cache.
 const BUFFER: usize = 64 << 10;
-/// One for each worker and for the thread that holds the virtual CPU. Who finds none reads directly.
+/// One for each worker and for the thread that holds the virtual CPU. A thread that finds none reads directly.
 const BUFFERS: usize = MAX_WORKERS + 1;
 /// A request of less is not worth another call.
 const LEAST: u64 = 32 << 10;
@@ -93,7 +93,7 @@ fn pages(at: usize, len: usize) -> &'static [AtomicU8] {
     unsafe { std::slice::from_raw_parts(byte as *const AtomicU8, (last - first).div_ceil(PAGE)) }
 }
 
-/// A way round by a buffer.
+/// A buffer, taken by one thread for one request.
 pub(crate) struct BounceBuffer {
     buffer: usize,
 }

@@ -104,8 +104,8 @@ impl Device {
         unsafe { memory::unmap(at as usize, PAGE) };
     }
 
-    /// Frees those that could not be freed by who did the kernel's last work for them. Not while one is attached, and outside
-    /// the kernel.
+    /// Frees the devices that the thread of the kernel's last work for them could not free. Not while a disk is attached, and
+    /// outside the kernel.
     pub(crate) fn reap() {
         let mut at = DEVICES.load(Ordering::Acquire).cast_const();
         // SAFETY: devices in the list are mapped.

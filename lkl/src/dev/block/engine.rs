@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Who does a request.
+//! The choice of an engine for each request.
 //!
 //! # Safety
 //! The driver's promises: a request is the host's from `submit` to its completion, and a device is there until `gone`.
@@ -39,7 +39,7 @@ pub(crate) fn set_engine(engine: Engine, at_fd: i32) -> Result<[i32; 2], Errno> 
 }
 
 /// A write of so much is a copy into the host's cache: cheaper than to wake a thread for it. (It does wait where the host
-/// holds back whoever dirties too much; such writers write more at once.)
+/// holds back a writer that dirties too much; such writers write more at once.)
 const COPY_BYTES: u64 = 64 << 10;
 /// So much is done here, if that needs no waiting or nobody else waits for it; more is better done beside the reader. (A read
 /// that must not wait is no cheap look: what it does not find it begins to fetch.)

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Block devices: what the kernel's driver `lkb` asks for is done here.
 //!
-//! # The place
+//! # Rules of the place
 //! [`submit`] runs on a kernel stack, on whatever thread holds the virtual CPU, and must be quick unless
 //! nobody else wants the CPU. It either finishes the request or gives it to an engine, whose threads (bare
 //! ones, see [`crate::sys::helper_thread`]) complete it by [`complete`]. Nothing here allocates, panics, or uses TLS.
 //!
-//! # Rooms
-//! `request` is the border to the driver; `device` what a disk is made of; `transfer` and `discard` do a
-//! request on the calling thread, `bounce` what is read into memory that is not there yet; `engine` decides who
-//! does it; `queue` and `workers` are the engine of threads, `uring`, over `ring`, the other one; `nbd` is a
-//! device on another machine or in another process.
+//! # Files
+//! `request` is the border to the driver; `device` is a disk on the host's side; `engine` chooses the engine of a
+//! request; `transfer` and `discard` do a request on the calling thread; `bounce` reads into memory that is not there
+//! yet; `queue` and `workers` are the engine of threads; `ring` and `uring` are the engine of io_uring; `nbd` is a
+//! disk on another machine or in another process.
 
 pub(crate) mod bounce;
 pub(crate) mod device;

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 /// Threads that take requests from a queue: what a disk under a host file does at once without getting slower.
 pub(super) const MAX_WORKERS: usize = 8;
 
-/// More than all disks of a process usually have in flight (64 each); who finds it full does the
-/// request himself.
+/// More than all disks of a process usually have in flight (64 each). A thread that finds the queue full does the
+/// request itself.
 const SLOTS: usize = 256;
 
 struct Slot {

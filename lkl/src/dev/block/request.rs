@@ -116,7 +116,7 @@ impl Request {
 /// Gives a queued request back, with its result. Not by a thread that is in kernel code.
 ///
 /// # Safety
-/// The request is the caller's, who does not touch it afterwards.
+/// The request is the caller's. The caller does not touch it afterwards.
 pub(crate) unsafe fn complete(request: *mut Request, status: i64) {
     // SAFETY: the caller's promise. A waiting submitter refers to `finished` meanwhile, and to nothing else.
     unsafe {
@@ -138,7 +138,7 @@ pub(crate) unsafe fn complete(request: *mut Request, status: i64) {
                 Err(now) => head = now,
             }
         }
-        // Who found the list empty raises the interrupt for all that come before it is taken.
+        // The thread that found the list empty raises the interrupt for all requests until the list is taken.
         if head.is_null() {
             irq::raise_irq(irq::BLOCK);
         }

@@ -135,7 +135,7 @@ impl Ring {
             return;
         }
         let args = [self.fd.raw() as usize, self.unsaid as usize, wait_for as usize, ENTER_GETEVENTS, 0, 0];
-        // SAFETY: who pushed the entries answers for what they point to.
+        // SAFETY: the callers of push() answer for what the entries point to.
         let taken = unsafe { try_call(libc::SYS_io_uring_enter, args) }.unwrap_or(0);
         self.unsaid -= taken.min(self.unsaid as usize) as u32;
     }

@@ -3,7 +3,7 @@
 //!
 //! The ring is that thread's alone, for io_uring binds a request to the task that submits it: the host would
 //! interrupt an application's thread to go on with its request (its epoll_wait would fail with EINTR), and cancel
-//! the request if the thread ends. So whoever holds the virtual CPU only queues, and wakes the thread by an eventfd,
+//! the request if the thread ends. So the holder of the virtual CPU only queues, and wakes the thread by an eventfd,
 //! on which the ring has a read.
 //!
 //! # Safety

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! A connection that carries the kernel's requests: one thread sends, one receives.
 //!
-//! A request has a slot from submit to its completion, and the slot's number is its cookie. Who takes the request
-//! out of the slot completes it: the receiver when the reply is there, or whoever finds the server lost. The
-//! latter shuts the socket down before, so nothing that is sent afterwards leaves.
+//! A request has a slot from submit to its completion, and the slot's number is its cookie. The thread that takes the
+//! request out of its slot completes it: the receiver when the reply is there, or a thread that finds the server lost.
+//! Such a thread shuts the socket down first, so nothing that is sent afterwards leaves.
 //!
 //! # Safety
 //! A link stays where it is from [`Link::start`] until [`Link::stop`] has joined its threads.
@@ -32,7 +32,7 @@ const RECEIVER: usize = 1;
 pub(crate) struct Link {
     fd: i32,
     slots: [AtomicPtr<Request>; SLOTS],
-    /// Slots to be sent: filled by who holds the virtual CPU, emptied by the sender.
+    /// Slots to be sent: filled by the holder of the virtual CPU, emptied by the sender.
     order: [AtomicU8; SLOTS],
     filled: AtomicU32,
     emptied: AtomicU32,
@@ -72,7 +72,7 @@ impl Link {
     }
 
     /// Ends the connection and its threads. No request is under way. The server closes its end when it is done with the
-    /// disk, and that is waited for: who comes next finds the disk free, and all that was written in it.
+    /// disk, and this is waited for: the next client finds the disk free, with all that was written.
     ///
     /// False: this is one of the threads itself, which completed what the end waited for and carries on for it. They are on their
     /// way out; call again from another.
@@ -82,7 +82,7 @@ impl Link {
         if self.over.load(SeqCst) == 0 {
             self.ending.store(1, SeqCst);
             disconnect(self.fd);
-            // what is left of the stream is for the receiver, unless that is who we are
+            // The receiver reads the rest of the stream, unless this is the receiver.
             match is_here(&self.threads[RECEIVER]) {
                 true => drain(self.fd),
                 false => self.threads[RECEIVER].take().into_iter().for_each(HelperThread::join),

@@ -61,7 +61,7 @@ pub(super) fn move_all(fd: i32, mut iov: &mut [Iov], nr: i64) -> Result<(), i64>
         message.msg_iov = iov.as_mut_ptr().cast();
         message.msg_iovlen = iov.len();
         let flags = (libc::MSG_NOSIGNAL | libc::MSG_WAITALL) as usize;
-        // SAFETY: the vectors are the caller's, who gives memory to be read into.
+        // SAFETY: the vectors are the caller's, with memory to be read into.
         let n = unsafe { call(nr, [fd as usize, &raw const message as usize, flags, 0, 0, 0]) };
         match n as i64 {
             0 => return Err(EIO),
