@@ -11,14 +11,13 @@ use super::partition::{self, Sectors};
 use crate::dev::block::nbd::{self, Address, Export};
 use crate::dev::block::{Backing, Kind};
 use crate::sys::file::{self, OwnedFd};
-use crate::sys::Errno;
+use crate::sys::{Errno, PAGE};
 use std::ffi::CStr;
 
 /// linux/fs.h
 const BLKGETSIZE64: usize = 0x8008_1272;
 const BLKSSZGET: usize = 0x1268;
 const SECTOR: u32 = 512;
-const PAGE_BYTES: u32 = 4096;
 
 /// An open image.  The host descriptor stays open until [`Disk::close`], and the lock with it.
 #[derive(Debug)]
@@ -101,7 +100,7 @@ impl Disk {
         if export.flags & nbd::READ_ONLY != 0 && !self.read_only {
             return Err(DiskError::Io(Errno::EROFS));
         }
-        if export.block > PAGE_BYTES {
+        if export.block > PAGE as u32 {
             return Err(DiskError::Server("wants larger requests than a page"));
         }
         self.block = export.block.max(SECTOR);

@@ -279,7 +279,7 @@ long lkl_disk_add(const struct lkl_disk *what)
 	if (!d)
 		return -ENOMEM;
 	d->dev = what->dev;
-	d->written = 1;		/* whoever made the image may not have flushed it */
+	d->written = 1;		/* the maker of the image may not have flushed it */
 	d->set.ops = &lkb_mq;
 	d->set.nr_hw_queues = 1;
 	d->set.queue_depth = LKB_DEPTH;

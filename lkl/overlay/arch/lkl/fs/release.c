@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * An image given back while the kernel goes on, so that another process can have it: its mount is
- * taken away and its disk removed, if nobody uses it.  A later anchor_mount brings it back.
+ * taken away and its disk removed, if no task uses it.  A later anchor_mount brings it back.
  */
 #include <linux/fdtable.h>
 #include <linux/fs.h>
@@ -44,7 +44,7 @@ static long release(struct anchor_mount **at, int root_fd, const struct cred *cr
 	return again ? again : err;
 }
 
-/* private call: (path, root_fd, disk or -1); -EBUSY: somebody uses it, and nothing has changed */
+/* private call: (path, root_fd, disk or -1); -EBUSY: a task uses it, and nothing has changed */
 long lkl_anchor_release(const char *path, int root_fd, int disk)
 {
 	struct anchor_mount **at = find_mount(path);

@@ -72,7 +72,7 @@ static long close_all(void)
 	return err;
 }
 
-/* somebody still stands in it: at least leave it clean */
+/* a task still has it as its directory: at least leave it clean */
 static long force_readonly(struct super_block *sb)
 {
 	struct fs_context *fc;

@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The one CPU.  Every task is a fiber: it runs on a kernel stack of its own, on top of whatever host thread drives
- * the CPU.  Who may drive, and how a host thread waits and is woken, is the host's side: lkl/src/cpu/ has that protocol
- * and its invariants.  All code of the kernel, this file's too, is run by the holder of the CPU and by nobody else.
+ * The one CPU.  Every task is a fiber: it runs on a kernel stack of its own, on top of the host thread that drives the
+ * CPU.  lkl/src/cpu/ has the host's side: which thread may drive, and how a host thread waits and is woken.  Only the
+ * holder of the CPU runs kernel code, this file's too.
  *
- *  1. While the CPU is free, current is the idle task (lkl_shared.current_in_user is NULL) or the task of a thread that is
- *     out in user code, or on its way there (lkl_shared.current_in_user): its call was the last thing done, on whatever host
- *     thread.  Such a task stays rq->curr, so that the next call of the same thread switches nothing; its kernel stack is empty.
- *  2. Who enters and finds another task current does not touch it: it goes on in that task's context (idle's saved one,
- *     or a fresh one on the empty stack of a thread's task), which lets the newcomer's task be scheduled.
- *  3. A host thread comes in by lkl_call() or lkl_run() and gets out by lkl_exit() or by idle, always to
- *     lkl_shared.host_sp; or lkl_call() returns, if its task never left the CPU to the host in between (lkl_shared.entry_seq).
- *     So a task does not care which host thread runs it.
- *  4. Nothing is asynchronous: "interrupts" run when the irq flag goes on, in cpu_relax() and at every entry; so plain C
- *     is atomic for all kernel code.
+ *  1. While the CPU is free, current is the idle task (lkl_shared.current_in_user is NULL), or the task of a thread that is
+ *     out in user code or on its way there (lkl_shared.current_in_user).  The call of this thread was the last thing done,
+ *     on whatever host thread.  The task stays rq->curr, so that the next call of the same thread switches nothing; its
+ *     kernel stack is empty.
+ *  2. A thread that enters and finds another task current does not touch that task.  The thread goes on in that task's
+ *     context, which lets its own task be scheduled: idle's saved context, or a fresh one on the empty stack of a
+ *     thread's task.
+ *  3. A host thread comes in by lkl_call() or lkl_run().  It gets out by lkl_exit() or by idle, always to
+ *     lkl_shared.host_sp; or lkl_call() returns, if its task never left the CPU to the host in between
+ *     (lkl_shared.entry_seq).  So a task does not care which host thread runs it.
+ *  4. Nothing is asynchronous: "interrupts" run when the irq flag goes on, in cpu_relax() and at every entry.  So plain C is
+ *     atomic for all kernel code.
  */
 #include <linux/sched.h>
 #include <linux/sched/task.h>
@@ -56,7 +58,7 @@ static void post_new_request(void)
 		lkl_post(w);
 }
 
-/* the idle fiber: the host thread has nothing to do here until somebody brings work */
+/* the idle fiber: the host thread has nothing to do here until a request or an event comes */
 static void wait_for_work(void)
 {
 	if (!pending()) {
@@ -103,7 +105,7 @@ static void doze(void)
 	}
 }
 
-/* on the empty stack of a task that is out in user code: somebody else came */
+/* on the empty stack of a task that is out in user code: another thread has entered */
 static void __noreturn reuse_idle_stack(void)
 {
 	struct lkl_thread *t = current->thread.owner;

@@ -88,7 +88,7 @@ static void fail_inbox(void)
 	}
 }
 
-/* in place of the kernel: whoever comes gets -EIO */
+/* in place of the kernel: every thread that enters gets -EIO */
 long lkl_run_dead(struct lkl_call_slot *driver)
 {
 	lkl_driver = driver;

@@ -48,7 +48,7 @@ void lkl_post(struct lkl_call_slot *w)
 	wake_up_state(t->task, TASK_PARKED);
 }
 
-/* who waits for it need not be who drives */
+/* the thread that waits need not be the one that drives */
 static void complete_request(struct lkl_call_slot *w)
 {
 	lkl_ops->complete(w);
@@ -144,8 +144,9 @@ static inline bool others_wait(void)
 }
 
 /*
- * The call is done on another's host thread, who has nothing to do but this.  The task stays current, as after a call of
- * its own: its thread is on its way out to user code, and calls again before anything else is to be done, as a rule.
+ * The call is done on the host thread of another task, which has nothing else to do.  The task stays current, as after a
+ * call on its own thread: this thread is on its way out to user code, and as a rule calls again before anything else is to
+ * be done.
  */
 static void stay_current(struct lkl_thread *t)
 {
@@ -160,7 +161,7 @@ static void stay_current(struct lkl_thread *t)
 	lkl_exit(LKL_RUN_IDLE);
 }
 
-/* leaves for the caller if that is who drives; else it hears of it, and the task goes on */
+/* leaves for the caller if its thread drives; else completes the request, and the task goes on */
 static void call_done(struct lkl_thread *t)
 {
 	if (lkl_driver == &t->slot) {
@@ -215,8 +216,8 @@ LKL_API long lkl_call(struct lkl_call_slot *w, long nr, const unsigned long *arg
 	if (unlikely(pending()))
 		lkl_irq_poll();
 	/*
-	 * Who was to take over when this thread left has not come yet: no call after call.  But for one, which often is
-	 * where this thread waits for the other.
+	 * The thread that was to take over when this one left has not come yet, so this thread may not make call after call.
+	 * It may make one, in which it often waits for the other thread.
 	 */
 	if (likely(single_task_running())) {
 		t->passed = 0;
