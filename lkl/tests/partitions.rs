@@ -13,7 +13,7 @@ const MIB: u64 = 1 << 20;
 
 fn look(image: &Path) -> Disk {
     let path = CString::new(image.as_os_str().as_encoded_bytes()).unwrap();
-    Disk::look(&path, false, 700).unwrap()
+    Disk::open_unlocked(&path, false, 700).unwrap()
 }
 
 /// (number, start, bytes)
@@ -124,9 +124,9 @@ fn a_partition_is_mounted_and_the_rest_stays() {
         let outside = || (around(0..4 * MIB), around(36 * MIB..40 * MIB));
         let before = outside();
         let mut disk = look(&image);
-        assert_eq!(disk.take(Some(2)), Err(DiskError::NoPartition));
+        assert_eq!(disk.lock(Some(2)), Err(DiskError::NoPartition));
         assert_eq!(lkl::probe_fs(&disk), None);
-        disk.take(Some(3)).unwrap();
+        disk.lock(Some(3)).unwrap();
         let k = start();
         k.mount_disk(&disk, "/mnt", 100).unwrap();
         assert_eq!(k.read_file(100, "dir/deep.txt").unwrap(), b"deep\n");
@@ -145,10 +145,10 @@ fn partitions_are_locked_one_by_one() {
         let image = gpt(&scratch("gpt-lock"), 512);
         let mut first = look(&image);
         let mut third = look(&image);
-        first.take(Some(1)).unwrap();
-        third.take(Some(3)).unwrap();
+        first.lock(Some(1)).unwrap();
+        third.lock(Some(3)).unwrap();
         let mut other = look(&image);
-        assert!(matches!(other.take(Some(3)), Err(DiskError::Busy { .. })));
+        assert!(matches!(other.lock(Some(3)), Err(DiskError::Busy { .. })));
         assert!(matches!(open_disk(&image, false), Err(DiskError::Busy { .. })));
         first.close();
         third.close();

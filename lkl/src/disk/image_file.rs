@@ -38,8 +38,8 @@ pub struct Disk {
 impl Disk {
     /// Opens and locks the image.  The descriptor gets a number of at least `at_fd`.
     pub fn open(path: &CStr, read_only: bool, at_fd: i32) -> Result<Disk, DiskError> {
-        let mut disk = Disk::look(path, read_only, at_fd)?;
-        match disk.take(None) {
+        let mut disk = Disk::open_unlocked(path, read_only, at_fd)?;
+        match disk.lock(None) {
             Ok(()) => Ok(disk),
             Err(e) => {
                 disk.close();
@@ -48,9 +48,9 @@ impl Disk {
         }
     }
 
-    /// Makes the disk, which was only [looked](Disk::look) at, this one's to use: locks it, or one partition,
+    /// Makes the disk, which was [opened without its lock](Disk::open_unlocked), this one's to use: locks it, or one partition
     /// which it is from now on.
-    pub fn take(&mut self, partition: Option<u32>) -> Result<(), DiskError> {
+    pub fn lock(&mut self, partition: Option<u32>) -> Result<(), DiskError> {
         if let Some(number) = partition {
             let found = partition::partitions(self).and_then(|table| table.find(number));
             let found = found.ok_or(DiskError::NoPartition)?;
@@ -59,7 +59,7 @@ impl Disk {
         if self.kind == Kind::Nbd {
             return Ok(());
         }
-        self.lock()
+        self.set_lock()
     }
 
     fn new(fd: OwnedFd, kind: Kind, read_only: bool) -> Disk {
@@ -68,7 +68,7 @@ impl Disk {
     }
 
     /// Opens the image, which others may be using.
-    pub fn look(path: &CStr, read_only: bool, at_fd: i32) -> Result<Disk, DiskError> {
+    pub fn open_unlocked(path: &CStr, read_only: bool, at_fd: i32) -> Result<Disk, DiskError> {
         let mode = if read_only { libc::O_RDONLY } else { libc::O_RDWR };
         let low = file::open(path, mode | libc::O_NOCTTY | libc::O_NONBLOCK)?;
         let mut disk = Disk::new(low.move_up(at_fd)?, Kind::File, read_only);
@@ -173,7 +173,7 @@ impl Disk {
 
     /// An open file description lock: it belongs to this descriptor, not to the process, so that
     /// an unrelated close() of the same file by the application does not drop it.
-    fn lock(&self) -> Result<(), DiskError> {
+    fn set_lock(&self) -> Result<(), DiskError> {
         let kind = if self.read_only { libc::F_RDLCK } else { libc::F_WRLCK };
         // Partitions are locked by their ranges; the whole (0: to the end) is in the way of each.
         let len = if self.whole { 0 } else { self.bytes };

@@ -74,7 +74,7 @@ fn open_patiently(mount: &Mount, image: &CStr, read_only: bool) -> core::result:
     const PAUSE_NS: i64 = 10_000_000;
     let mut disk = look(mount, image, read_only)?;
     for left in (0..TRIES).rev() {
-        match disk.take(mount.partition) {
+        match disk.lock(mount.partition) {
             Ok(()) => return Ok(disk),
             Err(DiskError::Busy { .. }) if left > 0 => {
                 host::sleep_ns(PAUSE_NS);
@@ -93,7 +93,7 @@ fn look(mount: &Mount, image: &CStr, read_only: bool) -> core::result::Result<Di
     let at_fd = fdtable::reserved_range_start();
     match mount.address() {
         Some(uri) => Disk::connect(&uri, read_only, at_fd),
-        None => Disk::look(image, read_only, at_fd),
+        None => Disk::open_unlocked(image, read_only, at_fd),
     }
 }
 
