@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The layout of all structures that the kernel and this library share, compared with the kernel's own rows
+//! The layout of all structures and the numbers that the kernel and this library share, compared with the kernel's rows
 //! (`kernel/layout_rows.h`).
 //!
 //! # Safety
@@ -8,6 +8,7 @@
 
 use super::facts::{read_rows, AbiRow};
 use super::kernel::Creds;
+use super::private::Private;
 use crate::instance::region::Region;
 use crate::sys::layout::{layout_rows, Row};
 use crate::{attach, cpu, dev};
@@ -24,8 +25,31 @@ const CREDS: &[Row] = layout_rows!("lkl_creds" = Creds {
     ngroups, groups,
 });
 
+/// Numbers of private calls, and the end of their range.
+const PRIVATE_CALLS: &[Row] = &[
+    ("LKL_NR_disk_add", Private::DiskAdd as usize),
+    ("LKL_NR_anchor_mount", Private::AnchorMount as usize),
+    ("LKL_NR_shutdown", Private::Shutdown as usize),
+    ("LKL_NR_set_creds", Private::SetCreds as usize),
+    ("LKL_NR_loopback_up", Private::LoopbackUp as usize),
+    ("LKL_NR_getxattrat", Private::GetXattrAt as usize),
+    ("LKL_NR_setxattrat", Private::SetXattrAt as usize),
+    ("LKL_NR_listxattrat", Private::ListXattrAt as usize),
+    ("LKL_NR_removexattrat", Private::RemoveXattrAt as usize),
+    ("LKL_NR_statfsat", Private::StatfsAt as usize),
+    ("LKL_NR_chdirat", Private::ChdirAt as usize),
+    ("LKL_NR_truncateat", Private::TruncateAt as usize),
+    ("LKL_NR_fd_path", Private::FdPath as usize),
+    ("LKL_NR_anchor_release", Private::AnchorRelease as usize),
+    ("LKL_NR_release_memory", Private::ReleaseMemory as usize),
+    ("LKL_NR_leave_cwd", Private::LeaveCwd as usize),
+    ("LKL_NR_link_fd", Private::LinkFd as usize),
+    ("LKL_NR_crash", Private::Crash as usize),
+    ("LKL_NR_PRIVATE_END", Private::Crash as usize + 1),
+];
+
 #[test]
-fn both_sides_lay_out_shared_structures_alike() {
+fn both_sides_agree_on_layouts_and_numbers() {
     let ours: Vec<Row> = [
         cpu::layout::SHARED,
         cpu::layout::CALL_SLOT,
@@ -35,6 +59,11 @@ fn both_sides_lay_out_shared_structures_alike() {
         attach::ops::LAYOUT,
         CREDS,
         super::facts::ABI_ROW_LAYOUT,
+        cpu::layout::VALUES,
+        dev::block::layout::VALUES,
+        super::mounts::DISK_VALUES,
+        PRIVATE_CALLS,
+        &[("LKL_BOOT_LOG", attach::boot::BOOT_LOG)],
     ]
     .concat();
     let (region, loaded) = Region::new(16 << 20, ()).unwrap();
@@ -50,5 +79,5 @@ fn both_sides_lay_out_shared_structures_alike() {
     let missing: Vec<_> = theirs.iter().filter(|row| !ours.contains(row)).collect();
     let unknown: Vec<_> = ours.iter().filter(|row| !theirs.contains(row)).collect();
     assert!(missing.is_empty() && unknown.is_empty(), "only the kernel: {missing:?}; only Rust: {unknown:?}");
-    assert!(theirs.len() > 70, "{} rows", theirs.len());
+    assert!(theirs.len() > 110, "{} rows", theirs.len());
 }

@@ -43,6 +43,15 @@ pub(super) const DISK_LAYOUT: &[crate::sys::layout::Row] = crate::sys::layout::l
     "lkl_disk" = NewDisk { dev, bytes, block, max_bytes, features, discard_block }
 );
 
+#[cfg(test)]
+pub(super) const DISK_VALUES: &[crate::sys::layout::Row] = &[
+    ("LKL_DISK_READ_ONLY", NewDisk::READ_ONLY as usize),
+    ("LKL_DISK_FLUSH", NewDisk::FLUSH as usize),
+    ("LKL_DISK_FUA", NewDisk::FUA as usize),
+    ("LKL_DISK_DISCARD", NewDisk::DISCARD as usize),
+    ("LKL_DISK_ZERO", NewDisk::ZERO as usize),
+];
+
 impl NewDisk {
     const READ_ONLY: u32 = 1;
     const FLUSH: u32 = 2;

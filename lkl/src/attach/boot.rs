@@ -20,7 +20,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 /// Less does not boot.
 const RAM_MIN: usize = 16 << 20;
-const BOOT_LOG: usize = 1;
+/// `LKL_BOOT_LOG`
+pub(crate) const BOOT_LOG: usize = 1;
 
 /// What a kernel is booted with.
 #[derive(Debug, Clone, Copy)]

@@ -2,7 +2,7 @@
 //! What is one process's own of an instance: the host operations that its kernel calls, the kernel's start and end,
 //! and what a fork's child has to put right.
 
-mod boot;
+pub(crate) mod boot;
 pub(crate) mod ops;
 mod pressure;
 

@@ -18,13 +18,16 @@ use std::mem::transmute;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 /// Requests that are not calls (`asm/host.h`).
-const THREAD_NEW: i64 = -1;
-const THREAD_EXIT: i64 = -2;
+pub(super) const THREAD_NEW: i64 = -1;
+pub(super) const THREAD_EXIT: i64 = -2;
 /// Looks at a held CPU before a request is posted; and at a CPU that is held again and again.
 const SPIN_TRIES: u32 = 50;
 const SPIN_TRIES_CONTENDED: u32 = 8;
-/// `LKL_RUN_CALL`
-const RUN_CALL: isize = 2;
+/// How a stay in the kernel ended (`asm/host.h`).
+#[cfg(test)]
+pub(super) const RUN_IDLE: isize = 0;
+pub(super) const RUN_DONE: isize = 1;
+pub(super) const RUN_CALL: isize = 2;
 /// A deadline that is nearer is looked at on the way out of the kernel: the tick is sooner than its holder is slow.
 const SOON_NS: u64 = 1_000_000;
 /// How long a kicked thread may take: several times a signal's way. Then it sleeps, or cannot be diverted.
@@ -110,7 +113,7 @@ fn serve(w: &CallSlot) -> isize {
 
 fn how(run: isize) -> Run {
     match run {
-        1 => Run::Done,
+        RUN_DONE => Run::Done,
         _ => Run::Idle,
     }
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The layout of the shared words, for the comparison with the kernel's (`kernel/layout_rows.h`).
+//! The layout of the shared words, and the numbers in them, for the comparison with the kernel's (`kernel/layout_rows.h`).
 
-use super::slots::{CallSlot, Request, Shared};
+use super::entry::{RUN_CALL, RUN_DONE, RUN_IDLE, THREAD_EXIT, THREAD_NEW};
+use super::slots::{CallSlot, Request, Shared, PEND_INBOX, PEND_INTERRUPT, PEND_RESCHED, PEND_TIMER};
 use crate::sys::layout::{layout_rows, Row};
 use std::mem::offset_of;
 
@@ -38,3 +39,16 @@ pub(crate) const CALL_SLOT: &[Row] = layout_rows!("lkl_call_slot" = CallSlot {
     "want_fd" => REQUEST + offset_of!(Request, want_fd),
     completed_on_cpu, spin_budget, ret, woken_at_ns,
 });
+
+/// Numbers in the shared words, and of entries.
+pub(crate) const VALUES: &[Row] = &[
+    ("PEND_TIMER", PEND_TIMER as usize),
+    ("PEND_RESCHED", PEND_RESCHED as usize),
+    ("PEND_INTERRUPT", PEND_INTERRUPT as usize),
+    ("PEND_INBOX", PEND_INBOX as usize),
+    ("LKL_RUN_IDLE", RUN_IDLE as usize),
+    ("LKL_RUN_CALL", RUN_CALL as usize),
+    ("LKL_RUN_DONE", RUN_DONE as usize),
+    ("LKL_NR_thread_new", THREAD_NEW as usize),
+    ("LKL_NR_thread_exit", THREAD_EXIT as usize),
+];

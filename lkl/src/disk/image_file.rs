@@ -48,8 +48,8 @@ impl Disk {
         }
     }
 
-    /// Makes the disk, which was [opened without its lock](Disk::open_unlocked), this one's to use: locks it, or one partition
-    /// which it is from now on.
+    /// Makes the disk, which was [opened without its lock](Disk::open_unlocked), this one's to use. Locks all
+    /// of it, or one partition; the disk is this partition from then on.
     pub fn lock(&mut self, partition: Option<u32>) -> Result<(), DiskError> {
         if let Some(number) = partition {
             let found = partition::partitions(self).and_then(|table| table.find(number));

@@ -5,6 +5,7 @@
 
 #define SIZE(type)		{ "sizeof " #type, sizeof(struct type) },
 #define FIELD(type, field)	{ #type "." #field, offsetof(struct type, field) },
+#define VALUE(name)		{ #name, (unsigned long)(name) },
 static const struct lkl_abi_row rows[] = {
 #include "layout_rows.h"
 	{ NULL, 0 }

@@ -5,6 +5,7 @@
  * compares both lists.  A field that one side lacks is a difference, too.
  *   SIZE(type)          size of struct type
  *   FIELD(type, field)  offset of a field
+ *   VALUE(name)         a number that both sides know
  */
 #define SHARED(f) FIELD(lkl_shared, f)
 SIZE(lkl_shared)
@@ -42,3 +43,17 @@ CRED(ngroups) CRED(groups)
 
 SIZE(lkl_abi_row)
 FIELD(lkl_abi_row, name) FIELD(lkl_abi_row, value)
+
+VALUE(PEND_TIMER) VALUE(PEND_RESCHED) VALUE(PEND_INTERRUPT) VALUE(PEND_INBOX)
+VALUE(LKL_RUN_IDLE) VALUE(LKL_RUN_CALL) VALUE(LKL_RUN_DONE)
+VALUE(LKL_NR_thread_new) VALUE(LKL_NR_thread_exit)
+VALUE(LKL_IRQ_BLOCK) VALUE(LKL_BOOT_LOG)
+VALUE(LKL_BLK_QUEUED) VALUE(LKL_BLK_READ) VALUE(LKL_BLK_WRITE) VALUE(LKL_BLK_FLUSH)
+VALUE(LKL_BLK_DISCARD) VALUE(LKL_BLK_ZERO) VALUE(LKL_BLK_FUA) VALUE(LKL_BLK_ALONE) VALUE(LKL_BLK_NOW)
+VALUE(LKL_DISK_READ_ONLY) VALUE(LKL_DISK_FLUSH) VALUE(LKL_DISK_FUA) VALUE(LKL_DISK_DISCARD)
+VALUE(LKL_DISK_ZERO)
+VALUE(LKL_NR_disk_add) VALUE(LKL_NR_anchor_mount) VALUE(LKL_NR_shutdown) VALUE(LKL_NR_set_creds)
+VALUE(LKL_NR_loopback_up) VALUE(LKL_NR_getxattrat) VALUE(LKL_NR_setxattrat) VALUE(LKL_NR_listxattrat)
+VALUE(LKL_NR_removexattrat) VALUE(LKL_NR_statfsat) VALUE(LKL_NR_chdirat) VALUE(LKL_NR_truncateat)
+VALUE(LKL_NR_fd_path) VALUE(LKL_NR_anchor_release) VALUE(LKL_NR_release_memory)
+VALUE(LKL_NR_leave_cwd) VALUE(LKL_NR_link_fd) VALUE(LKL_NR_crash) VALUE(LKL_NR_PRIVATE_END)
