@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A model check of the virtual CPU's protocol: `protocol.rs` and `slots.rs` are those of the library, compiled over loom's
-//! atomics; the kernel and the host are small stand-ins. loom runs a scenario in every order of its threads' steps (up to
-//! a bound of preemptions) and with every value that the memory model lets a load see. What must hold:
+//! A model check of the virtual CPU's protocol. `protocol.rs` and `slots.rs` are the library's own files, compiled over loom's
+//! atomics. The kernel and the host are small stand-ins. loom runs a scene in every order of its threads' steps, up to a
+//! bound of preemptions, and with every value that the memory model lets a load see. Two things must hold:
 //!
 //! - the kernel's state is touched by one thread at a time (it lies in loom's `UnsafeCell`, which checks);
 //! - every request comes to its end, every deadline fires: a lost wake-up is a deadlock, which loom reports.

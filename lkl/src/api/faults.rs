@@ -23,9 +23,9 @@ impl Kernel {
         (to != 0).then_some(to)
     }
 
-    /// For a handler of SIGSEGV, SIGBUS, SIGFPE or SIGILL, when the signal is a fault of kernel code without a fixup: the context
-    /// is changed so that the thread goes on in the kernel, which says what happened, and stops. Its calls, this
-    /// one too, end with EIO from then on. False: it is no fault of kernel code.
+    /// For a handler of SIGSEGV, SIGBUS, SIGFPE or SIGILL, when the signal is a fault of kernel code without a fixup. The context
+    /// is changed so that the thread goes on in the kernel's `lkl_oops()`. The kernel says what happened, and stops. All calls
+    /// end with EIO from then on, the one under way too. False: the fault is not in kernel code.
     pub fn stop_at_fault(&self, sig: i32, address: usize, context: &mut libc::ucontext_t) -> bool {
         let registers = &mut context.uc_mcontext.gregs;
         let ip = registers[libc::REG_RIP as usize];

@@ -89,9 +89,8 @@ impl Kernel {
         unsafe { self.private(t, Private::LoopbackUp, [0; 6]) }.map(drop)
     }
 
-    /// Sets the credentials of `t` and of all tasks made afterwards (a task is made by the first
-    /// call of its thread).  uid and gid: real, effective, saved; the file system's follow the
-    /// effective ones.  Capabilities go and come with uid 0.
+    /// Sets the credentials of `t` and of all tasks made afterwards. `uid` and `gid` are real, effective and saved ids;
+    /// the file system ids follow the effective ones. Capabilities go and come with uid 0.
     ///
     /// # Safety
     /// As [`Kernel::call`].

@@ -6,7 +6,7 @@ use crate::cpu::{self, CallSlot};
 use crate::sys::Errno;
 use std::ptr::NonNull;
 
-/// One host thread's side of the door. It lies in the kernel's memory.
+/// What one host thread needs to call the kernel: its call slot, which lies in the kernel's memory.
 #[repr(transparent)]
 pub struct Task(CallSlot);
 

@@ -2,8 +2,8 @@
 //! Whether the host is short of memory: what anybody may read.
 //!
 //! The kernel asks now and then while it has a cache worth giving up, on the thread that happens to drive it. A trigger on
-//! the same files (poll) would say so at once, but takes a thread of its own in every process, and only newer hosts allow
-//! it to ordinary users.
+//! the same files (poll) would say so at once. It would take a thread in every process, and only newer hosts allow it to
+//! ordinary users.
 //!
 //! # Safety
 //! A pointer to a static string is stored and read back.

@@ -206,8 +206,8 @@ impl<W: Env> Cpu<'_, W> {
         }
     }
 
-    /// What this wait says about the next one: polling for as long as a wake-up costs is never worse than twice the best
-    /// (competitive spinning), and where waits are long it is not worth a try.
+    /// Learns from this wait for the next one. To spin for as long as a wake-up costs is never worse than twice the best
+    /// (competitive spinning). Where waits are long, spinning does not pay.
     fn learn(&self, w: &CallSlot, since: u64) {
         let words = self.words;
         if since == 0 {

@@ -169,5 +169,5 @@ impl CallSlot {
     }
 }
 
-/// Where the door finds a thread's kernel stack.
+/// Where the switch finds a thread's kernel stack.
 pub(super) const STACK_TOP: usize = std::mem::offset_of!(CallSlot, stack_top);

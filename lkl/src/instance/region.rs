@@ -9,9 +9,9 @@
 //!   guard
 //!   RAM                                     fresh, a page when touched      memory
 //! ```
-//! What is written is one memory file, mapped shared at the same offsets, so that another process could map the
-//! instance at the same place; what differs between processes is in the host page.  A child of fork has none of it:
-//! it would be driving its parent's kernel.
+//! What is written is one memory file, mapped shared at the same offsets. So another process could map the instance at
+//! the same place. What differs between processes is in the host page. A child of fork has none of the region: it would
+//! be driving its parent's kernel.
 //!
 //! # Safety
 //! The region is reserved at a free place first. What is mapped, protected and advised afterwards lies inside it, and

@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// A host call in kernel ABI: number and six arguments in, result or -errno out.
 ///
-/// The function must shuffle registers, execute `syscall` and return. The function must touch no memory but its
-/// last argument and its return address: a `clone` with a new stack returns in the child to the address at the
-/// top of that stack.
+/// The function must shuffle registers, execute `syscall` and return. The function must touch no memory but its last
+/// argument and its return address. The reason is a `clone` with a new stack: the child returns to the address at the top
+/// of that stack.
 pub type RawSyscall =
     unsafe extern "C" fn(nr: i64, a: usize, b: usize, c: usize, d: usize, e: usize, f: usize) -> isize;
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The engine of io_uring: one thread of ours that submits and reaps.
 //!
-//! The ring is that thread's alone, for io_uring binds a request to the task that submits it: the host would
-//! interrupt an application's thread to go on with its request (its epoll_wait would fail with EINTR), and cancel
-//! the request if the thread ends. So the holder of the virtual CPU only queues, and wakes the thread by an eventfd,
-//! on which the ring has a read.
+//! The ring is that thread's alone, for io_uring binds a request to the task that submits it. The host would interrupt an
+//! application's thread to go on with its request: the thread's epoll_wait would fail with EINTR. The host would also
+//! cancel the request if the thread ended. So the holder of the virtual CPU only queues a request. It wakes the ring's
+//! thread by an eventfd, on which the ring has a read.
 //!
 //! # Safety
 //! Requests in the queue and in the ring are the engine's.
