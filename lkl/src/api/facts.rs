@@ -18,12 +18,12 @@ use std::ops::Range;
 #[repr(C)]
 pub struct AbiRow {
     name: *const c_char,
-    /// Its value.
+    /// The row's value.
     pub value: u64,
 }
 
 impl AbiRow {
-    /// What the value is of.
+    /// The row's name.
     pub fn name(&self) -> &CStr {
         // SAFETY: rows handed out by Kernel::abi() point to literals of the kernel image.
         unsafe { CStr::from_ptr(self.name) }

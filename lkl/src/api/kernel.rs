@@ -62,7 +62,7 @@ impl Kernel {
         block::take_write_error()
     }
 
-    /// The thread goes: its kernel task ends and its memory is unmapped.
+    /// Ends the kernel task of a thread that makes no more calls, and frees its memory.
     ///
     /// # Safety
     /// `t` is not used afterwards, nor by a call under way.

@@ -23,7 +23,7 @@ pub enum Source {
     None,
 }
 
-/// Of one read or write.
+/// The most bytes of one read or write.
 const MAX_BYTES: u32 = 4 << 20;
 
 /// `struct lkl_disk`

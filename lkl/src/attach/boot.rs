@@ -18,7 +18,7 @@ use std::fmt;
 use std::mem::{transmute, MaybeUninit};
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// Less does not boot.
+/// A kernel with less RAM does not boot.
 const RAM_MIN: usize = 16 << 20;
 /// `LKL_BOOT_LOG`
 pub(crate) const BOOT_LOG: usize = 1;
@@ -26,18 +26,18 @@ pub(crate) const BOOT_LOG: usize = 1;
 /// What a kernel is booted with.
 #[derive(Debug, Clone, Copy)]
 pub struct BootConfig<'a> {
-    /// Its RAM; at least 16 MiB, used in whole 4 MiB.
+    /// The kernel's RAM: at least 16 MiB, used in whole 4 MiB.
     pub mem_bytes: usize,
-    /// Where its log goes while it runs.
+    /// The host descriptor that the kernel's log goes to.
     pub kernel_log_fd: Option<i32>,
-    /// Its command line.
+    /// The kernel's command line.
     pub cmdline: &'a CStr,
 }
 
 /// Why there is no kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BootError {
-    /// This process has (had) one: it boots once.
+    /// This process has, or has had, a kernel: it boots one at a time.
     Again,
     /// Less than 16 MiB of memory.
     TooLittleMemory,

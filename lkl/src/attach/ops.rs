@@ -75,7 +75,7 @@ pub(crate) const OPS: Ops = Ops {
 pub(crate) static LOG_FD: AtomicI32 = AtomicI32::new(-1);
 
 /// # Safety
-/// As the kernel passes them: text of its own.
+/// `s` and `len` are a text of the kernel's.
 unsafe fn text<'a>(s: *const u8, len: u32) -> &'a [u8] {
     // SAFETY: the caller's promise.
     unsafe { std::slice::from_raw_parts(s, len as usize) }

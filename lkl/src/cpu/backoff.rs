@@ -13,11 +13,11 @@ use std::sync::atomic::Ordering::Relaxed;
 
 const SHORTEST_NS: u32 = 1_000;
 const LONGEST_NS: u32 = 48_000;
-/// Contention is a habit if the last one was not longer ago than this.
+/// Contention is a habit if the CPU was last found held not longer ago than this.
 const RECENT_NS: u64 = 4 * LONGEST_NS as u64;
 /// Backing off pays if others made a call at least every so many ns.
 const BUSY_NS: u64 = 300;
-/// After a backoff that did not pay, so many are left out.
+/// After a backoff that did not pay, so many backoffs are left out.
 const BACKOFF_SKIPS: u32 = 32;
 
 /// The calling thread has found the CPU held, and waits perhaps. Returns whether others make call after call meanwhile.

@@ -28,11 +28,11 @@ const SPIN_TRIES_CONTENDED: u32 = 8;
 pub(super) const RUN_IDLE: isize = 0;
 pub(super) const RUN_DONE: isize = 1;
 pub(super) const RUN_CALL: isize = 2;
-/// A deadline that is nearer is looked at on the way out of the kernel: the tick is sooner than its holder is slow.
+/// A nearer deadline than this is looked at on the way out of the kernel, which comes sooner than a woken thread.
 const SOON_NS: u64 = 1_000_000;
 /// How long a kicked thread may take: several times a signal's way. Then it sleeps, or cannot be diverted.
 const ANSWER_NS: u64 = 100_000;
-/// Until one has been measured.
+/// What a wake-up costs, until it has been measured.
 const WAKE_COST_NS: u64 = 10_000;
 
 /// The kernel's words, once there are any.
@@ -100,7 +100,7 @@ impl Env for Host {
     }
 }
 
-/// The thread is the kernel's current one now: its request, as a call like any other.
+/// Serves the request of a thread that is the kernel's current one now, as a call like any other.
 fn serve(w: &CallSlot) -> isize {
     let words = WORDS.load(Ordering::Relaxed);
     let at = std::ptr::from_ref(w).cast_mut();
@@ -190,7 +190,7 @@ pub(crate) unsafe fn call(
     waiter.ret.load(Ordering::Relaxed) as isize
 }
 
-/// A request that is not a thread's call.
+/// Makes a request that is not a thread's call.
 fn ask(words: &'static Shared, nr: i64, arg: usize) -> isize {
     let w = CallSlot::new(Request { nr, args: [arg, 0, 0, 0, 0, 0], want_fd: -1, pad: 0 });
     on(words).request(&w, SPIN_TRIES);
@@ -202,10 +202,10 @@ pub(crate) fn thread_new(words: &'static Shared) -> Result<*mut CallSlot, Errno>
     Errno::check(ask(words, THREAD_NEW, 0)).map(|w| w as *mut CallSlot)
 }
 
-/// Ends it.
+/// Ends a thread of the kernel's.
 ///
 /// # Safety
-/// No call of it is under way, and it is not used afterwards.
+/// No call of the thread is under way, and `w` is not used afterwards.
 pub(crate) unsafe fn thread_exit(words: &'static Shared, w: *mut CallSlot) {
     ask(words, THREAD_EXIT, w as usize);
 }

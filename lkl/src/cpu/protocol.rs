@@ -46,7 +46,7 @@ pub(crate) trait Env {
     fn wake(&self, word: *const AtomicU32);
     fn now(&self) -> u64;
     /// One turn of a spinning thread; whether it looks once more.
-    /// `since`: when the wait began to take long, if it did, and 0.
+    /// `since`: when the wait began to take long; 0: it did not yet.
     fn spin_once(&self, w: &CallSlot, spin: &mut Self::Spin, since: &mut u64) -> bool;
     /// Asks a thread that is out in user code to look, and waits for a moment until it has: `answered`. None: nobody was asked.
     fn kick(&self, answered: &dyn Fn() -> bool) -> Option<bool>;
@@ -68,7 +68,7 @@ pub(crate) struct Cpu<'a, W> {
 }
 
 impl<W: Env> Cpu<'_, W> {
-    /// Whether the CPU is ours now.
+    /// Tries to take the CPU. Returns whether this thread holds it now.
     #[inline]
     pub fn try_take(&self) -> bool {
         self.words.cpu.compare_exchange(FREE, HELD, SeqCst, Relaxed).is_ok()
@@ -139,7 +139,7 @@ impl<W: Env> Cpu<'_, W> {
         }
     }
 
-    /// One stay; whether the request is done. The CPU is given up in any case.
+    /// Runs the kernel once, and frees the CPU in any case. Returns whether the request is done.
     fn stay(&self, w: &CallSlot, mut post: bool) -> bool {
         loop {
             let run = self.env.run(Some(w), post);
@@ -164,7 +164,7 @@ impl<W: Env> Cpu<'_, W> {
         self.ensure_deadline_owner();
     }
 
-    /// Gives the CPU up; false: it is ours again, for there is something to do.
+    /// Frees the CPU. False: this thread holds the CPU again, for something is pending.
     #[inline]
     pub fn release(&self) -> bool {
         self.words.cpu.swap(FREE, SeqCst);
@@ -226,7 +226,7 @@ impl<W: Env> Cpu<'_, W> {
         w.spin_budget.store(if long { spin_budget.saturating_sub(1) } else { SPIN_BUDGET }, Relaxed);
     }
 
-    /// Looks for a while whether the request is done or the CPU can be had for what is pending; true: it is ours.
+    /// Looks for a while whether the request is done, or the CPU can be taken for what is pending. True: this thread holds the CPU.
     fn poll(&self, w: &CallSlot, since: &mut u64) -> bool {
         let words = self.words;
         words.pollers.fetch_add(1, SeqCst);
@@ -251,7 +251,7 @@ impl<W: Env> Cpu<'_, W> {
             && self.try_take())
     }
 
-    /// Until the request is done, its wait is interrupted, or a deadline is due that nobody else looks after.
+    /// Sleeps until the request is done, its wait is interrupted, or a deadline of this thread's is due.
     fn sleep(&self, w: &CallSlot) {
         if w.state.compare_exchange(WAITING, SLEEPING, SeqCst, Acquire).is_err() {
             return;
@@ -290,7 +290,7 @@ impl<W: Env> Cpu<'_, W> {
         }
     }
 
-    /// The deadline is due: whether it is ours to say so.
+    /// Takes a deadline that is due. Returns whether this thread is to raise its interrupt.
     fn is_expired(&self, deadline: u64) -> bool {
         self.words.deadline.compare_exchange(deadline, NEVER, SeqCst, Relaxed).is_ok()
     }
@@ -316,7 +316,7 @@ impl<W: Env> Cpu<'_, W> {
         self.env.wake(&raw const self.words.timer_word);
     }
 
-    /// Makes `bits` pending and sees to it that somebody looks at them. From any thread outside the kernel; not from a
+    /// Makes `bits` pending, and sees to it that some thread looks at them. From any thread outside the kernel; not from a
     /// signal handler.
     pub fn raise_irq(&self, bits: u64) {
         let words = self.words;
@@ -342,7 +342,7 @@ impl<W: Env> Cpu<'_, W> {
         self.leave();
     }
 
-    /// The request in `w` is done. `w` may be gone as soon as that is to be seen.
+    /// Completes the request in `w`. `w` may be gone as soon as its state is DONE.
     pub fn complete(&self, w: &CallSlot) {
         let state = &raw const w.state;
         if w.state.load(Relaxed) == SLEEPING {
@@ -354,7 +354,7 @@ impl<W: Env> Cpu<'_, W> {
         }
     }
 
-    /// In a signal handler on the thread whose request is in `w`: its wait is to end.
+    /// Ends the wait of the request in `w`. Called by a signal handler on the thread of this request.
     pub fn interrupt_wait(&self, w: &CallSlot) {
         w.interrupted.store(1, SeqCst);
         self.words.pending.fetch_or(PEND_INTERRUPT, SeqCst);
@@ -371,7 +371,7 @@ impl<W: Env> Cpu<'_, W> {
         }
     }
 
-    /// The clock's thread, one round: rings what is due, helps where it was asked to, sleeps.
+    /// One round of the clock's thread: raises the interrupt that is due, runs tasks if it was asked to, sleeps.
     pub fn tick(&self) {
         let words = self.words;
         let word = words.timer_word.load(SeqCst);

@@ -53,7 +53,7 @@ pub enum Count {
 }
 
 impl Count {
-    /// All, with the names they are shown by.
+    /// All counters, with the names that people see.
     pub const ALL: [(Count, &'static str); 8] = [
         (Count::Rung, "rung"),
         (Count::Elided, "elided"),
@@ -77,22 +77,22 @@ pub(crate) struct Shared {
     pub pending: AtomicU64,
     /// Requests of threads that found the CPU held.
     pub inbox: AtomicPtr<CallSlot>,
-    /// The thread that is out in user code and whose task is the kernel's current one. The holder's.
+    /// The thread that is out in user code and whose task is the kernel's current one. Only the holder touches it.
     pub current_in_user: AtomicPtr<CallSlot>,
-    /// Where the thread that drives left its own stack. The holder's.
+    /// The host stack pointer of the thread that drives. Only the holder touches it.
     pub host_sp: AtomicUsize,
     /// lkl_call()
     pub call: AtomicUsize,
-    /// Entries from the host so far. The holder's; others see how busy it is.
+    /// Entries from the host so far. Only the holder writes it; other threads see by it how busy the CPU is.
     pub entry_seq: AtomicU64,
     /// When the kernel wants its next timer interrupt.
     pub deadline: AtomicU64,
     // Threads that sleep write these; every call reads them.
-    /// When the clock's thread wakes up by itself; 0: it is awake, and will look.
+    /// When the clock's thread wakes up by itself; 0: the thread is awake, and will look.
     pub timer_until: AtomicU64,
     /// When a waiting thread wakes up for the deadline.
     pub waiter_until: AtomicU64,
-    /// The clock's thread sleeps on it; changes to wake it.
+    /// The futex word of the clock's thread: a change wakes the thread.
     pub timer_word: AtomicU32,
     pub pad1: [u32; 11],
     // Threads that find the CPU held write these.
@@ -153,7 +153,7 @@ pub(crate) struct CallSlot {
 unsafe impl Sync for CallSlot {}
 
 impl CallSlot {
-    /// One that is nobody's yet, for a request of its own.
+    /// A slot for one request of this library itself.
     pub fn new(request: Request) -> CallSlot {
         CallSlot {
             state: AtomicU32::new(WAITING),

@@ -26,7 +26,7 @@ impl Spin {
         Spin { spins: 0, on: processor() }
     }
 
-    /// One turn; whether the thread looks once more. `since`: when the wait began to take long, if it did, and 0.
+    /// One turn of spinning. Returns whether the thread looks once more. `since`: when the wait began to take long, or 0.
     /// `wake_cost_ns`: what it costs to be woken, ns.
     pub(super) fn spin_once(
         &mut self,

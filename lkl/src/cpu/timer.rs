@@ -24,7 +24,7 @@ fn take() -> Option<HelperThread> {
     unsafe { (*THREAD.0.get()).take() }
 }
 
-/// Starts the thread.
+/// Starts the clock's thread.
 pub(crate) fn start() -> Result<(), Errno> {
     STOP.store(false, Ordering::Relaxed);
     let thread = HelperThread::spawn(c"stowaway-timer", run, 0)?;
@@ -33,7 +33,7 @@ pub(crate) fn start() -> Result<(), Errno> {
     Ok(())
 }
 
-/// Ends it.
+/// Ends the clock's thread.
 pub(crate) fn stop() {
     let Some(thread) = take() else { return };
     STOP.store(true, Ordering::SeqCst);
@@ -45,14 +45,14 @@ pub(crate) fn stop() {
     thread.join();
 }
 
-/// In the child of a fork: it is not here.
+/// In the child of a fork: forgets the clock's thread, which is not here.
 pub(crate) fn after_fork() {
     if let Some(thread) = take() {
         thread.forget();
     }
 }
 
-/// The thread.
+/// What the clock's thread runs.
 extern "C" fn run(_: usize) {
     // The host may be 50 us late otherwise.
     process::set_timer_slack_ns(1);

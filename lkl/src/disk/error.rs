@@ -8,14 +8,14 @@ use std::fmt;
 /// Why an image cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DiskError {
-    /// Another kernel has it (and either writes it, or we would).
+    /// Another kernel has the image, and one of the two kernels writes it.
     Busy {
         /// The process that holds the lock, if it can be found.
         pid: Option<u32>,
     },
     /// Neither a regular file nor a block device.
     NotADisk,
-    /// It has no partition of that number, or no table of them.
+    /// The image has no partition of this number, or no partition table.
     NoPartition,
     /// What is wrong with the server's address.
     Address(&'static str),
@@ -26,7 +26,7 @@ pub enum DiskError {
 }
 
 impl DiskError {
-    /// As the application's call reports it.
+    /// The errno that the application's call reports.
     pub fn errno(&self) -> Errno {
         match self {
             DiskError::Busy { .. } => Errno::EBUSY,

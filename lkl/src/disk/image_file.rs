@@ -24,13 +24,13 @@ const SECTOR: u32 = 512;
 pub struct Disk {
     fd: i32,
     kind: Kind,
-    /// Where it begins in what the descriptor is of.
+    /// Where the disk begins in the file.
     start: u64,
     bytes: u64,
-    /// No partition.
+    /// The disk is all of the file, and no partition of it.
     whole: bool,
     block: u32,
-    /// What the server said.
+    /// What the server said of the disk.
     export: Option<Export>,
     read_only: bool,
 }
@@ -109,12 +109,12 @@ impl Disk {
         Ok(())
     }
 
-    /// What the server said of it, if it is one's.
+    /// What the server said of the disk, if the disk is a server's.
     pub(crate) fn export(&self) -> Option<&Export> {
         self.export.as_ref()
     }
 
-    /// Gives the file back, and the lock.  Not while a kernel uses it.
+    /// Closes the file, and drops its lock. Not while a kernel uses the disk.
     pub fn close(self) {
         if self.export.is_some() {
             nbd::disconnect(self.fd);
@@ -128,22 +128,22 @@ impl Disk {
         self.fd
     }
 
-    /// Its size.
+    /// The disk's size in bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Where it ends in its file.
+    /// Where the disk ends in its file.
     pub fn end(&self) -> u64 {
         self.start + self.bytes
     }
 
-    /// Opened read-only?
+    /// Whether the disk was opened read-only.
     pub fn read_only(&self) -> bool {
         self.read_only
     }
 
-    /// What its I/O goes to.
+    /// What the disk's I/O goes to.
     pub(crate) fn backing(&self) -> Backing {
         Backing { fd: self.fd, kind: self.kind, start: self.start }
     }

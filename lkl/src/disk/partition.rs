@@ -20,11 +20,11 @@ pub trait Sectors {
 /// A part of a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Partition {
-    /// As the host's kernel counts them, from 1.
+    /// The number, as the host's kernel counts partitions, from 1.
     pub number: u32,
-    /// Where it begins, in bytes.
+    /// Where the partition begins, in bytes.
     pub start: u64,
-    /// Its size.
+    /// The partition's size in bytes.
     pub bytes: u64,
 }
 
@@ -40,12 +40,12 @@ impl Table {
         Table { parts: [Partition { number: 0, start: 0, bytes: 0 }; MOST], count: 0 }
     }
 
-    /// In the order of their numbers.
+    /// The partitions in the order of their numbers.
     pub fn partitions(&self) -> &[Partition] {
         &self.parts[..self.count]
     }
 
-    /// The one of this number.
+    /// The partition of this number.
     pub fn find(&self, number: u32) -> Option<Partition> {
         self.partitions().iter().copied().find(|p| p.number == number)
     }
@@ -75,7 +75,7 @@ impl fmt::Display for Table {
     }
 }
 
-/// The disk's table; `None`: it has none.
+/// Reads the disk's partition table; `None`: the disk has none.
 pub fn partitions(disk: &dyn Sectors) -> Option<Table> {
     let mut sector = [0u8; SECTOR as usize];
     disk.read_at(&mut sector, 0).ok()?;
@@ -103,7 +103,7 @@ impl Entry {
     }
 }
 
-/// The four entries, if it looks like a table: the boot sector of a FAT file system has the signature, too.
+/// The four entries, if the sector looks like a table: the boot sector of a FAT file system has the signature, too.
 fn mbr_entries(sector: &[u8; SECTOR as usize]) -> Option<[Entry; 4]> {
     const TABLE: usize = 446;
     if sector[510..] != [0x55, 0xaa] {

@@ -32,7 +32,7 @@ pub fn probe_fs(disk: &dyn Sectors) -> Option<&'static CStr> {
     MAGICS.iter().find(|m| matches(disk, m)).map(|m| m.fstype)
 }
 
-/// Is it a container of QEMU's (qcow2), which has to be served?
+/// Whether the file is a qcow2 container, which a server has to read.
 pub fn is_qcow2(disk: &dyn Sectors) -> bool {
     matches(disk, &magic(0, b"QFI\xfb", c""))
 }

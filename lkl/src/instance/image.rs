@@ -34,11 +34,11 @@ pub(crate) struct Entries {
     pub(crate) layout: usize,
 }
 
-/// Where it lies and what it exports.
+/// An image in its place: entries, code, constants.
 pub(crate) struct Loaded {
     pub(crate) entries: Entries,
     pub(crate) text: Range<usize>,
-    /// What is to be protected now that it is relocated.
+    /// The relocated constants, which are to be protected.
     pub(crate) relro: Range<usize>,
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct Layout {
     pub(crate) text: Range<usize>,
     /// Written at run time; its end is the image's.  All before it is constant.
     pub(crate) data: Range<usize>,
-    /// Where the data that has contents ends.
+    /// Where the data with contents in the file ends.
     pub(crate) filled: usize,
     dynamic: usize,
 }

@@ -54,7 +54,7 @@ pub(crate) struct Region {
 }
 
 impl Region {
-    /// All of it.
+    /// The whole region.
     pub(crate) fn range(&self) -> Range<usize> {
         self.base..self.base + self.len
     }
@@ -118,7 +118,7 @@ impl Region {
         unsafe { memory::protect(self.base + layout.text.start, text, READ | libc::PROT_EXEC) }
     }
 
-    /// False: the file is not to be had, or not the one that we are of.
+    /// Maps this library's own file. False: the file is gone, or is not the one that this library was loaded from.
     fn map_own_file(&self, layout: &Layout) -> bool {
         if COPY_TEXT.load(Ordering::Relaxed) {
             return false;
@@ -157,7 +157,7 @@ impl Region {
         self.base
     }
 
-    /// Where the page is that is this process's own.
+    /// Where the host page is, which is this process's own.
     pub(crate) fn host_page(&self) -> usize {
         self.base + image::layout().data.end.next_multiple_of(PAGE)
     }
@@ -167,12 +167,12 @@ impl Region {
         self.fd.load(Ordering::Relaxed)
     }
 
-    /// Another number for it, and the old one is closed.
+    /// Gives the memory file's descriptor another number, and closes the old one.
     pub(crate) fn move_fd(&self, to: i32) {
         close(self.fd.swap(to, Ordering::Relaxed));
     }
 
-    /// Gives all of it back.
+    /// Unmaps the region, and closes the memory file.
     pub(crate) fn unmap(&self) {
         // SAFETY: the instance has ended: nothing refers to its memory.
         unsafe { memory::unmap(self.base, self.len) };

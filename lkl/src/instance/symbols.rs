@@ -21,11 +21,11 @@ static TABLE: [u8; include_bytes!(env!("LKL_SYMBOLS")).len()] = *include_bytes!(
 /// A function of the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Symbol {
-    /// Its name.
+    /// The function's name.
     pub name: &'static [u8],
-    /// Where it begins, counted from the start of the image.
+    /// Where the function begins, counted from the start of the image.
     pub start: usize,
-    /// Where the next begins.
+    /// Where the next function begins.
     pub end: usize,
 }
 

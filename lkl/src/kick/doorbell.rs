@@ -50,7 +50,7 @@ static HAS_BACKEND: AtomicBool = AtomicBool::new(false);
 const KICK_TARGETS: usize = 256;
 const FREE: u32 = u32::MAX;
 
-/// A thread that can be interrupted. It alone writes `in_user`, with plain stores: this is on every call's way.
+/// A thread that can be interrupted. The thread alone writes `in_user`, with plain stores: this is on every call's way.
 #[derive(Debug)]
 #[repr(align(64))]
 pub struct KickTarget {
@@ -81,7 +81,7 @@ pub fn register(number: u32) -> Option<&'static KickTarget> {
 }
 
 impl KickTarget {
-    /// Its thread leaves the kernel for the program's code.
+    /// Notes that the thread leaves the kernel for the program's code.
     #[inline]
     pub fn enter_user(&'static self) {
         self.in_user.store(true, Relaxed);
@@ -91,31 +91,31 @@ impl KickTarget {
         );
     }
 
-    /// It is back.
+    /// Notes that the thread is back in the kernel.
     #[inline]
     pub fn leave_user(&self) {
         self.in_user.store(false, Relaxed);
     }
 
-    /// It can be interrupted no more.
+    /// Frees the target: its thread can be interrupted no more.
     pub fn unregister(&self) {
         self.in_user.store(false, Relaxed);
         self.number.store(FREE, Release);
     }
 
-    /// What the backend calls the thread, while it is out.
+    /// The thread's number for the backend, while the thread is in user code.
     fn number_in_user(&self) -> Option<u32> {
         let number = self.number.load(Acquire);
         (number != FREE && self.in_user.load(Relaxed)).then_some(number)
     }
 }
 
-/// In the child of a fork.
+/// In the child of a fork: frees all targets.
 pub fn after_fork() {
     TARGETS.iter().for_each(KickTarget::unregister);
 }
 
-/// Asks a thread that is out to come in, first the one that left last; false: nobody was asked.
+/// Asks a thread in user code to come in, first the one that left last. False: no thread was asked.
 pub(crate) fn kick() -> bool {
     if !HAS_BACKEND.load(Acquire) {
         return false;

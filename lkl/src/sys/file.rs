@@ -27,12 +27,12 @@ impl OwnedFd {
         OwnedFd(fd as i32)
     }
 
-    /// The number, which stays the owner's.
+    /// The descriptor's number, which stays the owner's.
     pub fn raw(&self) -> i32 {
         self.0
     }
 
-    /// The number, which the caller closes from now on.
+    /// Gives up the descriptor; the caller closes the number.
     pub fn into_raw(self) -> i32 {
         let fd = self.0;
         std::mem::forget(self);

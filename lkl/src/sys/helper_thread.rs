@@ -15,7 +15,7 @@ use super::{futex, gate, process, signal, Errno};
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-/// Interrupt handlers and soft interrupts of the kernel run on it.
+/// Bytes of a stack, on which the kernel's interrupt handlers and soft interrupts run too.
 const STACK_BYTES: usize = 128 << 10;
 
 /// How many threads there are.
@@ -112,17 +112,17 @@ impl HelperThread {
         unsafe { &(*(top as *const Top)).tid }
     }
 
-    /// Whether it is the calling thread.
+    /// Whether this thread is the calling thread.
     pub fn is_current(self) -> bool {
         process::tid() == self.tid().load(Ordering::Acquire)
     }
 
-    /// Whether it has ended.
+    /// Whether the thread has ended.
     pub fn has_ended(&self) -> bool {
         self.tid().load(Ordering::Acquire) == 0
     }
 
-    /// Waits for its end and frees its stack.
+    /// Waits for the thread's end and frees its stack.
     pub fn join(self) {
         let tid = self.tid();
         loop {

@@ -96,7 +96,7 @@ impl Stack {
         Ok(stack)
     }
 
-    /// Its upper end, aligned to a page.
+    /// The stack's upper end, aligned to a page.
     pub fn top(&self) -> usize {
         self.base + self.len
     }
@@ -129,7 +129,7 @@ impl Buffer {
         Ok(Buffer { base: map_anonymous(len)?, len })
     }
 
-    /// The bytes.
+    /// The buffer's bytes.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: our own mapping, borrowed with us.
         unsafe { std::slice::from_raw_parts_mut(self.base as *mut u8, self.len) }

@@ -20,15 +20,16 @@ use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU8, AtomicUsize};
 
 /// A buffer: less than a processor's own cache.
 const BUFFER: usize = 64 << 10;
-/// One for each worker and for the thread that holds the virtual CPU. A thread that finds none reads directly.
+/// A buffer for each worker and for the thread that holds the virtual CPU. A thread that finds none reads directly.
 const BUFFERS: usize = MAX_WORKERS + 1;
 /// A request of less is not worth another call.
 const LEAST: u64 = 32 << 10;
 
 /// The memory file; -1: there is none.
 static FILE: AtomicI32 = AtomicI32::new(-1);
-/// Where its start is mapped; where the kernel's RAM begins and ends.
+/// Where the memory file's start is mapped.
 static BASE: AtomicUsize = AtomicUsize::new(0);
+/// Where the kernel's RAM begins and ends.
 static RAM: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
 /// A byte for each page of RAM, then the buffers. A byte is not 0 if something was read into its page.
 static ROOM: AtomicUsize = AtomicUsize::new(0);
@@ -62,7 +63,7 @@ pub(crate) fn end() {
     }
 }
 
-/// The host has that memory again.
+/// Notes that the host has this memory again.
 pub(crate) fn released(at: usize, len: usize) {
     pages(at, len).iter().for_each(|page| page.store(0, Relaxed));
 }

@@ -38,15 +38,15 @@ pub(crate) struct Device {
     pub(crate) kind: Kind,
     /// Where the disk begins: a partition's.
     pub(crate) start: u64,
-    /// RWF_NOWAIT works: for reads, for writes. (ext4 knows it for reads only.)
+    /// Whether RWF_NOWAIT works for reads, and for writes. (ext4 knows it for reads only.)
     tries: [AtomicBool; 2],
-    /// The file is memory.
+    /// The disk is a file of tmpfs or ramfs.
     memory: bool,
-    /// [`Kind::Nbd`]'s.
+    /// The connection, if the disk is a server's.
     pub(crate) link: Option<Link>,
-    /// The kernel has done with it; the threads of its connection are still there.
+    /// The kernel has done with the disk; the threads of its connection are still there.
     gone: AtomicBool,
-    /// The one made before.
+    /// The device made before this one.
     next: AtomicPtr<Device>,
 }
 
@@ -83,7 +83,7 @@ impl Device {
     }
 
     /// # Safety
-    /// Nothing of the kernel refers to it any more.
+    /// Nothing of the kernel refers to the device any more.
     pub(crate) unsafe fn free(at: *const Device) {
         // SAFETY: the caller's promise: it is still mapped.
         let gone = unsafe { &*at };

@@ -13,7 +13,7 @@ const NOT_SUPPORTED: i64 = -(libc::EOPNOTSUPP as i64);
 const BLKDISCARD: usize = 0x1277;
 const BLKZEROOUT: usize = 0x127f;
 
-/// The contents do not matter any more.
+/// Discards a range: its contents do not matter any more.
 pub(crate) fn discard(d: &Device, off: u64, len: u64) -> i64 {
     match d.kind {
         Kind::Block => range(d, BLKDISCARD, off, len),
@@ -21,7 +21,7 @@ pub(crate) fn discard(d: &Device, off: u64, len: u64) -> i64 {
     }
 }
 
-/// Zeroes; `-EOPNOTSUPP`: the kernel writes them.
+/// Makes a range read as zeroes; `-EOPNOTSUPP`: the kernel writes the zeroes.
 pub(crate) fn zero(d: &Device, off: u64, len: u64) -> i64 {
     if d.kind == Kind::Block {
         return range(d, BLKZEROOUT, off, len);

@@ -41,7 +41,7 @@ pub(crate) fn set_engine(engine: Engine, at_fd: i32) -> Result<[i32; 2], Errno> 
 /// A write of so much is a copy into the host's cache: cheaper than to wake a thread for it. (It does wait where the host
 /// holds back a writer that dirties too much; such writers write more at once.)
 const COPY_BYTES: u64 = 64 << 10;
-/// So much is done here, if that needs no waiting or nobody else waits for it; more is better done beside the reader. (A read
+/// A transfer of so much is done on the calling thread, if it needs no waiting or no other thread wants the CPU. More is better done beside the reader. (A read
 /// that must not wait is no cheap look: what it does not find it begins to fetch.)
 const HERE_BYTES: u64 = 128 << 10;
 
@@ -69,7 +69,7 @@ pub(crate) unsafe extern "C" fn submit(request: *mut Request) -> i64 {
 }
 
 /// # Safety
-/// The request is ours. After the result [`QUEUED`] it is another thread's.
+/// The request is the host's. After the result [`QUEUED`] the request is another thread's.
 unsafe fn begin(request: *mut Request) -> i64 {
     let engine = ENGINE.load(Ordering::Relaxed);
     // SAFETY: the caller's promise; the reference ends before the request is queued.
@@ -120,7 +120,7 @@ pub(crate) unsafe extern "C" fn gone(device: *const Device) {
     unsafe { Device::free(device) };
 }
 
-/// The kernel has ended: so do our threads. Nothing is in flight.
+/// Ends the threads of all engines and connections: the kernel has ended, and nothing is in flight.
 pub(crate) fn stop() {
     Device::reap();
     Device::each_link(|link| {

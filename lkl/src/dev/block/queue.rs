@@ -39,7 +39,7 @@ impl Queue {
         }
     }
 
-    /// False: it is full.
+    /// Adds a request; false: the queue is full.
     pub(crate) fn push(&self, request: *mut Request) -> bool {
         let mut at = self.filled.load(Ordering::Relaxed);
         loop {
@@ -80,7 +80,7 @@ impl Queue {
         }
     }
 
-    /// How many are in it, roughly.
+    /// How many requests are in the queue, roughly.
     pub(crate) fn len(&self) -> usize {
         let emptied = self.emptied.load(Ordering::Relaxed);
         self.filled.load(Ordering::Relaxed).saturating_sub(emptied)
@@ -90,7 +90,7 @@ impl Queue {
         end.compare_exchange_weak(at, at + 1, Ordering::Relaxed, Ordering::Relaxed).map(drop)
     }
 
-    /// In the child of a fork: what was in it is another process's.
+    /// In the child of a fork: empties the queue, whose requests are another process's.
     pub(crate) fn reset(&self) {
         self.filled.store(0, Ordering::Relaxed);
         self.emptied.store(0, Ordering::Relaxed);

@@ -34,7 +34,7 @@ pub(crate) const EIO: i64 = -(libc::EIO as i64);
 /// Result of `blk_submit`.
 pub(crate) const QUEUED: i64 = 1;
 
-/// A request. It is ours from `submit` to [`complete`].
+/// A request. The host has it from `submit` to [`complete`].
 #[repr(C)]
 pub(crate) struct Request {
     pub(crate) next: *mut Request,

@@ -129,7 +129,7 @@ impl Ring {
         self.unsaid += 1;
     }
 
-    /// Tells the host of what was pushed, and waits for so many results.
+    /// Tells the host of the pushed entries, and waits for so many results.
     pub(crate) fn enter(&mut self, wait_for: u32) {
         if wait_for == 0 && self.unsaid == 0 {
             return;
@@ -140,7 +140,7 @@ impl Ring {
         self.unsaid -= taken.min(self.unsaid as usize) as u32;
     }
 
-    /// A result, if there is one: what was given with the entry, and the host's answer.
+    /// Takes a result, if there is one: `what` of its entry, and the host's answer.
     pub(crate) fn reap(&mut self) -> Option<(u64, i32)> {
         let head = self.word(self.cq.head).load(Ordering::Relaxed);
         if head == self.word(self.cq.tail).load(Ordering::Acquire) {

@@ -15,7 +15,7 @@ use crate::sys::{call, file};
 const EAGAIN: i64 = -(libc::EAGAIN as i64);
 const EFBIG: i64 = -(libc::EFBIG as i64);
 
-/// Does all of it, however long that takes: 0 or -errno.
+/// Does all of a request, however long that takes: 0 or -errno.
 pub(crate) fn perform(r: &mut Request) -> i64 {
     match r.op {
         READ => all(r, libc::SYS_preadv2, 0),

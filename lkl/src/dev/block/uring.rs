@@ -120,7 +120,7 @@ pub(crate) fn after_fork() {
     STATE.store(STARTING, SeqCst);
 }
 
-/// The thread.
+/// What the ring's thread runs.
 extern "C" fn run(_: usize) {
     let mut ring = match Ring::make(DEPTH, AT_FD.load(SeqCst)) {
         Ok(ring) => {
@@ -172,7 +172,7 @@ fn listen(ring: &mut Ring, to: &mut u64) {
     unsafe { ring.push(entry) };
 }
 
-/// Gives a request to the ring; false: it is done already.
+/// Gives a request to the ring; false: the request is done already.
 fn begin(ring: &mut Ring, request: *mut Request) -> bool {
     // SAFETY: what is in the queue is ours.
     let r = unsafe { &mut *request };

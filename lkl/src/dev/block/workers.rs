@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 static QUEUE: Queue = Queue::new();
 /// Futex word: changes when there is something new.
 static CALLS: AtomicU32 = AtomicU32::new(0);
-/// How many sleep, or are about to and will look again.
+/// How many workers sleep, or are about to and will look again.
 static IDLE: AtomicU32 = AtomicU32::new(0);
 static STOP: AtomicU32 = AtomicU32::new(0);
 
@@ -47,7 +47,7 @@ pub(crate) fn submit(r: *mut Request) -> bool {
     true
 }
 
-/// One thread more if there may be; false: there is none at all.
+/// Makes one more worker if there may be one; false: there is no worker at all.
 fn hire() -> bool {
     // SAFETY: see StaffCell.
     let staff = unsafe { &mut *STAFF.0.get() };
@@ -64,7 +64,7 @@ fn wake(how_many: u32) {
     futex::wake(&CALLS, how_many, Scope::Private);
 }
 
-/// A thread.
+/// What a worker runs.
 extern "C" fn work(_: usize) {
     while let Some(r) = next() {
         // SAFETY: what is in the queue is ours.

@@ -12,13 +12,13 @@ use crate::sys::RawSyscall;
 #[derive(Debug)]
 pub struct Emulator {
     magic: u64,
-    /// The signal by which it interrupts, whose handler calls `on_notify`.
+    /// The signal by which the emulator interrupts; the signal's handler calls `on_notify`.
     pub notify: i32,
     /// Called first: how to call the host, and flags.
     pub start: unsafe extern "C" fn(RawSyscall, u32),
     pub(super) forget: unsafe extern "C" fn(),
     pub(super) call: unsafe extern "C" fn(i64, usize, usize, usize) -> isize,
-    /// For a SIGILL: whether it was one of the instructions, and is carried out.
+    /// For a handler of SIGILL: carries out an emulated instruction. False: it was another instruction.
     pub on_illegal: unsafe extern "C" fn(*mut libc::ucontext_t) -> bool,
     /// For the signal `notify`.
     pub on_notify: unsafe extern "C" fn(*mut libc::ucontext_t),
@@ -29,7 +29,7 @@ impl Emulator {
     /// A flag of `start`: receivers that sleep in the host are not interrupted there.
     pub const QUIET: u32 = 1;
 
-    /// The one of this process.
+    /// The emulator of this process.
     pub fn find() -> Option<&'static Emulator> {
         let found: *const Emulator;
         // SAFETY: reads the address of a symbol that may be missing: then it is 0.

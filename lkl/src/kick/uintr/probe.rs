@@ -12,12 +12,12 @@ use crate::sys::Errno;
 use std::cell::UnsafeCell;
 use std::fmt;
 
-/// Why there are none.
+/// Why there are no user interrupts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unavailable {
-    /// The processor has none (CPUID.(7,0):EDX\[5\]).
+    /// The processor has no user interrupts (CPUID.(7,0):EDX\[5\]).
     NoProcessor,
-    /// The host kernel does not let them through (CR4.UINTR): the instructions are illegal.
+    /// The host kernel has not enabled user interrupts (CR4.UINTR): the instructions are illegal.
     NotEnabled,
     /// The calls are not Intel's: what they returned for reserved flags, and for no handler.
     OtherCalls(isize, isize),

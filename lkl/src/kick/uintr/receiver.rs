@@ -37,24 +37,24 @@ pub struct Uintr {
 pub struct Target(u8);
 
 impl Target {
-    /// As a number, and back.
+    /// The target as a number.
     pub fn index(self) -> u32 {
         u32::from(self.0)
     }
 
-    /// None: there is no target of this number.
+    /// The target of a number; None: there is no such target.
     pub fn from_index(index: u32) -> Option<Target> {
         u8::try_from(index).ok().map(Target)
     }
 }
 
 impl Uintr {
-    /// Whether they are real.
+    /// Whether an emulator carries the user interrupts out.
     pub fn is_emulated(&self) -> bool {
         self.emulator.is_some()
     }
 
-    /// The emulator that carries them out, if any.
+    /// The emulator that carries the user interrupts out, if any.
     pub fn emulator(&self) -> Option<&'static Emulator> {
         self.emulator
     }
@@ -94,7 +94,7 @@ impl Uintr {
         }
     }
 
-    /// The calling thread is no receiver any more.
+    /// Ends the calling thread's time as a receiver.
     pub fn unregister(&self, target: Target) {
         self.with_traps(|| {
             // SAFETY: only delays interrupts.
@@ -109,7 +109,7 @@ impl Uintr {
         let _ = self.call(UNREGISTER_SENDER, usize::from(target.0), 0);
     }
 
-    /// Interrupts the target; false: it is none any more.
+    /// Interrupts the target; false: the target is gone.
     pub fn send(&self, target: Target) -> bool {
         let state = &STATES[usize::from(target.0)];
         if state.load(SeqCst) & VALID == 0 {
@@ -127,7 +127,7 @@ impl Uintr {
         is_valid
     }
 
-    /// In the child of a fork: nothing of it is inherited.
+    /// In the child of a fork: forgets all targets, which are not inherited.
     pub fn after_fork(&self) {
         for state in &STATES {
             state.store(0, SeqCst);

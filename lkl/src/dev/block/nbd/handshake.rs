@@ -21,7 +21,7 @@ const INFO_BLOCK_SIZE: u16 = 3;
 /// What a server sends with a reply, at most.
 const DATA_MOST: usize = 4096;
 
-/// What the server has.
+/// An export, as the server describes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Export {
     pub(crate) bytes: u64,
@@ -103,7 +103,7 @@ fn answers(fd: i32) -> Result<Export, NbdError> {
     }
 }
 
-/// What a server says that does not want to give us the export: another has it (our own server's words), or its own.
+/// The error for a server's refusal: another client has the export (in the words of this project's server), or anything else.
 fn refusal(text: &[u8]) -> NbdError {
     match text.strip_prefix(b"in use by ") {
         Some(holder) => {
@@ -115,7 +115,7 @@ fn refusal(text: &[u8]) -> NbdError {
     }
 }
 
-/// Says that nothing follows.
+/// Tells the server that nothing follows.
 pub(crate) fn disconnect(fd: i32) {
     let _ = send(fd, &request(0, CMD_DISCONNECT, 0, 0, 0));
     socket::shutdown(fd, libc::SHUT_WR);

@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU8, Ordering::SeqCst};
 
 /// The driver has at most so many requests.
 const SLOTS: usize = 64;
-/// The driver's most, and the request before them.
+/// Vectors of one request: the driver's most, and one for the header.
 const VECTORS: usize = 513;
 /// The threads of a connection.
 const SENDER: usize = 0;
@@ -38,7 +38,7 @@ pub(crate) struct Link {
     emptied: AtomicU32,
     /// The server is lost, or not needed any more.
     over: AtomicU32,
-    /// It was told that nothing follows.
+    /// The server was told that nothing follows.
     ending: AtomicU32,
     threads: [Cell<Option<HelperThread>>; 2],
 }
@@ -57,7 +57,7 @@ impl Link {
         }
     }
 
-    /// Starts its threads; it stays where it is until [`Link::stop`].
+    /// Starts the link's threads. The link stays where it is until [`Link::stop`].
     pub(crate) fn start(&'static self) -> Result<(), Errno> {
         let at = self as *const Link as usize;
         self.threads[SENDER].set(Some(HelperThread::spawn(c"stowaway-nbd-tx", sender, at)?));
@@ -96,7 +96,7 @@ impl Link {
         true
     }
 
-    /// In the child of a fork.
+    /// In the child of a fork: forgets the threads, and closes the socket.
     pub(crate) fn forget(&self) {
         self.threads.iter().filter_map(Cell::take).for_each(HelperThread::forget);
         file::close(self.fd);
@@ -145,7 +145,7 @@ impl Link {
         self.slots.iter().any(|slot| !slot.load(SeqCst).is_null())
     }
 
-    /// The next slot to be sent; `None`: it is over.
+    /// The next slot to be sent; `None`: the link is over.
     fn next(&self) -> Option<usize> {
         loop {
             let (at, filled) = (self.emptied.load(SeqCst), self.filled.load(SeqCst));

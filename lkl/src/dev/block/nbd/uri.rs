@@ -65,7 +65,7 @@ impl Address {
     }
 }
 
-/// A URI without its timeout, and that.
+/// Splits a URI into the rest and its timeout.
 fn timeout(uri: &[u8]) -> Result<(&[u8], u32), &'static str> {
     const NAME: &[u8] = b"timeout=";
     let Some(at) =
@@ -96,7 +96,7 @@ fn internet(text: &[u8]) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, port))
 }
 
-/// Without %XX; the length.
+/// Decodes %XX; returns the length.
 fn decode(from: &[u8], to: &mut [u8]) -> Option<usize> {
     let (mut n, mut at) = (0, 0);
     while at < from.len() {
