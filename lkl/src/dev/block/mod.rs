@@ -4,7 +4,7 @@
 //! # Rules of the place
 //! [`submit`] runs on a kernel stack, on whatever thread holds the virtual CPU, and must be quick unless
 //! nobody else wants the CPU. It either finishes the request or gives it to an engine, whose threads (bare
-//! ones, see [`crate::sys::helper_thread`]) complete it by [`complete`]. Nothing here allocates, panics, or uses TLS.
+//! ones, see [`crate::sys::helper_thread`]) complete it by `request::complete`. Nothing here allocates, panics, or uses TLS.
 //!
 //! # Files
 //! `request` is the border to the driver; `device` is a disk on the host's side; `engine` chooses the engine of a
