@@ -10,7 +10,7 @@ use common::*;
 use lkl::{Errno, Private};
 use std::ffi::CString;
 
-const EXDEV: Errno = Errno(libc::EXDEV);
+const EXDEV: Errno = Errno::EXDEV;
 
 fn stat_at(k: &Thread, dirfd: i32, path: &str, flags: i32) -> Result<usize, Errno> {
     let mut st = [0u8; 144];
@@ -100,8 +100,8 @@ fn names_are_the_applications() {
         assert_eq!(&buf[..n], b"/mnt/data/deep/er/dir\0");
         assert_eq!(k.read_file(libc::AT_FDCWD, "deep.txt").unwrap(), b"deep\n");
         // a second mount of the same place, and one inside another, are refused
-        assert_eq!(k.mount_none(c"tmpfs", c"/mnt/data/deep/er", 101), Err(Errno(libc::EBUSY)));
-        assert_eq!(k.mount_none(c"tmpfs", c"/mnt/data/deep/er/dir/new", 101), Err(Errno(libc::EBUSY)));
+        assert_eq!(k.mount_none(c"tmpfs", c"/mnt/data/deep/er", 101), Err(Errno::EBUSY));
+        assert_eq!(k.mount_none(c"tmpfs", c"/mnt/data/deep/er/dir/new", 101), Err(Errno::EBUSY));
         // beside it, and above it as the host directories allow
         k.mount_none(c"tmpfs", c"/mnt/data/other", 101).unwrap();
         k.write_file(101, "x", b"1").unwrap();
@@ -153,22 +153,22 @@ fn calls_that_linux_6_1_lacks() {
         let b = buf.as_mut_ptr() as usize;
         k.call(set, &[100, file, 0, name, v, 4]).unwrap();
         let create = (libc::XATTR_CREATE as usize) << 32;
-        assert_eq!(k.call(set, &[100, file, create, name, v, 4]), Err(Errno(libc::EEXIST)));
+        assert_eq!(k.call(set, &[100, file, create, name, v, 4]), Err(Errno::EEXIST));
         assert_eq!(k.call(get, &[100, file, 0, name, b, 512]), Ok(4));
         assert_eq!(&buf[..4], value);
-        assert_eq!(k.call(get, &[100, file, 0, name, b, 2]), Err(Errno(libc::ERANGE)));
-        assert_eq!(k.call(get, &[100, file, 0, name, 8, 512]), Err(Errno(libc::EFAULT)));
-        assert_eq!(k.call(get, &[100, file, 0x4000_0000, name, b, 512]), Err(Errno(libc::EINVAL)));
+        assert_eq!(k.call(get, &[100, file, 0, name, b, 2]), Err(Errno::ERANGE));
+        assert_eq!(k.call(get, &[100, file, 0, name, 8, 512]), Err(Errno::EFAULT));
+        assert_eq!(k.call(get, &[100, file, 0x4000_0000, name, b, 512]), Err(Errno::EINVAL));
         let n = k.call(Private::ListXattrAt as i64, &[100, file, 0, b, 512]).unwrap();
         assert_eq!(&buf[..n], b"user.color\0");
         k.call(Private::RemoveXattrAt as i64, &[100, file, 0, name]).unwrap();
-        assert_eq!(k.call(get, &[100, file, 0, name, b, 512]), Err(Errno(libc::ENODATA)));
+        assert_eq!(k.call(get, &[100, file, 0, name, b, 512]), Err(Errno::ENODATA));
         // a link, followed or not
         let (link, target) = (c"link".as_ptr() as usize, c"hello.txt".as_ptr() as usize);
         k.call(libc::SYS_symlinkat, &[target, 100, link]).unwrap();
         k.call(set, &[100, link, 0, name, v, 4]).unwrap();
         let nofollow = libc::AT_SYMLINK_NOFOLLOW as usize;
-        assert_eq!(k.call(set, &[100, link, nofollow, name, v, 4]), Err(Errno(libc::EPERM)));
+        assert_eq!(k.call(set, &[100, link, nofollow, name, v, 4]), Err(Errno::EPERM));
         let empty = c"".as_ptr() as usize;
         assert_eq!(
             k.call(Private::ListXattrAt as i64, &[100, empty, libc::AT_EMPTY_PATH as usize, b, 512]),
@@ -179,8 +179,8 @@ fn calls_that_linux_6_1_lacks() {
         assert_eq!(u64::from_ne_bytes(buf[..8].try_into().unwrap()), libc::EXT4_SUPER_MAGIC as u64);
         k.call(Private::TruncateAt as i64, &[100, file, 5]).unwrap();
         assert_eq!(k.read_file(100, "hello.txt").unwrap(), b"hello");
-        assert_eq!(k.call(Private::TruncateAt as i64, &[100, file, usize::MAX]), Err(Errno(libc::EINVAL)));
-        assert_eq!(k.call(Private::ChdirAt as i64, &[100, file]), Err(Errno(libc::ENOTDIR)));
+        assert_eq!(k.call(Private::TruncateAt as i64, &[100, file, usize::MAX]), Err(Errno::EINVAL));
+        assert_eq!(k.call(Private::ChdirAt as i64, &[100, file]), Err(Errno::ENOTDIR));
         k.shutdown().unwrap();
         check_ext4(&image);
     });
@@ -201,9 +201,9 @@ fn credentials_are_checked() {
         unsafe { k.k.set_credentials(k.t, [1000; 3], [1000; 3], &[44, 20]) }.unwrap();
         let look = |k: &Thread| {
             assert_eq!(k.call(libc::SYS_getuid, &[]), Ok(1000));
-            assert_eq!(k.read_file(100, "secret"), Err(Errno(libc::EACCES)));
+            assert_eq!(k.read_file(100, "secret"), Err(Errno::EACCES));
             assert_eq!(k.read_file(100, "hello.txt").unwrap(), b"hello from the host\n");
-            assert_eq!(k.open(100, "new", libc::O_WRONLY | libc::O_CREAT), Err(Errno(libc::EACCES)));
+            assert_eq!(k.open(100, "new", libc::O_WRONLY | libc::O_CREAT), Err(Errno::EACCES));
         };
         look(&k);
         std::thread::spawn(move || {

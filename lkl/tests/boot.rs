@@ -63,8 +63,8 @@ fn dies_of_thirst() {
     let k = start_with(16 << 20);
     k.mount_none(c"tmpfs", c"/mnt", 100).unwrap();
     let failed = (0..1000).find_map(|i| k.write_file(100, &format!("f{i}"), &sample_bytes(1 << 20)).err());
-    assert_eq!(failed, Some(lkl::Errno(libc::EIO)));
-    assert_eq!(k.shutdown(), Err(lkl::Errno(libc::EIO)));
+    assert_eq!(failed, Some(lkl::Errno::EIO));
+    assert_eq!(k.shutdown(), Err(lkl::Errno::EIO));
 }
 
 #[test]

@@ -24,8 +24,8 @@ fn one_writer_or_many_readers() {
         first.close();
         second.close();
         open_disk(&image, false).unwrap().close();
-        assert!(matches!(open_disk(&dir, true), Err(DiskError::Io(Errno(libc::EISDIR)))));
-        assert!(matches!(open_disk(&dir.join("none"), true), Err(DiskError::Io(Errno(libc::ENOENT)))));
+        assert!(matches!(open_disk(&dir, true), Err(DiskError::Io(Errno::EISDIR))));
+        assert!(matches!(open_disk(&dir.join("none"), true), Err(DiskError::Io(Errno::ENOENT))));
         assert!(matches!(open_disk("/dev/null".as_ref(), true), Err(DiskError::NotADisk)));
     });
 }
@@ -80,7 +80,7 @@ fn read_only_disks_are_not_written() {
         let k = start();
         k.mount_image(&image, "/mnt", 100, true).unwrap();
         assert_eq!(k.read_file(100, "dir/deep.txt").unwrap(), b"deep\n");
-        assert_eq!(k.open(100, "new", libc::O_CREAT | libc::O_WRONLY), Err(Errno(libc::EROFS)));
+        assert_eq!(k.open(100, "new", libc::O_CREAT | libc::O_WRONLY), Err(Errno::EROFS));
         k.shutdown().unwrap();
         assert!(std::fs::read(&image).unwrap() == before);
     });
@@ -130,7 +130,7 @@ fn full_image_is_enospc() {
         let image = ext4_image(&dir, 8);
         let k = start();
         k.mount_image(&image, "/mnt", 100, false).unwrap();
-        assert_eq!(k.write_file(100, "large", &sample_bytes(20 << 20)), Err(Errno(libc::ENOSPC)));
+        assert_eq!(k.write_file(100, "large", &sample_bytes(20 << 20)), Err(Errno::ENOSPC));
         k.write_file(100, "large", b"small").unwrap();
         k.shutdown().unwrap();
         check_ext4(&image);
@@ -151,6 +151,6 @@ fn a_lost_write_is_told_at_the_end() {
         let ro = std::fs::File::open(&image).unwrap();
         // SAFETY: the kernel's descriptor is replaced by one of the same file.
         unsafe { libc::dup2(std::os::fd::AsRawFd::as_raw_fd(&ro), disk.fd()) };
-        assert_eq!(k.shutdown(), Err(Errno(libc::EBADF)));
+        assert_eq!(k.shutdown(), Err(Errno::EBADF));
     });
 }

@@ -29,7 +29,7 @@ fn ext4_written_and_clean() {
         println!("shutdown {:?}", t.elapsed());
         check_ext4(&image);
         assert!(must("debugfs", &["-R", "cat new.txt", image.to_str().unwrap()]).contains("by the kernel"));
-        assert_eq!(k.call(libc::SYS_getppid, &[]), Err(Errno(libc::ENODEV)));
+        assert_eq!(k.call(libc::SYS_getppid, &[]), Err(Errno::ENODEV));
     });
 }
 

@@ -111,7 +111,7 @@ fn packed(name: &str, make: fn(tree: &str, image: &str)) {
     make(tree.to_str().unwrap(), image.to_str().unwrap());
     let k = start();
     read_back(&k, &image, true);
-    assert_eq!(k.open(100, "x", libc::O_WRONLY | libc::O_CREAT), Err(Errno(libc::EROFS)));
+    assert_eq!(k.open(100, "x", libc::O_WRONLY | libc::O_CREAT), Err(Errno::EROFS));
     k.shutdown().unwrap();
 }
 
@@ -215,11 +215,11 @@ fn what_is_no_file_system() {
             let n = k.k.attach_disk(k.t, &disk).unwrap();
             k.k.mount(k.t, lkl::Source::Disk(n), c"/mnt/x", c"ext4", 0, c"", 100)
         };
-        assert_eq!(got, Err(Errno(libc::EINVAL)));
+        assert_eq!(got, Err(Errno::EINVAL));
         // SAFETY: as above.
         let got = unsafe { k.k.mount(k.t, lkl::Source::Disk(7), c"/mnt/x", c"ext4", 0, c"", 100) };
-        assert_eq!(got, Err(Errno(libc::ENXIO)));
-        assert_eq!(k.mount_none(c"nonsense", c"/mnt/x", 100), Err(Errno(libc::ENODEV)));
+        assert_eq!(got, Err(Errno::ENXIO));
+        assert_eq!(k.mount_none(c"nonsense", c"/mnt/x", 100), Err(Errno::ENODEV));
         k.shutdown().unwrap();
     });
 }

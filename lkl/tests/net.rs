@@ -75,7 +75,7 @@ fn tcp_between_threads() {
     alone("tcp_between_threads", || {
         let k = start();
         let family = [libc::AF_INET as usize, libc::SOCK_STREAM as usize, 0];
-        assert_eq!(k.call(libc::SYS_socket, &family), Err(Errno(libc::EAFNOSUPPORT)));
+        assert_eq!(k.call(libc::SYS_socket, &family), Err(Errno::EAFNOSUPPORT));
         // SAFETY: this thread's task.
         unsafe { k.k.loopback_up(k.t) }.unwrap();
         echo_over(false);

@@ -34,12 +34,12 @@ fn fail(how: usize) {
     assert_eq!(k.raw(Private::Crash as i64, &[how]), EIO);
     assert_eq!(blocked.join().unwrap(), EIO, "the call that waited");
     assert_eq!(k.raw(libc::SYS_getppid, &[]), EIO);
-    assert_eq!(k.open(100, "x", libc::O_RDONLY), Err(Errno(libc::EIO)));
+    assert_eq!(k.open(100, "x", libc::O_RDONLY), Err(Errno::EIO));
     let late = std::thread::spawn(|| Task::new(Kernel::get().unwrap()).err());
-    assert_eq!(late.join().unwrap(), Some(Errno(libc::EIO)), "a new thread");
+    assert_eq!(late.join().unwrap(), Some(Errno::EIO), "a new thread");
     // the clock's thread has nothing to do with it any more
     std::thread::sleep(Duration::from_millis(50));
-    assert_eq!(k.shutdown(), Err(Errno(libc::EIO)));
+    assert_eq!(k.shutdown(), Err(Errno::EIO));
     k.release();
     println!("the program goes on");
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The same content twice: a host directory and an ext4 image. A template of each kind is made once per group of
 //! cases (by `mkfs.ext4 -d` from the very tree that the host side is copied from) and copied for each case.
+#![allow(unsafe_code)]
 
 mod content;
 

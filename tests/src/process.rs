@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Runs one command with a deadline: everything it leaves (children too) is killed when time is up, and a command
 //! that hangs is a result, not a hung suite.
+#![allow(unsafe_code)]
 
 use crate::artifacts::Artifacts;
 use std::ffi::OsString;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What a run leaves behind: a directory tree as a value, read from the host or from an image, and compared.
+#![allow(unsafe_code)]
 
 use crate::ext4::{Image, Inode, ROOT_INODE};
 use std::collections::hash_map::DefaultHasher;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Everything runs twice where it can: as who we are, and, when that is root, once more as an ordinary user.
+#![allow(unsafe_code)]
 
 use crate::artifacts;
 use std::io::Write;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! SIGKILL at random moments of a write load: the journal replays clean, and what was fsync'ed is whole.
+#![allow(unsafe_code)]
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read};

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! However a program ends, its status is its own and the image is consistent: unmounted wherever code could still run.
+#![allow(unsafe_code)]
 
 use std::io::{BufRead, BufReader};
 use std::time::Duration;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Servers of images: how long they live, who gets the image, and what is left when somebody is killed.
+#![allow(unsafe_code)]
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -273,7 +274,7 @@ everyone! {
         unsafe { libc::kill(service.child.id() as i32, libc::SIGSTOP) };
         let (line, said) = held.finish();
         assert_eq!(line, "5 go\n", "{said}");
-        assert!(said.contains(": writing failed: input/output error (EIO); data was lost"), "{said}");
+        assert!(said.contains(": writing failed: I/O error (EIO); data was lost"), "{said}");
         let outcome = run.output();
         let lines = our_lines(&outcome);
         assert!(lines.len() == 1 && lines[0].contains("no connection to the server: "), "{lines:?}");

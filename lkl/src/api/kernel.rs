@@ -77,7 +77,7 @@ impl Kernel {
     /// As [`Kernel::call`].
     pub(crate) unsafe fn private(&self, t: *mut Task, nr: Private, args: [usize; 6]) -> Result<usize, Errno> {
         // SAFETY: the caller's promise.
-        Errno::check(unsafe { self.call(t, nr as i64, &args, -1) })
+        crate::sys::check(unsafe { self.call(t, nr as i64, &args, -1) })
     }
 
     /// Brings lo up, with 127.0.0.1 and ::1.

@@ -112,7 +112,7 @@ unsafe extern "C" fn random() -> u64 {
 
 unsafe extern "C" fn protect(at: usize, len: usize, prot: i32) -> i64 {
     // SAFETY: the kernel's own pages.
-    unsafe { memory::protect(at, len, prot) }.map_or_else(|e| e.raw() as i64, |()| 0)
+    unsafe { memory::protect(at, len, prot) }.map_or_else(|e| -i64::from(e.into_raw()), |()| 0)
 }
 
 unsafe extern "C" fn release_pages(at: usize, len: usize) {

@@ -146,12 +146,12 @@ pub(crate) fn after_fork() {
 /// Runs `boot`, which comes back when the kernel goes idle for the first time, and waits until calls can be made.
 pub(crate) fn boot(words: &'static Shared, boot: impl FnOnce(&CallSlot) -> isize) -> Result<(), Errno> {
     let w = CallSlot::new(Request { nr: 0, args: [0; 6], want_fd: -1, pad: 0 });
-    if let Run::Done = how(Errno::check(boot(&w))? as isize) {
+    if let Run::Done = how(crate::sys::check(boot(&w))? as isize) {
         // It failed on the way, and says so in `ret`.
         w.state.store(slots::DONE, Ordering::Relaxed);
     }
     on(words).booted(&w);
-    Errno::check(w.ret.load(Ordering::Relaxed) as isize).map(drop)
+    crate::sys::check(w.ret.load(Ordering::Relaxed) as isize).map(drop)
 }
 
 /// A call by the thread of `w`.
@@ -199,7 +199,7 @@ fn ask(words: &'static Shared, nr: i64, arg: usize) -> isize {
 
 /// A new thread of the kernel's, for a host thread.
 pub(crate) fn thread_new(words: &'static Shared) -> Result<*mut CallSlot, Errno> {
-    Errno::check(ask(words, THREAD_NEW, 0)).map(|w| w as *mut CallSlot)
+    crate::sys::check(ask(words, THREAD_NEW, 0)).map(|w| w as *mut CallSlot)
 }
 
 /// Ends a thread of the kernel's.

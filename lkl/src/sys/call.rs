@@ -71,7 +71,7 @@ pub unsafe fn call(nr: i64, args: [usize; 6]) -> isize {
 #[inline]
 pub unsafe fn try_call(nr: i64, args: [usize; 6]) -> Result<usize, Errno> {
     // SAFETY: the caller's promise.
-    Errno::check(unsafe { call(nr, args) })
+    crate::sys::check(unsafe { call(nr, args) })
 }
 
 /// A host call without pointers that can do no harm to this process's memory.

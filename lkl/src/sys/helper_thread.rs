@@ -158,7 +158,7 @@ unsafe fn clone(entry: usize, tid: usize) -> Result<usize, Errno> {
         | libc::CLONE_CHILD_CLEARTID;
     // The gate itself: it has no frame that the child would return through.
     // SAFETY: the caller's promise.
-    Errno::check(unsafe { gate()(libc::SYS_clone, flags as usize, entry, tid, tid, 0, 0) })
+    crate::sys::check(unsafe { gate()(libc::SYS_clone, flags as usize, entry, tid, tid, 0, 0) })
 }
 
 #[cfg(test)]

@@ -26,6 +26,6 @@ pub mod text;
 pub mod time;
 
 pub use call::{call, gate, set_gate, try_call, RawSyscall};
-pub use errno::Errno;
+pub use errno::{check, to_raw, Errno};
 pub use file::OwnedFd;
 pub use memory::PAGE;

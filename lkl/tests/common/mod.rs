@@ -132,7 +132,7 @@ impl Thread {
     }
 
     pub fn call(&self, nr: i64, args: &[usize]) -> Result<usize, Errno> {
-        Errno::check(self.raw(nr, args))
+        lkl::sys::check(self.raw(nr, args))
     }
 
     pub fn open(&self, dirfd: i32, path: &str, flags: i32) -> Result<i32, Errno> {

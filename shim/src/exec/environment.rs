@@ -419,7 +419,7 @@ fn next_item(item: &mut [u8; PATH_MAX], from: usize, end: usize) -> Result {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::fs::OwnedFd;
+    use crate::sys::fs;
     use std::ffi::CString;
 
     fn kept() -> Kept {
@@ -499,7 +499,7 @@ mod tests {
     fn the_loader_gets_what_acts_on_libc_under_another_name() {
         let loaded = Loaded { fd: 7, execfn: b"/m/p", exe: b"/m/q" };
         let given = ["LD_PRELOAD=/x/libstowaway.so:b.so", "LD_DEBUG=all", "A=1", "STOWAWAY_EXEC=1:x"];
-        let lines = made_for(&given, Plan::Load(OwnedFd::new(-1)), Some(loaded));
+        let lines = made_for(&given, Plan::Load(fs::owned(-1)), Some(loaded));
         assert_eq!(lines[..2], ["STOWAWAY_EXEC=7:/m/p", "STOWAWAY_EXEC_PATH=/m/q"]);
         assert_eq!(lines[2..5], ["STOWAWAY_KEPT_LD_PRELOAD=b.so", "STOWAWAY_KEPT_LD_DEBUG=all", "A=1"]);
         assert_eq!(lines[5..], [ALL[1], ALL[2], "STOWAWAY_CWD=/m"]);

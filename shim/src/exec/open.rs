@@ -41,7 +41,7 @@ pub fn open(dirfd: i32, path: usize, flags: i32, exe: &mut [u8]) -> Result<(Open
     );
     match fd {
         Err(Errno::EACCES) if is_unreadable => Ok((Opened::Unreadable, 0)),
-        fd => Ok((Opened::File(OwnedFd::new(fd? as i32)), exe_len)),
+        fd => Ok((Opened::File(fs::owned(fd? as i32)), exe_len)),
     }
 }
 
@@ -59,7 +59,7 @@ fn open_on_host(at: &ResolvedPath, flags: i32) -> Result<OwnedFd> {
     }
     match open(AT_FDCWD, FdPath::new(at.dirfd as u32 as usize).address(), HOW) {
         // Not open, or no /proc here: a copy of the descriptor says which, and serves if it can be read.
-        Err(Errno::ENOENT) => fs::copy_from(at.dirfd, 0, true).map(OwnedFd::new),
+        Err(Errno::ENOENT) => fs::copy_from(at.dirfd, 0, true).map(fs::owned),
         opened => opened,
     }
 }

@@ -46,11 +46,16 @@ impl Decision {
 
 const OUT_OF_REACH: &str = "the library is out of reach here";
 
-/// Decides for what was found.
+/// Decides for what the application executes.
 pub fn decide(found: &Found) -> Result<Decision> {
     if !settings().follow {
         return Ok(Decision::yes(Plan::Alone));
     }
+    decide_followed(found)
+}
+
+/// Decides for what is to be served. The settings say nothing of the program that `stowaway run` starts.
+pub fn decide_followed(found: &Found) -> Result<Decision> {
     let program = match found {
         Found::Program(program) => program,
         // A dynamic loader can map what we cannot read; ours cannot.

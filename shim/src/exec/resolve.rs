@@ -67,6 +67,7 @@ pub fn find(request: &Request, names: &mut Names) -> Result<Found> {
             let content = content(file.raw(), &head)?;
             return way.finish(request, file, status, content).map(Found::Program);
         }
+        let line = script::parse(&head).ok_or(Errno::ENOEXEC)?;
         if way.count == 0 {
             if is_out_of_reach(request) {
                 return Err(Errno::ENOENT);
@@ -74,7 +75,6 @@ pub fn find(request: &Request, names: &mut Names) -> Result<Found> {
             way.push(names.execfn_address());
             way.script_in_mount = is_in_mount.then_some(file);
         }
-        let line = script::parse(&head).ok_or(Errno::ENOEXEC)?;
         for range in line.argument.into_iter().chain([line.interpreter]) {
             way.push(names.keep(&head[range]));
         }

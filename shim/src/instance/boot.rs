@@ -14,7 +14,7 @@ use crate::instance::{kick, mounts};
 use crate::signals::actions;
 use crate::sys::big_stack::on_big_stack;
 use crate::sys::errno::{Errno, Explained, Result};
-use crate::sys::kernel::{self, change, of_lkl, running, State};
+use crate::sys::kernel::{self, change, running, State};
 use crate::sys::report::{self, say, say_once, Line};
 use crate::sys::settings::settings;
 use crate::sys::thread::Thread;
@@ -64,11 +64,7 @@ fn boot(thread: &'static Thread) -> Result<&'static Kernel> {
     if settings().perf_map {
         lkl::copy_text();
     }
-    let config = lkl::BootConfig {
-        mem_bytes: settings().mem as usize,
-        kernel_log_fd: log_fd,
-        cmdline: c"",
-    };
+    let config = lkl::BootConfig { mem_bytes: settings().mem as usize, kernel_log_fd: log_fd, cmdline: c"" };
     let kernel = lkl::boot(&config).map_err(boot_failed)?;
     kernel.move_memory_fd(|fd| fdtable::reserve(fd, Keep::InProcess).unwrap_or(-1));
     kick::kernel_is_up(kernel);
@@ -81,7 +77,7 @@ fn boot(thread: &'static Thread) -> Result<&'static Kernel> {
     if settings().net == Net::Lo {
         // SAFETY: adopt_locked() gave this thread its task.
         if let Err(e) = unsafe { kernel.loopback_up(thread.task()) } {
-            say!("net=lo: the loopback device does not come up: {}", Explained(of_lkl(e)));
+            say!("net=lo: the loopback device does not come up: {}", Explained(e));
         }
     }
     actions::catch_fatal();
@@ -91,7 +87,7 @@ fn boot(thread: &'static Thread) -> Result<&'static Kernel> {
 
 fn boot_failed(error: lkl::BootError) -> Errno {
     let errno = match error {
-        lkl::BootError::Host(e) => of_lkl(e),
+        lkl::BootError::Host(e) => e,
         lkl::BootError::FileSizeLimit => Errno::EFBIG,
         _ => Errno::EIO,
     };
@@ -114,7 +110,7 @@ fn start_engine(kernel: &Kernel) {
             .filter_map(|&fd| usize::try_from(fd).ok())
             .for_each(|n| fdtable::set(n, fdtable::RESERVED)),
         Err(e) => {
-            say!("block_engine=io_uring: the host refuses it: {}; threads do its work", Explained(of_lkl(e)))
+            say!("block_engine=io_uring: the host refuses it: {}; threads do its work", Explained(e))
         }
     }
 }
@@ -155,10 +151,8 @@ fn adopt_locked(kernel: &'static Kernel, thread: &'static Thread) -> Result<()> 
     if !thread.task().is_null() {
         return Ok(());
     }
-    let task = lkl::Task::new(kernel).map_err(|e| {
-        say_once!("no memory for the kernel stack of a thread");
-        of_lkl(e)
-    })?;
+    let task =
+        lkl::Task::new(kernel).inspect_err(|_| say_once!("no memory for the kernel stack of a thread"))?;
     thread.task.store(task.as_ptr(), Ordering::Relaxed);
     kernel::task_made();
     kick::enroll(thread);
@@ -166,7 +160,7 @@ fn adopt_locked(kernel: &'static Kernel, thread: &'static Thread) -> Result<()> 
     // SAFETY: the task was just made for this thread; umask takes an integer.
     unsafe {
         kernel.call(thread.task(), libc::SYS_umask, &[who.umask as usize, 0, 0, 0, 0, 0], -1);
-        kernel.set_credentials(thread.task(), who.uid, who.gid, who.groups()).map_err(of_lkl)
+        kernel.set_credentials(thread.task(), who.uid, who.gid, who.groups())
     }
 }
 
@@ -189,7 +183,7 @@ pub fn shut_down(thread: &'static Thread) {
     if adopt_locked(kernel, thread).is_ok() {
         // SAFETY: the task is this thread's.
         if let Err(e) = unsafe { kernel.shutdown(thread.task()) } {
-            say!("unmounting failed: {}; the image may need fsck", Explained(of_lkl(e)));
+            say!("unmounting failed: {}; the image may need fsck", Explained(e));
         }
         mounts::report_write_error(kernel);
     }

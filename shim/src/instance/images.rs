@@ -13,7 +13,6 @@ use stowaway_config::Mount;
 use crate::fdtable;
 use crate::sys::errno::{Errno, Explained, Result};
 use crate::sys::host;
-use crate::sys::kernel::of_lkl;
 use crate::sys::report::Line;
 
 /// File systems that nobody can write to.
@@ -113,7 +112,7 @@ impl Said<'_> {
     }
 
     fn cannot_open(&self, error: DiskError, mount: &Mount, name: &CStr) -> Errno {
-        let errno = of_lkl(error.errno());
+        let errno = error.errno();
         match error {
             DiskError::Busy { .. } => self.once(Errno::EBUSY, error),
             DiskError::Io(_) => {

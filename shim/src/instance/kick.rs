@@ -19,7 +19,7 @@ use trampoline::divert;
 use crate::signals::deliver::deliver_noted;
 use crate::signals::{actions, cancel, claimed};
 use crate::sys::errno::{Explained, Result};
-use crate::sys::kernel::{of_lkl, park_forever_if_ending, running};
+use crate::sys::kernel::{park_forever_if_ending, running};
 use crate::sys::report::{say, say_once};
 use crate::sys::settings::settings;
 use crate::sys::sigcalls::{self, bit};
@@ -161,7 +161,7 @@ fn register(uintr: &Uintr, thread: &Thread) -> Result<u32> {
         Err(e) => {
             // SAFETY: fresh, and no interrupt can come.
             unsafe { mem::unmap(stack, divert::INTERRUPT_STACK_BYTES) };
-            Err(of_lkl(e))
+            Err(e)
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::fdtable;
 use crate::instance::images::{self, Said};
 use crate::sys::big_stack::on_big_stack;
 use crate::sys::errno::{Errno, Explained, Result};
-use crate::sys::kernel::{change, of_lkl, park_forever_if_ending};
+use crate::sys::kernel::{change, park_forever_if_ending};
 use crate::sys::proc_self;
 use crate::sys::report::Line;
 use crate::sys::settings::settings;
@@ -106,7 +106,7 @@ fn mount_now(
         Err(e) => {
             fdtable::release(root as usize);
             let name = if mount.image.is_some() { images::name(mount)? } else { fstype.clone() };
-            Err(complain_mount(&name, &fstype, of_lkl(e), state))
+            Err(complain_mount(&name, &fstype, e, state))
         }
     }
 }
@@ -129,7 +129,7 @@ fn attach(
         Err(e) => {
             images::close(disk);
             let said = Said { name: &images::name(mount)?, reported: &state.reported };
-            let errno = of_lkl(e);
+            let errno = e;
             Err(said.once(errno, format_args!("the disk cannot be attached: {}", Explained(errno))))
         }
     }
@@ -201,6 +201,6 @@ pub fn report_write_error(kernel: &Kernel) {
         .and_then(|(mount, _)| mount.image.as_ref());
     Line::new()
         .bytes(image.map_or(b"an image", |path| path.as_os_str().as_bytes()))
-        .text(format_args!(": writing failed: {}; data was lost", Explained(of_lkl(error))))
+        .text(format_args!(": writing failed: {}; data was lost", Explained(error)))
         .print();
 }

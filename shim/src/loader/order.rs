@@ -6,7 +6,7 @@ use std::ffi::CString;
 
 use crate::exec::elf::Elf;
 use crate::exec::launch::{exec_observed, warn};
-use crate::exec::plan::{decide, Plan};
+use crate::exec::plan::{decide_followed, Plan};
 use crate::exec::request::{Names, Request};
 use crate::exec::resolve::{find, Content, Found, Program};
 use crate::loader::stack::Initial;
@@ -41,7 +41,7 @@ impl Order {
     pub fn program(&self, stack: &mut Initial) -> Result<(OwnedFd, Elf)> {
         let Some(fd) = self.fd else { return self.look_up(stack) };
         self_exe::set(fd, self.exe.unwrap_or_default());
-        Elf::read(fd).map(|elf| (OwnedFd::new(fd), elf))
+        Elf::read(fd).map(|elf| (fs::owned(fd), elf))
     }
 
     /// `stowaway run` gives a name only. A script needs more arguments than our stack holds: it is executed anew.
@@ -50,7 +50,7 @@ impl Order {
         let request = Request { dirfd: AT_FDCWD, path, argv: stack.argv(), envp: stack.envp(), flags: 0 };
         let mut names = Names::new(&request)?;
         let found = find(&request, &mut names)?;
-        let decision = decide(&found)?;
+        let decision = decide_followed(&found)?;
         match (decision.plan, found) {
             (
                 Plan::Load(_),

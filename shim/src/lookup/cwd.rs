@@ -16,9 +16,9 @@ use crate::lookup::mount_lookup;
 use crate::sys::call::args;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::kernel;
-use crate::sys::lock::Lock;
 use crate::sys::scratch::{Scratch, PATH_MAX};
 use crate::sys::settings::settings;
+use lkl::sys::futex::Lock;
 
 /// Whose the current directory is (a class of `fdtable`).
 static CLASS: AtomicU8 = AtomicU8::new(fdtable::HOST);

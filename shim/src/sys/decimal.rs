@@ -1,29 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Numbers in decimal, written where nothing may be allocated, and paths that contain one.
 
+use lkl::sys::text::{decimal, DIGITS};
+
 /// A number's decimal digits.
 pub struct Decimal {
-    digits: [u8; 20],
-    start: usize,
+    room: [u8; DIGITS],
+    len: usize,
 }
 
 impl Decimal {
     /// The digits of `n`.
-    pub fn new(mut n: usize) -> Decimal {
-        let mut this = Decimal { digits: [0; 20], start: 20 };
-        loop {
-            this.start -= 1;
-            this.digits[this.start] = b'0' + (n % 10) as u8;
-            n /= 10;
-            if n == 0 {
-                return this;
-            }
-        }
+    pub fn new(n: usize) -> Decimal {
+        let mut this = Decimal { room: [0; DIGITS], len: 0 };
+        let mut room = [0; DIGITS];
+        let digits = decimal(n as u64, &mut room);
+        this.len = digits.len();
+        this.room[..this.len].copy_from_slice(digits);
+        this
     }
 
     /// The digits.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.digits[self.start..]
+        &self.room[..self.len]
     }
 }
 

@@ -3,28 +3,13 @@
 
 use core::fmt;
 
-pub use syscalls::Errno;
+pub use lkl::sys::{check as from_raw, to_raw, Errno};
 
 /// A result in kernel ABI: a value, or -errno.
 pub type Ret = isize;
 
 /// What a system call gives: a value, or an errno.
 pub type Result<T = usize> = core::result::Result<T, Errno>;
-
-/// Reads a result in kernel ABI: a value, or -errno (System V ABI x86-64, A.2.1). Restart codes are errnos here.
-#[inline]
-pub fn from_raw(raw: Ret) -> Result {
-    Errno::from_ret(raw as usize)
-}
-
-/// Writes a result in kernel ABI.
-#[inline]
-pub fn to_raw(result: Result) -> Ret {
-    match result {
-        Ok(value) => value as Ret,
-        Err(errno) => -(errno.into_raw() as Ret),
-    }
-}
 
 /// An errno in a message: `no such file or directory (ENOENT)`.
 pub struct Explained(pub Errno);
@@ -54,14 +39,6 @@ impl fmt::Display for Lower<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn both_forms_say_the_same() {
-        for raw in [0, 5, -1, -4095, 0x7fff_ffff_f000, -4096, -512] {
-            assert_eq!(to_raw(from_raw(raw)), raw);
-        }
-        assert_eq!(from_raw(-2), Err(Errno::ENOENT));
-    }
 
     #[test]
     fn every_errno_has_words() {

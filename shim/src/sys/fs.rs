@@ -12,44 +12,18 @@ use core::ffi::CStr;
 use core::mem::MaybeUninit;
 
 use crate::sys::decimal::FdPath;
-use crate::sys::errno::{Errno, Result};
+use crate::sys::errno::Result;
 use crate::sys::host;
 
 pub use libc::AT_FDCWD;
 
-/// A descriptor of the host that is closed when dropped.
-#[derive(Debug)]
-pub struct OwnedFd(i32);
+pub use lkl::sys::file::{close, read, write, write_all};
+pub use lkl::sys::OwnedFd;
 
-impl OwnedFd {
-    /// Takes a descriptor that the caller owns.
-    pub fn new(fd: i32) -> OwnedFd {
-        OwnedFd(fd)
-    }
-
-    /// The number, which stays open as long as the value lives.
-    pub fn raw(&self) -> i32 {
-        self.0
-    }
-
-    /// The number, which the caller has to close.
-    pub fn into_raw(self) -> i32 {
-        let fd = self.0;
-        core::mem::forget(self);
-        fd
-    }
-}
-
-impl Drop for OwnedFd {
-    fn drop(&mut self) {
-        close(self.0);
-    }
-}
-
-/// Closes a descriptor. An error means that the number was not open, and does not matter.
-pub fn close(fd: i32) {
-    // SAFETY: callers close what they opened, or what the application asked to close.
-    let _ = unsafe { host::call(libc::SYS_close, &[fd as usize]) };
+/// Takes a descriptor that the host just gave us, or that another program handed on to us.
+pub fn owned(fd: i32) -> OwnedFd {
+    // SAFETY: the number came from a call that opened it for us, and nobody else knows it.
+    unsafe { OwnedFd::from_raw(fd) }
 }
 
 /// The address of a string of ours.
@@ -61,18 +35,12 @@ pub fn address(path: &CStr) -> usize {
 pub fn open_at(dirfd: i32, path: usize, flags: i32, mode: u32) -> Result<OwnedFd> {
     // SAFETY: opens a new descriptor; the path is only read.
     let fd = unsafe { host::call(libc::SYS_openat, &[dirfd as usize, path, flags as usize, mode as usize]) }?;
-    Ok(OwnedFd(fd as i32))
+    Ok(owned(fd as i32))
 }
 
 /// open(2) of a path of ours; O_CLOEXEC is added.
 pub fn open(path: &CStr, flags: i32, mode: u32) -> Result<OwnedFd> {
     open_at(AT_FDCWD, address(path), flags | libc::O_CLOEXEC, mode)
-}
-
-/// read(2).
-pub fn read(fd: i32, into: &mut [u8]) -> Result {
-    // SAFETY: fills the buffer.
-    unsafe { host::call(libc::SYS_read, &[fd as usize, into.as_mut_ptr() as usize, into.len()]) }
 }
 
 /// Reads until `into` is full or the file ends; how many bytes were read.
@@ -88,23 +56,6 @@ pub fn read_at(fd: i32, into: &mut [u8], offset: usize) -> Result {
         }
     }
     Ok(done)
-}
-
-/// write(2).
-pub fn write(fd: i32, from: &[u8]) -> Result {
-    // SAFETY: reads the buffer.
-    unsafe { host::call(libc::SYS_write, &[fd as usize, from.as_ptr() as usize, from.len()]) }
-}
-
-/// Writes all of `bytes`, as far as the file takes them.
-pub fn write_all(fd: i32, mut bytes: &[u8]) {
-    while !bytes.is_empty() {
-        match write(fd, bytes) {
-            Err(Errno::EINTR) => {}
-            Err(_) | Ok(0) => return,
-            Ok(n) => bytes = &bytes[n..],
-        }
-    }
 }
 
 /// pwrite(2).
@@ -230,7 +181,7 @@ pub fn close_range(first: usize, last: usize, flags: usize) -> Result {
 pub fn memory_file(name: &CStr) -> Result<OwnedFd> {
     // SAFETY: opens a new descriptor.
     let fd = unsafe { host::call(libc::SYS_memfd_create, &[address(name), libc::MFD_CLOEXEC as usize]) }?;
-    Ok(OwnedFd(fd as i32))
+    Ok(owned(fd as i32))
 }
 
 /// An AF_UNIX socket, close-on-exec.
@@ -238,7 +189,7 @@ pub fn unix_socket(kind: i32) -> Result<OwnedFd> {
     let kind = (kind | libc::SOCK_CLOEXEC) as usize;
     // SAFETY: opens a new descriptor.
     let fd = unsafe { host::call(libc::SYS_socket, &[libc::AF_UNIX as usize, kind, 0]) }?;
-    Ok(OwnedFd(fd as i32))
+    Ok(owned(fd as i32))
 }
 
 /// connect(2) to a `struct sockaddr` in bytes.

@@ -9,11 +9,11 @@
 
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
+use lkl::sys::futex::{self, Lock, LockGuard, Scope};
 use lkl::Kernel;
 
 use crate::sys::errno::Errno;
-use crate::sys::lock::{Guard, Lock};
-use crate::sys::{futex, host, sigcalls};
+use crate::sys::{host, sigcalls};
 
 /// How far the kernel of this process is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,7 +47,7 @@ static TASKS: AtomicU32 = AtomicU32::new(0);
 static CHANGE: Lock = Lock::new();
 
 /// Holds off every change of what runs and what is mounted.
-pub fn change() -> Guard<'static> {
+pub fn change() -> LockGuard<'static> {
     CHANGE.hold()
 }
 
@@ -104,7 +104,7 @@ pub fn set_ending() {
 pub fn end_failed() {
     let (ending, down) = (State::Ending as u32, State::Down as u32);
     if STATE.compare_exchange(ending, down, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-        futex::wake(&STATE, i32::MAX);
+        futex::wake(&raw const STATE, u32::MAX >> 1, Scope::Private);
     }
 }
 
@@ -139,7 +139,7 @@ fn park() {
     }
     let mask = sigcalls::set_mask(!0);
     while STATE.load(Ordering::Acquire) == State::Ending as u32 {
-        futex::wait(&STATE, State::Ending as u32);
+        futex::wait(&STATE, State::Ending as u32, Scope::Private);
     }
     sigcalls::set_mask(mask);
 }
@@ -158,9 +158,4 @@ pub fn leave_parents(was_idle: bool) -> bool {
         STATE.store(State::Lost as u32, Ordering::Release);
     }
     was_up && !was_idle
-}
-
-/// The kernel library's errno as ours.
-pub fn of_lkl(errno: lkl::Errno) -> Errno {
-    Errno::new(errno.0)
 }

@@ -2,18 +2,18 @@
 //! Mappings of memory that are ours.
 #![allow(unsafe_code)]
 
-use crate::sys::errno::Result;
-use crate::sys::host;
+use lkl::sys::memory;
 
-/// The size of a page, of the host and of the kernel library.
-pub const PAGE: usize = 4096;
+use crate::sys::errno::Result;
+
+pub use lkl::sys::PAGE;
 
 /// Anonymous private memory of `len` bytes, zeroed; its address. Nobody gives the memory back.
 pub fn map(len: usize) -> Result {
     let prot = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     // SAFETY: a fresh mapping, which replaces nothing.
-    unsafe { host::call(libc::SYS_mmap, &[0, len, prot as usize, flags as usize, usize::MAX, 0]) }
+    unsafe { memory::map(0, len, prot, flags, -1, 0) }
 }
 
 /// Gives memory back.
@@ -22,7 +22,7 @@ pub fn map(len: usize) -> Result {
 /// The memory is the caller's, and nothing refers to it any more.
 pub unsafe fn unmap(address: usize, len: usize) {
     // SAFETY: the caller's promise.
-    let _ = unsafe { host::call(libc::SYS_munmap, &[address, len]) };
+    unsafe { memory::unmap(address, len) };
 }
 
 /// Zeroed private memory in whole pages, given back when dropped. Where nothing may be allocated, this is a buffer.

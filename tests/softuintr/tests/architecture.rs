@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The emulator against the manual and Intel's ABI, by real instructions. Each check has a thread of its own, as the state
 //! is per thread.
+#![allow(unsafe_code)]
 
 use softuintr::abi::{self, call};
 use std::arch::{asm, global_asm};

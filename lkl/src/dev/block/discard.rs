@@ -53,6 +53,6 @@ fn supported(result: Result<(), Errno>) -> i64 {
     match result {
         Ok(()) => 0,
         Err(Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::ENOTTY | Errno::EINVAL) => NOT_SUPPORTED,
-        Err(e) => e.raw() as i64,
+        Err(e) => -i64::from(e.into_raw()),
     }
 }

@@ -159,7 +159,7 @@ pub(crate) fn note_error(r: &Request, status: i64) {
 /// See [`crate::Kernel::take_write_error`].
 pub(crate) fn take_write_error() -> Option<(i32, Errno)> {
     let what = WRITE_ERROR.swap(0, Ordering::Relaxed);
-    (what != 0).then_some(((what >> 32) as i32, Errno(what as u32 as i32)))
+    (what != 0).then_some(((what >> 32) as i32, Errno::new(what as u32 as i32)))
 }
 
 /// Bytes moved (0 after EINTR: again), or -errno; nothing at all means that the file ends early.

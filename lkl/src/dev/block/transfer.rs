@@ -21,7 +21,7 @@ pub(crate) fn perform(r: &mut Request) -> i64 {
         READ => all(r, libc::SYS_preadv2, 0),
         WRITE if r.is(FUA) => all(r, libc::SYS_pwritev2, libc::RWF_DSYNC),
         WRITE => all(r, libc::SYS_pwritev2, 0),
-        FLUSH => file::sync_data(r.fd).map_or_else(|e| e.raw() as i64, |()| 0),
+        FLUSH => file::sync_data(r.fd).map_or_else(|e| -i64::from(e.into_raw()), |()| 0),
         DISCARD => discard::discard(r.device(), r.off, r.len),
         ZERO => discard::zero(r.device(), r.off, r.len),
         _ => -i64::from(libc::EOPNOTSUPP),

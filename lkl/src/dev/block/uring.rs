@@ -59,7 +59,7 @@ pub(crate) fn start(at_fd: i32) -> Result<[i32; 2], Errno> {
     if state & FAILED != 0 {
         thread.join();
         close_all();
-        return Err(Errno((state & !FAILED) as i32));
+        return Err(Errno::new((state & !FAILED) as i32));
     }
     // SAFETY: see ThreadCell.
     unsafe { *THREAD.0.get() = Some(thread) };
@@ -128,7 +128,7 @@ extern "C" fn run(_: usize) {
             say(READY);
             ring
         }
-        Err(e) => return say(FAILED | e.code() as u32),
+        Err(e) => return say(FAILED | e.into_raw() as u32),
     };
     let mut woken = 0u64;
     let mut in_flight = 0;

@@ -8,7 +8,6 @@
 use super::emulator::Emulator;
 use super::receiver::{Uintr, REGISTER_HANDLER};
 use crate::sys::signal::{self, Action};
-use crate::sys::Errno;
 use std::cell::UnsafeCell;
 use std::fmt;
 
@@ -107,11 +106,11 @@ pub fn probe() -> Result<Uintr, Unavailable> {
     }
     // Two calls that must fail, each in its way: Intel reserves flag bit 0, and wants a handler. Kernels that have another
     // call of this number (7.0 and later: rseq_slice_yield) answer otherwise.
-    let result = Errno::to_raw;
+    let result = crate::sys::to_raw;
     let some = testui_works as *const () as usize;
     let flags = result(uintr.call(REGISTER_HANDLER, some, 1));
     let null = result(uintr.call(REGISTER_HANDLER, 0, 0));
-    if (flags, null) != (Errno::EINVAL.raw(), Errno::EFAULT.raw()) {
+    if (flags, null) != (-(libc::EINVAL as isize), -(libc::EFAULT as isize)) {
         return Err(Unavailable::OtherCalls(flags, null));
     }
     Ok(uintr)

@@ -64,7 +64,7 @@ impl Uintr {
             // SAFETY: our callers answer for handler and stack.
             None => unsafe { try_call(nr, [a, b, 0, 0, 0, 0]) },
             // SAFETY: the emulator's function has this type; as above.
-            Some(emulator) => Errno::check(unsafe { (emulator.call)(nr, a, b, 0) }),
+            Some(emulator) => crate::sys::check(unsafe { (emulator.call)(nr, a, b, 0) }),
         }
     }
 
@@ -89,7 +89,7 @@ impl Uintr {
             }
             other => {
                 let _ = self.call(UNREGISTER_HANDLER, 0, 0);
-                Err(other.err().unwrap_or(Errno(libc::ENOSPC)))
+                Err(other.err().unwrap_or(Errno::ENOSPC))
             }
         }
     }

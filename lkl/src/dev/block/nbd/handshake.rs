@@ -50,7 +50,7 @@ impl From<Errno> for NbdError {
 
 fn lost(e: i64) -> NbdError {
     // a timeout, said by the socket as EAGAIN
-    NbdError::Io(Errno(if e == -i64::from(libc::EAGAIN) { libc::ETIMEDOUT } else { -e as i32 }))
+    NbdError::Io(Errno::new(if e == -i64::from(libc::EAGAIN) { libc::ETIMEDOUT } else { -e as i32 }))
 }
 
 /// Asks for the export; the connection is ready for requests then.
@@ -129,7 +129,7 @@ pub(crate) fn drain(fd: i32) {
 /// Reads while no requests of a kernel are under way.
 pub(crate) fn read_at(fd: i32, to: &mut [u8], off: u64, end: u64) -> Result<(), Errno> {
     const BLOCK: u64 = 4096;
-    let errno = |e: i64| Errno(-e as i32);
+    let errno = |e: i64| Errno::new(-e as i32);
     let mut buf = [0u8; 2 * BLOCK as usize];
     let mut done = 0;
     while done < to.len() {
@@ -142,7 +142,7 @@ pub(crate) fn read_at(fd: i32, to: &mut [u8], off: u64, end: u64) -> Result<(), 
         match reply(&head) {
             Some((0, 0)) => receive(fd, &mut buf[..len]).map_err(errno)?,
             Some((e, 0)) => return Err(errno(e)),
-            _ => return Err(Errno(libc::EIO)),
+            _ => return Err(Errno::EIO),
         }
         let skip = (off + done as u64 - from) as usize;
         let part = (to.len() - done).min(len - skip);
