@@ -38,12 +38,15 @@ impl Reader {
         let (files, script) = (files.display().to_string(), format!("{}.gdb", files.display()));
         let command = self.mounted.artifacts.command.display().to_string();
         let written = Run::new([command.as_str(), "gdb", &pid, "-o", &files]).output();
-        assert_eq!(written.expect_exit(0).out(), format!("gdb -p {pid} -x {script}\n"));
+        let executable = std::fs::read_link(format!("/proc/{pid}/exe")).expect("a link");
+        let loaded = executable.ends_with("libstowaway.so");
+        let before = if loaded { "-iex 'set exec-file-mismatch off' PROGRAM " } else { "" };
+        assert_eq!(written.expect_exit(0).out(), format!("gdb {before}-p {pid} -x {script}\n"));
         let mut words = vec!["gdb", "-nx", "-batch"];
-        let program = format!("file {}", self.program);
-        for line in ["set confirm off", "set pagination off", "set exec-file-mismatch off", &program] {
-            words.extend(["-ex", line]);
+        for line in ["set confirm off", "set pagination off", "set exec-file-mismatch off"] {
+            words.extend(["-iex", line]);
         }
+        words.push(&self.program);
         words.extend(["-p", &pid, "-x", &script]);
         // What is left of attaching to a process with threads.
         words.extend(["-ex", "handle SIGSTOP nostop noprint nopass"]);
@@ -59,7 +62,11 @@ impl Reader {
             eprintln!("note: gdb may not attach here: {}", said.err());
             return None;
         }
-        Some(said.expect_exit(0).out())
+        let text = said.expect_exit(0).out();
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("a process");
+        let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+        assert!(state != Some('T'), "gdb left the process stopped: {text}");
+        Some(text)
     }
 }
 
@@ -128,6 +135,6 @@ everyone! {
         let own = std::process::id().to_string();
         let outcome = Run::new([command.as_str(), "gdb", &own]).output();
         assert_eq!(outcome.status, "exit 1");
-        assert!(outcome.err().contains("no kernel in it"), "{}", outcome.err());
+        assert!(outcome.err().contains("has no kernel yet"), "{}", outcome.err());
     }
 }

@@ -91,9 +91,9 @@ pub enum Format {
 #[derive(Args)]
 #[command(after_help = "Example:
   stowaway gdb PID
-  gdb -p PID -x stowaway-PID.gdb
+  gdb -iex 'set exec-file-mismatch off' PROGRAM -p PID -x stowaway-PID.gdb
 
-A backtrace then leads from the host call through the kernel and the library to the program.
+The command prints the line for gdb. PROGRAM is the path of the program: gdb must know it before it attaches. A backtrace then leads from the host call through the kernel and the library to the program.
 
 Exit status: 0 if the files were written; 1 if not.")]
 pub struct GdbOptions {
@@ -104,7 +104,7 @@ pub struct GdbOptions {
     #[arg(short, long, value_name = "FILES")]
     pub output: Option<PathBuf>,
 
-    /// The vmlinux of the same build of the kernel: gdb then knows lines and variables
+    /// The vmlinux of the same build of the kernel: if it has debug information, gdb knows lines and variables
     #[arg(long, value_name = "FILE")]
     pub vmlinux: Option<PathBuf>,
 }

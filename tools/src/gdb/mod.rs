@@ -31,13 +31,19 @@ pub fn gdb(options: &GdbOptions) -> Result<i32, Failure> {
     };
     let vmlinux = options.vmlinux.as_deref().map(&absolute).transpose()?;
     write(&script, lines(options.pid, &place, &absolute(&symbols)?, vmlinux.as_deref()).as_bytes())?;
-    println!("gdb -p {} -x {}", options.pid, script.display());
+    println!("{}", command(options.pid, &place, &script));
     Ok(0)
 }
 
+/// What to type. gdb takes the library for the executable of a program that it loaded, and leaves such a process stopped at
+/// the end, unless gdb is told the program before it attaches.
+fn command(pid: u32, place: &Place, script: &Path) -> String {
+    let program = if place.loader.is_some() { "-iex 'set exec-file-mismatch off' PROGRAM " } else { "" };
+    format!("gdb {program}-p {pid} -x {}", script.display())
+}
+
 fn lines(pid: u32, place: &Place, symbols: &Path, vmlinux: Option<&Path>) -> String {
-    let mut text =
-        format!("# gdb -p {pid} -x THIS, for as long as process {pid} runs this kernel\nset confirm off\n");
+    let mut text = format!("# For gdb -x, as long as process {pid} runs this kernel.\nset confirm off\n");
     let mut add = |file: &Path, at: u64| {
         text.push_str(&format!("add-symbol-file {} -o {at:#x}\n", quoted(file)));
     };

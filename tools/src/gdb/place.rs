@@ -28,9 +28,8 @@ impl Place {
         let file = format!("/proc/{pid}/maps");
         let maps = fs::read_to_string(&file).map_err(|error| format!("{file}: {}", reason(&error)))?;
         let exe = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
-        let mut place = read(&maps).ok_or(format!(
-            "process {pid}: no kernel in it; one is started by the first call that needs it"
-        ))?;
+        let mut place = read(&maps)
+            .ok_or(format!("process {pid}: has no kernel yet; the first call that needs one starts it"))?;
         if exe != place.library {
             place.loader = None;
         }
