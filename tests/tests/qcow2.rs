@@ -137,7 +137,7 @@ everyone! {
         }
         let outcome = qcow2.script("echo started").output();
         outcome.expect_exit(125);
-        assert!(outcome.err().contains("a circle"), "{}", outcome.err());
+        assert!(outcome.err().contains("a loop"), "{}", outcome.err());
     }
 
     fn a_data_file_is_written() {
@@ -194,8 +194,8 @@ everyone! {
 
     fn features_that_are_not_known() {
         is_refused(79, &[1], "was not closed properly; qemu-img check -r all");
-        is_refused(79, &[8], "in another way than by zlib");
-        is_refused(72, &[0x80], "features that are not known here");
+        is_refused(79, &[8], "another compression than zlib");
+        is_refused(72, &[0x80], "features that Stowaway does not know");
     }
 
     fn a_cut_off_image() {

@@ -63,7 +63,7 @@ fn usable(path: &Path, how: Use) -> Result<(), String> {
         Ok(Elf::X86_64 { dynamic: true, kind: ET_DYN, interp }) if head.starts_with(b"\x7fELF") => {
             match (how, interp) {
                 (Use::Load, None) => {
-                    Err(format!("{shown}: cannot be executed: it is no library of this version"))
+                    Err(format!("{shown}: cannot be executed: it belongs to another version of the command"))
                 }
                 _ => Ok(()),
             }

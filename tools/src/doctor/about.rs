@@ -29,7 +29,7 @@ pub fn check(report: &mut Report, name: &OsStr, verbose: bool) {
             report.add(GROUP, "verdict", State::Fail, failure.text());
         }
         Ok(None) => {
-            report.add(GROUP, "verdict", State::Warn, "cannot be read, so nothing can be said");
+            report.add(GROUP, "verdict", State::Warn, "cannot be read");
         }
         Ok(Some(program)) => {
             for interpreter in &program.interpreters {

@@ -23,7 +23,7 @@ fn user_dispatch(report: &mut Report) {
     let name = "syscall user dispatch";
     match host::has_user_dispatch() {
         Ok(true) => {
-            report.add(GROUP, name, State::Ok, "available: no system call of the program is missed");
+            report.add(GROUP, name, State::Ok, "available: every system call of the program is caught");
         }
         Ok(false) => report
             .add(
@@ -57,11 +57,11 @@ fn mmap_min_addr(report: &mut Report) {
     let name = "vm.mmap_min_addr";
     let value = read_to_string("/proc/sys/vm/mmap_min_addr").unwrap_or_default();
     match value.trim().parse::<u64>() {
-        Ok(0) => report.add(GROUP, name, State::Warn, "0: page 0 can be mapped").advise(
-            "nothing here needs that; a higher value lets calls through null pointers fault: sysctl vm.mmap_min_addr=65536",
+        Ok(0) => report.add(GROUP, name, State::Warn, "0: a program can map page 0").advise(
+            "nothing here needs page 0; with a higher value, calls through null pointers fault: sysctl vm.mmap_min_addr=65536",
         ),
         Ok(value) => {
-            report.add(GROUP, name, State::Ok, format!("{value} (page 0 stays unmapped; nothing here needs it)"));
+            report.add(GROUP, name, State::Ok, format!("{value}: page 0 stays unmapped"));
         }
         Err(_) => {
             report.add(GROUP, name, State::Info, "cannot be read");
@@ -80,8 +80,8 @@ fn processor(report: &mut Report) {
         .collect();
     report.add(GROUP, "processor", State::Ok, format!("x86-64 {}", found.join(" ")));
     let frame = match host::signal_frame_bytes() {
-        0 => "size not told by the kernel".to_string(),
-        bytes => format!("{bytes} bytes at least"),
+        0 => "the host kernel does not say".to_string(),
+        bytes => format!("at least {bytes} bytes"),
     };
     report.add(GROUP, "signal frame", State::Info, frame);
 }
@@ -89,10 +89,8 @@ fn processor(report: &mut Report) {
 /// The bit says that the processor could. Mainline kernels do not switch it on, so it is never promised.
 fn uintr(report: &mut Report) {
     let detail = match host::cpuid_7_edx() & UINTR_BIT {
-        0 => "absent: --doorbell auto is futex, whoever brings an event deals with it",
-        _ => {
-            "announced by the processor; used if the host kernel has Intel's calls for it (mainline has not)"
-        }
+        0 => "absent: --doorbell auto means futex",
+        _ => "the processor has them; used if the host kernel has Intel's calls for it (mainline has not)",
     };
     report.add(GROUP, "user interrupts", State::Info, detail);
 }

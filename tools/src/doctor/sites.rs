@@ -60,7 +60,7 @@ fn files(report: &mut Report, binary: &Path, elf: &Elf) -> Vec<PathBuf> {
         match file {
             Some(file) => files.push(file),
             None => {
-                report.add(GROUP, &what, State::Warn, "not found: the program does not start without it");
+                report.add(GROUP, &what, State::Warn, "not found: the program cannot start without it");
             }
         }
     }

@@ -70,7 +70,7 @@ fn check_dir(options: &MkimageOptions) -> Result<(), Failure> {
     let Some(dir) = &options.dir else {
         if recipe::needs_dir(options.fstype) {
             let why =
-                format!("{name} is read-only: an empty image of it is of no use; give a DIR to fill it from");
+                format!("{name} is read-only: an empty image would be of no use; give a DIR to fill it from");
             return Err(Failure::new(EXIT_FAILED, format!("--type {why}")));
         }
         return Ok(());
@@ -94,7 +94,7 @@ fn check_dir(options: &MkimageOptions) -> Result<(), Failure> {
     match (std::fs::canonicalize(dir), std::fs::canonicalize(parent)) {
         (Ok(dir), Ok(parent)) if parent.starts_with(&dir) => Err(failed(
             &options.image,
-            "would be inside the directory that it is filled from; put it elsewhere",
+            "would lie inside the directory that fills it; put the image elsewhere",
         )),
         _ => Ok(()),
     }

@@ -15,9 +15,9 @@ const INCOMPATIBLE: usize = 72;
 /// What the bits of the incompatible features mean to us. The data file's is the one that is understood.
 const FEATURES: [(u64, &str); 4] = [
     (1 << 0, "was not closed properly; qemu-img check -r all repairs it"),
-    (1 << 1, "is marked as damaged; qemu-img check -r all repairs what can be repaired"),
-    (1 << 3, "is compressed in another way than by zlib; qemu-img convert -O qcow2 makes one that is not"),
-    (1 << 4, "has extended L2 entries; qemu-img convert -O qcow2 makes one that has not"),
+    (1 << 1, "is marked as damaged; qemu-img check -r all repairs what it can"),
+    (1 << 3, "has another compression than zlib; qemu-img convert -O qcow2 makes an image with zlib"),
+    (1 << 4, "has extended L2 entries; qemu-img convert -O qcow2 makes an image without them"),
 ];
 const DATA_FILE: u64 = 1 << 2;
 
@@ -54,7 +54,7 @@ fn refusal(head: &[u8; HEAD_BYTES]) -> Option<String> {
         return Some(format!("is a qcow2 image of version {version}; known are 2 and 3"));
     }
     if word(CRYPT_METHOD) != 0 {
-        return Some("is encrypted; qemu-img convert makes an image that is not".into());
+        return Some("is encrypted; qemu-img convert makes an image without encryption".into());
     }
     if version == 2 {
         return None;
@@ -64,7 +64,7 @@ fn refusal(head: &[u8; HEAD_BYTES]) -> Option<String> {
         return Some(why.to_string());
     }
     let known = FEATURES.iter().fold(DATA_FILE, |all, (bit, _)| all | bit);
-    (features & !known != 0).then(|| format!("has features that are not known here ({features:#x})"))
+    (features & !known != 0).then(|| format!("has features that Stowaway does not know ({features:#x})"))
 }
 
 #[cfg(test)]
@@ -95,7 +95,7 @@ mod tests {
             (3, 0, 2, "damaged"),
             (3, 0, 8, "zlib"),
             (3, 0, 16, "extended L2"),
-            (3, 0, 32, "not known here (0x20)"),
+            (3, 0, 32, "does not know (0x20)"),
         ] {
             let said = refusal(&head(version, crypt, features)).unwrap();
             assert!(said.contains(why), "{said}");

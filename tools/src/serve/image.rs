@@ -116,7 +116,7 @@ impl ImplicitOpenGate<Storage> for Gate {
         image: F,
     ) -> io::Result<FormatAccess<Storage>> {
         if self.layers == LAYERS_MOST {
-            return Err(io::Error::other("more than 64 images below each other: a circle?"));
+            return Err(io::Error::other("more than 64 backing files in a chain; is there a loop?"));
         }
         if let (Kind::Qcow2, Some(path)) = (F::FORMAT, image.get_image_path()) {
             header::check(&File::open(path)?).map_err(io::Error::other)?;

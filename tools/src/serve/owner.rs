@@ -79,7 +79,7 @@ fn start(image: &Path, read_only: bool) -> Result<PathBuf, String> {
     match answer.split_first() {
         Some((&IS_READY, path)) => Ok(PathBuf::from(OsString::from_vec(path.to_vec()))),
         Some(_) => Err(String::from_utf8_lossy(&answer).into_owned()),
-        None => Err("its server ended without a word".into()),
+        None => Err("its server ended without a message".into()),
     }
 }
 
