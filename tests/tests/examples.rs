@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Each recipe of `examples/` works. The scripts check their results themselves.
+//! Each recipe of `examples/` works, and so do the tour (`make demo`) and the commands of README.md. The scripts check
+//! their results themselves.
 
 use std::ffi::OsString;
 use std::fs;
@@ -22,6 +23,8 @@ macro_rules! examples {
 
         everyone! {
             $(fn $name() { run($file, include_str!(concat!("../../examples/", $file))); })*
+
+            fn the_tour() { run("demo.sh", include_str!("../../tools/demo.sh")); }
 
             fn sixty_seconds() { the_readme_as_typed(include_str!("../../README.md")); }
         }
