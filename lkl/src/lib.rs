@@ -34,7 +34,7 @@ mod kick;
 pub mod sys;
 
 pub use api::{AbiRow, Private, Source, Task};
-pub use attach::{after_fork, boot, watch_pressure_in, BootConfig, BootError, Kernel};
+pub use attach::{boot, reset_in_child, watch_pressure_in, BootConfig, BootError, Kernel};
 pub use cpu::Count;
 pub use dev::block::Engine;
 pub use disk::{is_qcow2, partitions, probe_fs, Disk, DiskError, Partition, Sectors, Table};

@@ -133,7 +133,7 @@ fn a_child_has_none_of_it_and_boots_its_own() {
         let pid = unsafe { libc::fork() };
         if pid == 0 {
             let all = !mappings().iter().any(|m| m.name == MEMORY || m.start == before);
-            lkl::after_fork();
+            lkl::reset_in_child();
             let none = Kernel::get().is_none();
             let k = start();
             k.mount_none(c"tmpfs", c"/mnt", 100).unwrap();

@@ -112,7 +112,7 @@ fn a_child_of_fork_registers_anew() {
         unsafe {
             let pid = libc::fork();
             if pid == 0 {
-                uintr().after_fork();
+                uintr().reset_in_child();
                 let is_gone = !uintr().send(target);
                 let mut interrupted = false;
                 receiving(|target| {

@@ -83,10 +83,10 @@ const READY: u8 = 2;
 static STATE: AtomicU8 = AtomicU8::new(NONE);
 
 /// In the child of a fork: the kernel is the parent's, and its memory is not here. This process may boot its own.
-pub fn after_fork() {
-    block::after_fork();
-    cpu::after_fork();
-    timer::after_fork();
+pub fn reset_in_child() {
+    block::reset_in_child();
+    cpu::reset_in_child();
+    timer::reset_in_child();
     STATE.store(NONE, Ordering::Release);
 }
 
@@ -111,8 +111,8 @@ pub fn boot(cfg: &BootConfig<'_>) -> Result<&'static Kernel, BootError> {
     let started = block::bounce::start(&region).and_then(|()| timer::start()).map_err(BootError::Host);
     if let Err(e) = started.and_then(|()| start(&region, &loaded, words, cfg).map_err(BootError::Kernel)) {
         timer::stop();
-        block::after_fork();
-        cpu::after_fork();
+        block::reset_in_child();
+        cpu::reset_in_child();
         region.unmap();
         return Err(e);
     }
@@ -151,8 +151,8 @@ impl Kernel {
         STATE.store(BOOTING, Ordering::Release);
         block::stop();
         timer::stop();
-        block::after_fork();
-        cpu::after_fork();
+        block::reset_in_child();
+        cpu::reset_in_child();
         self.region.unmap();
         STATE.store(NONE, Ordering::Release);
     }

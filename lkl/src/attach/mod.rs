@@ -6,5 +6,5 @@ pub(crate) mod boot;
 pub(crate) mod ops;
 mod pressure;
 
-pub use boot::{after_fork, boot, BootConfig, BootError, Kernel};
+pub use boot::{boot, reset_in_child, BootConfig, BootError, Kernel};
 pub use pressure::watch_pressure_in;

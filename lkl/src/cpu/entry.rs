@@ -3,7 +3,7 @@
 //!
 //! # Safety
 //! Addresses of kernel code and of the shared words come from the image that is running. `begin()` stores them, and
-//! `after_fork()` takes the words away.
+//! `reset_in_child()` takes the words away.
 #![allow(unsafe_code)]
 
 use super::protocol::{Cpu, Env, Run};
@@ -139,7 +139,7 @@ pub(crate) fn begin(words: &'static Shared, run: usize) {
 }
 
 /// In the child of a fork: the words are the parent's, and not there.
-pub(crate) fn after_fork() {
+pub(crate) fn reset_in_child() {
     WORDS.store(std::ptr::null_mut(), Ordering::Release);
 }
 

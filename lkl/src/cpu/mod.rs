@@ -17,7 +17,7 @@ mod sync;
 pub(crate) mod timer;
 
 pub(crate) use entry::{
-    after_fork, arm, begin, boot, call, complete, interrupt, raise_irq, thread_exit, thread_new,
+    arm, begin, boot, call, complete, interrupt, raise_irq, reset_in_child, thread_exit, thread_new,
 };
 pub use slots::Count;
 pub(crate) use slots::{CallSlot, Shared};

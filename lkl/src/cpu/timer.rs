@@ -46,7 +46,7 @@ pub(crate) fn stop() {
 }
 
 /// In the child of a fork: forgets the clock's thread, which is not here.
-pub(crate) fn after_fork() {
+pub(crate) fn reset_in_child() {
     if let Some(thread) = take() {
         thread.forget();
     }

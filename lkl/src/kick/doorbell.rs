@@ -111,7 +111,7 @@ impl KickTarget {
 }
 
 /// In the child of a fork: frees all targets.
-pub fn after_fork() {
+pub fn reset_in_child() {
     TARGETS.iter().for_each(KickTarget::unregister);
 }
 
@@ -179,7 +179,7 @@ mod tests {
         seven.unregister();
         assert_eq!(asked(), None);
         eight.enter_user();
-        after_fork();
+        reset_in_child();
         assert_eq!(asked(), None);
     }
 }

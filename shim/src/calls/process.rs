@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Calls about the process that the host answers and the kernel has to know of: credentials, the file mode
-//! mask, and calls that concern both worlds.
+//! mask, and calls that concern host and kernel.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 

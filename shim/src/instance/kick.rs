@@ -199,9 +199,9 @@ pub fn forget_in_child() {
     if let Some(thread) = thread::current() {
         forget(thread);
     }
-    lkl::doorbell::after_fork();
+    lkl::doorbell::reset_in_child();
     if let Backend::Uintr(uintr) = backend {
-        uintr.after_fork();
+        uintr.reset_in_child();
     }
 }
 

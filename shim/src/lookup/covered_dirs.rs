@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Directories of the host that lie where a mount's path is, and can be seen by nobody.
 //!
-//! Where there is none, the host says ENOENT to a path that changes worlds on the way (see `route.rs`). Where there is one, as
+//! Where there is none, the host says ENOENT to a path that changes between host and mount on the way (see `route.rs`). Where there is one, as
 //! /mnt on most machines, it says something else. But if the directory is empty, that is still ENOENT for all that lies below
 //! it; what is left is the directory itself, which its numbers tell. So a call that only looks is made first,
 //! and it is looked then whether the directory is what was found, or is no longer empty.

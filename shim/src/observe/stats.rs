@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Calls counted by number, door and route: a table at the process's end.
+//! Calls counted by number, by how they came in and by who served them: a table at the process's end.
 
 use core::fmt::Write;
 use core::sync::atomic::{AtomicU64, Ordering};

@@ -91,7 +91,7 @@ fn keep_or_discard_thread(idle: bool) {
 }
 
 fn leave_parents_kernel(idle: bool) {
-    lkl::after_fork();
+    lkl::reset_in_child();
     if kernel::leave_parents(idle) || idle {
         fdtable::forget_kernel();
     }
@@ -109,7 +109,7 @@ fn run_in_parent() {
 }
 
 /// In the child of a fork, its only thread.
-fn run_in_child(idle: bool) {
+fn after_fork(idle: bool) {
     for stage in &STAGES {
         if let Some(in_child) = stage.in_child {
             in_child(idle);
@@ -154,7 +154,7 @@ pub fn fork_here(make: impl Fn() -> Result) -> Result {
 
 fn finish(r: Ret, idle: bool) -> Result {
     match r {
-        0 => run_in_child(idle),
+        0 => after_fork(idle),
         _ => run_in_parent(),
     }
     from_raw(r)
@@ -175,7 +175,7 @@ pub fn give_back_for_spawn() {
 pub extern "C" fn child_started(is_thread: bool) {
     cancel::forget_call();
     if !is_thread {
-        run_in_child(false);
+        after_fork(false);
     }
 }
 

@@ -129,7 +129,7 @@ impl Device {
     }
 
     /// In the child of a fork: the devices are the parent's.
-    pub(crate) fn after_fork() {
+    pub(crate) fn reset_in_child() {
         Device::each_link(|link| link.forget());
         DEVICES.store(null_mut(), Ordering::Relaxed);
     }

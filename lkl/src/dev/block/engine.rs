@@ -132,9 +132,9 @@ pub(crate) fn stop() {
 
 /// In the child of a fork, before it makes a call: the threads that do the parent's I/O are not here, and nothing
 /// else of it may be used.
-pub fn after_fork() {
-    Device::after_fork();
+pub fn reset_in_child() {
+    Device::reset_in_child();
     bounce::end();
-    workers::after_fork();
-    uring::after_fork();
+    workers::reset_in_child();
+    uring::reset_in_child();
 }

@@ -27,6 +27,6 @@ mod uring;
 mod workers;
 
 pub(crate) use device::{Backing, Device, Kind};
-pub use engine::{after_fork, Engine};
 pub(crate) use engine::{gone, set_engine, stop, submit};
+pub use engine::{reset_in_child, Engine};
 pub(crate) use request::{take_write_error, Request};

@@ -41,7 +41,7 @@ const FAILED: u32 = 1 << 16;
 static AT_FD: AtomicI32 = AtomicI32::new(0);
 
 struct ThreadCell(UnsafeCell<Option<HelperThread>>);
-// SAFETY: touched by start, stop and after_fork, which nobody calls at the same time.
+// SAFETY: touched by start, stop and reset_in_child, which nobody calls at the same time.
 unsafe impl Sync for ThreadCell {}
 static THREAD: ThreadCell = ThreadCell(UnsafeCell::new(None));
 
@@ -105,7 +105,7 @@ pub(crate) fn stop() {
 }
 
 /// In the child of a fork: the ring is the parent's. (The mappings of a ring are not copied.)
-pub(crate) fn after_fork() {
+pub(crate) fn reset_in_child() {
     // SAFETY: see ThreadCell; and the child has one thread.
     if let Some(thread) = unsafe { (*THREAD.0.get()).take() } {
         thread.forget();

@@ -104,7 +104,7 @@ pub(crate) fn stop() {
 }
 
 /// In the child of a fork: there are none.
-pub(crate) fn after_fork() {
+pub(crate) fn reset_in_child() {
     dismiss(HelperThread::forget);
     QUEUE.reset();
     IDLE.store(0, SeqCst);

@@ -128,7 +128,7 @@ impl Uintr {
     }
 
     /// In the child of a fork: forgets all targets, which are not inherited.
-    pub fn after_fork(&self) {
+    pub fn reset_in_child(&self) {
         for state in &STATES {
             state.store(0, SeqCst);
         }
