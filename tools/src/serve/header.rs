@@ -8,7 +8,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 const MAGIC: [u8; 4] = *b"QFI\xfb";
-const HEAD_BYTES: usize = 104;
+/// What is looked at, from the start.
+pub const HEAD_BYTES: usize = 104;
 const CRYPT_METHOD: usize = 32;
 const INCOMPATIBLE: usize = 72;
 
@@ -26,7 +27,7 @@ pub fn is_qcow2(path: &Path) -> bool {
     File::open(path).and_then(|file| begins(&file)).unwrap_or(false)
 }
 
-/// The same of an open file.
+/// Whether an open file begins as a qcow2 image does.
 pub fn begins(file: &File) -> io::Result<bool> {
     let mut magic = [0; 4];
     match file.read_exact_at(&mut magic, 0) {
@@ -44,7 +45,8 @@ pub fn check(file: &File) -> Result<(), String> {
     refusal(&head).map_or(Ok(()), Err)
 }
 
-fn refusal(head: &[u8; HEAD_BYTES]) -> Option<String> {
+/// Why an image that begins with `head` is refused, if so. Bytes that the file does not have are zero.
+pub fn refusal(head: &[u8; HEAD_BYTES]) -> Option<String> {
     let word = |at: usize| u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
     if head[..4] != MAGIC {
         return Some("is no qcow2 image".into());

@@ -3,9 +3,11 @@
 //! `serve IMAGE --socket PATH` has it until it is asked to end; `stowaway run` starts one for each such image that is
 //! mounted (`owner`), which lives as long as somebody could need it.
 //!
-//! Floors, from the lowest: sys, lock, header, image, exports, requests, handshake, server, owner.
+//! Floors, from the lowest: sys, lock, header, image, exports, requests, handshake, fuzz, server, owner.
 
 mod exports;
+#[doc(hidden)]
+pub mod fuzz;
 mod handshake;
 mod header;
 mod image;
