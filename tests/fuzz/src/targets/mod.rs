@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The targets: everything that reads what others wrote.
+
+use crate::target::Target;
+
+mod elf;
+mod nbd;
+mod partition;
+mod planted;
+mod qcow2;
+mod settings;
+
+/// In the order in which they run.
+pub const ALL: [&Target; 8] = [
+    &elf::SCAN,
+    &elf::DECIDE,
+    &partition::TABLE,
+    &nbd::HANDSHAKE,
+    &nbd::SERVER,
+    &nbd::URI,
+    &qcow2::HEADER,
+    &settings::SETTINGS,
+];
+
+/// Those that have a fault, for the test of the fuzzer itself; they run only by name.
+pub const PLANTED: [&Target; 2] = [&planted::PANIC, &planted::ABORT];
