@@ -72,7 +72,7 @@ fn loaded(config: &Config, library: &Path, name: &OsStr) -> Result<(PathBuf, Env
     Ok((library.to_path_buf(), env))
 }
 
-/// The same so that the dynamic loader preloads the library.
+/// The program, and the environment in which the dynamic loader preloads the library.
 fn preloaded(config: &Config, library: &Path, name: &OsStr) -> Result<(PathBuf, Environment), Failure> {
     if mount_of(config, name).is_some() {
         let why = format!("{}: is on an image: it is not started with --preload", name.to_string_lossy());

@@ -177,7 +177,7 @@ impl Symbols {
         map.find(at)
     }
 
-    /// The same for a kernel that runs where the library's file is mapped: by its offset there.
+    /// Names an address of a kernel that runs where the library's file is mapped: by its offset there.
     pub fn embedded(&mut self, file: &Path, offset: u64) -> Option<&str> {
         let found =
             self.embedded.entry(file.to_path_buf()).or_insert_with(|| Embedded::find(file)).as_ref()?;

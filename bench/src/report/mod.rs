@@ -76,7 +76,7 @@ pub struct SideReport {
     pub summary: Option<Summary>,
     /// Over the rounds, this side's cost by native's; below 1 is better than native.
     pub ratio_to_native: Option<Estimate>,
-    /// The same, by the loop mount's.
+    /// This side's cost by the loop mount's.
     pub ratio_to_loop: Option<Estimate>,
     /// Over the rounds, the difference to native, in the row's unit.
     pub over_native: Option<Estimate>,

@@ -72,12 +72,12 @@ pub enum Op {
     ReadPass(usize),
     /// A call that does nothing, from a site in the worker's own code.
     NullSite,
-    /// The same with nothing caught: Syscall User Dispatch is armed, and the site is in its allowed range. What is left
+    /// A call that does nothing, with nothing caught: Syscall User Dispatch is armed, and the site is in its allowed range. What is left
     /// to beat of [`Op::NullSite`].
     AllowedSite,
     /// A read of cached pages, from such a site.
     PreadSite,
-    /// The same from a site of libc, answered by a handler of the worker's own that does nothing else.
+    /// A call that does nothing, from a site of libc, answered by a handler of the worker's own that does nothing else.
     HandlerSite,
     /// A read of a descriptor that is not there for the program, from such a site.
     RefusedSite,
@@ -92,7 +92,7 @@ pub enum CoreOp {
     Pipe { cpus: usize },
     /// System calls made of the host for that.
     PipeCalls { cpus: usize },
-    /// The same over TCP on lo.
+    /// A byte to another thread and one back, over TCP on lo.
     Tcp { cpus: usize },
     /// Two threads read what the kernel has not cached, by engines beside it: of the rings, those that nobody had to do
     /// anything for, in percent.

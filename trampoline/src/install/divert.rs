@@ -30,7 +30,7 @@ use crate::thread::{self, Block, DivertPoint, FLOOR, STACK_BYTES};
 /// What is run, with the rules of a [`crate::entry::Handler`].
 pub type Work = extern "C" fn();
 
-/// See [`user_interrupt_handler`].
+/// Size of the stack that [`user_interrupt_handler`] runs on.
 pub const INTERRUPT_STACK_BYTES: usize = STACK_BYTES;
 
 static WORK: AtomicUsize = AtomicUsize::new(0);

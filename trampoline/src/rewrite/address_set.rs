@@ -4,7 +4,7 @@
 use core::ops::Range;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-/// See the top of the file. `SLOTS` is a power of two, and never more than half of them should be taken.
+/// The set. `SLOTS` is a power of two, and never more than half of them should be taken.
 pub struct Addresses<const SLOTS: usize> {
     slots: [AtomicUsize; SLOTS],
     /// No address was ever put in outside these.

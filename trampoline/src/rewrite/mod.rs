@@ -125,7 +125,7 @@ pub fn hold() -> Held {
     Held { _guard: ENGINE.take() }
 }
 
-/// See [`hold`].
+/// While this lives, nothing is written: [`hold`] makes it.
 pub struct Held {
     _guard: Guard<'static, Option<Engine>>,
 }

@@ -71,7 +71,7 @@ pub fn null() -> isize {
     unsafe { bench_null() }
 }
 
-/// The same from libc's site: a program that catches calls itself does not rewrite its own code.
+/// The call that does nothing, from libc's site: a program that catches calls itself does not rewrite its own code.
 #[inline]
 pub fn null_of_libc() -> isize {
     // SAFETY: the call takes nothing.

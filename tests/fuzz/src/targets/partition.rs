@@ -9,7 +9,7 @@ use lkl::{partitions, plain_syscall, probe_fs, Disk};
 
 use crate::target::Target;
 
-/// See the top of the file.
+/// MBR with logical partitions, and GPT.
 pub const TABLE: Target =
     Target { name: "partition_table", seeds, words: &[b"EFI PART", b"\x55\xaa"], most: 64 << 10, read };
 

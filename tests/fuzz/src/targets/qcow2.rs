@@ -7,7 +7,7 @@ use stowaway_tools::serve::fuzz;
 
 use crate::target::Target;
 
-/// See the top of the file.
+/// Headers, and what is behind those that are taken.
 pub const HEADER: Target = Target {
     name: "qcow2_header",
     seeds,

@@ -9,7 +9,7 @@ use stowaway_config::{Config, ConfigError, Mount, RawConfig};
 
 use crate::target::Target;
 
-/// See the top of the file.
+/// Environments and settings files.
 pub const SETTINGS: Target = Target {
     name: "settings",
     seeds,

@@ -26,7 +26,7 @@ pub const SYSCALL: [u8; 2] = [0x0f, 0x05];
 /// Longest window: four bytes that did not suffice, and one instruction of the longest kind behind the syscall.
 pub const WINDOW_MAX: usize = 4 + 2 + 15;
 
-/// See the top of the file.
+/// Which instructions the window takes in; the head of this file says what each shape costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(missing_docs)]
 #[repr(u8)]

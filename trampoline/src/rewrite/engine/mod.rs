@@ -53,7 +53,7 @@ pub fn is_skipped(syscall: usize) -> bool {
     SKIPPED.contains(syscall)
 }
 
-/// See the top of the file.
+/// The state of the rewriting of this process.
 pub struct Engine {
     settings: Settings,
     /// The process's mappings, as last read.

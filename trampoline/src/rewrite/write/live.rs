@@ -118,7 +118,7 @@ impl Default for Protocol {
     }
 }
 
-/// See [`replace`]. The instruction at `address` may straddle a word, a cache line or a page: only the store of its
+/// Does what [`replace`] does with [`WriteMode::Live`]. The instruction at `address` may straddle a word, a cache line or a page: only the store of its
 /// first byte has to be atomic, which that of any byte is.
 ///
 /// # Safety
