@@ -102,8 +102,9 @@ fn catch_faults() {
     }
 }
 
-/// Executes all sites until told to stop; how many executions that were, and how many of them were wrong.
-fn execute(sites: &[Site], expected: &[isize], stop: &AtomicBool) -> (usize, usize) {
+/// Executes all sites until told to stop; how many executions that were, and how many of them were wrong. Counts in
+/// `begun` once it has executed each.
+fn execute(sites: &[Site], expected: &[isize], stop: &AtomicBool, begun: &AtomicUsize) -> (usize, usize) {
     let (mut done, mut wrong) = (0, 0);
     while !stop.load(Ordering::Relaxed) {
         for (site, &expected) in sites.iter().zip(expected) {
@@ -112,8 +113,17 @@ fn execute(sites: &[Site], expected: &[isize], stop: &AtomicBool) -> (usize, usi
             done += 1;
             wrong += usize::from(got != expected);
         }
+        if done == sites.len() {
+            begun.fetch_add(1, Ordering::Relaxed);
+        }
     }
     (done, wrong)
+}
+
+fn await_that(holds: impl Fn() -> bool) {
+    while !holds() {
+        std::thread::yield_now();
+    }
 }
 
 /// The whole race, in this process. What it ends with is for [`run`].
@@ -124,17 +134,24 @@ fn race(patches: usize, protocol: &Protocol) -> ! {
     // SAFETY: calls without arguments.
     let expected: Vec<isize> =
         sites.iter().map(|site| unsafe { libc::syscall(i64::from(site.number)) as isize }).collect();
-    let (stop, executions, wrong) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+    let stop = AtomicBool::new(false);
+    let [executions, wrong, begun] = [const { AtomicUsize::new(0) }; 3];
     let mut refused = 0;
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
-                let (done, bad) = execute(&sites, &expected, &stop);
+                let (done, bad) = execute(&sites, &expected, &stop, &begun);
                 executions.fetch_add(done, Ordering::Relaxed);
                 wrong.fetch_add(bad, Ordering::Relaxed);
             });
         }
+        // On a busy machine a thread starts late: the race begins when all have executed the sites as they are, and goes
+        // on when one has executed them as they become.
+        await_that(|| begun.load(Ordering::Relaxed) == THREADS);
         for patch in 0..patches {
+            if patch == sites.len() {
+                await_that(|| entry::calls() > 0);
+            }
             let site = &sites[patch % sites.len()];
             let forth = patch / sites.len() % 2 == 0;
             let (old, new) = if forth { (site.old, site.new) } else { (site.new, site.old) };
