@@ -113,7 +113,7 @@ fn install() -> bool {
             if !observe::is_on() {
                 dispatch::shorten();
             }
-            trampoline::sud::rewrite_sites(false, cache_directory());
+            trampoline::rewrite_sites(false, cache_directory());
             return true;
         }
         Err(why) if is_loader() => {

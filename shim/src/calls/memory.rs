@@ -4,7 +4,7 @@
 #![allow(unsafe_code)]
 
 use trampoline::rewrite;
-use trampoline::sud::aside;
+use trampoline::uninterrupted;
 
 use crate::fdtable::{self, Owner};
 use crate::instance::enter::enter_kernel;
@@ -39,7 +39,7 @@ fn map_on_host(c: &Call<'_>) -> Result {
     let replaces = flags & libc::MAP_FIXED as usize != 0 && rewrite::concerns(address, len);
     let start = c.to_host()?;
     if executable || replaces {
-        aside(|| match executable && flags & libc::MAP_ANONYMOUS as usize == 0 {
+        uninterrupted(|| match executable && flags & libc::MAP_ANONYMOUS as usize == 0 {
             true => rewrite::mapped(start, len),
             false => rewrite::unmapped(start, len),
         });
@@ -59,7 +59,7 @@ pub fn mprotect(c: &Call<'_>) -> Result {
     forget_code(address, len);
     let r = c.to_host();
     if prot & libc::PROT_EXEC as usize != 0 {
-        aside(|| rewrite::unmapped(address, len));
+        uninterrupted(|| rewrite::unmapped(address, len));
     }
     r
 }
@@ -67,7 +67,7 @@ pub fn mprotect(c: &Call<'_>) -> Result {
 /// Before it may become something else: nothing may be rewritten there for what it was.
 fn forget_code(address: usize, len: usize) {
     if rewrite::concerns(address, len) {
-        aside(|| rewrite::unmapped(address, len));
+        uninterrupted(|| rewrite::unmapped(address, len));
     }
 }
 

@@ -5,7 +5,7 @@
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use trampoline::rewrite;
-use trampoline::sud::aside;
+use trampoline::uninterrupted;
 
 use crate::instance::enter::enter_kernel;
 use crate::process::exit;
@@ -75,7 +75,7 @@ pub fn seccomp(c: &Call<'_>) -> Result {
 
 /// A filter may forbid any call: from now on none is made that the application did not ask for, as far as that goes.
 fn confine(c: &Call<'_>) -> Result {
-    aside(rewrite::freeze);
+    uninterrupted(rewrite::freeze);
     CONFINED.store(true, Ordering::Relaxed);
     c.to_host()
 }

@@ -118,9 +118,9 @@ fn open(path: &[u8]) -> Option<i32> {
 fn entry_kind(frame: Option<&Frame>) -> EntryKind {
     match frame {
         None => EntryKind::Hook,
-        Some(frame) => match frame.door() {
-            trampoline::frame::Door::Patched => EntryKind::Patched,
-            trampoline::frame::Door::Signal => EntryKind::Sigsys,
+        Some(frame) => match frame.entry_kind() {
+            trampoline::frame::EntryKind::Patched => EntryKind::Patched,
+            trampoline::frame::EntryKind::Signal => EntryKind::Sigsys,
         },
     }
 }

@@ -4,7 +4,7 @@
 use core::fmt::Write;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use trampoline::seen::INT80;
+use trampoline::INT80_CALLS;
 
 use super::{kinds, EntryKind};
 use crate::instance::kick;
@@ -35,7 +35,7 @@ fn add(row: usize, kind: EntryKind, by: ServedBy, n: u64) {
 }
 
 pub fn forget() {
-    INT80.store(0, Ordering::Relaxed);
+    INT80_CALLS.store(0, Ordering::Relaxed);
     COUNTS.iter().flatten().flatten().for_each(|count| count.store(0, Ordering::Relaxed));
 }
 
@@ -106,7 +106,7 @@ pub fn print(fd: i32) {
 
 /// False: nothing was counted.
 fn table(page: &mut Page) -> bool {
-    add(OLD, EntryKind::Int80, ServedBy::Host, INT80.swap(0, Ordering::Relaxed) as u64);
+    add(OLD, EntryKind::Int80, ServedBy::Host, INT80_CALLS.swap(0, Ordering::Relaxed) as u64);
     // What other threads count while this runs is not printed twice.
     let mut all = Sums::NONE;
     for (nr, kinds) in COUNTS.iter().enumerate() {

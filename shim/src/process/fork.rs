@@ -144,12 +144,12 @@ pub fn fork_here(make: impl Fn() -> Result) -> Result {
             });
             r
         };
-        let r = trampoline::sud::fork(forked_idle);
+        let r = trampoline::fork(forked_idle);
         if r != NOT_IDLE {
             return finish(r, true);
         }
     }
-    finish(trampoline::sud::fork(|| to_raw(make())), false)
+    finish(trampoline::fork(|| to_raw(make())), false)
 }
 
 fn finish(r: Ret, idle: bool) -> Result {

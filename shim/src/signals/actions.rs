@@ -8,7 +8,7 @@ use core::ffi::c_int;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use trampoline::gate::restorer_address;
-use trampoline::sud::KernelSigaction;
+use trampoline::KernelSigaction;
 
 use crate::signals::claimed::{claimed, never_blocked, FAULTS_WE_NEED};
 use crate::sys::errno::Result;

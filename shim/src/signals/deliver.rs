@@ -74,7 +74,7 @@ unsafe extern "C-unwind" fn on_signal(sig: c_int, info: *mut libc::siginfo_t, co
 
 /// A fault. True: it was ours, and the thread goes on where the context says. False: it is the application's.
 fn is_our_fault(sig: c_int, info: *const libc::siginfo_t, uc: &mut libc::ucontext_t) -> bool {
-    if sig == libc::SIGSEGV && trampoline::sud::on_fault(uc) {
+    if sig == libc::SIGSEGV && trampoline::on_fault(uc) {
         return true;
     }
     let kernel = kernel::running();

@@ -5,7 +5,7 @@
 use core::ffi::c_int;
 
 use once_cell::sync::OnceCell;
-use trampoline::sud::KernelSigaction;
+use trampoline::KernelSigaction;
 
 use crate::sys::host;
 use crate::sys::report::{self, say};

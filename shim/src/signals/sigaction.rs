@@ -3,7 +3,7 @@
 
 use core::ffi::c_int;
 
-use trampoline::sud::KernelSigaction;
+use trampoline::KernelSigaction;
 
 use crate::signals::actions::{self, SIGNALS};
 use crate::signals::cancel;

@@ -4,7 +4,7 @@
 
 use core::ffi::c_int;
 
-use trampoline::sud::KernelSigaction;
+use trampoline::KernelSigaction;
 
 use crate::sys::errno::Result;
 use crate::sys::host;

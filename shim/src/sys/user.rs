@@ -11,7 +11,7 @@
 use core::arch::global_asm;
 use core::mem::MaybeUninit;
 
-use trampoline::sud::KernelSigaction;
+use trampoline::KernelSigaction;
 
 use crate::sys::errno::{Errno, Result};
 
