@@ -10,8 +10,8 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use trampoline::frame::EntryKind;
 use trampoline::gate::gate;
-use trampoline::sud::rewrite_sites;
-use trampoline::{install, Frame, Vectors};
+
+use trampoline::{install, rewrite_sites, Frame, Vectors};
 
 /// Numbers above are counted with the last.
 const NUMBERS: usize = 512;

@@ -45,9 +45,6 @@ pub struct Frame {
     pub(crate) xmm: [[u64; 2]; 16],
 }
 
-#[doc(hidden)]
-pub use EntryKind as Door;
-
 /// How a call reached the entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EntryKind {
@@ -67,12 +64,6 @@ impl Frame {
     /// The six arguments in kernel ABI order.
     pub fn args(&self) -> [usize; 6] {
         [self.rdi, self.rsi, self.rdx, self.r10, self.r8, self.r9]
-    }
-
-    /// Its name before. Callers use [`Frame::entry_kind`].
-    #[doc(hidden)]
-    pub fn door(&self) -> EntryKind {
-        self.entry_kind()
     }
 
     /// How the call came.

@@ -36,15 +36,3 @@ pub use install::{
     Fork, Unsupported, INT80_CALLS,
 };
 pub use vectors::Vectors;
-
-/// The names that callers used before the room was called [`mod@install`].
-#[doc(hidden)]
-pub mod sud {
-    pub use crate::host::KernelSigaction;
-    pub use crate::install::{fork, on_fault, rewrite_sites, uninterrupted as aside};
-}
-/// As above, for the counter of 32-bit calls.
-#[doc(hidden)]
-pub mod seen {
-    pub use crate::install::INT80_CALLS as INT80;
-}

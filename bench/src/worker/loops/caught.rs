@@ -89,7 +89,7 @@ pub fn begin() -> Result<()> {
     if let Err(why) = trampoline::install(answer, ignore, started, Vectors::Sse) {
         bail!("no Syscall User Dispatch (errno {})", why.0);
     }
-    trampoline::sud::rewrite_sites(false, None);
+    trampoline::rewrite_sites(false, None);
     Ok(())
 }
 
