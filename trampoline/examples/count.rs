@@ -10,7 +10,6 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use trampoline::frame::EntryKind;
 use trampoline::gate::gate;
-
 use trampoline::{install, rewrite_sites, Frame, Vectors};
 
 /// Numbers above are counted with the last.

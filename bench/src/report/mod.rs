@@ -197,9 +197,20 @@ impl RowReport {
     }
 
     fn judge(&self, goal: Goal) -> GoalReport {
+        let (text, measured, met) = self.verdict(goal);
+        let ratio = match goal {
+            Goal::Ratio(limit) => Some(limit),
+            Goal::Times(limit) => Some(1.0 / limit),
+            _ => None,
+        };
+        GoalReport { goal: text, ratio, measured, met }
+    }
+
+    /// The goal in words, what was measured of it, and whether it is met.
+    fn verdict(&self, goal: Goal) -> (String, Option<String>, Option<bool>) {
         let ours = self.side(self.judged);
         let middle = |estimate: Option<Estimate>| estimate.map(|estimate| estimate.median);
-        let (text, measured, met) = match goal {
+        match goal {
             Goal::Ratio(limit) => {
                 let ratio = middle(ours.and_then(|side| side.ratio_to_native));
                 (
@@ -238,13 +249,7 @@ impl RowReport {
                 let shown = median.map(|m| format!("{} {}", number(m), self.unit));
                 (format!("at {word} {limit} {}", self.unit), shown, met)
             }
-        };
-        let ratio = match goal {
-            Goal::Ratio(limit) => Some(limit),
-            Goal::Times(limit) => Some(1.0 / limit),
-            _ => None,
-        };
-        GoalReport { goal: text, ratio, measured, met }
+        }
     }
 }
 

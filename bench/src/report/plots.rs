@@ -58,13 +58,7 @@ fn drawn(size: (u32, u32), draw: impl FnOnce(&Area) -> Result<()>) -> Result<Str
 /// Costs by native's, with their intervals, on a logarithmic axis; a tick at the goal.
 pub fn ratios(lines: &[Ratio]) -> Result<String> {
     let height = LINE * lines.len() as u32 + 50;
-    let ends = lines.iter().flat_map(|line| {
-        let goal = line.goal.map(|(at, _)| at);
-        [line.of.interval.low, line.of.interval.high, line.of.median].into_iter().chain(goal)
-    });
-    let ends: Vec<f64> = ends.filter(|end| *end > 0.0).chain([0.5, 2.0]).collect();
-    let low = ends.iter().copied().fold(f64::INFINITY, f64::min) / 1.2;
-    let high = ends.iter().copied().fold(0.0, f64::max) * 1.2;
+    let [low, high] = ends_of(lines);
     drawn((WIDTH, height), |area| {
         let mut chart = ChartBuilder::on(area)
             .margin(8)
@@ -105,6 +99,16 @@ pub fn ratios(lines: &[Ratio]) -> Result<String> {
         }
         Ok(())
     })
+}
+
+/// Where the axis of ratios begins and ends.
+fn ends_of(lines: &[Ratio]) -> [f64; 2] {
+    let ends = lines.iter().flat_map(|line| {
+        let goal = line.goal.map(|(at, _)| at);
+        [line.of.interval.low, line.of.interval.high, line.of.median].into_iter().chain(goal)
+    });
+    let ends: Vec<f64> = ends.filter(|end| *end > 0.0).chain([0.5, 2.0]).collect();
+    [ends.iter().copied().fold(f64::INFINITY, f64::min) / 1.2, ends.iter().copied().fold(0.0, f64::max) * 1.2]
 }
 
 /// Every sample of a row, round by round.
