@@ -188,7 +188,7 @@ fn with_threads_only_safe_windows_are_written() {
         let late = Copy::map();
         assert_eq!(late.first_hit_of_several(), Outcome::Skipped(SkipReason::OtherThreads));
         assert_eq!(late.first_hit("getppid", 110), Outcome::Rewritten);
-        rewrite::after_fork();
+        rewrite::reset_in_child();
         assert_eq!(late.first_hit_of_several(), Outcome::Rewritten);
         // What was there before the first thread is done.
         assert_eq!(copy.first_hit_of_several(), Outcome::Rewritten);

@@ -16,6 +16,7 @@ pub mod cwd;
 pub mod directory;
 pub mod magic_links;
 pub mod mount_lookup;
+mod prefix;
 pub mod resolve;
 pub mod route;
 pub mod self_exe;

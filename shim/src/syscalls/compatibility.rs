@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The coverage page (COVERAGE.md), made from the table's rows. `BLESS_COVERAGE=1 cargo test -p stowaway`
+//! The coverage page (docs/compatibility.md), made from the table's rows. `BLESS=1 cargo test -p stowaway`
 //! writes it; the test fails when the page and the table differ.
 
 use std::fmt::Write;
@@ -35,7 +35,7 @@ fn argument(kind: &Arg) -> String {
 
 fn page() -> String {
     let mut page = String::from(
-        "# Which call is served by whom\n\n\
+        "# Call by call\n\n\
          Made from the table in shim/src/syscalls/rows.rs; do not edit. *By descriptor*: forwarded untouched to whoever \
          owns the\ndescriptor. *Host or kernel*: decided by path, descriptor or socket family. Every call that is \
          not listed is\nthe host's.\n\n\
@@ -62,12 +62,12 @@ fn page() -> String {
 
 #[test]
 fn page_is_up_to_date() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../COVERAGE.md");
-    if std::env::var_os("BLESS_COVERAGE").is_some() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/compatibility.md");
+    if std::env::var_os("BLESS").is_some() {
         std::fs::write(&path, page()).unwrap();
     }
     let there = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(there == page(), "COVERAGE.md differs from the table: BLESS_COVERAGE=1 cargo test -p stowaway");
+    assert!(there == page(), "docs/compatibility.md differs from the table: BLESS=1 cargo test -p stowaway");
 }
 
 #[test]

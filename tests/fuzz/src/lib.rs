@@ -5,9 +5,16 @@
 //! its process can be made again from two numbers. A target runs in a process of its own ([`supervise`]): an abort, a
 //! fault, a hang and an allocation past all reason are found as panics are.
 //!
-//! Floors, from the lowest: mutate, target, search, limit, targets, supervise.
+//! Floors, from the lowest: sys, mutate, target, search, limit, targets, supervise.
 
 pub mod limit;
+/// What the shim's files, which `targets::exec` compiles here, call `crate::sys`.
+#[path = "../../../shim/src/sys"]
+mod sys {
+    #[allow(dead_code, missing_docs)]
+    pub mod decimal;
+}
+
 mod mutate;
 pub mod search;
 pub mod supervise;

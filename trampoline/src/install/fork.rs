@@ -46,7 +46,7 @@ impl Fork {
 
 /// In a child whose parent made it between [`Fork::before`] and [`Fork::in_parent`], with all signals blocked.
 pub(super) fn arm_child() {
-    rewrite::after_fork();
+    rewrite::reset_in_child();
     // It worked in the parent.
     let _ = arm_thread();
 }

@@ -110,7 +110,7 @@ pub fn freeze() {
 }
 
 /// To be called in a child of fork that was made under [`hold`]: it has one thread, and nothing is held.
-pub fn after_fork() {
+pub fn reset_in_child() {
     ENGINE.release_in_child();
     with(Engine::alone_again);
 }

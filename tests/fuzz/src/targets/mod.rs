@@ -4,6 +4,7 @@
 use crate::target::Target;
 
 mod elf;
+mod exec;
 mod nbd;
 mod partition;
 mod planted;
@@ -11,7 +12,7 @@ mod qcow2;
 mod settings;
 
 /// In the order in which they run.
-pub const ALL: [&Target; 8] = [
+pub const ALL: [&Target; 11] = [
     &elf::SCAN,
     &elf::DECIDE,
     &partition::TABLE,
@@ -20,6 +21,9 @@ pub const ALL: [&Target; 8] = [
     &nbd::URI,
     &qcow2::HEADER,
     &settings::SETTINGS,
+    &exec::HANDOFF,
+    &exec::SCRIPT,
+    &exec::PATHS,
 ];
 
 /// Those that have a fault, for the test of the fuzzer itself; they run only by name.

@@ -2,9 +2,10 @@
 //! NBD: a server that says anything to the kernel library, a client that says anything to `stowaway serve`, and addresses.
 //!
 //! # Safety
-//! The host calls of [`refuse_sockets`] are the library's own, handed on unchanged.
+//! The host calls of [`without_sockets`] are the library's own, handed on unchanged.
 #![allow(unsafe_code)]
 
+use std::cell::Cell;
 use std::fs::OpenOptions;
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -12,9 +13,9 @@ use std::os::fd::IntoRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::mpsc::{channel, Sender};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, Once, OnceLock};
 
-use lkl::{plain_syscall, Disk, DiskError};
+use lkl::{Disk, DiskError};
 use stowaway_tools::serve::fuzz;
 
 use crate::target::Target;
@@ -131,7 +132,7 @@ fn connect(input: &[u8]) {
 fn size(input: &[u8]) -> Result<u64, DiskError> {
     let server = server().lock().expect("the server");
     server.says.send(input.to_vec()).expect("its thread");
-    let disk = Disk::connect(plain_syscall, server.uri.as_bytes(), true, 3);
+    let disk = Disk::connect(server.uri.as_bytes(), true, 3);
     let disk = disk.inspect_err(|error| assert!(!error.to_string().is_empty()))?;
     let bytes = disk.bytes();
     disk.close();
@@ -163,8 +164,14 @@ fn talk(input: &[u8]) -> bool {
     chosen
 }
 
-/// No input may reach a machine: a socket is refused, everything else is handed on.
-unsafe extern "C" fn refuse_sockets(
+thread_local! {
+    /// The calling thread gets no socket.
+    static REFUSES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The gate of the library while addresses are read: a socket is refused where the thread says so, everything else is
+/// handed on.
+unsafe extern "C" fn without_sockets(
     nr: i64,
     a: usize,
     b: usize,
@@ -173,15 +180,29 @@ unsafe extern "C" fn refuse_sockets(
     e: usize,
     f: usize,
 ) -> isize {
-    if nr == libc::SYS_socket {
+    if nr == libc::SYS_socket && REFUSES.get() {
         return -libc::EAFNOSUPPORT as isize;
     }
     // SAFETY: the caller answers for the call.
-    unsafe { plain_syscall(nr, a, b, c, d, e, f) }
+    match unsafe { libc::syscall(nr, a, b, c, d, e, f) } {
+        -1 => -(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO) as isize),
+        result => result as isize,
+    }
 }
 
+/// Connects as far as the address leads without a socket.
+fn connect_without_sockets(address: &[u8]) -> Result<Disk, DiskError> {
+    static GATE: Once = Once::new();
+    GATE.call_once(|| lkl::sys::set_gate(without_sockets));
+    REFUSES.set(true);
+    let connected = Disk::connect(address, true, 3);
+    REFUSES.set(false);
+    connected
+}
+
+/// No input may reach a machine.
 fn parse(input: &[u8]) {
-    match Disk::connect(refuse_sockets, input, true, 3) {
+    match connect_without_sockets(input) {
         Ok(_) => panic!("connected without a socket"),
         Err(error) => assert!(!error.to_string().is_empty()),
     }
@@ -202,7 +223,7 @@ mod tests {
     #[test]
     fn the_seeds_are_addresses() {
         for uri in uris() {
-            let error = Disk::connect(refuse_sockets, &uri, true, 3).map(|_| ()).expect_err("no socket");
+            let error = connect_without_sockets(&uri).map(|_| ()).expect_err("no socket");
             assert!(matches!(error, DiskError::Io(_)), "{}: {error}", String::from_utf8_lossy(&uri));
         }
     }

@@ -5,7 +5,7 @@ use std::ffi::CString;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 
-use lkl::{partitions, plain_syscall, probe_fs, Disk};
+use lkl::{partitions, probe_fs, Disk};
 
 use crate::target::Target;
 
@@ -92,7 +92,7 @@ fn count(input: &[u8]) -> usize {
     let mut file = tempfile::NamedTempFile::new().expect("a file");
     file.write_all(&image).expect("written");
     let path = CString::new(file.path().as_os_str().as_bytes()).expect("a path");
-    let Ok(disk) = Disk::look(plain_syscall, &path, true, 3) else { return 0 };
+    let Ok(disk) = Disk::open_unlocked(&path, true, 3) else { return 0 };
     let _ = probe_fs(&disk);
     let found = partitions(&disk);
     if let Some(table) = &found {
