@@ -37,7 +37,9 @@ fn collect(src: &Path, dir: &Path, files: &mut BTreeMap<String, String>) {
         if path.is_dir() {
             collect(src, &path, files);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.insert(module_of(src, &path), fs::read_to_string(&path).expect("a source"));
+            // A crate may have two roots: a library, and a program that uses the library.
+            let text: &mut String = files.entry(module_of(src, &path)).or_default();
+            text.push_str(&fs::read_to_string(&path).expect("a source"));
         }
     }
 }

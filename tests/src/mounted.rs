@@ -25,7 +25,7 @@ impl Mounted {
         Mounted::make(kind, false)
     }
 
-    /// The same with a directory of the host under the mount, as a mount point is.
+    /// A mount over a directory of the host, as a mount point is.
     pub fn over_a_directory(kind: Kind) -> Mounted {
         Mounted::make(kind, true)
     }
@@ -103,7 +103,7 @@ pub fn fact(name: &str, source: &str) -> Outcome {
     fact_on(&Mounted::new(Kind::Basic), name, source)
 }
 
-/// The same on an image of the caller's making.
+/// A fact on an image of the caller's making.
 #[track_caller]
 pub fn fact_on(mounted: &Mounted, name: &str, source: &str) -> Outcome {
     let program = mounted.program(name, source);
@@ -114,7 +114,7 @@ pub fn fact_on(mounted: &Mounted, name: &str, source: &str) -> Outcome {
     only_mounted(mounted, &program)
 }
 
-/// The same for what has no native twin.
+/// A fact that has no native twin.
 #[track_caller]
 pub fn fact_mounted(name: &str, source: &str) -> Outcome {
     let mounted = Mounted::new(Kind::Basic);

@@ -75,7 +75,7 @@ impl Run {
         std::env::var_os("STOWAWAY_TEST_BY_RUN").is_some()
     }
 
-    /// The same served by the library: preloaded, or, if `STOWAWAY_TEST_BY_RUN` says so, through `stowaway run`.
+    /// The command served by the library: preloaded, or, if `STOWAWAY_TEST_BY_RUN` says so, through `stowaway run`.
     pub fn served(mut self, artifacts: &Artifacts) -> Run {
         if !Run::is_by_run() {
             return match std::env::var("STOWAWAY_TEST_DOORBELL").as_deref() {

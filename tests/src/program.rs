@@ -11,7 +11,7 @@ pub fn compile(directory: &Path, name: &str, source: &str) -> PathBuf {
     build(directory, name, source, &[])
 }
 
-/// The same, statically linked.
+/// A C program, statically linked.
 pub fn compile_static(directory: &Path, name: &str, source: &str) -> PathBuf {
     build(directory, name, source, &["-static"])
 }
@@ -20,7 +20,7 @@ fn build(directory: &Path, name: &str, source: &str, options: &[&str]) -> PathBu
     compile_with("cc", directory, name, source, options)
 }
 
-/// The same by another compiler, or with options of the caller's.
+/// A C program by another compiler, or with options of the caller's.
 pub fn compile_with(compiler: &str, directory: &Path, name: &str, source: &str, options: &[&str]) -> PathBuf {
     let (text, program) = (directory.join(format!("{name}.c")), directory.join(name));
     std::fs::write(&text, source).expect("a source file");

@@ -21,7 +21,7 @@ fn cat(mounted: &Mounted, setting: &str) -> Outcome {
         .output()
 }
 
-/// The same by `stowaway run`.
+/// A command under `stowaway run`.
 fn run_cat(mounted: &Mounted, setting: &str) -> Outcome {
     let setting =
         setting.replace("{I}", &mounted.fixture.image.display().to_string()).replace("{D}", &mounted.dir());

@@ -24,7 +24,7 @@ fn as_native((name, source): (&str, &str)) {
     assert_eq!(outcome.err(), "");
 }
 
-/// The same with no directory of the host under the mount path, and with one.
+/// A fact with no directory of the host under the mount path, and with one.
 #[track_caller]
 fn on_both_grounds((name, source): (&str, &str)) {
     for mounted in [Mounted::new(Kind::Basic), Mounted::over_a_directory(Kind::Basic)] {
@@ -32,7 +32,7 @@ fn on_both_grounds((name, source): (&str, &str)) {
     }
 }
 
-/// The same random calls on both sides: the same results, the same trees.
+/// Random calls on both sides give equal results and equal trees.
 fn random(seed: u32) -> Result<(), String> {
     let mounted = Mounted::over_a_directory(Kind::Basic);
     let (name, source) = program!("random");

@@ -13,7 +13,7 @@ use stowaway_tests::fixture::{check_image, copy_sparse, Kind};
 use stowaway_tests::mounted::Mounted;
 use stowaway_tests::user;
 
-/// The same bytes as `killed.c` writes.
+/// The bytes that `killed.c` writes.
 fn fill(length: usize, mut seed: u32) -> Vec<u8> {
     let mut next = || {
         seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
