@@ -110,6 +110,9 @@ static void among(const char *company, void *(*work)(void *))
 		longest = took > longest ? took : longest;
 		lag = behind > lag ? behind : lag;
 	}
+	/* The others get their turns too, however slow the machine is: if not, this never ends, and the suite's deadline says so. */
+	while (work != idle && turns <= 10)
+		sleep_ms(1);
 	stop = 1;
 	for (int i = 0; i < THREADS; i++)
 		CHECK(!pthread_join(threads[i], NULL));
@@ -121,7 +124,6 @@ static void among(const char *company, void *(*work)(void *))
 	 * follow each other without a pause that is not reached yet: now and then a thread that is due waits for seconds. */
 	double most = work == long_calls ? 15 : 1;
 	CHECK(late[WAITS / 2] < 0.1 && late[WAITS - 1] < most && longest < 1 && lag < 0.5);
-	CHECK(work == idle || turns > 10);
 }
 
 static int check(void)
