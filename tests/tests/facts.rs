@@ -74,6 +74,7 @@ everyone! {
     fn transfers() { as_native(program!("transfer")); }
     fn threads() { as_native(program!("threads")); }
     fn signals() { as_native(program!("signals")); }
+    fn signals_ignored_from_the_start() { as_native(program!("inherited")); }
     fn faults_whoever_does_the_work() { as_native(program!("helpers")); }
     fn a_timer_during_a_write_load() { as_native(program!("timer")); }
 

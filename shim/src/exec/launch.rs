@@ -9,6 +9,7 @@ use crate::exec::request::{Names, Request};
 use crate::exec::resolve::{find, Found, Program};
 use crate::observe;
 use crate::process::{exit, handoff};
+use crate::signals::actions;
 use crate::sys::call::Call;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fs;
@@ -55,7 +56,9 @@ pub fn exec_observed(request: &Request, leave: impl FnOnce()) -> Result {
     let environment = Environment::new(request.envp, &decision.plan, loaded, kept::get(), handed_on)?;
     leave();
     observe::end();
-    exit::without_kernel(|| execute(request, &found, &decision.plan, &environment))
+    exit::without_kernel(|| {
+        actions::with_ignored_handed_on(|| execute(request, &found, &decision.plan, &environment))
+    })
 }
 
 /// Says that the program is not for us.

@@ -112,14 +112,27 @@ pub fn set_action(sig: c_int, action: &KernelSigaction) -> Result<()> {
     install(sig, action).inspect_err(|_| ACTIONS[sig as usize].set(&before))
 }
 
-/// Whether the action that the application would see is the one in the table: else the host has what the process
-/// inherited (SIG_IGN over exec), of which we were never told.
-pub fn is_known(sig: c_int, action: &KernelSigaction) -> bool {
-    action.handler != libc::SIG_DFL || sig == libc::SIGSYS || is_ours(sig, action)
+/// The application's action for a signal, as rt_sigaction(2) shows the action.
+pub fn shown(sig: c_int) -> KernelSigaction {
+    learn_inherited(sig);
+    action(sig)
 }
 
-/// From now on `handler` is what the host calls. The faults of copies are caught at once. Called by the constructor.
+/// A process inherits that a signal is ignored (signal(7), "Execution of signal handlers"). Only the host knows, until our
+/// handler takes the place of that.
+fn learn_inherited(sig: c_int) {
+    if action(sig).handler == libc::SIG_DFL {
+        let inherited = sigcalls::action(sig);
+        if inherited.handler == libc::SIG_IGN {
+            ACTIONS[sig as usize].set(&inherited);
+        }
+    }
+}
+
+/// From now on `handler` is what the host calls. The faults of copies are caught at once. Called by the constructor, before
+/// the trampoline takes SIGSYS.
 pub fn set_our_handler(handler: usize) {
+    learn_inherited(libc::SIGSYS);
     OUR_HANDLER.store(handler, Ordering::Relaxed);
     install_all(FAULTS_OF_COPIES);
 }
@@ -131,6 +144,7 @@ pub fn install_claimed() {
 
 fn install_all(signals: u64) {
     for sig in (1..SIGNALS as c_int).filter(|&sig| signals & bit(sig) != 0) {
+        learn_inherited(sig);
         let _ = install(sig, &action(sig));
     }
 }
@@ -158,6 +172,29 @@ pub fn take_over(sig: c_int) -> bool {
     }
     ACTIONS[sig as usize].set(&action);
     install(sig, &action).is_ok()
+}
+
+/// Makes an exec with the signals ignored on the host whose place our handlers have: a program inherits what is ignored.
+/// Returns only if the exec failed.
+pub fn with_ignored_handed_on(execute: impl FnOnce() -> Result) -> Result {
+    let mut handed_on = FAULTS_OF_COPIES;
+    // The call of another thread could be dispatched in between.
+    if !trampoline::rewrite::has_threads() {
+        handed_on |= bit(libc::SIGSYS);
+    }
+    let ignored = move |sig: &c_int| handed_on & bit(*sig) != 0 && action(*sig).handler == libc::SIG_IGN;
+    let signals = [libc::SIGSEGV, libc::SIGBUS, libc::SIGSYS];
+    let before = signals.map(sigcalls::action);
+    for sig in signals.into_iter().filter(ignored) {
+        // SAFETY: no code runs for an ignored signal.
+        let _ = unsafe { sigcalls::set_action(sig, &action(sig)) };
+    }
+    let r = execute();
+    for (sig, before) in signals.into_iter().zip(before).filter(|(sig, _)| ignored(sig)) {
+        // SAFETY: what the host had before.
+        let _ = unsafe { sigcalls::set_action(sig, &before) };
+    }
+    r
 }
 
 /// The action was for one signal only (SA_RESETHAND), which came.

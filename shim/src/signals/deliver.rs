@@ -62,6 +62,9 @@ unsafe extern "C-unwind" fn on_signal(sig: c_int, info: *mut libc::siginfo_t, co
     if FAULTS & bit(sig) != 0 && !from_fault && pass_on(sig) {
         return;
     }
+    if !from_fault && action(sig).handler == libc::SIG_IGN {
+        return;
+    }
     if sig == cancel::SIGNAL && cancel::on_request(info, uc) {
         return;
     }
@@ -133,8 +136,7 @@ fn note(thread: &Thread, sig: c_int, info: *const libc::siginfo_t, uc: &mut libc
 unsafe extern "C-unwind" fn act(sig: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     let action = action(sig);
     match action.handler {
-        libc::SIG_IGN if FAULTS & bit(sig) == 0 => return,
-        // A fault cannot be ignored (the kernel forces its default).
+        // A fault cannot be ignored (the kernel forces its default), and nothing else that is ignored comes here.
         libc::SIG_DFL | libc::SIG_IGN => end::die_of(sig, info as usize),
         _ => {}
     }

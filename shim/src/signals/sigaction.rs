@@ -9,7 +9,7 @@ use crate::signals::actions::{self, SIGNALS};
 use crate::signals::cancel;
 use crate::sys::call::Call;
 use crate::sys::errno::{Errno, Result};
-use crate::sys::sigcalls::{self, bit};
+use crate::sys::sigcalls::bit;
 use crate::sys::user;
 
 /// Signals that cannot be caught.
@@ -22,10 +22,7 @@ pub fn sigaction(c: &Call<'_>) -> Result {
     if size != 8 || !(1..SIGNALS as c_int).contains(&sig) {
         return c.to_host();
     }
-    let mut before = actions::action(sig);
-    if !actions::is_known(sig, &before) {
-        before.handler = sigcalls::action(sig).handler;
-    }
+    let before = actions::shown(sig);
     if new != 0 {
         let mut action: KernelSigaction = user::read(new)?;
         action.mask &= !NEVER_CAUGHT;
