@@ -75,6 +75,7 @@ everyone! {
     fn threads() { as_native(program!("threads")); }
     fn signals() { as_native(program!("signals")); }
     fn signals_ignored_from_the_start() { as_native(program!("inherited")); }
+    fn waits_under_a_mask() { as_native(program!("masks")); }
     fn faults_whoever_does_the_work() { as_native(program!("helpers")); }
     fn a_timer_during_a_write_load() { as_native(program!("timer")); }
 

@@ -16,7 +16,7 @@ use trampoline::gate::STOPPED;
 use crate::instance::{boot, kick, mounts};
 use crate::signals::cancel;
 use crate::signals::deliver::deliver_noted;
-use crate::sys::call::Call;
+use crate::sys::call::{self, Call};
 use crate::sys::errno::{from_raw, to_raw, Errno, Result};
 use crate::sys::host::{Args, Ret};
 use crate::sys::kernel::{self, park_forever_if_ending};
@@ -164,6 +164,12 @@ const ERESTARTNOINTR: Ret = -513;
 const ERESTARTNOHAND: Ret = -514;
 const ERESTART_RESTARTBLOCK: Ret = -516;
 
+/// Whether a signal, or what else ends waits, ended the call: before or after it became an errno of the application's.
+pub fn is_interrupted(r: Result) -> bool {
+    let interrupted = [ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK];
+    r == Err(Errno::EINTR) || r.is_err() && interrupted.contains(&to_raw(r))
+}
+
 fn attempt(thread: &'static Thread, work: &mut impl FnMut(&mut KernelContext) -> Ret) -> Ret {
     let kernel = boot::kernel(thread).and_then(|kernel| boot::adopt(kernel, thread).map(|()| kernel));
     match kernel {
@@ -193,6 +199,15 @@ pub fn shut_down() {
     park_forever_if_ending();
     if kernel::is_up() {
         final_entry(boot::shut_down);
+    }
+}
+
+/// The flags that a kernel's descriptor is open with. EBADF: the descriptor is O_PATH, and so is not open to most calls.
+pub fn open_flags(number: usize) -> Result<i32> {
+    let args = call::args([number, libc::F_GETFL as usize]);
+    match enter_kernel(|context| context.call(libc::SYS_fcntl, &args))? as i32 {
+        flags if flags & libc::O_PATH != 0 => Err(Errno::EBADF),
+        flags => Ok(flags),
     }
 }
 

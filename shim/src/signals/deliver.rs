@@ -112,20 +112,46 @@ fn pass_on(sig: c_int) -> bool {
 
 /// Inside the kernel: the signal waits for the end of the section.
 fn note(thread: &Thread, sig: c_int, info: *const libc::siginfo_t, uc: &mut libc::ucontext_t) {
-    // All is blocked until then, so there is never a second one.
     let mask = (&raw mut uc.uc_sigmask).cast::<u64>();
+    let noted = &thread.noted;
+    // All is blocked until then. But several signals that came at once have a frame each, and the last of them is handled
+    // first: what is noted already came later, and the mask in this frame is the one that was interrupted.
+    let earlier = noted.sig.load(Ordering::Acquire) as c_int;
     // SAFETY: info is the kernel's; uc_sigmask is at least the kernel's 8 bytes, restored by sigreturn.
     unsafe {
-        thread.noted.info.set(*info);
-        thread.noted.mask.store(*mask, Ordering::Relaxed);
+        if earlier == 0 || *mask != !FAULTS {
+            noted.mask.store(*mask, Ordering::Relaxed);
+        }
         *mask = !FAULTS;
+        if earlier == 0 {
+            noted.info.set(*info);
+            noted.sig.store(sig as u32, Ordering::Release);
+        } else {
+            note_another(thread, earlier, sig, info);
+        }
     }
-    thread.noted.sig.store(sig as u32, Ordering::Release);
     if thread.in_call.load(Ordering::Relaxed) != 0 && !thread.task().is_null() {
         if let Some(kernel) = kernel::running() {
             // SAFETY: called on the task's own thread, from a signal handler.
             unsafe { kernel.interrupt(thread.task()) };
         }
+    }
+}
+
+/// A signal beside the one that is noted: that which can be blocked stays queued in the host.
+///
+/// # Safety
+/// The siginfo is the kernel's.
+unsafe fn note_another(thread: &Thread, earlier: c_int, sig: c_int, info: *const libc::siginfo_t) {
+    let tid = host::ids().1;
+    if FAULTS & bit(sig) == 0 {
+        sigcalls::queue_to_thread(tid, sig, info as usize);
+    } else if FAULTS & bit(earlier) == 0 {
+        let before = thread.noted.info.get();
+        // SAFETY: the caller's promise.
+        thread.noted.info.set(unsafe { *info });
+        thread.noted.sig.store(sig as u32, Ordering::Release);
+        sigcalls::queue_to_thread(tid, earlier, &raw const before as usize);
     }
 }
 

@@ -9,9 +9,9 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::signals::claimed::never_blocked;
 use crate::sys::call::Call;
-use crate::sys::errno::Result;
+use crate::sys::errno::{Errno, Result};
 use crate::sys::host::Args;
-use crate::sys::sigcalls::{self, bit};
+use crate::sys::sigcalls::{self, bit, SET_BYTES};
 use crate::sys::{thread, user};
 
 const SIGSYS: u64 = bit(libc::SIGSYS);
@@ -31,7 +31,7 @@ static WAITS: AtomicBool = AtomicBool::new(false);
 /// rt_sigprocmask(2): as asked, but what must not be blocked is not.
 pub fn sigprocmask(c: &Call<'_>) -> Result {
     let [how, set, old, size, ..] = c.args;
-    if size != 8 {
+    if size != SET_BYTES {
         return c.to_host();
     }
     let asked = if set == 0 { 0 } else { user::read::<u64>(set)? };
@@ -95,30 +95,21 @@ pub fn handler_ends(shown: &mut u64) {
     *shown &= !never_blocked();
 }
 
-/// The set at the application's address, without what may not be blocked.
-fn cleaned(address: usize) -> Result<u64> {
-    user::read::<u64>(address).map(|mask| mask & !never_blocked())
+/// The mask of a wait at the application's address, without what may not be blocked. None: there is none. As kernel/signal.c
+/// has it (`set_user_sigmask`).
+pub fn asked(address: usize, size: usize) -> Result<Option<u64>> {
+    match (address, size) {
+        (0, _) => Ok(None),
+        (_, SET_BYTES) => user::read::<u64>(address).map(|mask| Some(mask & !never_blocked())),
+        _ => Err(Errno::EINVAL),
+    }
 }
 
-/// Makes a host call whose argument `at` points at a signal mask, with a cleaned copy of that mask.
+/// Makes a host call whose argument `at` points at a signal mask, and whose next argument is the size of that mask, with a
+/// cleaned copy of the mask.
 pub fn with_mask(args: &Args, at: usize, call: impl FnOnce(&Args) -> Result) -> Result {
-    if args[at] == 0 {
-        return call(args);
-    }
-    let mask = cleaned(args[at])?;
+    let Some(mask) = asked(args[at], args[at + 1])? else { return call(args) };
     let mut own = *args;
     own[at] = &raw const mask as usize;
     call(&own)
-}
-
-/// Runs `call` with the calling thread's signal mask set to the one at `address` (0: unchanged), as
-/// ppoll, pselect6 and epoll_pwait do around a wait in the kernel library.
-pub fn under_mask(address: usize, call: impl FnOnce() -> Result) -> Result {
-    if address == 0 {
-        return call();
-    }
-    let before = sigcalls::set_mask(cleaned(address)?);
-    let r = call();
-    sigcalls::set_mask(before);
-    r
 }

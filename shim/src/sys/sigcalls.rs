@@ -10,7 +10,7 @@ use crate::sys::errno::Result;
 use crate::sys::host;
 
 /// Bytes in a set of signals.
-const SET_BYTES: usize = 8;
+pub const SET_BYTES: usize = 8;
 
 /// The set that has only `sig`.
 pub const fn bit(sig: c_int) -> u64 {

@@ -3,5 +3,6 @@
 //! epoll set: EPERM when the second kind is added) until both can be waited for at once.
 
 pub mod epoll;
+mod masked;
 pub mod owners;
 pub mod poll;
