@@ -3,12 +3,13 @@
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::Duration;
 use stowaway_tests::everyone;
 use stowaway_tests::fixture::{Kind, Side};
 use stowaway_tests::held::Held;
 use stowaway_tests::mounted::{fact, fact_mounted, fact_on, our_lines, said_ok, Mounted};
-use stowaway_tests::process::Run;
+use stowaway_tests::process::{Outcome, Run};
 use stowaway_tests::{tree, user};
 
 macro_rules! program {
@@ -32,17 +33,23 @@ fn on_both_grounds((name, source): (&str, &str)) {
     }
 }
 
+/// A program that says ok at its end, on one side.
+fn on_side(mounted: &Mounted, program: &Path, side: Side, seed: u64) -> Outcome {
+    let (dir, host) = (mounted.fixture.dir(side), mounted.fixture.host(side));
+    let words = [program.as_os_str(), dir.as_os_str(), host.as_os_str()];
+    let run = if side == Side::Native { Run::new(words) } else { mounted.run(words) };
+    let outcome = run.env("SEED", seed.to_string()).output();
+    said_ok(&format!("seed {seed}, {side:?}"), &outcome);
+    outcome
+}
+
 /// Random calls on both sides give equal results and equal trees.
-fn random(seed: u32) -> Result<(), String> {
+fn random(seed: u64) -> Result<(), String> {
     let mounted = Mounted::over_a_directory(Kind::Basic);
     let (name, source) = program!("random");
     let program = mounted.program(name, source);
     let on = |side: Side| {
-        let (dir, host) = (mounted.fixture.dir(side), mounted.fixture.host(side));
-        let words = [program.as_os_str(), dir.as_os_str(), host.as_os_str()];
-        let run = if side == Side::Native { Run::new(words) } else { mounted.run(words) };
-        let outcome = run.env("SEED", seed.to_string()).output();
-        said_ok(&format!("seed {seed}, {side:?}"), &outcome);
+        let outcome = on_side(&mounted, &program, side, seed);
         assert_eq!(outcome.err(), "", "seed {seed}");
         let room = mounted.fixture.room(side).display().to_string();
         outcome.out().replace(&room, "{B}")
@@ -143,6 +150,20 @@ everyone! {
         let seeds = std::env::var("STOWAWAY_TEST_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(25);
         let wrong: Vec<String> = (1..=seeds).filter_map(|seed| random(seed).err()).collect();
         assert!(wrong.is_empty(), "{} of {seeds} seeds differ:\n{}", wrong.len(), wrong.join("\n"));
+    }
+
+    fn wrong_arguments_are_named_alike() {
+        if user::is_root() {
+            return user::note("wrong_arguments_are_named_alike: not run as root, who may do what the calls ask for");
+        }
+        let mounted = Mounted::new(Kind::Basic);
+        let (name, source) = program!("errnos");
+        let program = mounted.program(name, source);
+        let said = [Side::Native, Side::Image].map(|side| on_side(&mounted, &program, side, 0).out());
+        let differs: Vec<_> = said[0].lines().zip(said[1].lines()).filter(|(a, b)| a != b).take(20).collect();
+        assert!(differs.is_empty(), "native and served: {differs:#?}");
+        assert!(said[0].lines().count() > 30_000);
+        mounted.check();
     }
 
     fn forks() {

@@ -4,6 +4,7 @@
 use crate::fdtable::{self, Owner, EPOLL_EMPTY, HOST, KERNEL, RESERVED};
 use crate::instance::enter::enter_kernel;
 use crate::instance::pair::{close_pair, copy_pair_from, copy_pair_onto, open_pair};
+use crate::lookup::cwd;
 use crate::lookup::route::{create_at_path, look_at_path, PathArg};
 use crate::lookup::target::{KernelPath, ResolvedPath};
 use crate::sys::call::{self, args, Call};
@@ -92,7 +93,12 @@ pub fn openat2(c: &Call<'_>) -> Result {
 
 /// open_by_handle_at(2)
 pub fn open_by_handle_at(c: &Call<'_>) -> Result {
-    match fdtable::owner(c.args[0])? {
+    // AT_FDCWD stands for the file system of the current directory.
+    let class = match c.args[0] as i32 {
+        AT_FDCWD => cwd::class(),
+        _ => fdtable::class(c.args[0]),
+    };
+    match fdtable::owner_of_class(class)? {
         Owner::Host => c.to_host(),
         Owner::Kernel => enter_kernel(|context| {
             let args = args([c.args[0], c.args[1], c.args[2] & !DIRECT]);
@@ -249,8 +255,14 @@ pub fn fcntl(c: &Call<'_>) -> Result {
 
 /// ioctl(2)
 pub fn ioctl(c: &Call<'_>) -> Result {
-    match (fdtable::owner(c.args[0])?, c.args[1] as u64) {
-        (Owner::Host, _) | (Owner::Kernel, libc::FIOCLEX | libc::FIONCLEX) => c.to_host(),
+    match (fdtable::owner(c.args[0])?, c.args[1] as u32 as u64) {
+        (Owner::Host, _) => c.to_host(),
+        (Owner::Kernel, request @ (libc::FIOCLEX | libc::FIONCLEX)) => {
+            // Close-on-exec belongs to the number, and the number is the host's, where the placeholder takes no ioctl.
+            let r = c.to_kernel()?;
+            fs::set_cloexec(c.args[0] as i32, request == libc::FIOCLEX);
+            Ok(r)
+        }
         (Owner::Kernel, _) => clone_aware(c),
     }
 }

@@ -7,12 +7,12 @@ use trampoline::rewrite;
 use trampoline::uninterrupted;
 
 use crate::fdtable::{self, Owner};
-use crate::instance::enter::enter_kernel;
+use crate::instance::enter::{self, enter_kernel};
 use crate::sys::call::{args, Call};
 use crate::sys::errno::{Errno, Result};
-use crate::sys::host;
 use crate::sys::mem::{unmap, PAGE};
 use crate::sys::report::say_once;
+use crate::sys::{fs, host};
 
 const MAP_TYPE: usize = 0x0f;
 
@@ -24,8 +24,47 @@ pub fn mmap(c: &Call<'_>) -> Result {
     }
     match fdtable::owner(c.args[4])? {
         Owner::Host => map_on_host(c),
-        Owner::Kernel if flags & MAP_TYPE == libc::MAP_PRIVATE as usize => copy(c),
         Owner::Kernel => {
+            check(c)?;
+            map_kernel_file(c, flags)
+        }
+    }
+}
+
+/// What is wrong with a mapping of a kernel file, in the order of mm/mmap.c (`ksys_mmap_pgoff`, `do_mmap`).
+fn check(c: &Call<'_>) -> Result<()> {
+    let [_, len, _, _, file, offset] = c.args;
+    let whole = len.wrapping_add(PAGE - 1) & !(PAGE - 1);
+    if offset % PAGE != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let mode = enter::open_flags(file)?;
+    if len == 0 {
+        return Err(Errno::EINVAL);
+    }
+    if whole == 0 {
+        return Err(Errno::ENOMEM);
+    }
+    let status =
+        fs::filled_stat(|to| enter_kernel(|context| context.call(libc::SYS_fstat, &args([file, to]))))?;
+    let is_regular = status.st_mode & libc::S_IFMT == libc::S_IFREG;
+    if is_regular && offset.checked_add(whole).is_none_or(|end| end > isize::MAX as usize) {
+        return Err(Errno::EOVERFLOW);
+    }
+    if mode & libc::O_ACCMODE == libc::O_WRONLY {
+        return Err(Errno::EACCES);
+    }
+    match is_regular {
+        true => Ok(()),
+        false => Err(Errno::ENODEV),
+    }
+}
+
+fn map_kernel_file(c: &Call<'_>, flags: usize) -> Result {
+    const PRIVATE: usize = libc::MAP_PRIVATE as usize;
+    match flags & MAP_TYPE {
+        PRIVATE => copy(c),
+        _ => {
             say_once!("mmap: MAP_SHARED of a file in a mount is not supported (ENODEV)");
             Err(Errno::ENODEV)
         }
@@ -73,13 +112,6 @@ fn forget_code(address: usize, len: usize) {
 
 fn copy(c: &Call<'_>) -> Result {
     let [address, len, prot, flags, file, offset] = c.args;
-    if len == 0 || offset % PAGE != 0 {
-        return Err(Errno::EINVAL);
-    }
-    let mode = enter_kernel(|context| context.call(libc::SYS_fcntl, &args([file, libc::F_GETFL as usize])))?;
-    if mode & libc::O_ACCMODE as usize == libc::O_WRONLY as usize {
-        return Err(Errno::EACCES);
-    }
     let writable = (libc::PROT_READ | libc::PROT_WRITE) as usize;
     let anonymous = flags | libc::MAP_ANONYMOUS as usize;
     // SAFETY: what the application asked for, but for the file.

@@ -280,6 +280,10 @@ pub fn getcwd(c: &Call<'_>) -> Result {
 
 /// inotify_add_watch(2): the host's only.
 pub fn inotify_add_watch(c: &Call<'_>) -> Result {
+    if fdtable::class(c.args[0]) == fdtable::KERNEL {
+        // No kernel file is an inotify instance.
+        return Err(Errno::EINVAL);
+    }
     let follow = c.args[2] & libc::IN_DONT_FOLLOW as usize == 0;
     on_host_only(c, 1, follow, || say_once!("inotify_add_watch: not supported on a path in a mount (ENOSYS)"))
 }

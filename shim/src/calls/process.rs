@@ -7,12 +7,13 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use trampoline::rewrite;
 use trampoline::uninterrupted;
 
+use crate::fdtable;
 use crate::instance::enter::enter_kernel;
 use crate::process::exit;
 use crate::signals::{app_sud, mask};
 use crate::sys::call::Call;
 use crate::sys::errno::{Errno, Result};
-use crate::sys::report::say;
+use crate::sys::report::{say, say_once};
 use crate::sys::{kernel, user};
 
 /// setuid(2) and its family, umask(2): the host decides, the kernel follows.
@@ -81,6 +82,18 @@ fn confine(c: &Call<'_>) -> Result {
 }
 
 static CONFINED: AtomicBool = AtomicBool::new(false);
+
+/// kcmp(2): to the host all kernel files are one file.
+pub fn kcmp(c: &Call<'_>) -> Result {
+    const KCMP_FILE: usize = 0;
+    if c.args[2] == KCMP_FILE
+        && [c.args[3], c.args[4]].iter().all(|&fd| fdtable::class(fd) == fdtable::KERNEL)
+    {
+        say_once!("kcmp: two files in mounts cannot be compared (ENOSYS)");
+        return Err(Errno::ENOSYS);
+    }
+    c.to_host()
+}
 
 /// rt_sigsuspend(2): the mask must let our signals through.
 pub fn sigsuspend(c: &Call<'_>) -> Result {

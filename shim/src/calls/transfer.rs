@@ -2,13 +2,13 @@
 //! Calls that move data between two descriptors, of which one may be the host's and the other the kernel's.
 
 use crate::fdtable::{self, Owner, KERNEL};
-use crate::instance::enter::enter_kernel;
+use crate::instance::enter::{self, enter_kernel};
 use crate::sys::call::{self, args, Call};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::host::Args;
 use crate::sys::mem::Pages;
 use crate::sys::report::say_once;
-use crate::sys::{sigcalls, user};
+use crate::sys::{fs, sigcalls, user};
 
 /// Whose two descriptors are.
 enum Pair {
@@ -30,18 +30,128 @@ fn by_pair(c: &Call<'_>, a: usize, b: usize, mixed: impl FnOnce() -> Result) -> 
     }
 }
 
-/// copy_file_range(2): between host and mount EXDEV, as between file systems that cannot; cp then copies.
-pub fn copy_file_range(c: &Call<'_>) -> Result {
-    by_pair(c, 0, 2, || Err(Errno::EXDEV))
+/// The flags that a descriptor is open with, whoever has it.
+fn open_flags(fd: usize) -> Result<i32> {
+    match fdtable::class(fd) {
+        KERNEL => enter::open_flags(fd),
+        _ => fs::open_flags(fd as i32).and_then(|flags| match flags & libc::O_PATH {
+            0 => Ok(flags),
+            _ => Err(Errno::EBADF),
+        }),
+    }
 }
 
-/// splice(2) and tee(2): a pipe is the host's, so a kernel file has none to splice with.
-pub fn splice(c: &Call<'_>) -> Result {
-    let second = if c.nr == libc::SYS_tee as usize { 1 } else { 2 };
-    by_pair(c, 0, second, || {
-        say_once!("splice, tee: not supported between a file in a mount and a pipe of the host (EINVAL)");
-        Err(Errno::EINVAL)
+/// EBADF, unless `flags` say that a descriptor is open for `mode`.
+fn check_mode(flags: i32, mode: i32) -> Result<()> {
+    match flags & libc::O_ACCMODE {
+        libc::O_RDWR => Ok(()),
+        now if now == mode => Ok(()),
+        _ => Err(Errno::EBADF),
+    }
+}
+
+/// EBADF, unless the first is open for reading and the second for writing. The flags of the second.
+fn both_open(input: usize, out: usize) -> Result<i32> {
+    let flags = [open_flags(input)?, open_flags(out)?];
+    check_mode(flags[0], libc::O_RDONLY)?;
+    check_mode(flags[1], libc::O_WRONLY)?;
+    Ok(flags[1])
+}
+
+/// The type in the mode of an open descriptor.
+fn kind(fd: usize) -> Result<u32> {
+    fs::filled_stat(|to| on(fd, libc::SYS_fstat, args([fd, to]))).map(|status| status.st_mode & libc::S_IFMT)
+}
+
+/// copy_file_range(2): between host and mount EXDEV, as between file systems that cannot; cp then copies. What is wrong
+/// beside that comes first (fs/read_write.c, `vfs_copy_file_range`).
+pub fn copy_file_range(c: &Call<'_>) -> Result {
+    let [input, offset_in, out, offset_out, _, flags] = c.args;
+    by_pair(c, 0, 2, || {
+        for fd in [input, out] {
+            open_flags(fd)?;
+        }
+        for offset in [offset_in, offset_out].into_iter().filter(|&offset| offset != 0) {
+            user::read::<i64>(offset)?;
+        }
+        if flags != 0 {
+            return Err(Errno::EINVAL);
+        }
+        let kinds = [kind(input)?, kind(out)?];
+        if kinds.contains(&libc::S_IFDIR) {
+            return Err(Errno::EISDIR);
+        }
+        if kinds != [libc::S_IFREG; 2] {
+            return Err(Errno::EINVAL);
+        }
+        match both_open(input, out)? & libc::O_APPEND {
+            0 => Err(Errno::EXDEV),
+            _ => Err(Errno::EBADF),
+        }
     })
+}
+
+/// splice(2): a pipe is the host's, so a kernel file has none to splice with. What is wrong beside that comes first
+/// (fs/splice.c, `do_splice`).
+pub fn splice(c: &Call<'_>) -> Result {
+    let [input, offset_in, out, offset_out, len, flags] = c.args;
+    by_pair(c, 0, 2, || {
+        if len == 0 {
+            return Ok(0);
+        }
+        check_splice_flags(flags)?;
+        open_flags(input).and_then(|_| open_flags(out))?;
+        let ends = [(input, offset_in), (out, offset_out)];
+        for (end, offset) in ends {
+            if offset != 0 && kind(end)? == libc::S_IFIFO {
+                return Err(Errno::ESPIPE);
+            }
+        }
+        for (_, offset) in ends.into_iter().filter(|(_, offset)| *offset != 0) {
+            user::read::<i64>(offset)?;
+        }
+        refuse_splice(input, out)
+    })
+}
+
+/// tee(2)
+pub fn tee(c: &Call<'_>) -> Result {
+    let [input, out, len, flags, ..] = c.args;
+    by_pair(c, 0, 1, || {
+        check_splice_flags(flags)?;
+        match len {
+            0 => Ok(0),
+            _ => refuse_splice(input, out),
+        }
+    })
+}
+
+fn check_splice_flags(flags: usize) -> Result<()> {
+    const KNOWN: u32 = 0xf;
+    match flags as u32 & !KNOWN {
+        0 => Ok(()),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+fn refuse_splice(input: usize, out: usize) -> Result {
+    both_open(input, out)?;
+    if [kind(input)?, kind(out)?].contains(&libc::S_IFIFO) {
+        say_once!("splice, tee: not supported between a file in a mount and a pipe of the host (EINVAL)");
+    }
+    Err(Errno::EINVAL)
+}
+
+/// vmsplice(2): of a file that is no pipe EBADF, as the kernel says. A kernel's pipe cannot take pages of the application.
+pub fn vmsplice(c: &Call<'_>) -> Result {
+    match fdtable::owner(c.args[0])? {
+        Owner::Host => c.to_host(),
+        Owner::Kernel if kind(c.args[0])? == libc::S_IFIFO => {
+            say_once!("vmsplice: not supported on a pipe in a mount (ENOSYS)");
+            Err(Errno::ENOSYS)
+        }
+        Owner::Kernel => Err(Errno::EBADF),
+    }
 }
 
 const CHUNK: usize = 64 << 10;
@@ -54,12 +164,40 @@ pub fn sendfile(c: &Call<'_>) -> Result {
 fn copy_by_buffer(c: &Call<'_>) -> Result {
     let [out, input, offset_at, count, ..] = c.args;
     let mut offset = if offset_at == 0 { None } else { Some(user::read::<i64>(offset_at)?) };
+    if !check_sendfile(out, input, offset, count)? {
+        return Ok(0);
+    }
     let buffer = Pages::new(CHUNK)?;
     let done = pump(out, input, &mut offset, count, buffer.address())?;
     if let Some(offset) = offset {
         user::write(offset_at, &offset)?;
     }
     Ok(done)
+}
+
+/// What is wrong with a sendfile, in the order of fs/read_write.c (`do_sendfile`). False: there is nothing to copy.
+fn check_sendfile(out: usize, input: usize, offset: Option<i64>, count: usize) -> Result<bool> {
+    check_mode(open_flags(input)?, libc::O_RDONLY)?;
+    let kind = kind(input)?;
+    let seek = args([input, 0, libc::SEEK_CUR as usize]);
+    // A file without a type (an epoll set) has no positions, whatever lseek says.
+    let is_seekable = kind != 0 && on(input, libc::SYS_lseek, seek).is_ok();
+    if offset.is_some() && !is_seekable {
+        return Err(Errno::ESPIPE);
+    }
+    if offset.is_some_and(|offset| offset < 0) || isize::try_from(count).is_err() {
+        return Err(Errno::EINVAL);
+    }
+    let out_flags = open_flags(out)?;
+    check_mode(out_flags, libc::O_WRONLY)?;
+    if !is_seekable || out_flags & libc::O_APPEND != 0 {
+        return Err(Errno::EINVAL);
+    }
+    match kind {
+        _ if count == 0 => Ok(false),
+        libc::S_IFDIR => Err(Errno::EINVAL),
+        _ => Ok(true),
+    }
 }
 
 /// Copies up to `count` bytes; how many. An error counts only where nothing was copied before.

@@ -10,12 +10,15 @@ use syscalls::Sysno;
 use super::rows::ROWS;
 use super::table::Serve;
 use crate::observe::Arg;
+use crate::sys::errno::Errno;
 
 fn served(serve: Serve) -> &'static str {
     match serve {
         Serve::Host => "host",
         Serve::Fd(_) => "by descriptor",
         Serve::HostFdOnly(_) => "host; ENOSYS on a kernel file",
+        Serve::OtherKind(_, Errno::EINVAL) => "host; EINVAL on a kernel file",
+        Serve::OtherKind(..) => "host; an error on a kernel file",
         Serve::Own(_) => "host or kernel",
     }
 }
@@ -89,7 +92,7 @@ fn the_call_of_each_hook_has_a_row() {
 #[test]
 fn descriptor_arguments_are_descriptors() {
     for row in ROWS {
-        if let Serve::Fd(i) | Serve::HostFdOnly(i) = row.serve {
+        if let Serve::Fd(i) | Serve::HostFdOnly(i) | Serve::OtherKind(i, _) = row.serve {
             assert!(matches!(row.args[i], Arg::Fd | Arg::DirFd), "{}", row.nr.name());
         }
     }

@@ -32,7 +32,10 @@ fn serve(nr: usize, args: &Args, frame: Option<&Frame>) -> Ret {
         Serve::Host => to_host(nr, args),
         Serve::Fd(i) => by_fd(nr, args, i),
         Serve::HostFdOnly(i) if fdtable::class(args[i]) == KERNEL => not_supported(nr),
-        Serve::HostFdOnly(_) => to_host(nr, args),
+        Serve::OtherKind(i, errno) if fdtable::class(args[i]) == KERNEL => {
+            to_raw(Err(enter::open_flags(args[i]).map_or_else(|e| e, |_| errno)))
+        }
+        Serve::HostFdOnly(_) | Serve::OtherKind(..) => to_host(nr, args),
         Serve::Own(serve) => to_raw(serve(&Call { nr, args: *args, frame })),
     }
 }
@@ -41,7 +44,7 @@ fn serve(nr: usize, args: &Args, frame: Option<&Frame>) -> Ret {
 pub fn shorten() {
     let route = |nr| match table::serve(nr) {
         Serve::Host => Route::Host,
-        Serve::Fd(0) => Route::ByDescriptor,
+        Serve::Fd(0) | Serve::OtherKind(0, _) => Route::ByDescriptor,
         _ => Route::Handler,
     };
     set_routes((0..NUMBERS).map(|nr| (nr, route(nr))), fdtable::classes());

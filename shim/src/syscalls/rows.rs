@@ -4,12 +4,13 @@
 use syscalls::Sysno;
 
 use super::table::Row;
-use super::table::Serve::{Fd, Host, HostFdOnly, Own};
+use super::table::Serve::{Fd, Host, HostFdOnly, OtherKind, Own};
 use crate::calls::{descriptors, links, memory, paths, process, sockets, transfer, xattrs};
 use crate::exec;
 use crate::observe::Arg;
 use crate::process::{clone, exit};
 use crate::signals::{mask, sigaction};
+use crate::sys::errno::Errno;
 use crate::wait::{epoll, poll};
 
 macro_rules! rows {
@@ -52,8 +53,8 @@ rows! {
     sendfile [Fd Fd Ptr Size] Own(transfer::sendfile);
     copy_file_range [Fd Ptr Fd Ptr Size Flags] Own(transfer::copy_file_range), "EXDEV between host and mount";
     splice [Fd Ptr Fd Ptr Size Flags] Own(transfer::splice), "EINVAL between host and mount";
-    tee [Fd Fd Size Flags] Own(transfer::splice), "EINVAL between host and mount";
-    vmsplice [Fd Iov Int Flags] HostFdOnly(0);
+    tee [Fd Fd Size Flags] Own(transfer::tee), "EINVAL between host and mount";
+    vmsplice [Fd Iov Int Flags] Own(transfer::vmsplice), "ENOSYS on a pipe in a mount";
     // Files by descriptor
     lseek [Fd Offset Whence] Fd(0);
     fstat [Fd Stat] Fd(0);
@@ -188,15 +189,23 @@ rows! {
     setfsgid [Int] Own(process::mirror_on_kernel);
     setgroups [Int Ptr] Own(process::mirror_on_kernel);
     // By descriptor, and not done: named instead of failing on the placeholder
-    signalfd [Fd Ptr Size] HostFdOnly(0);
-    signalfd4 [Fd Ptr Size Flags] HostFdOnly(0);
     fanotify_mark [Fd Flags Int DirFd Path] HostFdOnly(3);
-    fsconfig [Fd Int Text Buf Int] HostFdOnly(0);
     fsmount [Fd Flags Int] HostFdOnly(0);
     finit_module [Fd Text Flags] HostFdOnly(0);
-    setns [Fd Int] HostFdOnly(0);
     perf_event_open [Ptr Int Int Fd Flags] HostFdOnly(3);
     cachestat [Fd Ptr Ptr Flags] HostFdOnly(0);
+    // By descriptor of one kind, which no kernel file is of
+    signalfd [Fd Ptr Size] OtherKind(0, Errno::EINVAL);
+    signalfd4 [Fd Ptr Size Flags] OtherKind(0, Errno::EINVAL);
+    timerfd_settime [Fd Hex Ptr Ptr] OtherKind(0, Errno::EINVAL);
+    timerfd_gettime [Fd Ptr] OtherKind(0, Errno::EINVAL);
+    inotify_rm_watch [Fd Int] OtherKind(0, Errno::EINVAL);
+    setns [Fd Int] OtherKind(0, Errno::EINVAL);
+    fsconfig [Fd Int Text Buf Int] OtherKind(0, Errno::EINVAL);
+    io_uring_enter [Fd Int Int Hex Ptr Size] OtherKind(0, Errno::EOPNOTSUPP);
+    io_uring_register [Fd Int Ptr Int] OtherKind(0, Errno::EOPNOTSUPP);
+    landlock_add_rule [Fd Int Ptr Flags] OtherKind(0, Errno::EBADFD);
+    kcmp [Int Int Int Hex Hex] Own(process::kcmp), "ENOSYS for two files in mounts";
     // The host's, whatever their arguments: what those are, for those that print calls
     brk [Ptr] Host;
     madvise [Ptr Size Advice] Host;
@@ -230,8 +239,6 @@ rows! {
     timer_settime [Int Hex Ptr Ptr] Host;
     timer_delete [Int] Host;
     timerfd_create [Clock Open] Host;
-    timerfd_settime [Fd Hex Ptr Ptr] Host;
-    timerfd_gettime [Fd Ptr] Host;
     futex [Ptr Futex Int Time Ptr Int] Host;
     set_tid_address [Ptr] Host;
     set_robust_list [Ptr Size] Host;
@@ -277,7 +284,6 @@ rows! {
     eventfd2 [Int Open] Host;
     inotify_init [] Host;
     inotify_init1 [Open] Host;
-    inotify_rm_watch [Fd Int] Host;
     memfd_create [Text Hex] Host;
     getpriority [Int Int] Host;
     setpriority [Int Int Int] Host;
@@ -287,8 +293,6 @@ rows! {
     membarrier [Int Hex Int] Host;
     io_setup [Int Ptr] Host;
     io_uring_setup [Int Ptr] Host;
-    io_uring_enter [Fd Int Int Hex Ptr Size] Host;
-    io_uring_register [Fd Int Ptr Int] Host;
     mount [Text Path Text Hex Ptr] Host;
     umount2 [Path Hex] Host;
     pivot_root [Path Path] Host;
@@ -300,6 +304,5 @@ rows! {
     restart_syscall [] Host;
     process_vm_readv [Int FillIov Int Iov Int Hex] Host;
     process_vm_writev [Int Iov Int Iov Int Hex] Host;
-    kcmp [Int Int Int Hex Hex] Host;
     userfaultfd [Open] Host;
 }

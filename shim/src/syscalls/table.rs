@@ -7,7 +7,7 @@ use syscalls::Sysno;
 use super::rows::ROWS;
 use crate::observe::Arg;
 use crate::sys::call::Call;
-use crate::sys::errno::Result;
+use crate::sys::errno::{Errno, Result};
 
 /// Who serves a call.
 #[derive(Clone, Copy)]
@@ -18,6 +18,8 @@ pub enum Serve {
     Fd(usize),
     /// The host; with a kernel descriptor in this argument ENOSYS, said once for each call.
     HostFdOnly(usize),
+    /// The host; with a kernel descriptor in this argument the errno: no kernel file is of the one kind that the call takes.
+    OtherKind(usize, Errno),
     /// Code of its own.
     Own(fn(&Call<'_>) -> Result),
 }
