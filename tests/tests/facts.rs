@@ -43,13 +43,11 @@ fn on_side(mounted: &Mounted, program: &Path, side: Side, seed: u64) -> Outcome 
     outcome
 }
 
-/// Random calls on both sides give equal results and equal trees.
-fn random(seed: u64) -> Result<(), String> {
-    let mounted = Mounted::over_a_directory(Kind::Basic);
-    let (name, source) = program!("random");
+/// Runs a program that prints what its random calls gave, natively and through the shim: the same lines.
+fn same_lines(mounted: &Mounted, (name, source): (&str, &str), seed: u64) -> Result<(), String> {
     let program = mounted.program(name, source);
     let on = |side: Side| {
-        let outcome = on_side(&mounted, &program, side, seed);
+        let outcome = on_side(mounted, &program, side, seed);
         assert_eq!(outcome.err(), "", "seed {seed}");
         let room = mounted.fixture.room(side).display().to_string();
         outcome.out().replace(&room, "{B}")
@@ -62,6 +60,13 @@ fn random(seed: u64) -> Result<(), String> {
         }
     }
     mounted.check();
+    Ok(())
+}
+
+/// Random calls on both sides give equal results and equal trees.
+fn random(seed: u64) -> Result<(), String> {
+    let mounted = Mounted::over_a_directory(Kind::Basic);
+    same_lines(&mounted, program!("random"), seed)?;
     let native = tree::from_host(&mounted.fixture.dir(Side::Native), false).expect("the native tree");
     let image = tree::from_image(&mounted.fixture.image).expect("the image's tree");
     // What "now" is differs by the time between the runs; everything after the fixtures' times is now.
@@ -73,6 +78,12 @@ fn random(seed: u64) -> Result<(), String> {
     } else {
         Err(format!("seed {seed}: {}", differences.join("\n")))
     }
+}
+
+fn of_many_seeds(differs: impl Fn(u64) -> Result<(), String>) {
+    let seeds = std::env::var("STOWAWAY_TEST_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(25);
+    let wrong: Vec<String> = (1..=seeds).filter_map(|seed| differs(seed).err()).collect();
+    assert!(wrong.is_empty(), "{} of {seeds} seeds differ:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 everyone! {
@@ -146,10 +157,14 @@ everyone! {
         as_native(program!("rights"));
     }
 
-    fn random_calls() {
-        let seeds = std::env::var("STOWAWAY_TEST_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(25);
-        let wrong: Vec<String> = (1..=seeds).filter_map(|seed| random(seed).err()).collect();
-        assert!(wrong.is_empty(), "{} of {seeds} seeds differ:\n{}", wrong.len(), wrong.join("\n"));
+    fn random_calls() { of_many_seeds(random); }
+
+    fn contained_paths() { on_both_grounds(program!("contained_border")); }
+    fn contained_random_paths() {
+        of_many_seeds(|seed| {
+            let mounted = if seed % 2 == 0 { Mounted::new(Kind::Basic) } else { Mounted::over_a_directory(Kind::Basic) };
+            same_lines(&mounted, program!("contained"), seed)
+        });
     }
 
     fn wrong_arguments_are_named_alike() {

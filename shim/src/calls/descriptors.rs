@@ -2,16 +2,19 @@
 //! Making, copying and closing descriptors: the two tables kept in step (`instance::pair`).
 
 use crate::fdtable::{self, Owner, EPOLL_EMPTY, HOST, KERNEL, RESERVED};
-use crate::instance::enter::enter_kernel;
+use crate::instance::enter::{enter_kernel, KernelContext};
 use crate::instance::pair::{close_pair, copy_pair_from, copy_pair_onto, open_pair};
 use crate::lookup::cwd;
+use crate::lookup::contained::with_contained_path;
 use crate::lookup::route::{create_at_path, look_at_path, PathArg};
+use crate::lookup::rules::Rules;
 use crate::lookup::target::{KernelPath, ResolvedPath};
 use crate::sys::call::{self, args, Call};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fs::{self, AT_FDCWD};
 use crate::sys::host::Args;
 use crate::sys::identity::Identity;
+use crate::sys::settings::{is_loader, settings};
 use crate::sys::user;
 
 const CLOEXEC: usize = libc::O_CLOEXEC as usize;
@@ -21,12 +24,16 @@ const DIRECT: usize = libc::O_DIRECT as usize;
 /// Flags of open(2) that do more than to look.
 const MAKES: usize = (libc::O_CREAT | libc::O_TRUNC | libc::O_TMPFILE & !libc::O_DIRECTORY) as usize;
 
+/// Whether flags of open(2) follow a symlink at the end of the path.
+fn follows(flags: usize) -> bool {
+    let makes_anew = (libc::O_CREAT | libc::O_EXCL) as usize;
+    flags & libc::O_NOFOLLOW as usize == 0 && flags & makes_anew != makes_anew
+}
+
 /// openat with the flags of open(2) in `args[2]`.
 fn open_at(args: Args) -> Result {
     let flags = args[2];
-    let makes_anew = (libc::O_CREAT | libc::O_EXCL) as usize;
-    let follow = flags & libc::O_NOFOLLOW as usize == 0 && flags & makes_anew != makes_anew;
-    let asked = PathArg::new(args[0], args[1], follow);
+    let asked = PathArg::new(args[0], args[1], follows(flags));
     let on_host = |at: &ResolvedPath| {
         let call = [at.dirfd as usize, at.path, args[2], args[3], args[4], args[5]];
         call::host(libc::SYS_openat, &call)
@@ -74,21 +81,43 @@ pub fn creat(c: &Call<'_>) -> Result {
 
 /// openat2(2)
 pub fn openat2(c: &Call<'_>) -> Result {
-    let how: [u64; 3] = user::read(c.args[2])?;
-    let follow = how[0] as usize & libc::O_NOFOLLOW as usize == 0;
-    create_at_path(
-        PathArg::new(c.args[0], c.args[1], follow),
-        |at| c.to_host_with(&[at.dirfd as usize, at.path, c.args[2], c.args[3], c.args[4], c.args[5]]),
-        |context, at| {
-            if c.args[3] != size_of_val(&how) {
-                return Err(Errno::EINVAL);
-            }
-            let how = [how[0] & !(DIRECT as u64), how[1], how[2]];
-            let call = args([at.dirfd, at.path, how.as_ptr() as usize, size_of_val(&how)]);
-            let cloexec = how[0] as usize & CLOEXEC != 0;
-            open_pair(context, cloexec, |context, want| context.call_at(libc::SYS_openat2, &call, want))
-        },
-    )
+    if !settings().is_active() && !is_loader() {
+        return c.to_host();
+    }
+    let how = read_how(c)?;
+    let asked = PathArg::new(c.args[0], c.args[1], follows(how[0] as usize));
+    let on_host = |at: &ResolvedPath, resolve: u64| {
+        let how = [how[0], how[1], resolve];
+        call::host(
+            libc::SYS_openat2,
+            &args([at.dirfd as usize, at.path, how.as_ptr() as usize, size_of_val(&how)]),
+        )
+    };
+    let in_kernel = |context: &mut KernelContext, at: KernelPath, resolve: u64| {
+        if how[0] & libc::O_CREAT as u64 != 0 && at.has_slash_behind_root {
+            return Err(Errno::EISDIR);
+        }
+        let cloexec = how[0] as usize & CLOEXEC != 0;
+        let how = [how[0] & !(DIRECT as u64), how[1], resolve];
+        let call = args([at.dirfd, at.path, how.as_ptr() as usize, size_of_val(&how)]);
+        open_pair(context, cloexec, |context, want| context.call_at(libc::SYS_openat2, &call, want))
+    };
+    if Rules::new(how[2]).are_any() {
+        let creates = how[0] & libc::O_CREAT as u64 != 0;
+        return with_contained_path(asked, how[2], creates, on_host, in_kernel);
+    }
+    create_at_path(asked, |at| on_host(at, how[2]), |context, at| in_kernel(context, at, how[2]))
+}
+
+/// The `struct open_how` of openat2(2). A newer program's is larger, and what is unknown here has to be zero: the host
+/// knows the rules, and is asked with no path.
+fn read_how(c: &Call<'_>) -> Result<[u64; 3]> {
+    let [dirfd, _, at, size, ..] = c.args;
+    match call::host(libc::SYS_openat2, &args([dirfd, 0, at, size])) {
+        Err(Errno::EFAULT) => user::read(at),
+        Err(e) => Err(e),
+        Ok(_) => Err(Errno::EFAULT),
+    }
 }
 
 /// open_by_handle_at(2)

@@ -11,6 +11,7 @@
 //! If a mount's path does exist on the host, ENOENT proves nothing. Host paths are walked before the call is made then,
 //! but for calls that only look, where the covered directory has nothing in it (`covered_dirs.rs`).
 
+pub mod contained;
 pub mod covered_dirs;
 pub mod cwd;
 pub mod directory;
@@ -19,5 +20,6 @@ pub mod mount_lookup;
 mod prefix;
 pub mod resolve;
 pub mod route;
+pub mod rules;
 pub mod self_exe;
 pub mod target;

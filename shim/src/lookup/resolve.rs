@@ -7,6 +7,7 @@
 
 use crate::instance::enter::enter_kernel;
 use crate::lookup::directory::path_of;
+use crate::lookup::rules::Rules;
 use crate::lookup::target::{FinalComponent, KernelPath, ResolvedPath};
 use crate::lookup::{magic_links, mount_lookup};
 use crate::sys::call::args;
@@ -17,8 +18,27 @@ use crate::sys::scratch::{Buffers, Scratch, PATH_MAX};
 /// Symlinks followed in one walk (include/linux/namei.h).
 const MAX_SYMLINKS: u32 = 40;
 
-/// Resolves the path of `len` bytes in `scratch.path` against `dirfd`. The found path lies in
-/// `scratch.place`; true: the way led through a mount. `None`: the
+/// What a walk came to.
+pub struct Walk {
+    /// Where it ended.
+    pub end: End,
+    /// The way led through a mount.
+    pub crossed: bool,
+    /// Length of the path of the directory it began at.
+    pub floor: usize,
+}
+
+/// How a walk ended.
+pub enum End {
+    /// At this path, whose text lies in `scratch.place`.
+    Found(ResolvedPath),
+    /// With the error of a name on the way.
+    Failed(Errno),
+    /// A rule forbids the way.
+    Refused(Errno),
+}
+
+/// Resolves the path of `len` bytes in `scratch.path` against `dirfd`; true: the way led through a mount. `None`: the
 /// directory it begins at has no name (removed, or no directory at all). An error is that of a name on the way.
 pub fn resolve(
     scratch: &mut Scratch,
@@ -26,20 +46,48 @@ pub fn resolve(
     dirfd: i32,
     last: FinalComponent,
 ) -> Result<Option<(ResolvedPath, bool)>> {
+    let Some(walk) = resolve_within(scratch, len, dirfd, last, Rules::NONE) else { return Ok(None) };
+    match walk.end {
+        End::Found(found) => Ok(Some((found, walk.crossed))),
+        End::Failed(e) | End::Refused(e) => Err(e),
+    }
+}
+
+/// The same under rules.
+pub fn resolve_within(
+    scratch: &mut Scratch,
+    len: usize,
+    dirfd: i32,
+    last: FinalComponent,
+    rules: Rules,
+) -> Option<Walk> {
     let buffers = scratch.buffers();
-    let place_len = match buffers.path[0] {
-        b'/' => 0,
-        _ => match path_of(dirfd, &mut buffers.place) {
-            Ok(len) => len,
-            Err(_) => return Ok(None),
-        },
+    let floor = match buffers.path[0] {
+        b'/' if !rules.have_root() => 0,
+        _ => path_of(dirfd, &mut buffers.place).ok()?,
     };
     // The root is the empty string here: every place is a row of "/name".
-    let place_len = if place_len == 1 { 0 } else { place_len };
-    let mut walk = Walker { buffers, at: 0, end: len, place: place_len, links: 0, crossed: false };
-    walk.run(last)?;
+    let floor = if floor == 1 { 0 } else { floor };
+    let mut walk = Walker {
+        buffers,
+        at: 0,
+        end: len,
+        place: floor,
+        floor,
+        rules,
+        refused: false,
+        is_dot: false,
+        links: 0,
+        crossed: false,
+    };
+    let ran = walk.run(last);
     let found = walk.resolved();
-    Ok(Some((found, walk.crossed || !found.is_host())))
+    let end = match ran {
+        Ok(()) => End::Found(found),
+        Err(e) if walk.refused => End::Refused(e),
+        Err(e) => End::Failed(e),
+    };
+    Some(Walk { end, crossed: walk.crossed || !found.is_host(), floor })
 }
 
 struct Walker<'a> {
@@ -49,9 +97,24 @@ struct Walker<'a> {
     end: usize,
     /// Length of the place reached.
     place: usize,
+    /// Length of the place that the walk began at.
+    floor: usize,
+    rules: Rules,
+    /// A rule was broken.
+    refused: bool,
+    /// The path ends in `.`, or in `..` and a slash: that demands a directory, and makes none.
+    is_dot: bool,
     links: u32,
     /// A mount was entered.
     crossed: bool,
+}
+
+/// What stands at a place that is a symlink.
+struct Link {
+    /// Length of the target; 0: the link is not to be followed here.
+    len: usize,
+    /// One of /proc, that leads to an object.
+    is_magic: bool,
 }
 
 impl Walker<'_> {
@@ -71,10 +134,14 @@ impl Walker<'_> {
                     self.append(from, to)?;
                     self.at = to;
                 }
-                b"." => self.at = to,
+                b"." => {
+                    self.is_dot = last;
+                    self.at = to;
+                }
                 b".." => {
                     self.check_directory()?;
-                    self.cut_name();
+                    self.go_up()?;
+                    self.is_dot = last && to != self.end;
                     self.at = to;
                 }
                 _ => {
@@ -89,6 +156,29 @@ impl Walker<'_> {
         }
     }
 
+    /// The walk may not go on.
+    fn refuse<T>(&mut self, why: Errno) -> Result<T> {
+        self.refused = true;
+        Err(why)
+    }
+
+    /// The mount that the place lies in.
+    fn mount(&self) -> Option<usize> {
+        mount_lookup::find_mount(&self.buffers.place[..self.place]).map(|(index, _)| index)
+    }
+
+    fn go_up(&mut self) -> Result<()> {
+        if self.rules.are_scoped() && self.place == self.floor {
+            return if self.rules.have_root() { Ok(()) } else { self.refuse(Errno::EXDEV) };
+        }
+        let before = self.mount();
+        self.cut_name();
+        if self.rules.keep_mount() && self.mount() != before {
+            return self.refuse(Errno::EXDEV);
+        }
+        Ok(())
+    }
+
     fn name_end(&self) -> usize {
         let rest = &self.buffers.path[self.at..self.end];
         self.at + rest.iter().position(|&b| b == b'/').unwrap_or(rest.len())
@@ -101,22 +191,26 @@ impl Walker<'_> {
 
     fn append(&mut self, from: usize, to: usize) -> Result<()> {
         let len = to - from;
-        // Room for the slash, a final slash and the NUL.
-        if self.place + len + 3 > PATH_MAX {
+        // Room for the slash, a final slash and dot, and the NUL.
+        if self.place + len + 4 > PATH_MAX {
             return Err(Errno::ENAMETOOLONG);
         }
         self.buffers.place[self.place] = b'/';
         let (place, path) = (&mut self.buffers.place, &self.buffers.path);
         place[self.place + 1..self.place + 1 + len].copy_from_slice(&path[from..to]);
+        let before = if self.rules.keep_mount() { self.mount() } else { None };
         self.place += 1 + len;
+        if self.rules.keep_mount() && self.mount() != before {
+            return self.refuse(Errno::EXDEV);
+        }
         Ok(())
     }
 
     /// If the place is a symlink: puts its target before what is left of the path.
     fn follow_link(&mut self, last: bool) -> Result<()> {
-        let n = match self.read_link(last) {
-            Ok(0) | Err(Errno::EINVAL) => return Ok(()),
-            Ok(n) => n,
+        let link = match self.read_link(last) {
+            Ok(None) | Err(Errno::EINVAL) => return Ok(()),
+            Ok(Some(link)) => link,
             // A last name that is not there may be about to be made; the directories above a mount's path
             // need not exist on the host.
             Err(_) if last || mount_lookup::is_above_mount(&self.buffers.place[..self.place]) => {
@@ -124,6 +218,13 @@ impl Walker<'_> {
             }
             Err(e) => return Err(e),
         };
+        if let Some(why) = self.rules.refusal_of_link(link.is_magic) {
+            return self.refuse(why);
+        }
+        let n = link.len;
+        if n == 0 {
+            return Ok(());
+        }
         self.links += 1;
         if self.links > MAX_SYMLINKS {
             return Err(Errno::ELOOP);
@@ -138,31 +239,42 @@ impl Walker<'_> {
         path[..n].copy_from_slice(&link[..n]);
         self.at = 0;
         self.end = n + rest;
+        self.cut_name();
         if self.buffers.path[0] == b'/' {
-            self.place = 0;
-        } else {
-            self.cut_name();
+            return self.jump_to_root();
         }
         Ok(())
     }
 
-    /// Reads the place as a symlink; 0: there is nothing to follow.
-    fn read_link(&mut self, last: bool) -> Result {
+    /// The target of a symlink is absolute (fs/namei.c, nd_jump_root).
+    fn jump_to_root(&mut self) -> Result<()> {
+        let leaves = self.rules.are_scoped() && !self.rules.have_root();
+        if leaves || self.rules.keep_mount() && self.mount().is_some() {
+            return self.refuse(Errno::EXDEV);
+        }
+        self.place = if self.rules.have_root() { self.floor } else { 0 };
+        Ok(())
+    }
+
+    /// Reads the place as a symlink. None: it is none.
+    fn read_link(&mut self, last: bool) -> Result<Option<Link>> {
         let at = self.resolved();
         self.crossed |= !at.is_host();
         let Buffers { place, link, .. } = &mut *self.buffers;
         let place = &place[..self.place];
         if at.is_host() {
             if let Some(target) = magic_links::target_of(place, link) {
-                return target;
+                return target.map(|len| Some(Link { len, is_magic: true }));
             }
         }
         let n = read_link(&at, link)?;
-        let is_path = !last && link[0] == b'/';
-        if n > 0 && !is_path && at.is_host() && magic_links::is_object(place) {
-            return Ok(0);
+        if n == 0 {
+            return Ok(None);
         }
-        Ok(n)
+        let is_path = !last && link[0] == b'/';
+        let is_magic = at.is_host() && magic_links::is_object(place);
+        let len = if is_magic && !is_path { 0 } else { n };
+        Ok(Some(Link { len, is_magic }))
     }
 
     /// `..` is looked up in a directory that may be searched: "place/." says whether it is one.
@@ -180,16 +292,18 @@ impl Walker<'_> {
         exists(&at)
     }
 
-    /// The place. A final slash of the path is kept: it demands a directory.
+    /// The place. A final slash of the path is kept, and so is a final `.`: they demand a directory.
     fn resolved(&mut self) -> ResolvedPath {
         let mut len = self.place;
-        if len == 0 {
-            self.buffers.place[0] = b'/';
-            len = 1;
-        } else if self.at == self.end && self.at > 0 && self.buffers.path[self.at - 1] == b'/' {
-            self.buffers.place[len] = b'/';
-            len += 1;
-        }
+        let is_whole = self.at == self.end && self.at > 0;
+        let end: &[u8] = match len {
+            0 => b"/",
+            _ if is_whole && self.is_dot => b"/.",
+            _ if is_whole && self.buffers.path[self.at - 1] == b'/' => b"/",
+            _ => b"",
+        };
+        self.buffers.place[len..len + end.len()].copy_from_slice(end);
+        len += end.len();
         self.buffers.place[len] = 0;
         ResolvedPath::of_place(&self.buffers.place[..len])
     }
