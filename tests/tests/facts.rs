@@ -181,6 +181,13 @@ everyone! {
         mounted.check();
     }
 
+    fn relative_names_never_reach_the_host() {
+        let (name, source) = program!("elsewhere");
+        let lines = our_lines(&fact_mounted(name, source));
+        for word in ["swapon", "mount", "file_setattr", "fanotify_mark", "system call 500"] {
+            assert!(lines.iter().any(|line| line.contains(word)), "no line about {word}: {lines:?}");
+        }
+    }
     fn forks() {
         let (name, source) = program!("forks");
         let lines = our_lines(&fact_mounted(name, source));

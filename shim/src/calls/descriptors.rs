@@ -4,8 +4,8 @@
 use crate::fdtable::{self, Owner, EPOLL_EMPTY, HOST, KERNEL, RESERVED};
 use crate::instance::enter::{enter_kernel, KernelContext};
 use crate::instance::pair::{close_pair, copy_pair_from, copy_pair_onto, open_pair};
-use crate::lookup::cwd;
 use crate::lookup::contained::with_contained_path;
+use crate::lookup::cwd;
 use crate::lookup::route::{create_at_path, look_at_path, PathArg};
 use crate::lookup::rules::Rules;
 use crate::lookup::target::{KernelPath, ResolvedPath};

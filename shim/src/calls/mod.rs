@@ -3,6 +3,7 @@
 //! `syscalls` says which call goes where.
 
 pub mod descriptors;
+pub mod host_paths;
 pub mod links;
 pub mod memory;
 pub mod paths;

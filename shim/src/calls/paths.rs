@@ -3,6 +3,7 @@
 
 use core::cell::Cell;
 
+use crate::calls::process::is_confined;
 use crate::fdtable::{self, Owner};
 use crate::instance::enter::KernelContext;
 use crate::lookup::route::{look_at_path, with_path, PathArg};
@@ -15,7 +16,7 @@ use crate::sys::host::Args;
 use crate::sys::identity::Identity;
 use crate::sys::report::say_once;
 use crate::sys::scratch::Scratch;
-use crate::sys::user;
+use crate::sys::{nowhere, user};
 
 const CWD: usize = AT_FDCWD as usize;
 const NOFOLLOW: usize = libc::AT_SYMLINK_NOFOLLOW as usize;
@@ -116,22 +117,6 @@ fn by_private_call(c: &Call<'_>, private: lkl::Private) -> Result {
         PathArg::plain(c.args[0], true),
         |at| c.to_host_with(&args([at.path, rest])),
         |context, at| context.call(private as i64, &args([at.dirfd, at.path, rest])),
-    )
-}
-
-/// A call that only the host has for paths: the path is argument `path_at`.
-fn on_host_only(c: &Call<'_>, path_at: usize, follow: bool, refuse: impl Fn()) -> Result {
-    with_path(
-        PathArg::plain(c.args[path_at], follow),
-        |at| {
-            let mut args = c.args;
-            args[path_at] = at.path;
-            c.to_host_with(&args)
-        },
-        |_, _| {
-            refuse();
-            Err(Errno::ENOSYS)
-        },
     )
 }
 
@@ -256,8 +241,16 @@ pub fn chdir(c: &Call<'_>) -> Result {
             context.call(lkl::Private::ChdirAt as i64, &args([at.dirfd, at.path]))
         },
     )?;
-    cwd::changed(class.get());
+    settle(class.get());
     Ok(r)
+}
+
+/// The current directory is one of this class now. While it is in a mount the host's must lead nowhere.
+fn settle(class: u8) {
+    cwd::changed(class);
+    if class == fdtable::KERNEL && !is_confined() && !nowhere::enter() {
+        say_once!("chdir: on the host the process stays in its directory");
+    }
 }
 
 /// fchdir(2)
@@ -266,7 +259,7 @@ pub fn fchdir(c: &Call<'_>) -> Result {
         Owner::Host => (c.to_host()?, fdtable::HOST),
         Owner::Kernel => (c.to_kernel()?, fdtable::KERNEL),
     };
-    cwd::changed(class);
+    settle(class);
     Ok(r)
 }
 
@@ -276,19 +269,4 @@ pub fn getcwd(c: &Call<'_>) -> Result {
         Owner::Host => c.to_host(),
         Owner::Kernel => c.to_kernel(),
     }
-}
-
-/// inotify_add_watch(2): the host's only.
-pub fn inotify_add_watch(c: &Call<'_>) -> Result {
-    if fdtable::class(c.args[0]) == fdtable::KERNEL {
-        // No kernel file is an inotify instance.
-        return Err(Errno::EINVAL);
-    }
-    let follow = c.args[2] & libc::IN_DONT_FOLLOW as usize == 0;
-    on_host_only(c, 1, follow, || say_once!("inotify_add_watch: not supported on a path in a mount (ENOSYS)"))
-}
-
-/// chroot(2): the host's only.
-pub fn chroot(c: &Call<'_>) -> Result {
-    on_host_only(c, 0, true, || say_once!("chroot: not supported on a path in a mount (ENOSYS)"))
 }

@@ -37,7 +37,7 @@ pub fn sync(c: &Call<'_>) -> Result {
 
 /// exit(2)
 pub fn exit(c: &Call<'_>) -> Result {
-    exit::exit(c, CONFINED.load(Ordering::Relaxed))
+    exit::exit(c, is_confined())
 }
 
 /// arch_prctl(2): the GS base tells the trampoline which thread it is.
@@ -79,6 +79,11 @@ fn confine(c: &Call<'_>) -> Result {
     uninterrupted(rewrite::freeze);
     CONFINED.store(true, Ordering::Relaxed);
     c.to_host()
+}
+
+/// Whether the program has a filter that may forbid calls.
+pub fn is_confined() -> bool {
+    CONFINED.load(Ordering::Relaxed)
 }
 
 static CONFINED: AtomicBool = AtomicBool::new(false);

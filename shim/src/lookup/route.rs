@@ -281,3 +281,28 @@ pub fn with_two_paths(
         _ => call(&a.found, &b.found),
     }
 }
+
+/// A path that was walked to its end: for calls that only the host has.
+pub struct Located {
+    found: ResolvedPath,
+    /// The text of `found`.
+    _scratch: Option<Scratch>,
+}
+
+impl Located {
+    /// The path on the host; None: it leads into a mount.
+    pub fn on_host(&self) -> Option<ResolvedPath> {
+        self.found.is_host().then_some(self.found)
+    }
+}
+
+/// Finds out where a path leads, before anything is done there.
+pub fn locate(asked: PathArg) -> Result<Located> {
+    let mut routed = Routed::new(asked, Intent::Changes)?;
+    let seems = routed.found;
+    if !routed.is_certain && !routed.resolve_slowly()? {
+        // The path is the host's from its beginning to its end, where the host needs no help.
+        routed.found = seems;
+    }
+    Ok(Located { found: routed.found, _scratch: routed.scratch })
+}

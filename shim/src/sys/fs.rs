@@ -205,6 +205,27 @@ pub fn current_directory(into: &mut [u8]) -> Result {
     unsafe { host::call(libc::SYS_getcwd, &[into.as_mut_ptr() as usize, into.len()]) }
 }
 
+/// chdir(2) to a path of ours.
+pub fn change_directory(path: &CStr) -> Result<()> {
+    // SAFETY: reads the path; callers know what the current directory is to the application.
+    unsafe { host::call(libc::SYS_chdir, &[address(path)]) }.map(drop)
+}
+
+/// mkdir(2) of a directory that its owner alone may use, whatever the file mode mask is.
+pub fn make_directory(path: &CStr) -> Result<()> {
+    const MODE: usize = 0o700;
+    // SAFETY: reads the path, and makes what did not exist.
+    unsafe { host::call(libc::SYS_mkdir, &[address(path), MODE]) }?;
+    // SAFETY: reads the path.
+    unsafe { host::call(libc::SYS_chmod, &[address(path), MODE]) }.map(drop)
+}
+
+/// rmdir(2) of a directory of ours.
+pub fn remove_directory(path: &CStr) -> Result<()> {
+    // SAFETY: reads the path, which names what we made.
+    unsafe { host::call(libc::SYS_rmdir, &[address(path)]) }.map(drop)
+}
+
 /// Whether the file has this extended attribute.
 pub fn has_xattr(fd: i32, name: &CStr) -> bool {
     // SAFETY: asks for the size only.

@@ -13,6 +13,7 @@ pub mod identity;
 pub mod kernel;
 pub mod mem;
 pub mod memory;
+pub mod nowhere;
 pub mod proc_self;
 pub mod report;
 pub mod scratch;

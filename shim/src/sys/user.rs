@@ -104,3 +104,15 @@ pub fn read_string(into: &mut [u8], address: usize) -> Result {
         n => Ok(n as usize),
     }
 }
+
+/// Whether the NUL-terminated string at the application's address, if there is one, has this byte.
+pub fn string_contains(address: usize, byte: u8) -> Result<bool> {
+    for at in (0..).take_while(|_| address != 0) {
+        match read::<u8>(address.wrapping_add(at))? {
+            0 => break,
+            b if b == byte => return Ok(true),
+            _ => {}
+        }
+    }
+    Ok(false)
+}

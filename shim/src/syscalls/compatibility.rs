@@ -8,7 +8,7 @@ use std::path::Path;
 use syscalls::Sysno;
 
 use super::rows::ROWS;
-use super::table::Serve;
+use super::table::{self, Serve};
 use crate::observe::Arg;
 use crate::sys::errno::Errno;
 
@@ -19,6 +19,7 @@ fn served(serve: Serve) -> &'static str {
         Serve::HostFdOnly(_) => "host; ENOSYS on a kernel file",
         Serve::OtherKind(_, Errno::EINVAL) => "host; EINVAL on a kernel file",
         Serve::OtherKind(..) => "host; an error on a kernel file",
+        Serve::Unknown => "ENOSYS",
         Serve::Own(_) => "host or kernel",
     }
 }
@@ -41,7 +42,7 @@ fn page() -> String {
         "# Call by call\n\n\
          Made from the table in shim/src/syscalls/rows.rs; do not edit. *By descriptor*: forwarded untouched to whoever \
          owns the\ndescriptor. *Host or kernel*: decided by path, descriptor or socket family. Every call that is \
-         not listed is\nthe host's.\n\n\
+         not listed is\nthe host's. A number that is not known here is ENOSYS while there are mounts.\n\n\
          | call | number | arguments | served by | note |\n|---|---|---|---|---|\n",
     );
     for row in ROWS.iter().filter(|row| !matches!(row.serve, Serve::Host)) {
@@ -95,5 +96,98 @@ fn descriptor_arguments_are_descriptors() {
         if let Serve::Fd(i) | Serve::HostFdOnly(i) | Serve::OtherKind(i, _) = row.serve {
             assert!(matches!(row.args[i], Arg::Fd | Arg::DirFd), "{}", row.nr.name());
         }
+    }
+}
+
+/// Calls with a descriptor or a text that is no path of a file, and why a row would be of no use.
+const NO_PATHS: &[&str] = &[
+    // Texts that are names of something else.
+    "add_key",
+    "delete_module",
+    "fsopen",
+    "init_module",
+    "memfd_create",
+    "mq_open",
+    "mq_timedsend",
+    "mq_unlink",
+    "request_key",
+    "setdomainname",
+    "sethostname",
+    "lsm_set_self_attr",
+    // An object's name in bpffs, which no image has.
+    "bpf",
+];
+
+/// Newer than the headers that the test reads.
+const NEWER_WITH_PATHS: &[&str] = &[
+    "fchmodat2",
+    "setxattrat",
+    "getxattrat",
+    "listxattrat",
+    "removexattrat",
+    "open_tree_attr",
+    "file_getattr",
+    "file_setattr",
+];
+
+fn has_a_row(name: &str) -> bool {
+    ROWS.iter().any(|row| row.nr.name() == name && !matches!(row.serve, Serve::Host))
+}
+
+/// The prototypes of include/linux/syscalls.h: name and arguments of each call.
+fn prototypes() -> Vec<(String, String)> {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/kernel");
+    let header = std::fs::read_dir(sources)
+        .expect("the kernel's sources are unpacked by the build")
+        .map(|entry| entry.unwrap().path().join("include/linux/syscalls.h"))
+        .find(|path| path.exists())
+        .expect("the header of the kernel");
+    let text = std::fs::read_to_string(header).unwrap();
+    text.split("asmlinkage long sys_")
+        .skip(1)
+        .filter_map(|rest| {
+            let (name, rest) = rest.split_once('(')?;
+            Some((name.to_owned(), rest.split(");").next()?.to_owned()))
+        })
+        .collect()
+}
+
+fn takes_a_path(arguments: &str) -> bool {
+    let directories =
+        ["int dfd", "int olddfd", "int newdfd", "int from_dfd", "int to_dfd", "int dirfd", "int fs_fd"];
+    arguments.replace(" *", "* ").replace("char  __user", "char __user").contains("const char __user*")
+        || directories.iter().any(|directory| arguments.contains(directory))
+}
+
+#[test]
+fn each_call_with_a_path_has_a_row() {
+    let prototypes = prototypes();
+    let with_paths: Vec<&str> = prototypes
+        .iter()
+        .filter(|(name, arguments)| takes_a_path(arguments) && Sysno::iter().any(|nr| nr.name() == name))
+        .map(|(name, _)| &name[..])
+        .chain(NEWER_WITH_PATHS.iter().copied())
+        .collect();
+    assert!(with_paths.len() > 80, "{with_paths:?}");
+    let missing: Vec<&&str> =
+        with_paths.iter().filter(|name| !has_a_row(name) && !NO_PATHS.contains(name)).collect();
+    assert!(missing.is_empty(), "calls with a path or a directory without a row: {missing:?}");
+}
+
+#[test]
+fn a_number_of_the_hosts_headers_is_known_or_refused() {
+    let header = "/usr/include/x86_64-linux-gnu/asm/unistd_64.h";
+    let text = std::fs::read_to_string(header).expect("the headers of the host");
+    let calls = text.lines().filter_map(|line| line.strip_prefix("#define __NR_")?.split_once(' '));
+    for (name, number) in calls {
+        let number: usize = number.trim().parse().unwrap();
+        let known = Sysno::new(number).is_some_and(|nr| nr.name() == name);
+        assert!(
+            known || matches!(table::serve(number), Serve::Unknown),
+            "{name}, {number}: neither known nor refused"
+        );
+    }
+    for number in [337, 423, 472, 511, 512, 1 << 30, usize::MAX] {
+        assert!(matches!(table::serve(number), Serve::Unknown), "{number}");
     }
 }

@@ -15,7 +15,8 @@ use crate::sys::call::Call;
 use crate::sys::errno::{to_raw, Errno};
 use crate::sys::forward::to_host;
 use crate::sys::host::{Args, Ret};
-use crate::sys::report::say;
+use crate::sys::report::{say, say_once};
+use crate::sys::settings::settings;
 
 /// Serves call `nr`. `frame`: the caller's registers, where the call came through the trampoline.
 #[inline]
@@ -36,6 +37,7 @@ fn serve(nr: usize, args: &Args, frame: Option<&Frame>) -> Ret {
             to_raw(Err(enter::open_flags(args[i]).map_or_else(|e| e, |_| errno)))
         }
         Serve::HostFdOnly(_) | Serve::OtherKind(..) => to_host(nr, args),
+        Serve::Unknown => unknown(nr, args),
         Serve::Own(serve) => to_raw(serve(&Call { nr, args: *args, frame })),
     }
 }
@@ -57,6 +59,16 @@ fn by_fd(nr: usize, args: &Args, i: usize) -> Ret {
         Ok(Owner::Kernel) => enter::forward(nr, args),
         Err(e) => to_raw(Err(e)),
     }
+}
+
+/// A call that is newer than the table. Without mounts no path of it can be meant for one.
+#[cold]
+fn unknown(nr: usize, args: &Args) -> Ret {
+    if settings().mounts.is_empty() {
+        return to_host(nr, args);
+    }
+    say_once!("system call {nr}: not known here, and not made while there are mounts (ENOSYS)");
+    to_raw(Err(Errno::ENOSYS))
 }
 
 /// A call that only the host has, on a kernel file: said once for each call.

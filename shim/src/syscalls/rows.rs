@@ -5,7 +5,7 @@ use syscalls::Sysno;
 
 use super::table::Row;
 use super::table::Serve::{Fd, Host, HostFdOnly, OtherKind, Own};
-use crate::calls::{descriptors, links, memory, paths, process, sockets, transfer, xattrs};
+use crate::calls::{descriptors, host_paths, links, memory, paths, process, sockets, transfer, xattrs};
 use crate::exec;
 use crate::observe::Arg;
 use crate::process::{clone, exit};
@@ -115,7 +115,6 @@ rows! {
     statfs [Path Ptr] Own(paths::statfs);
     chdir [Path] Own(paths::chdir);
     getcwd [Fill Size] Own(paths::getcwd);
-    chroot [Path] Own(paths::chroot), "ENOSYS for a path in a mount";
     name_to_handle_at [DirFd Path Ptr Ptr At] Own(paths::name_to_handle_at);
     getxattr [Path Text Fill Size] Own(xattrs::getxattr);
     lgetxattr [Path Text Fill Size] Own(xattrs::lgetxattr);
@@ -125,8 +124,31 @@ rows! {
     llistxattr [Path Fill Size] Own(xattrs::llistxattr);
     removexattr [Path Text] Own(xattrs::removexattr);
     lremovexattr [Path Text] Own(xattrs::lremovexattr);
-    inotify_add_watch [Fd Path Hex] Own(paths::inotify_add_watch), "ENOSYS for a path in a mount";
+    getxattrat [DirFd Path At Text Ptr Size] Own(xattrs::getxattrat);
+    setxattrat [DirFd Path At Text Ptr Size] Own(xattrs::setxattrat);
+    listxattrat [DirFd Path At Fill Size] Own(xattrs::listxattrat);
+    removexattrat [DirFd Path At Text] Own(xattrs::removexattrat);
     sync [] Own(process::sync);
+    // Paths that only the host has a use for
+    acct [Path] Own(host_paths::acct), "ENOSYS for a path in a mount";
+    chroot [Path] Own(host_paths::chroot), "ENOSYS for a path in a mount";
+    fanotify_mark [Fd Flags Hex DirFd Path] Own(host_paths::fanotify_mark), "ENOSYS for a path in a mount";
+    file_getattr [DirFd Path Ptr Size At] Own(host_paths::file_getattr), "ENOSYS for a path in a mount";
+    file_setattr [DirFd Path Ptr Size At] Own(host_paths::file_setattr), "ENOSYS for a path in a mount";
+    fsconfig [Fd Int Text Ptr Int] Own(host_paths::fsconfig), "ENOSYS for a path in a mount";
+    fspick [DirFd Path Flags] Own(host_paths::fspick), "ENOSYS for a path in a mount";
+    inotify_add_watch [Fd Path Hex] Own(host_paths::inotify_add_watch), "ENOSYS for a path in a mount";
+    mount [Text Path Text Hex Ptr] Own(host_paths::mount), "ENOSYS for a path in a mount";
+    mount_setattr [DirFd Path At Ptr Size] Own(host_paths::mount_setattr), "ENOSYS for a path in a mount";
+    move_mount [DirFd Path DirFd Path Flags] Own(host_paths::move_mount), "ENOSYS for a path in a mount";
+    open_tree [DirFd Path At] Own(host_paths::open_tree), "ENOSYS for a path in a mount";
+    open_tree_attr [DirFd Path At Ptr Size] Own(host_paths::open_tree_attr), "ENOSYS for a path in a mount";
+    pivot_root [Path Path] Own(host_paths::pivot_root), "ENOSYS for a path in a mount";
+    quotactl [Hex Path Int Ptr] Own(host_paths::quotactl), "ENOSYS for a path in a mount";
+    swapoff [Path] Own(host_paths::swapoff), "ENOSYS for a path in a mount";
+    swapon [Path Hex] Own(host_paths::swapon), "ENOSYS for a path in a mount";
+    umount2 [Path Hex] Own(host_paths::umount2), "ENOSYS for a path in a mount";
+    uselib [Path] Own(host_paths::uselib), "ENOSYS for a path in a mount";
     // Sockets
     socket [Family Socket Int] Own(sockets::socket), "AF_INET, AF_INET6, AF_NETLINK, AF_PACKET with net=lo; AF_UNIX stays the host's";
     bind [Fd Address Int] Fd(0);
@@ -189,9 +211,10 @@ rows! {
     setfsgid [Int] Own(process::mirror_on_kernel);
     setgroups [Int Ptr] Own(process::mirror_on_kernel);
     // By descriptor, and not done: named instead of failing on the placeholder
-    fanotify_mark [Fd Flags Int DirFd Path] HostFdOnly(3);
     fsmount [Fd Flags Int] HostFdOnly(0);
     finit_module [Fd Text Flags] HostFdOnly(0);
+    kexec_file_load [Fd Fd Size Text Hex] HostFdOnly(0);
+    quotactl_fd [Fd Hex Int Ptr] HostFdOnly(0);
     perf_event_open [Ptr Int Int Fd Flags] HostFdOnly(3);
     cachestat [Fd Ptr Ptr Flags] HostFdOnly(0);
     // By descriptor of one kind, which no kernel file is of
@@ -201,7 +224,6 @@ rows! {
     timerfd_gettime [Fd Ptr] OtherKind(0, Errno::EINVAL);
     inotify_rm_watch [Fd Int] OtherKind(0, Errno::EINVAL);
     setns [Fd Int] OtherKind(0, Errno::EINVAL);
-    fsconfig [Fd Int Text Buf Int] OtherKind(0, Errno::EINVAL);
     io_uring_enter [Fd Int Int Hex Ptr Size] OtherKind(0, Errno::EOPNOTSUPP);
     io_uring_register [Fd Int Ptr Int] OtherKind(0, Errno::EOPNOTSUPP);
     landlock_add_rule [Fd Int Ptr Flags] OtherKind(0, Errno::EBADFD);
@@ -293,14 +315,10 @@ rows! {
     membarrier [Int Hex Int] Host;
     io_setup [Int Ptr] Host;
     io_uring_setup [Int Ptr] Host;
-    mount [Text Path Text Hex Ptr] Host;
-    umount2 [Path Hex] Host;
-    pivot_root [Path Path] Host;
     unshare [Clone] Host;
     reboot [Hex Hex Hex Ptr] Host;
     sethostname [Buf Size] Host;
     syslog [Int Ptr Int] Host;
-    quotactl [Hex Text Int Ptr] Host;
     restart_syscall [] Host;
     process_vm_readv [Int FillIov Int Iov Int Hex] Host;
     process_vm_writev [Int Iov Int Iov Int Hex] Host;
