@@ -10,7 +10,7 @@
 //! [`HelperThread::forget`] only.
 #![allow(unsafe_code)]
 
-use super::memory::{self, Stack, PAGE};
+use super::memory::{self, Stack};
 use super::{futex, gate, process, signal, Errno};
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -107,7 +107,7 @@ impl HelperThread {
     }
 
     fn tid(&self) -> &AtomicU32 {
-        let top = self.base + PAGE + STACK_BYTES - size_of::<Top>();
+        let top = self.base + STACK_BYTES - size_of::<Top>();
         // SAFETY: the thread's own Top; the stack is unmapped by join() and forget() only.
         unsafe { &(*(top as *const Top)).tid }
     }
@@ -140,7 +140,7 @@ impl HelperThread {
     pub fn forget(self) {
         strike(self.tid().load(Ordering::Relaxed));
         // SAFETY: nothing runs on the stack, and the handle is used up.
-        unsafe { memory::unmap(self.base, PAGE + STACK_BYTES) };
+        unsafe { memory::unmap_anonymous(self.base, STACK_BYTES) };
         ALIVE.fetch_sub(1, Ordering::Relaxed);
     }
 }

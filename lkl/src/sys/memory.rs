@@ -14,11 +14,31 @@ pub const PAGE: usize = 4096;
 
 const READ_WRITE: i32 = libc::PROT_READ | libc::PROT_WRITE;
 
-/// Anonymous private memory of `len` bytes, zeroed; it is counted against the host's memory when it is touched.
+/// Anonymous private memory of `len` bytes, zeroed; it is counted against the host's memory when it is touched. Whole
+/// pages, between two pages without access: what the program writes beyond the end of its own memory ends there.
 pub fn map_anonymous(len: usize) -> Result<usize, Errno> {
+    let len = len.next_multiple_of(PAGE);
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-    // SAFETY: the host picks a free place.
-    unsafe { map(0, len, READ_WRITE, flags, -1, 0) }
+    // SAFETY: the host picks a free place; then the middle of a fresh mapping.
+    unsafe {
+        let at = map(0, len + 2 * PAGE, libc::PROT_NONE, flags, -1, 0)? + PAGE;
+        match protect(at, len, READ_WRITE) {
+            Ok(()) => Ok(at),
+            Err(e) => {
+                unmap_anonymous(at, len);
+                Err(e)
+            }
+        }
+    }
+}
+
+/// Gives back what [`map_anonymous`] made for the same `len`.
+///
+/// # Safety
+/// The memory is the caller's, and nothing refers to it afterwards.
+pub unsafe fn unmap_anonymous(at: usize, len: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { unmap(at - PAGE, len.next_multiple_of(PAGE) + 2 * PAGE) };
 }
 
 /// Reserves `len` bytes of address space at `at` without access; EEXIST: something is there.
@@ -80,7 +100,7 @@ pub unsafe fn advise(at: usize, len: usize, advice: i32) -> Result<(), Errno> {
     unsafe { try_call(libc::SYS_madvise, [at, len, advice as usize, 0, 0, 0]) }.map(drop)
 }
 
-/// A stack with a guard page below it, unmapped when it is dropped.
+/// A stack between guard pages, unmapped when it is dropped.
 #[derive(Debug)]
 pub struct Stack {
     base: usize,
@@ -90,10 +110,7 @@ pub struct Stack {
 impl Stack {
     /// A stack of `len` bytes.
     pub fn new(len: usize) -> Result<Stack, Errno> {
-        let stack = Stack { base: map_anonymous(PAGE + len)?, len: PAGE + len };
-        // SAFETY: the lowest page of a new mapping.
-        unsafe { protect(stack.base, PAGE, libc::PROT_NONE) }?;
-        Ok(stack)
+        Ok(Stack { base: map_anonymous(len)?, len })
     }
 
     /// The stack's upper end, aligned to a page.
@@ -101,7 +118,7 @@ impl Stack {
         self.base + self.len
     }
 
-    /// Leaves the mapping to the caller: its start (the guard page) and its length.
+    /// Leaves the stack to the caller ([`unmap_anonymous`]): its start and its length.
     pub fn into_raw(self) -> (usize, usize) {
         let raw = (self.base, self.len);
         std::mem::forget(self);
@@ -112,7 +129,7 @@ impl Stack {
 impl Drop for Stack {
     fn drop(&mut self) {
         // SAFETY: our own mapping, which goes out of use.
-        unsafe { unmap(self.base, self.len) };
+        unsafe { unmap_anonymous(self.base, self.len) };
     }
 }
 
@@ -139,7 +156,7 @@ impl Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         // SAFETY: our own mapping, which goes out of use.
-        unsafe { unmap(self.base, self.len) };
+        unsafe { unmap_anonymous(self.base, self.len) };
     }
 }
 
@@ -164,8 +181,32 @@ mod tests {
         let stack = Stack::new(2 * PAGE).unwrap();
         assert_eq!(stack.top() % PAGE, 0);
         let (base, len) = stack.into_raw();
-        assert_eq!(len, 3 * PAGE);
+        assert_eq!(len, 2 * PAGE);
         // SAFETY: just made, unused.
-        unsafe { unmap(base, len) };
+        unsafe { unmap_anonymous(base, len) };
+    }
+
+    #[test]
+    fn guard_pages_lie_around_private_memory() {
+        for len in [1, PAGE, 3 * PAGE] {
+            let at = map_anonymous(len).unwrap();
+            let end = at + len.next_multiple_of(PAGE);
+            let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+            let access = |address: usize| {
+                let of = |line: &&str| {
+                    let (range, _) = line.split_once(' ').unwrap();
+                    let (from, to) = range.split_once('-').unwrap();
+                    let number = |text| usize::from_str_radix(text, 16).unwrap();
+                    (number(from)..number(to)).contains(&address)
+                };
+                maps.lines().find(of).map(|line| line.split(' ').nth(1).unwrap().to_owned())
+            };
+            assert_eq!(access(at - 1).as_deref(), Some("---p"));
+            assert_eq!(access(at).as_deref(), Some("rw-p"));
+            assert_eq!(access(end - 1).as_deref(), Some("rw-p"));
+            assert_eq!(access(end).as_deref(), Some("---p"));
+            // SAFETY: just made, unused.
+            unsafe { unmap_anonymous(at, len) };
+        }
     }
 }

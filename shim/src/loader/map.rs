@@ -5,12 +5,14 @@
 //! goes. Nothing else maps memory meanwhile, for the process has one thread and it is here.
 #![allow(unsafe_code)]
 
+use lkl::sys::memory;
+
 use goblin::elf64::program_header::{ProgramHeader, PF_R, PF_W, PF_X};
 
 use crate::exec::elf::Elf;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::host;
-use crate::sys::mem::{self, PAGE};
+use crate::sys::mem::PAGE;
 
 /// A program in memory.
 pub struct Mapped {
@@ -39,7 +41,7 @@ pub fn map(fd: i32, elf: &Elf) -> Result<Mapped> {
         false => {
             reserve(start, end - start, libc::MAP_FIXED_NOREPLACE)?;
             // SAFETY: just reserved, and empty.
-            unsafe { mem::unmap(start, end - start) };
+            unsafe { memory::unmap(start, end - start) };
             0
         }
     };
@@ -76,7 +78,7 @@ fn find_room(len: usize, alignment: usize) -> Result {
     let room = len.checked_add(alignment - PAGE).ok_or(Errno::ENOMEM)?;
     let at = reserve(0, room, 0)?;
     // SAFETY: just reserved, and empty.
-    unsafe { mem::unmap(at, room) };
+    unsafe { memory::unmap(at, room) };
     Ok(at.next_multiple_of(alignment))
 }
 

@@ -8,21 +8,18 @@ use crate::sys::errno::Result;
 
 pub use lkl::sys::PAGE;
 
-/// Anonymous private memory of `len` bytes, zeroed; its address. Nobody gives the memory back.
+/// Anonymous private memory of `len` bytes, zeroed, between guard pages; its address. Nobody gives the memory back.
 pub fn map(len: usize) -> Result {
-    let prot = libc::PROT_READ | libc::PROT_WRITE;
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-    // SAFETY: a fresh mapping, which replaces nothing.
-    unsafe { memory::map(0, len, prot, flags, -1, 0) }
+    memory::map_anonymous(len)
 }
 
-/// Gives memory back.
+/// Gives back what [`map`] made for the same `len`.
 ///
 /// # Safety
 /// The memory is the caller's, and nothing refers to it any more.
 pub unsafe fn unmap(address: usize, len: usize) {
     // SAFETY: the caller's promise.
-    unsafe { memory::unmap(address, len) };
+    unsafe { memory::unmap_anonymous(address, len) };
 }
 
 /// Zeroed private memory in whole pages, given back when dropped. Where nothing may be allocated, this is a buffer.

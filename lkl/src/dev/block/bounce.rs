@@ -59,7 +59,7 @@ pub(crate) fn end() {
     match ROOM.swap(0, Relaxed) {
         0 => {}
         // SAFETY: no request is under way: nobody has a buffer.
-        room => unsafe { memory::unmap(room, room_len(ram)) },
+        room => unsafe { memory::unmap_anonymous(room, room_len(ram)) },
     }
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A disk of the kernel's, on the host's side. It lies in a mapping of its own from attach to `blk_gone`.
+//! A disk of the kernel's, on the host's side. It lies in a mapping of its own from attach to `blk_gone`: a page that says
+//! what the disk is, which nobody can write, and its state.
 //!
 //! # Safety
 //! A device is mapped as long as it is in the list; the driver says when it has no request of a device any more.
@@ -32,18 +33,26 @@ pub(crate) struct Backing {
     pub(crate) start: u64,
 }
 
-/// A disk of the kernel's.
+/// A disk of the kernel's: what it is. Read-only once it is made.
 pub(crate) struct Device {
     pub(crate) fd: i32,
     pub(crate) kind: Kind,
     /// Where the disk begins: a partition's.
     pub(crate) start: u64,
-    /// Whether RWF_NOWAIT works for reads, and for writes. (ext4 knows it for reads only.)
-    tries: [AtomicBool; 2],
+    /// Device and inode number of the file, or of the device's node; `None`: they cannot be had.
+    identity: Option<(u64, u64)>,
     /// The disk is a file of tmpfs or ramfs.
     memory: bool,
+    /// The device's state, in the page behind.
+    state: &'static State,
+}
+
+/// What changes of a device.
+struct State {
+    /// Whether RWF_NOWAIT works for reads, and for writes. (ext4 knows it for reads only.)
+    tries: [AtomicBool; 2],
     /// The connection, if the disk is a server's.
-    pub(crate) link: Option<Link>,
+    link: Option<Link>,
     /// The kernel has done with the disk; the threads of its connection are still there.
     gone: AtomicBool,
     /// The device made before this one.
@@ -53,33 +62,47 @@ pub(crate) struct Device {
 /// All devices. Changed by attach and `blk_gone`, of which only one runs at a time.
 static DEVICES: AtomicPtr<Device> = AtomicPtr::new(null_mut());
 
+/// A device's page, and the page of its state.
+const BYTES: usize = 2 * PAGE;
+
 impl Device {
     pub(crate) fn make(backing: Backing) -> Result<&'static Device, Errno> {
-        const { assert!(size_of::<Device>() <= PAGE) };
+        const { assert!(size_of::<Device>() <= PAGE && size_of::<State>() <= PAGE) };
         let Backing { fd, kind, start } = backing;
-        let at = memory::map_anonymous(PAGE)? as *mut Device;
-        let device = Device {
-            fd,
-            kind,
-            start,
+        let at = memory::map_anonymous(BYTES)? as *mut Device;
+        let state = State {
             tries: [const { AtomicBool::new(true) }; 2],
-            memory: kind == Kind::File && in_memory(fd),
             link: (kind == Kind::Nbd).then(|| Link::new(fd)),
             gone: AtomicBool::new(false),
             next: AtomicPtr::new(DEVICES.load(Ordering::Relaxed)),
         };
-        // SAFETY: a fresh mapping, large enough.
+        let memory = kind == Kind::File && in_memory(fd);
+        // SAFETY: a fresh mapping, large enough; the first page is constant once it is written.
         let made = unsafe {
-            at.write(device);
+            let place = at.byte_add(PAGE).cast::<State>();
+            place.write(state);
+            at.write(Device { fd, kind, start, identity: identity(fd), memory, state: &*place });
+            let _ = memory::protect(at as usize, PAGE, libc::PROT_READ);
             &*at
         };
-        if let Some(Err(e)) = made.link.as_ref().map(Link::start) {
+        if let Some(Err(e)) = made.link().map(Link::start) {
             // SAFETY: nobody has seen it.
-            unsafe { memory::unmap(at as usize, PAGE) };
+            unsafe { memory::unmap_anonymous(at as usize, BYTES) };
             return Err(e);
         }
         DEVICES.store(at, Ordering::Release);
         Ok(made)
+    }
+
+    /// The connection, if the disk is a server's.
+    pub(crate) fn link(&self) -> Option<&'static Link> {
+        self.state.link.as_ref()
+    }
+
+    /// Whether the descriptor is still of what the disk is. Asked before what changes the disk: a program that went astray
+    /// may have put another file there.
+    pub(crate) fn is_itself(&self) -> bool {
+        self.kind == Kind::Nbd || self.identity.is_none() || identity(self.fd) == self.identity
     }
 
     /// # Safety
@@ -87,21 +110,21 @@ impl Device {
     pub(crate) unsafe fn free(at: *const Device) {
         // SAFETY: the caller's promise: it is still mapped.
         let gone = unsafe { &*at };
-        if gone.link.as_ref().is_some_and(|link| !link.stop()) {
-            gone.gone.store(true, Ordering::Release);
+        if gone.link().is_some_and(|link| !link.stop()) {
+            gone.state.gone.store(true, Ordering::Release);
             return;
         }
         let mut place = &DEVICES;
         // SAFETY: devices in the list are mapped.
         while let Some(device) = unsafe { place.load(Ordering::Acquire).as_ref() } {
             if std::ptr::eq(device, gone) {
-                place.store(gone.next.load(Ordering::Relaxed), Ordering::Release);
+                place.store(gone.state.next.load(Ordering::Relaxed), Ordering::Release);
                 break;
             }
-            place = &device.next;
+            place = &device.state.next;
         }
         // SAFETY: it is in no list any more, and the kernel is done with it.
-        unsafe { memory::unmap(at as usize, PAGE) };
+        unsafe { memory::unmap_anonymous(at as usize, BYTES) };
     }
 
     /// Frees the devices that the thread of the kernel's last work for them could not free. Not while a disk is attached, and
@@ -110,8 +133,8 @@ impl Device {
         let mut at = DEVICES.load(Ordering::Acquire).cast_const();
         // SAFETY: devices in the list are mapped.
         while let Some(device) = unsafe { at.as_ref() } {
-            at = device.next.load(Ordering::Acquire);
-            if device.gone.load(Ordering::Acquire) {
+            at = device.state.next.load(Ordering::Acquire);
+            if device.state.gone.load(Ordering::Acquire) {
                 // SAFETY: the kernel said so before.
                 unsafe { Device::free(device) };
             }
@@ -123,8 +146,8 @@ impl Device {
         let mut at = DEVICES.load(Ordering::Acquire);
         // SAFETY: as above.
         while let Some(device) = unsafe { at.as_ref() } {
-            device.link.iter().for_each(&what);
-            at = device.next.load(Ordering::Acquire);
+            device.link().into_iter().for_each(&what);
+            at = device.state.next.load(Ordering::Acquire);
         }
     }
 
@@ -136,11 +159,11 @@ impl Device {
 
     /// Whether a transfer that does not wait can be asked for: `write`, or a read.
     pub(crate) fn may_try(&self, write: bool) -> bool {
-        self.tries[usize::from(write)].load(Ordering::Relaxed)
+        self.state.tries[usize::from(write)].load(Ordering::Relaxed)
     }
 
     pub(crate) fn do_not_try(&self, write: bool) {
-        self.tries[usize::from(write)].store(false, Ordering::Relaxed);
+        self.state.tries[usize::from(write)].store(false, Ordering::Relaxed);
     }
 
     /// Whether every transfer is a copy.
@@ -155,6 +178,11 @@ impl Request {
         // SAFETY: the device outlives its requests: the driver says when it has none any more.
         unsafe { &*self.dev.cast::<Device>() }
     }
+}
+
+/// Device and inode number of what a descriptor is of.
+fn identity(fd: i32) -> Option<(u64, u64)> {
+    file::stat_fd(fd).ok().map(|st| (st.st_dev, st.st_ino))
 }
 
 /// A file of tmpfs or ramfs?

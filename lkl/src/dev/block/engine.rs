@@ -57,8 +57,9 @@ pub(crate) unsafe extern "C" fn submit(request: *mut Request) -> i64 {
         let device = r.device();
         r.fd = device.fd;
         r.off += device.start;
-        let result = match &device.link {
+        let result = match device.link() {
             Some(link) => over_link(link, request),
+            None if r.changes() && !device.is_itself() => EIO,
             None => begin(request),
         };
         if result != QUEUED {

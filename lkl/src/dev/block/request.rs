@@ -61,6 +61,11 @@ impl Request {
         self.flags & flag != 0
     }
 
+    /// Whether the request changes what is on the disk, or makes a change durable.
+    pub(crate) fn changes(&self) -> bool {
+        self.op != READ
+    }
+
     /// What is left of the vectors.
     pub(crate) fn vectors(&self) -> &[Iov] {
         // SAFETY: the driver's array; it is ours like the request.
