@@ -13,6 +13,8 @@ pub enum DiskError {
         /// The process that holds the lock, if it can be found.
         pid: Option<u32>,
     },
+    /// The host itself uses the image, and the host or this kernel writes it: how.
+    InUse(&'static str),
     /// Neither a regular file nor a block device.
     NotADisk,
     /// The image has no partition of this number, or no partition table.
@@ -29,7 +31,7 @@ impl DiskError {
     /// The errno that the application's call reports.
     pub fn errno(&self) -> Errno {
         match self {
-            DiskError::Busy { .. } => Errno::EBUSY,
+            DiskError::Busy { .. } | DiskError::InUse(_) => Errno::EBUSY,
             DiskError::NotADisk => Errno::ENOTBLK,
             DiskError::NoPartition => Errno::ENXIO,
             DiskError::Address(_) => Errno::EINVAL,
@@ -44,6 +46,7 @@ impl fmt::Display for DiskError {
         match self {
             DiskError::Busy { pid: Some(pid) } => write!(f, "in use by pid {pid}"),
             DiskError::Busy { pid: None } => write!(f, "in use by another process"),
+            DiskError::InUse(how) => write!(f, "{how}"),
             DiskError::NotADisk => write!(f, "neither a regular file nor a block device"),
             DiskError::NoPartition => write!(f, "has no such partition"),
             DiskError::Address(why) => write!(f, "{why}"),

@@ -6,8 +6,8 @@
 #![allow(unsafe_code)]
 
 use super::error::DiskError;
-use super::lock_owner;
 use super::partition::{self, Sectors};
+use super::{hosts_use, lock};
 use crate::dev::block::nbd::{self, Address, Export};
 use crate::dev::block::{Backing, Kind};
 use crate::sys::file::{self, OwnedFd};
@@ -59,7 +59,15 @@ impl Disk {
         if self.kind == Kind::Nbd {
             return Ok(());
         }
-        self.set_lock()
+        if self.kind == Kind::Block {
+            hosts_use::claim_device(self.fd, self.read_only)?;
+        }
+        let part = (!self.whole).then_some((self.start, self.bytes));
+        lock::lock(self.fd, lock::Use { read_only: self.read_only, part })?;
+        match self.kind {
+            Kind::File => hosts_use::check_loops(self.fd, self.read_only),
+            _ => Ok(()),
+        }
     }
 
     fn new(fd: OwnedFd, kind: Kind, read_only: bool) -> Disk {
@@ -169,19 +177,6 @@ impl Disk {
             _ => return Err(DiskError::NotADisk),
         }
         Ok(())
-    }
-
-    /// An open file description lock: it belongs to this descriptor, not to the process, so that
-    /// an unrelated close() of the same file by the application does not drop it.
-    fn set_lock(&self) -> Result<(), DiskError> {
-        let kind = if self.read_only { libc::F_RDLCK } else { libc::F_WRLCK };
-        // Partitions are locked by their ranges; the whole (0: to the end) is in the way of each.
-        let len = if self.whole { 0 } else { self.bytes };
-        match file::set_ofd_lock(self.fd, kind, self.start, len) {
-            Ok(()) => Ok(()),
-            Err(Errno::EAGAIN | Errno::EACCES) => Err(DiskError::Busy { pid: lock_owner::find(self.fd) }),
-            Err(e) => Err(e.into()),
-        }
     }
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Which process has an image's lock? Asked only when the lock was refused.
 //!
-//! An OFD lock has no pid. /proc/PID/fdinfo/N of a descriptor that carries one says `OFDLCK`. So all processes that
-//! this one may look into are searched for a descriptor of the same file with that line. Nothing is allocated.
+//! An OFD lock has no pid. /proc/PID/fdinfo/N of a descriptor that carries a lock of any kind has a line `lock:`. So all
+//! processes that this one may look into are searched for a descriptor of the same file with that line. Nothing is allocated.
 
 use crate::sys::text::Text;
 use crate::sys::{file, process, Errno};
@@ -47,7 +47,7 @@ fn is_locked(fdinfo: &CStr) -> bool {
     let Ok(file) = file::open(fdinfo, libc::O_RDONLY) else { return false };
     let mut text = [0u8; 1024];
     let n = file::read(file.raw(), &mut text).unwrap_or(0);
-    text[..n].windows(6).any(|w| w == b"OFDLCK")
+    text[..n].windows(6).any(|w| w == b"\nlock:")
 }
 
 /// Calls `f` with every entry of the directory that is a number.

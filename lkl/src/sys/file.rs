@@ -9,6 +9,7 @@ use super::call::{call, plain, try_call};
 use super::Errno;
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 /// A descriptor of the host that is closed when it is dropped.
 #[derive(Debug, PartialEq, Eq)]
@@ -167,16 +168,79 @@ pub fn file_system_of(fd: i32) -> Result<i64, Errno> {
 
 /// Sets an open file description lock (F_OFD_SETLK) on `start..start + len`; `len` 0: to the end of the file.
 pub fn set_ofd_lock(fd: i32, kind: i32, start: u64, len: u64) -> Result<(), Errno> {
-    let lock = libc::flock {
+    let lock = range_lock(kind, start, len);
+    let args = [fd as usize, libc::F_OFD_SETLK as usize, &raw const lock as usize, 0, 0, 0];
+    // SAFETY: a live structure.
+    unsafe { try_call(libc::SYS_fcntl, args) }.map(drop)
+}
+
+/// Somebody's lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldLock {
+    /// F_WRLCK, and not F_RDLCK.
+    pub exclusive: bool,
+    /// Its bytes.
+    pub bytes: Range<u64>,
+}
+
+/// A lock that [`set_ofd_lock`] of this kind would find in the way.
+pub fn held_lock(fd: i32, kind: i32, start: u64, len: u64) -> Result<Option<HeldLock>, Errno> {
+    let mut lock = range_lock(kind, start, len);
+    let args = [fd as usize, libc::F_OFD_GETLK as usize, &raw mut lock as usize, 0, 0, 0];
+    // SAFETY: a live structure.
+    unsafe { try_call(libc::SYS_fcntl, args) }?;
+    if lock.l_type == libc::F_UNLCK as i16 {
+        return Ok(None);
+    }
+    let start = lock.l_start as u64;
+    let end = if lock.l_len == 0 { u64::MAX } else { start + lock.l_len as u64 };
+    Ok(Some(HeldLock { exclusive: lock.l_type == libc::F_WRLCK as i16, bytes: start..end }))
+}
+
+fn range_lock(kind: i32, start: u64, len: u64) -> libc::flock {
+    libc::flock {
         l_type: kind as i16,
         l_whence: libc::SEEK_SET as i16,
         l_start: start as i64,
         l_len: len as i64,
         l_pid: 0,
-    };
-    let args = [fd as usize, libc::F_OFD_SETLK as usize, &raw const lock as usize, 0, 0, 0];
-    // SAFETY: a live structure.
-    unsafe { try_call(libc::SYS_fcntl, args) }.map(drop)
+    }
+}
+
+/// flock(2)
+pub fn flock(fd: i32, how: i32) -> Result<(), Errno> {
+    plain(libc::SYS_flock, [fd as usize, how as usize, 0, 0, 0, 0]).map(drop)
+}
+
+/// Gives `fd` what `from` is of, with O_CLOEXEC.
+pub fn dup_onto(from: i32, fd: i32) -> Result<(), Errno> {
+    plain(libc::SYS_dup3, [from as usize, fd as usize, libc::O_CLOEXEC as usize, 0, 0, 0]).map(drop)
+}
+
+/// Calls `f` with each line of a file, as far as the line is not longer than a page.
+pub fn each_line(path: &CStr, mut f: impl FnMut(&[u8])) -> Result<(), Errno> {
+    let file = open(path, libc::O_RDONLY)?;
+    let mut room = [0u8; 4096];
+    let mut filled = 0;
+    loop {
+        let got = read(file.raw(), &mut room[filled..])?;
+        filled += got;
+        let mut at = 0;
+        while let Some(len) = room[at..filled].iter().position(|b| *b == b'\n') {
+            f(&room[at..at + len]);
+            at += len + 1;
+        }
+        if got == 0 {
+            return Ok(());
+        }
+        if at == 0 && filled == room.len() {
+            // A longer line: its end is taken for the line.
+            filled = 0;
+        } else {
+            room.copy_within(at..filled, 0);
+            filled -= at;
+        }
+    }
 }
 
 /// ioctl(2)

@@ -75,7 +75,7 @@ fn open_patiently(mount: &Mount, image: &CStr, read_only: bool) -> core::result:
     for left in (0..TRIES).rev() {
         match disk.lock(mount.partition) {
             Ok(()) => return Ok(disk),
-            Err(DiskError::Busy { .. }) if left > 0 => {
+            Err(DiskError::Busy { .. } | DiskError::InUse(_)) if left > 0 => {
                 host::sleep_ns(PAUSE_NS);
             }
             Err(e) => {
@@ -114,7 +114,7 @@ impl Said<'_> {
     fn cannot_open(&self, error: DiskError, mount: &Mount, name: &CStr) -> Errno {
         let errno = error.errno();
         match error {
-            DiskError::Busy { .. } => self.once(Errno::EBUSY, error),
+            DiskError::Busy { .. } | DiskError::InUse(_) => self.once(Errno::EBUSY, error),
             DiskError::Io(_) => {
                 let what = match mount.address() {
                     Some(_) => "no connection to the server",
