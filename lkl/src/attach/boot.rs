@@ -43,8 +43,6 @@ pub enum BootError {
     TooLittleMemory,
     /// The host refused memory or a thread.
     Host(Errno),
-    /// A file of this process may not be as large as the kernel's memory (RLIMIT_FSIZE).
-    FileSizeLimit,
     /// The kernel refused.
     Kernel(Errno),
 }
@@ -55,9 +53,6 @@ impl fmt::Display for BootError {
             BootError::Again => write!(f, "the kernel boots once per process"),
             BootError::TooLittleMemory => write!(f, "the kernel needs at least 16 MiB of memory"),
             BootError::Host(e) => write!(f, "no memory or thread from the host: {e}"),
-            BootError::FileSizeLimit => {
-                write!(f, "the file size limit (ulimit -f) is less than the kernel's memory")
-            }
             BootError::Kernel(e) => write!(f, "the kernel does not boot: {e}"),
         }
     }
@@ -99,10 +94,7 @@ pub fn boot(cfg: &BootConfig<'_>) -> Result<&'static Kernel, BootError> {
         return Err(BootError::Again);
     }
     LOG_FD.store(cfg.kernel_log_fd.unwrap_or(-1), Ordering::Relaxed);
-    let (region, loaded) = Region::new(cfg.mem_bytes, OPS).map_err(|e| match e {
-        Errno::EFBIG => BootError::FileSizeLimit,
-        e => BootError::Host(e),
-    })?;
+    let (region, loaded) = Region::new(cfg.mem_bytes, OPS).map_err(BootError::Host)?;
     symbols::set_base(region.base());
     // SAFETY: lkl_words() has this type, and returns words that are all atomics.
     let words =

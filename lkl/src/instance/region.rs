@@ -60,7 +60,7 @@ impl Region {
     }
 
     /// Maps an instance with `ram_bytes` of RAM (in whole 4 MiB) and relocates it; `host_page` is what its host page
-    /// holds. EFBIG: the limit of a file's size is less.
+    /// holds.
     pub(crate) fn new<T>(ram_bytes: usize, host_page: T) -> Result<(Region, Loaded), Errno> {
         let layout = image::layout();
         let page = layout.data.end.next_multiple_of(PAGE);
@@ -79,11 +79,11 @@ impl Region {
     }
 
     fn fill<T>(&self, layout: &Layout, page: usize, host_page: T) -> Result<Loaded, Errno> {
-        if process::file_size_limit() < self.len as u64 {
-            return Err(Errno::EFBIG);
+        // The program's file size limit holds for a memory file, too, and not for shared memory without a descriptor.
+        if process::file_size_limit() >= self.len as u64 {
+            let fd = file::memory_file(c"stowaway", self.len)?;
+            self.fd.store(fd.into_raw(), Ordering::Relaxed);
         }
-        let fd = file::memory_file(c"stowaway", self.len)?;
-        self.fd.store(fd.into_raw(), Ordering::Relaxed);
         self.map_constants(layout)?;
         self.map_shared(layout.data.start..page)?;
         self.map_shared(self.ram.start - self.base..self.len)?;
@@ -134,10 +134,12 @@ impl Region {
         head == &ours[layout.head.clone()]
     }
 
-    /// Maps a part of the memory file.
+    /// Maps a part of the memory file, or memory in its place.
     fn map_shared(&self, part: Range<usize>) -> Result<(), Errno> {
-        let flags = libc::MAP_SHARED | libc::MAP_FIXED;
-        map(self.base + part.start, part.len(), READ_WRITE, flags, self.fd(), part.start)
+        let fd = self.fd();
+        let anonymous = if fd < 0 { libc::MAP_ANONYMOUS } else { 0 };
+        let flags = libc::MAP_SHARED | libc::MAP_FIXED | anonymous;
+        map(self.base + part.start, part.len(), READ_WRITE, flags, fd, part.start)
     }
 
     fn write_host_page<T>(&self, offset: usize, contents: T) -> Result<(), Errno> {
@@ -162,7 +164,7 @@ impl Region {
         self.base + image::layout().data.end.next_multiple_of(PAGE)
     }
 
-    /// The memory file's descriptor.
+    /// The memory file's descriptor; -1: there is no such file.
     pub(crate) fn fd(&self) -> i32 {
         self.fd.load(Ordering::Relaxed)
     }

@@ -99,7 +99,13 @@ impl HelperThread {
         }
         let was = signal::set_mask(u64::MAX);
         // SAFETY: the child gets the stack laid out above.
-        let made = unsafe { clone(entry, top as usize) };
+        let mut made = unsafe { clone(entry, top as usize) };
+        if made == Err(Errno::EAGAIN) {
+            // The soft limit of processes is the program's, not ours.
+            let _limit = process::RaisedLimit::raise(libc::RLIMIT_NPROC);
+            // SAFETY: as above.
+            made = unsafe { clone(entry, top as usize) };
+        }
         signal::set_mask(was);
         made?;
         ALIVE.fetch_add(1, Ordering::Relaxed);

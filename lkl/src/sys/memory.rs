@@ -7,6 +7,7 @@
 #![allow(unsafe_code)]
 
 use super::call::{call, try_call};
+use super::process::RaisedLimit;
 use super::Errno;
 
 /// Page size of the host and of the kernel.
@@ -70,7 +71,17 @@ pub unsafe fn map(
     offset: usize,
 ) -> Result<usize, Errno> {
     // SAFETY: the caller's promise.
-    unsafe { try_call(libc::SYS_mmap, [at, len, prot as usize, flags as usize, fd as usize, offset]) }
+    let try_it =
+        || unsafe { try_call(libc::SYS_mmap, [at, len, prot as usize, flags as usize, fd as usize, offset]) };
+    // The soft limits of address space and of locked memory (mlockall(2)) are the program's, not ours.
+    let limit = match try_it() {
+        Err(Errno::ENOMEM) => RaisedLimit::raise(libc::RLIMIT_AS).ok_or(Errno::ENOMEM)?,
+        Err(Errno::EAGAIN) => RaisedLimit::raise(libc::RLIMIT_MEMLOCK).ok_or(Errno::EAGAIN)?,
+        result => return result,
+    };
+    let result = try_it();
+    drop(limit);
+    result
 }
 
 /// munmap(2)

@@ -56,6 +56,45 @@ pub fn set_timer_slack_ns(ns: u32) {
     let _ = plain(libc::SYS_prctl, [libc::PR_SET_TIMERSLACK as usize, ns as usize, 0, 0, 0, 0]);
 }
 
+/// A soft limit of the process at its hard limit, for what this library itself needs. The limit is the program's, and
+/// comes back on drop, unless the program has changed it meanwhile.
+#[derive(Debug)]
+pub struct RaisedLimit {
+    resource: u32,
+    was: libc::rlimit,
+}
+
+impl RaisedLimit {
+    /// `None`: the limit is as high as the process may have it.
+    pub fn raise(resource: u32) -> Option<RaisedLimit> {
+        let was = limit(resource, None)?;
+        if was.rlim_cur >= was.rlim_max {
+            return None;
+        }
+        limit(resource, Some(libc::rlimit { rlim_cur: was.rlim_max, ..was }))?;
+        Some(RaisedLimit { resource, was })
+    }
+}
+
+impl Drop for RaisedLimit {
+    fn drop(&mut self) {
+        let is_ours =
+            |now: libc::rlimit| (now.rlim_cur, now.rlim_max) == (self.was.rlim_max, self.was.rlim_max);
+        if limit(self.resource, None).is_some_and(is_ours) {
+            limit(self.resource, Some(self.was));
+        }
+    }
+}
+
+/// prlimit(2) of this process: the limit, which is changed then.
+fn limit(resource: u32, new: Option<libc::rlimit>) -> Option<libc::rlimit> {
+    let mut was = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let at = new.as_ref().map_or(0, |new| std::ptr::from_ref(new) as usize);
+    let args = [0, resource as usize, at, &raw mut was as usize, 0, 0];
+    // SAFETY: live structures.
+    unsafe { try_call(libc::SYS_prlimit64, args) }.ok().map(|_| was)
+}
+
 /// RLIMIT_FSIZE in bytes. A write beyond this limit, to a memory file too, gets SIGXFSZ.
 pub fn file_size_limit() -> u64 {
     let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
@@ -63,6 +102,17 @@ pub fn file_size_limit() -> u64 {
     // SAFETY: a live structure; nothing is changed.
     unsafe { call(libc::SYS_prlimit64, args) };
     limit.rlim_cur
+}
+
+/// Copies memory of this process by the host (process_vm_writev(2)): a page that cannot be had is EFAULT and no signal.
+///
+/// # Safety
+/// Both ranges are the caller's, and nothing refers to `to`.
+pub unsafe fn copy_checked(from: usize, to: usize, len: usize) -> Result<usize, Errno> {
+    let vectors = [from, to].map(|at| libc::iovec { iov_base: at as *mut _, iov_len: len });
+    let [local, remote] = [&raw const vectors[0] as usize, &raw const vectors[1] as usize];
+    // SAFETY: live structures, and the caller's promise.
+    unsafe { try_call(libc::SYS_process_vm_writev, [pid() as usize, local, 1, remote, 1, 0]) }
 }
 
 /// Fills `to` with random bytes of the host; at most 256 bytes.

@@ -4,6 +4,7 @@
 
 pub mod descriptors;
 pub mod host_paths;
+pub mod limits;
 pub mod links;
 pub mod memory;
 pub mod paths;

@@ -11,7 +11,7 @@ mod reserve;
 use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 pub use placeholder::{is_placeholder, make_master, placeholder, placeholder_at};
-pub use reserve::{keep_stderr, release, reserve, reserved_range_start, Keep};
+pub use reserve::{keep_stderr, release, reserve, reserved_range_start, room, Keep};
 
 use crate::sys::errno::{Errno, Result};
 use crate::sys::report::{say_once, set_two_is_the_hosts};

@@ -3,6 +3,8 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use lkl::sys::process::RaisedLimit;
+
 use super::{class, set, HOST, LIMIT, RESERVED};
 use crate::sys::errno::Result;
 use crate::sys::{fs, host, report};
@@ -24,16 +26,23 @@ pub(super) fn is_kept_over_fork(fd: usize) -> bool {
     KEPT.get(fd / 64).is_some_and(|word| word.load(Ordering::Relaxed) >> (fd % 64) & 1 != 0)
 }
 
-/// Lowest number that we take for our own descriptors: right below the soft limit, out of the way of programs that
-/// count up. Not above 8192: the kernel's table grows with its highest number.
+/// Room for descriptors of our own, as long as the value lives: what the program leaves free below its soft limit is the
+/// program's.
+pub fn room() -> Option<RaisedLimit> {
+    RaisedLimit::raise(libc::RLIMIT_NOFILE)
+}
+
+/// Lowest number that we take for our own descriptors, for use with [`room`]: right below the hard limit, out of the way
+/// of programs that count up. Not above 8192: the kernel's table grows with its highest number.
 pub fn reserved_range_start() -> i32 {
     const ROOM: usize = 64;
-    let soft = host::soft_limit(libc::RLIMIT_NOFILE).map_or(256, |limit| limit.min(8192) as usize);
-    soft.saturating_sub(ROOM).max(soft / 2) as i32
+    let limit = host::soft_limit(libc::RLIMIT_NOFILE).map_or(256, |limit| limit.min(8192) as usize);
+    limit.saturating_sub(ROOM).max(limit / 2) as i32
 }
 
 /// Copies host descriptor `fd` to a number of ours (close-on-exec); the number.
 pub fn reserve(fd: i32, keep: Keep) -> Result<i32> {
+    let _room = room();
     let copy = fs::copy_from(fd, reserved_range_start() as usize, true)?;
     set(copy as usize, RESERVED);
     let word = KEPT.get(copy as usize / 64);

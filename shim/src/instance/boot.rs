@@ -10,10 +10,10 @@ use lkl::Kernel;
 use stowaway_config::{BlockEngine, Net, Sink};
 
 use crate::fdtable::{self, Keep};
-use crate::instance::{kick, mounts};
+use crate::instance::{kick, limits, mounts};
 use crate::signals::actions;
 use crate::sys::big_stack::on_big_stack;
-use crate::sys::errno::{Errno, Explained, Result};
+use crate::sys::errno::{from_raw, Errno, Explained, Result};
 use crate::sys::kernel::{self, change, running, State};
 use crate::sys::report::{self, say, say_once, Line};
 use crate::sys::settings::settings;
@@ -54,6 +54,7 @@ fn boot(thread: &'static Thread) -> Result<&'static Kernel> {
     if kernel::state() != State::None {
         return running().ok_or(Errno::EIO);
     }
+    let _room = fdtable::room();
     fdtable::keep_stderr();
     let log_fd = match &settings().kernel_log {
         Sink::Off => None,
@@ -74,6 +75,8 @@ fn boot(thread: &'static Thread) -> Result<&'static Kernel> {
     }
     mounts::init();
     adopt_locked(kernel, thread)?;
+    // SAFETY: adopt_locked() gave this thread its task; the limit is a live structure.
+    limits::tell(|nr, args| from_raw(unsafe { kernel.call(thread.task(), nr, args, -1) }));
     if settings().net == Net::Lo {
         // SAFETY: adopt_locked() gave this thread its task.
         if let Err(e) = unsafe { kernel.loopback_up(thread.task()) } {
@@ -88,7 +91,6 @@ fn boot(thread: &'static Thread) -> Result<&'static Kernel> {
 fn boot_failed(error: lkl::BootError) -> Errno {
     let errno = match error {
         lkl::BootError::Host(e) => e,
-        lkl::BootError::FileSizeLimit => Errno::EFBIG,
         _ => Errno::EIO,
     };
     say!("the kernel does not start: {error}: {}; try `stowaway doctor`", Explained(errno));

@@ -13,7 +13,7 @@ use core::sync::atomic::{compiler_fence, AtomicU8, Ordering};
 use once_cell::sync::OnceCell;
 use trampoline::gate::STOPPED;
 
-use crate::instance::{boot, kick, mounts};
+use crate::instance::{boot, kick, limits, mounts};
 use crate::signals::cancel;
 use crate::signals::deliver::deliver_noted;
 use crate::sys::call::{self, Call};
@@ -150,6 +150,10 @@ fn run(work: &mut impl FnMut(&mut KernelContext) -> Ret) -> Ret {
             ERESTARTSYS if !ran.without_restart => {}
             ERESTARTNOHAND | ERESTART_RESTARTBLOCK if !ran.any => {}
             ERESTARTSYS | ERESTARTNOHAND | ERESTART_RESTARTBLOCK => return to_raw(Err(Errno::EINTR)),
+            EFBIG => {
+                limits::signal_excess();
+                return result;
+            }
             _ => return result,
         }
         if cancel::is_stopped() {
@@ -163,6 +167,7 @@ const ERESTARTSYS: Ret = -512;
 const ERESTARTNOINTR: Ret = -513;
 const ERESTARTNOHAND: Ret = -514;
 const ERESTART_RESTARTBLOCK: Ret = -516;
+const EFBIG: Ret = -(libc::EFBIG as Ret);
 
 /// Whether a signal, or what else ends waits, ended the call: before or after it became an errno of the application's.
 pub fn is_interrupted(r: Result) -> bool {

@@ -46,11 +46,6 @@ pub fn open(mount: &Mount, reported: &AtomicI32) -> Result<Image> {
         close(disk);
         return Err(errno);
     };
-    if !read_only && mount.address().is_none() && disk.end() > lkl::sys::process::file_size_limit() {
-        close(disk);
-        let why = "larger than the file size limit (ulimit -f), writing to it would fail";
-        return Err(said.once(Errno::EFBIG, format_args!("{why}: {}", Explained(Errno::EFBIG))));
-    }
     Ok(Image { disk, fstype, read_only })
 }
 

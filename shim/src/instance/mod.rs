@@ -6,6 +6,7 @@ pub mod boot;
 pub mod enter;
 pub mod images;
 pub mod kick;
+pub mod limits;
 pub mod mounts;
 pub mod pair;
 pub mod server_keepalive;

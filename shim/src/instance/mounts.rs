@@ -79,6 +79,7 @@ fn mount_now(
     mount: &Mount,
     state: &MountState,
 ) -> Result<i32> {
+    let _room = fdtable::room();
     let path = CString::new(&mount.path[..]).map_err(|_| Errno::EINVAL)?;
     let mut read_only = mount.read_only;
     let (source, fstype) = match &mount.image {

@@ -5,7 +5,9 @@ use syscalls::Sysno;
 
 use super::table::Row;
 use super::table::Serve::{Fd, Host, HostFdOnly, OtherKind, Own};
-use crate::calls::{descriptors, host_paths, links, memory, paths, process, sockets, transfer, xattrs};
+use crate::calls::{
+    descriptors, host_paths, limits, links, memory, paths, process, sockets, transfer, xattrs,
+};
 use crate::exec;
 use crate::observe::Arg;
 use crate::process::{clone, exit};
@@ -291,9 +293,9 @@ rows! {
     pidfd_open [Int Hex] Host;
     pidfd_send_signal [Fd Signal Ptr Hex] Host;
     pidfd_getfd [Fd Fd Hex] Host;
-    prlimit64 [Int Limit Ptr Ptr] Host;
+    prlimit64 [Int Limit Ptr Ptr] Own(limits::prlimit64);
     getrlimit [Limit Ptr] Host;
-    setrlimit [Limit Ptr] Host;
+    setrlimit [Limit Ptr] Own(limits::setrlimit);
     getrusage [Int Ptr] Host;
     sysinfo [Ptr] Host;
     uname [Ptr] Host;

@@ -9,7 +9,7 @@ use super::device::Device;
 use super::nbd::Link;
 use super::request::{note_error, Request, ALONE, EIO, FUA, NOW, QUEUED, WRITE};
 use super::transfer::{attempt, perform};
-use super::{bounce, uring, workers};
+use super::{bounce, past_limit, uring, workers};
 use crate::sys::Errno;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -86,7 +86,8 @@ unsafe fn begin(request: *mut Request) -> i64 {
 
 /// Does the request if it is to be done here; None: an engine is to do what is left.
 fn on_this_thread(r: &mut Request, engine: u8) -> Option<i64> {
-    if engine == INLINE || r.is(NOW) {
+    // The ring would write under the program's file size limit.
+    if engine == INLINE || r.is(NOW) || (engine == URING && past_limit::is_past_limit(r)) {
         return Some(perform(r));
     }
     if engine == AUTO {

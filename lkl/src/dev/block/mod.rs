@@ -8,7 +8,8 @@
 //!
 //! # Files
 //! `request` is the border to the driver; `device` is a disk on the host's side; `engine` chooses the engine of a
-//! request; `transfer` and `discard` do a request on the calling thread; `bounce` reads into memory that is not there
+//! request; `transfer` and `discard` do a request on the calling thread; `past_limit` writes beyond the file size
+//! limit of the program; `bounce` reads into memory that is not there
 //! yet; `queue` and `workers` are the engine of threads; `ring` and `uring` are the engine of io_uring; `nbd` is a
 //! disk on another machine or in another process.
 
@@ -19,6 +20,7 @@ mod engine;
 #[cfg(test)]
 pub(crate) mod layout;
 pub(crate) mod nbd;
+mod past_limit;
 mod queue;
 mod request;
 mod ring;

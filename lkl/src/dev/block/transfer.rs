@@ -7,13 +7,11 @@
 
 use super::bounce::BounceBuffer;
 use super::device::Kind;
-use super::discard;
 use super::request::{moved, Request, DISCARD, FLUSH, FUA, READ, WRITE, ZERO};
-use crate::sys::process::file_size_limit;
+use super::{discard, past_limit};
 use crate::sys::{call, file};
 
 const EAGAIN: i64 = -(libc::EAGAIN as i64);
-const EFBIG: i64 = -(libc::EFBIG as i64);
 
 /// Does all of a request, however long that takes: 0 or -errno.
 pub(crate) fn perform(r: &mut Request) -> i64 {
@@ -54,9 +52,8 @@ pub(crate) fn attempt(r: &mut Request) -> Option<i64> {
 
 /// Moves all the bytes, or returns an error; what was moved is used up then.
 fn all(r: &mut Request, nr: i64, flags: i32) -> i64 {
-    if r.op == WRITE && r.device().kind == Kind::File && file_size_limit() < r.off + r.len {
-        // The host would kill the program for it (SIGXFSZ), whose file this is not.
-        return EFBIG;
+    if past_limit::is_past_limit(r) {
+        return past_limit::write(r);
     }
     let fd = r.fd as usize;
     let bounce_buffer = (r.op == READ).then(|| BounceBuffer::for_read(r)).flatten();
