@@ -36,6 +36,7 @@ pub mod sys;
 pub use api::{AbiRow, Private, Source, Task};
 pub use attach::{boot, reset_in_child, watch_pressure_in, BootConfig, BootError, Kernel};
 pub use cpu::Count;
+pub use dev::block::nbd::set_interrupted;
 pub use dev::block::Engine;
 pub use disk::{is_qcow2, partitions, probe_fs, Disk, DiskError, Partition, Sectors, Table};
 pub use instance::region::copy_text;

@@ -209,7 +209,7 @@ fn what_is_no_file_system() {
         make_file(&image, 8);
         let k = start();
         let disk = open_disk(&image, false).unwrap();
-        assert_eq!(lkl::probe_fs(&disk), None);
+        assert_eq!(lkl::probe_fs(&disk), Ok(None));
         // SAFETY: this thread's task.
         let got = unsafe {
             let n = k.k.attach_disk(k.t, &disk).unwrap();

@@ -121,7 +121,7 @@ fn request(s: &mut UnixStream, file: &File, orders: &Orders) -> std::io::Result<
 
 fn connect(socket: &Path, export: &str) -> Result<Disk, DiskError> {
     let uri = format!("nbd+unix:///{export}?socket={}", socket.display());
-    Disk::connect(uri.as_bytes(), false, 700)
+    Disk::connect(uri.as_bytes(), false, 700, lkl::sys::time::monotonic_ns())
 }
 
 /// Image, socket, orders.
@@ -139,7 +139,7 @@ fn an_export_is_written_and_clean() {
         let (image, socket, orders) = served("nbd-ok");
         let disk = connect(&socket, "disk").unwrap();
         assert_eq!(disk.bytes(), 64 << 20);
-        assert_eq!(lkl::probe_fs(&disk), Some(c"ext4"));
+        assert_eq!(lkl::probe_fs(&disk), Ok(Some(c"ext4")));
         let k = start();
         k.mount_disk(&disk, "/mnt", 100).unwrap();
         assert_eq!(k.read_file(100, "dir/deep.txt").unwrap(), b"deep\n");
@@ -268,7 +268,7 @@ fn what_the_server_does_not_give_is_said() {
         serve(&image, &socket, FLAGS | 2);
         assert_eq!(connect(&socket, "disk").unwrap_err(), DiskError::Io(Errno::EROFS));
         let uri = format!("nbd+unix:///disk?socket={}", socket.display());
-        Disk::connect(uri.as_bytes(), true, 700).unwrap().close();
+        Disk::connect(uri.as_bytes(), true, 700, lkl::sys::time::monotonic_ns()).unwrap().close();
         std::fs::remove_file(&socket).unwrap();
     });
 }

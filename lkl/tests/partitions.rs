@@ -125,7 +125,7 @@ fn a_partition_is_mounted_and_the_rest_stays() {
         let before = outside();
         let mut disk = look(&image);
         assert_eq!(disk.lock(Some(2)), Err(DiskError::NoPartition));
-        assert_eq!(lkl::probe_fs(&disk), None);
+        assert_eq!(lkl::probe_fs(&disk), Ok(None));
         disk.lock(Some(3)).unwrap();
         let k = start();
         k.mount_disk(&disk, "/mnt", 100).unwrap();

@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::{Child, Command};
@@ -127,6 +128,81 @@ impl Drop for Server {
     }
 }
 
+/// A server that does not do what it should, until it is dropped.
+struct Hostile {
+    child: Child,
+    uri: String,
+}
+
+/// `endless`: information without end; `silent`: nothing at all; `trickle`: a byte now and then; `probe`: an export whose reads
+/// are not answered; `broken`: one whose reads fail.
+const HOSTILE: &str = r#"
+import socket, struct, sys, threading, time
+server = socket.socket(socket.AF_UNIX)
+server.bind(sys.argv[1])
+server.listen(9)
+print("held", flush=True)
+def exactly(client, length):
+    got = b""
+    while len(got) < length:
+        part = client.recv(length - len(got))
+        if not part:
+            raise OSError
+        got += part
+    return got
+def serve(client, way):
+    try:
+        if way == "silent":
+            time.sleep(99)
+        if way == "trickle":
+            while True:
+                client.sendall(b"N")
+                time.sleep(0.3)
+        client.sendall(b"NBDMAGICIHAVEOPT\0\3")
+        exactly(client, 4)
+        option = exactly(client, 16)
+        exactly(client, struct.unpack(">I", option[12:])[0])
+        head = struct.pack(">Q4s", 0x3e889045565a9, option[8:12])
+        info = struct.pack(">IIHQH", 3, 12, 0, 1 << 26, 1)
+        while way == "endless":
+            client.sendall(head + info)
+            time.sleep(0.001)
+        client.sendall(head + info + head + struct.pack(">II", 1, 0))
+        while way == "broken":
+            request = exactly(client, 28)
+            client.sendall(struct.pack(">II8s", 0x67446698, 5, request[8:16]))
+        time.sleep(99)
+    except OSError:
+        pass
+while True:
+    threading.Thread(target=serve, args=(server.accept()[0], sys.argv[2]), daemon=True).start()
+"#;
+
+impl Hostile {
+    fn start(mounted: &Mounted, way: &str) -> Hostile {
+        let socket = mounted.fixture.image.with_extension(way);
+        let mut command = Command::new("python3");
+        command.args(["-c", HOSTILE]).arg(&socket).arg(way).stdout(std::process::Stdio::piped());
+        let mut child = command.spawn().expect("python3");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
+        assert_eq!(line, "held\n");
+        Hostile { child, uri: format!("nbd+unix:///?socket={}", socket.display()) }
+    }
+
+    fn run(&self, mounted: &Mounted, timeout: &str, words: &[&str]) -> Run {
+        let mount = format!("{}&{timeout}:{}", self.uri, mounted.dir());
+        mounted.run(words.iter().copied()).env("STOWAWAY_MOUNT", mount)
+    }
+}
+
+impl Drop for Hostile {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// The fixture's image as a block device of the host, until it is dropped.
 struct Loop {
     device: String,
@@ -199,6 +275,60 @@ everyone! {
         assert!(lines.len() == 1 && lines[0].contains("no connection to the server"), "{lines:?}");
         mounted.check();
         assert_eq!(mounted.content("/thread2"), vec![9; 300_000 + 8192]);
+    }
+
+    fn a_server_that_never_ends_its_answer_is_given_up() {
+        let mounted = Mounted::new(Kind::Empty);
+        let server = Hostile::start(&mounted, "endless");
+        for _ in 0..2 {
+            let outcome = server.run(&mounted, "timeout=1", &["cat", &format!("{}/x", mounted.dir())]).output();
+            assert!(outcome.err().contains("Connection timed out"), "{}: {}", outcome.status, outcome.err());
+            let lines = our_lines(&outcome);
+            assert!(lines.len() == 1 && lines[0].contains("no connection to the server"), "{lines:?}");
+        }
+    }
+
+    fn a_lost_server_is_waited_for_once() {
+        let mounted = Mounted::new(Kind::Empty);
+        for way in ["silent", "trickle", "probe"] {
+            let server = Hostile::start(&mounted, way);
+            let script = "import os, sys, time\nfor i in range(4):\n before = time.monotonic()\n try:\n  os.stat(sys.argv[1] + '/x')\n \
+                except OSError as error:\n  print(error.errno, i == 0 or time.monotonic() - before < 1)\n";
+            let outcome = server.run(&mounted, "timeout=2", &["python3", "-c", script, &mounted.dir()]).output();
+            assert_eq!(outcome.out(), "110 True\n".repeat(4), "{way}: {}", outcome.err());
+            assert_eq!(our_lines(&outcome).len(), 1, "{way}: {}", outcome.err());
+        }
+    }
+
+    fn signals_end_the_way_to_a_server() {
+        let mounted = Mounted::new(Kind::Empty);
+        let server = Hostile::start(&mounted, "silent");
+        // Default actions, a handler that ends the call, and one after which the call goes on, and its time runs out.
+        for (signal, status) in [("SIGTERM", "signal 15"), ("SIGINT", "signal 2"), ("SIGALRM", "signal 14")] {
+            let script = format!("import os, signal, sys\nsignal.signal(signal.{signal}, signal.SIG_DFL)\n\
+                if not os.fork():\n import time\n time.sleep(1)\n os.kill(os.getppid(), signal.{signal})\n os._exit(0)\n\
+                os.stat(sys.argv[1] + '/x')\n");
+            let outcome = server.run(&mounted, "timeout=50", &["python3", "-c", &script, &mounted.dir()]).output();
+            assert_eq!((outcome.status.as_str(), outcome.err().as_str()), (status, ""));
+        }
+        let handled = "import os, signal, sys\nclass Over(Exception): pass\ndef over(*_): raise Over\nsignal.signal(signal.SIGALRM, over)\n\
+            signal.alarm(1)\ntry:\n os.stat(sys.argv[1] + '/x')\nexcept Over:\n print('over')\n";
+        let outcome = server.run(&mounted, "timeout=50", &["python3", "-c", handled, &mounted.dir()]).output();
+        assert_eq!((outcome.out().as_str(), outcome.err().as_str()), ("over\n", ""));
+        let restarted = "import os, signal, sys, time\nran = []\nsignal.signal(signal.SIGALRM, lambda *_: ran.append(1))\n\
+            signal.siginterrupt(signal.SIGALRM, False)\nsignal.setitimer(signal.ITIMER_REAL, 0.3, 0.3)\n\
+            try:\n os.stat(sys.argv[1] + '/x')\nexcept OSError as error:\n time.sleep(0)\n print(error.errno, bool(ran))\n";
+        let outcome = server.run(&mounted, "timeout=2", &["python3", "-c", restarted, &mounted.dir()]).output();
+        assert_eq!(outcome.out(), "110 True\n", "{}", outcome.err());
+    }
+
+    fn an_error_of_the_server_is_no_unknown_file_system() {
+        let mounted = Mounted::new(Kind::Empty);
+        let server = Hostile::start(&mounted, "broken");
+        let outcome = server.run(&mounted, "timeout=5", &["cat", &format!("{}/x", mounted.dir())]).output();
+        let lines = our_lines(&outcome);
+        assert!(lines.len() == 1 && lines[0].contains("cannot be read"), "{lines:?}");
+        assert!(outcome.err().contains("x: Input/output error"), "{}", outcome.err());
     }
 
     fn a_qcow2_image_is_mounted_through_qemus_server() {

@@ -8,7 +8,7 @@
 use super::error::DiskError;
 use super::partition::{self, Sectors};
 use super::{hosts_use, lock};
-use crate::dev::block::nbd::{self, Address, Export};
+use crate::dev::block::nbd::{self, Address, Export, Patience};
 use crate::dev::block::{Backing, Kind};
 use crate::sys::file::{self, OwnedFd};
 use crate::sys::{Errno, PAGE};
@@ -32,6 +32,9 @@ pub struct Disk {
     block: u32,
     /// What the server said of the disk.
     export: Option<Export>,
+    /// How long a server may take, until a kernel has the disk.
+    patience: Patience,
+    timeout_s: u32,
     read_only: bool,
 }
 
@@ -52,6 +55,8 @@ impl Disk {
     /// of it, or one partition; the disk is this partition from then on.
     pub fn lock(&mut self, partition: Option<u32>) -> Result<(), DiskError> {
         if let Some(number) = partition {
+            // What cannot be read is no missing table.
+            self.read_at(&mut [0; SECTOR as usize], 0)?;
             let found = partition::partitions(self).and_then(|table| table.find(number));
             let found = found.ok_or(DiskError::NoPartition)?;
             (self.start, self.bytes, self.whole) = (found.start, found.bytes, false);
@@ -72,7 +77,8 @@ impl Disk {
 
     fn new(fd: OwnedFd, kind: Kind, read_only: bool) -> Disk {
         let (whole, block) = (true, SECTOR);
-        Disk { fd: fd.into_raw(), kind, start: 0, bytes: 0, whole, block, export: None, read_only }
+        let (fd, patience) = (fd.into_raw(), Patience::seconds(0));
+        Disk { fd, kind, start: 0, bytes: 0, whole, block, export: None, patience, timeout_s: 0, read_only }
     }
 
     /// Opens the image, which others may be using.
@@ -91,10 +97,15 @@ impl Disk {
 
     /// Connects to a server: `nbd://HOST[:PORT][/EXPORT]` or `nbd+unix:///[EXPORT]?socket=PATH`. Its disk is not
     /// locked: the protocol has nothing for it.
-    pub fn connect(uri: &[u8], read_only: bool, at_fd: i32) -> Result<Disk, DiskError> {
+    ///
+    /// All until a kernel has the disk takes at most the address's `timeout=`, from `begun_ns` on (CLOCK_MONOTONIC); EINTR:
+    /// a signal waits (`set_interrupted`).
+    pub fn connect(uri: &[u8], read_only: bool, at_fd: i32, begun_ns: u64) -> Result<Disk, DiskError> {
         let address = Address::parse(uri).map_err(DiskError::Address)?;
-        let mut disk = Disk::new(nbd::connect(&address, at_fd)?, Kind::Nbd, read_only);
-        let negotiated = nbd::negotiate(disk.fd, address.name()).map_err(DiskError::from);
+        let patience = Patience::since(begun_ns, address.timeout_s());
+        let mut disk = Disk::new(nbd::connect(&address, at_fd, patience)?, Kind::Nbd, read_only);
+        (disk.patience, disk.timeout_s) = (patience, address.timeout_s());
+        let negotiated = nbd::negotiate(disk.fd, address.name(), patience).map_err(DiskError::from);
         match negotiated.and_then(|export| disk.adopt(export)) {
             Ok(()) => Ok(disk),
             Err(e) => {
@@ -126,7 +137,7 @@ impl Disk {
     pub fn close(self) {
         if self.export.is_some() {
             nbd::disconnect(self.fd);
-            nbd::drain(self.fd);
+            nbd::drain(self.fd, Patience::seconds(self.timeout_s));
         }
         file::close(self.fd);
     }
@@ -153,6 +164,9 @@ impl Disk {
 
     /// What the disk's I/O goes to.
     pub(crate) fn backing(&self) -> Backing {
+        if self.kind == Kind::Nbd {
+            nbd::set_timeouts(self.fd, self.timeout_s);
+        }
         Backing { fd: self.fd, kind: self.kind, start: self.start }
     }
 
@@ -191,7 +205,7 @@ impl Sectors for Disk {
         }
         let off = self.start + off;
         if self.kind == Kind::Nbd {
-            return nbd::read_at(self.fd, to, off, self.start + self.bytes);
+            return nbd::read_at(self.fd, to, off, self.start + self.bytes, self.patience);
         }
         match file::read_at(self.fd, to, off)? {
             n if n == to.len() => Ok(()),

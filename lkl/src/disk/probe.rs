@@ -2,6 +2,7 @@
 //! What file system is it?  By the magic numbers of the superblocks.
 
 use super::partition::Sectors;
+use crate::sys::Errno;
 use std::ffi::CStr;
 
 struct Magic {
@@ -27,18 +28,27 @@ const MAGICS: &[Magic] = &[
     magic(54, b"FAT12   ", c"vfat"),
 ];
 
-/// The name of the driver for the image, `None` if nothing known is on it.
-pub fn probe_fs(disk: &dyn Sectors) -> Option<&'static CStr> {
-    MAGICS.iter().find(|m| matches(disk, m)).map(|m| m.fstype)
+/// The name of the driver for the image, `None` if nothing known is on it. An error: the image cannot be read.
+pub fn probe_fs(disk: &dyn Sectors) -> Result<Option<&'static CStr>, Errno> {
+    for m in MAGICS {
+        if matches(disk, m)? {
+            return Ok(Some(m.fstype));
+        }
+    }
+    Ok(None)
 }
 
 /// Whether the file is a qcow2 container, which a server has to read.
 pub fn is_qcow2(disk: &dyn Sectors) -> bool {
-    matches(disk, &magic(0, b"QFI\xfb", c""))
+    matches(disk, &magic(0, b"QFI\xfb", c"")).unwrap_or(false)
 }
 
-fn matches(disk: &dyn Sectors, m: &Magic) -> bool {
+fn matches(disk: &dyn Sectors, m: &Magic) -> Result<bool, Errno> {
     let mut buf = [0u8; 8];
     let buf = &mut buf[..m.bytes.len()];
-    disk.read_at(buf, m.offset).is_ok() && buf == m.bytes
+    if m.offset + buf.len() as u64 > disk.bytes() {
+        return Ok(false);
+    }
+    disk.read_at(buf, m.offset)?;
+    Ok(buf == m.bytes)
 }

@@ -185,7 +185,7 @@ impl Thread {
     }
 
     pub fn mount_disk(&self, disk: &Disk, path: &str, fd: i32) -> Result<(), Errno> {
-        let fstype = lkl::probe_fs(disk).expect("a known file system");
+        let fstype = lkl::probe_fs(disk)?.expect("a known file system");
         let flags = if disk.read_only() { libc::MS_RDONLY } else { 0 };
         let path = CString::new(path).unwrap();
         // SAFETY: the task is this thread's.

@@ -17,7 +17,7 @@ use crate::sys::errno::{from_raw, Errno, Explained, Result};
 use crate::sys::kernel::{self, change, running, State};
 use crate::sys::report::{self, say, say_once, Line};
 use crate::sys::settings::settings;
-use crate::sys::thread::Thread;
+use crate::sys::thread::{self, Thread};
 use crate::sys::{fs, host, proc_self};
 
 const APPEND: i32 = libc::O_WRONLY | libc::O_CREAT | libc::O_APPEND;
@@ -68,6 +68,7 @@ fn boot(thread: &'static Thread) -> Result<&'static Kernel> {
     let config = lkl::BootConfig { mem_bytes: settings().mem as usize, kernel_log_fd: log_fd, cmdline: c"" };
     let kernel = lkl::boot(&config).map_err(boot_failed)?;
     kernel.move_memory_fd(|fd| fdtable::reserve(fd, Keep::InProcess).unwrap_or(-1));
+    lkl::set_interrupted(signal_waits);
     kick::kernel_is_up(kernel);
     start_engine(kernel);
     if settings().perf_map {
@@ -86,6 +87,11 @@ fn boot(thread: &'static Thread) -> Result<&'static Kernel> {
     actions::catch_fatal();
     kernel::set_up(kernel);
     Ok(kernel)
+}
+
+/// Whether a signal that came inside the section waits for the end of the section.
+fn signal_waits() -> bool {
+    thread::current().is_some_and(|thread| thread.noted.sig.load(Ordering::Relaxed) != 0)
 }
 
 fn boot_failed(error: lkl::BootError) -> Errno {

@@ -3,7 +3,7 @@
 
 use core::ffi::CStr;
 use core::fmt::Display;
-use core::sync::atomic::{AtomicI32, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 
@@ -18,6 +18,9 @@ use crate::sys::report::Line;
 /// File systems that nobody can write to.
 const READ_ONLY_TYPES: [&str; 3] = ["squashfs", "erofs", "iso9660"];
 
+/// The call starts again, as SA_RESTART says (include/linux/errno.h).
+const ERESTARTSYS: i32 = 512;
+
 /// An image that can be attached. Its descriptor is reserved.
 pub struct Image {
     pub disk: Disk,
@@ -25,14 +28,47 @@ pub struct Image {
     pub read_only: bool,
 }
 
-/// Opens the image of a mount that has one. `reported` is the errno last reported for it: each reason is said once.
-pub fn open(mount: &Mount, reported: &AtomicI32) -> Result<Image> {
+/// What is kept of the tries to open an image.
+pub struct Tries {
+    /// The errno last reported: each reason is said once.
+    pub reported: AtomicI32,
+    /// When the way to the server began that a signal interrupted (CLOCK_MONOTONIC); 0: none did.
+    pub begun_ns: AtomicU64,
+}
+
+/// Opens the image of a mount that has one. A signal ends the way to a server: the call starts again after the signal, or
+/// ends with EINTR, and the server's time runs on.
+pub fn open(mount: &Mount, tries: &Tries) -> Result<Image> {
+    let begun_ns = match tries.begun_ns.load(Ordering::Relaxed) {
+        0 => lkl::sys::time::monotonic_ns(),
+        begun_ns => begun_ns,
+    };
+    match open_since(mount, &tries.reported, begun_ns) {
+        Err(Errno::EINTR) => {
+            tries.begun_ns.store(begun_ns, Ordering::Relaxed);
+            Err(Errno::new(ERESTARTSYS))
+        }
+        result => {
+            tries.begun_ns.store(0, Ordering::Relaxed);
+            result
+        }
+    }
+}
+
+fn open_since(mount: &Mount, reported: &AtomicI32, begun_ns: u64) -> Result<Image> {
     let name = name(mount)?;
     let said = Said { name: &name, reported };
-    let open =
-        |read_only| open_patiently(mount, &name, read_only).map_err(|e| said.cannot_open(e, mount, &name));
+    let open = |read_only| {
+        open_patiently(mount, &name, read_only, begun_ns).map_err(|e| said.cannot_open(e, mount, &name))
+    };
     let mut disk = open(mount.read_only)?;
-    let found = lkl::probe_fs(&disk).map(|t| t.to_str().unwrap_or("").to_owned());
+    let found = match lkl::probe_fs(&disk) {
+        Ok(found) => found.map(|t| t.to_str().unwrap_or("").to_owned()),
+        Err(e) => {
+            disk.close();
+            return Err(said.cannot_read(e));
+        }
+    };
     let fstype = mount.fstype.clone().or(found);
     // What nobody can write to is shared, as if :ro had been said.
     let read_only = mount.read_only || fstype.as_deref().is_some_and(|t| READ_ONLY_TYPES.contains(&t));
@@ -63,10 +99,15 @@ pub fn close(disk: Disk) {
 
 /// Opens and locks an image, or a part of it. One that is in use may be so by a process on its way out (the one
 /// before in a script, the left side of a pipeline): it gets a moment for that.
-fn open_patiently(mount: &Mount, image: &CStr, read_only: bool) -> core::result::Result<Disk, DiskError> {
+fn open_patiently(
+    mount: &Mount,
+    image: &CStr,
+    read_only: bool,
+    begun_ns: u64,
+) -> core::result::Result<Disk, DiskError> {
     const TRIES: u32 = 25;
     const PAUSE_NS: i64 = 10_000_000;
-    let mut disk = look(mount, image, read_only)?;
+    let mut disk = look(mount, image, read_only, begun_ns)?;
     for left in (0..TRIES).rev() {
         match disk.lock(mount.partition) {
             Ok(()) => return Ok(disk),
@@ -83,10 +124,15 @@ fn open_patiently(mount: &Mount, image: &CStr, read_only: bool) -> core::result:
 }
 
 /// Opens an image, or connects to the server that has it.
-fn look(mount: &Mount, image: &CStr, read_only: bool) -> core::result::Result<Disk, DiskError> {
+fn look(
+    mount: &Mount,
+    image: &CStr,
+    read_only: bool,
+    begun_ns: u64,
+) -> core::result::Result<Disk, DiskError> {
     let at_fd = fdtable::reserved_range_start();
     match mount.address() {
-        Some(uri) => Disk::connect(&uri, read_only, at_fd),
+        Some(uri) => Disk::connect(&uri, read_only, at_fd, begun_ns),
         None => Disk::open_unlocked(image, read_only, at_fd),
     }
 }
@@ -110,6 +156,8 @@ impl Said<'_> {
         let errno = error.errno();
         match error {
             DiskError::Busy { .. } | DiskError::InUse(_) => self.once(Errno::EBUSY, error),
+            // A signal: nobody is told.
+            DiskError::Io(Errno::EINTR) => errno,
             DiskError::Io(_) => {
                 let what = match mount.address() {
                     Some(_) => "no connection to the server",
@@ -118,7 +166,7 @@ impl Said<'_> {
                 self.once(errno, format_args!("{what}: {}", Explained(errno)))
             }
             DiskError::NoPartition => {
-                let table = look(mount, name, true).ok().and_then(|disk| {
+                let table = look(mount, name, true, lkl::sys::time::monotonic_ns()).ok().and_then(|disk| {
                     let table = lkl::partitions(&disk);
                     disk.close();
                     table
@@ -126,6 +174,14 @@ impl Said<'_> {
                 self.no_partition(errno, mount.partition.unwrap_or(0), table)
             }
             DiskError::NotADisk | DiskError::Address(_) | DiskError::Server(_) => self.once(errno, error),
+        }
+    }
+
+    /// The image was opened, and reading it fails.
+    fn cannot_read(&self, errno: Errno) -> Errno {
+        match errno {
+            Errno::EINTR => errno,
+            _ => self.once(errno, format_args!("cannot be read: {}", Explained(errno))),
         }
     }
 

@@ -4,7 +4,7 @@
 #![allow(unsafe_code)]
 
 use core::ffi::CStr;
-use core::sync::atomic::{AtomicI32, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 
@@ -13,7 +13,7 @@ use once_cell::sync::OnceCell;
 use stowaway_config::{mount_flags, Mount, Net};
 
 use crate::fdtable;
-use crate::instance::images::{self, Said};
+use crate::instance::images::{self, Said, Tries};
 use crate::sys::big_stack::on_big_stack;
 use crate::sys::errno::{Errno, Explained, Result};
 use crate::sys::kernel::{change, park_forever_if_ending};
@@ -31,8 +31,7 @@ struct MountState {
     /// The kernel's number for its disk, and the image's host descriptor; -1: none.
     disk: AtomicI32,
     image: AtomicI32,
-    /// The errno last reported for it: each reason is said once.
-    reported: AtomicI32,
+    tries: Tries,
     /// Why the kernel would not mount it, an errno; 0: it was not asked, or did. A missing image may appear, a
     /// broken one does not heal: it stays attached (and locked by us), so it is not opened again either.
     refused: AtomicI32,
@@ -45,7 +44,7 @@ pub fn init() {
         root: AtomicI32::new(-1),
         disk: AtomicI32::new(-1),
         image: AtomicI32::new(-1),
-        reported: AtomicI32::new(0),
+        tries: Tries { reported: AtomicI32::new(0), begun_ns: AtomicU64::new(0) },
         refused: AtomicI32::new(0),
     });
     let _ = MOUNTED.set(mounted);
@@ -85,7 +84,12 @@ fn mount_now(
     let (source, fstype) = match &mount.image {
         None => (Source::None, mount.fstype.clone().unwrap_or_default()),
         Some(_) => {
-            let image = images::open(mount, &state.reported)?;
+            let image = images::open(mount, &state.tries).inspect_err(|&e| {
+                // A server that does not answer is not waited for again.
+                if e == Errno::ETIMEDOUT {
+                    state.refused.store(e.into_raw(), Ordering::Relaxed);
+                }
+            })?;
             read_only = image.read_only;
             (attach(kernel, thread, mount, state, image.disk)?, image.fstype)
         }
@@ -129,7 +133,7 @@ fn attach(
         }
         Err(e) => {
             images::close(disk);
-            let said = Said { name: &images::name(mount)?, reported: &state.reported };
+            let said = Said { name: &images::name(mount)?, reported: &state.tries.reported };
             let errno = e;
             Err(said.once(errno, format_args!("the disk cannot be attached: {}", Explained(errno))))
         }

@@ -176,7 +176,7 @@ impl Direct {
         // Descriptors of the image and of the engine: out of the way.
         const AT_FD: i32 = 700;
         let disk = Disk::open(image, true, AT_FD).map_err(|error| anyhow::anyhow!("image: {error:?}"))?;
-        let fstype = lkl::probe_fs(&disk).context("no file system")?;
+        let fstype = lkl::probe_fs(&disk)?.context("no file system")?;
         let mount = || {
             self.kernel.set_block_engine(engine, AT_FD)?;
             // SAFETY: the task is this thread's.

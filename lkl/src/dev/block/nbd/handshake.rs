@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The negotiation with a server, and reads before there is a kernel to ask.
 
+use super::patience::Patience;
 use super::uri::NAME_MOST;
 use super::wire::{receive, reply, request, send, CMD_DISCONNECT, CMD_READ, REPLY_BYTES};
 use crate::sys::{socket, Errno};
@@ -49,19 +50,18 @@ impl From<Errno> for NbdError {
 }
 
 fn lost(e: i64) -> NbdError {
-    // a timeout, said by the socket as EAGAIN
-    NbdError::Io(Errno::new(if e == -i64::from(libc::EAGAIN) { libc::ETIMEDOUT } else { -e as i32 }))
+    NbdError::Io(Errno::new(-e as i32))
 }
 
 /// Asks for the export; the connection is ready for requests then.
-pub(crate) fn negotiate(fd: i32, name: &[u8]) -> Result<Export, NbdError> {
+pub(crate) fn negotiate(fd: i32, name: &[u8], patience: Patience) -> Result<Export, NbdError> {
     let mut hello = [0u8; 18];
-    receive(fd, &mut hello).map_err(lost)?;
+    receive(fd, &mut hello, Some(patience)).map_err(lost)?;
     let flags = u16::from_be_bytes([hello[16], hello[17]]);
     if long(&hello, 0) != NBDMAGIC || long(&hello, 8) != IHAVEOPT || flags & FIXED_NEWSTYLE == 0 {
         return Err(NbdError::Server("is no NBD server that speaks the fixed newstyle protocol"));
     }
-    send(fd, &u32::from(flags & (FIXED_NEWSTYLE | NO_ZEROES)).to_be_bytes()).map_err(lost)?;
+    send(fd, &u32::from(flags & (FIXED_NEWSTYLE | NO_ZEROES)).to_be_bytes(), Some(patience)).map_err(lost)?;
     let mut ask = [0u8; 16 + 4 + NAME_MOST + 4];
     let len = 4 + name.len() + 4;
     ask[..8].copy_from_slice(&IHAVEOPT.to_be_bytes());
@@ -71,21 +71,21 @@ pub(crate) fn negotiate(fd: i32, name: &[u8]) -> Result<Export, NbdError> {
     ask[20..20 + name.len()].copy_from_slice(name);
     ask[20 + name.len()..][..2].copy_from_slice(&1u16.to_be_bytes());
     ask[22 + name.len()..][..2].copy_from_slice(&INFO_BLOCK_SIZE.to_be_bytes());
-    send(fd, &ask[..16 + len]).map_err(lost)?;
-    answers(fd)
+    send(fd, &ask[..16 + len], Some(patience)).map_err(lost)?;
+    answers(fd, patience)
 }
 
-fn answers(fd: i32) -> Result<Export, NbdError> {
+fn answers(fd: i32, patience: Patience) -> Result<Export, NbdError> {
     let mut export = Export { bytes: 0, flags: 0, block: 1, most: 4 << 20 };
     let mut known = false;
     loop {
         let (mut head, mut data) = ([0u8; 20], [0u8; DATA_MOST]);
-        receive(fd, &mut head).map_err(lost)?;
+        receive(fd, &mut head, Some(patience)).map_err(lost)?;
         let (kind, len) = (word(&head, 12), word(&head, 16) as usize);
         if long(&head, 0) != OPTION_REPLY || word(&head, 8) != OPT_GO || len > data.len() {
             return Err(NbdError::Server("does not keep to the NBD protocol"));
         }
-        receive(fd, &mut data[..len]).map_err(lost)?;
+        receive(fd, &mut data[..len], Some(patience)).map_err(lost)?;
         match kind {
             REP_ACK if known => return Ok(export),
             REP_INFO if len >= 12 && short(&data, 0) == INFO_EXPORT => {
@@ -117,17 +117,17 @@ fn refusal(text: &[u8]) -> NbdError {
 
 /// Tells the server that nothing follows.
 pub(crate) fn disconnect(fd: i32) {
-    let _ = send(fd, &request(0, CMD_DISCONNECT, 0, 0, 0));
+    let _ = send(fd, &request(0, CMD_DISCONNECT, 0, 0, 0), Some(Patience::seconds(1)));
     socket::shutdown(fd, libc::SHUT_WR);
 }
 
-/// Waits for the end of the stream, or the socket's timeout. The server may let only one in at a time, and has noticed then.
-pub(crate) fn drain(fd: i32) {
-    while receive(fd, &mut [0u8; 16]).is_ok() {}
+/// Waits for the end of the stream. The server may let only one in at a time, and has noticed then.
+pub(crate) fn drain(fd: i32, patience: Patience) {
+    while receive(fd, &mut [0u8; 16], Some(patience)).is_ok() {}
 }
 
 /// Reads while no requests of a kernel are under way.
-pub(crate) fn read_at(fd: i32, to: &mut [u8], off: u64, end: u64) -> Result<(), Errno> {
+pub(crate) fn read_at(fd: i32, to: &mut [u8], off: u64, end: u64, patience: Patience) -> Result<(), Errno> {
     const BLOCK: u64 = 4096;
     let errno = |e: i64| Errno::new(-e as i32);
     let mut buf = [0u8; 2 * BLOCK as usize];
@@ -136,11 +136,11 @@ pub(crate) fn read_at(fd: i32, to: &mut [u8], off: u64, end: u64) -> Result<(), 
         // servers may want whole blocks
         let from = (off + done as u64) / BLOCK * BLOCK;
         let len = (end - from).min(buf.len() as u64) as usize;
-        send(fd, &request(0, CMD_READ, 0, from, len as u32)).map_err(errno)?;
+        send(fd, &request(0, CMD_READ, 0, from, len as u32), Some(patience)).map_err(errno)?;
         let mut head = [0u8; REPLY_BYTES];
-        receive(fd, &mut head).map_err(errno)?;
+        receive(fd, &mut head, Some(patience)).map_err(errno)?;
         match reply(&head) {
-            Some((0, 0)) => receive(fd, &mut buf[..len]).map_err(errno)?,
+            Some((0, 0)) => receive(fd, &mut buf[..len], Some(patience)).map_err(errno)?,
             Some((e, 0)) => return Err(errno(e)),
             _ => return Err(Errno::EIO),
         }

@@ -10,6 +10,7 @@
 #![allow(unsafe_code)]
 
 use super::handshake::{disconnect, drain};
+use super::patience::Patience;
 use super::uri::SILENT_TIMEOUTS;
 use super::wire::{move_all, receive, reply, request, REPLY_BYTES};
 use super::wire::{CMD_FLAG_FUA, CMD_FLUSH, CMD_READ, CMD_TRIM, CMD_WRITE, CMD_WRITE_ZEROES};
@@ -25,6 +26,8 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU8, Ordering::SeqCst};
 const SLOTS: usize = 64;
 /// Vectors of one request: the driver's most, and one for the header.
 const VECTORS: usize = 513;
+/// How long a server may take to close its end, if no thread receives any more.
+const DRAIN_S: u32 = 60;
 /// The threads of a connection.
 const SENDER: usize = 0;
 const RECEIVER: usize = 1;
@@ -84,7 +87,7 @@ impl Link {
             disconnect(self.fd);
             // The receiver reads the rest of the stream, unless this is the receiver.
             match is_here(&self.threads[RECEIVER]) {
-                true => drain(self.fd),
+                true => drain(self.fd, Patience::seconds(DRAIN_S)),
                 false => self.threads[RECEIVER].take().into_iter().for_each(HelperThread::join),
             }
         }
@@ -189,7 +192,7 @@ impl Link {
                 n += 1;
             }
         }
-        move_all(self.fd, &mut iov[..n], libc::SYS_sendmsg)
+        move_all(self.fd, &mut iov[..n], libc::SYS_sendmsg, None)
     }
 
     /// Waits for a reply and completes its request.
@@ -197,7 +200,7 @@ impl Link {
         let mut head = [0u8; REPLY_BYTES];
         let mut silent = 0;
         loop {
-            match receive(self.fd, &mut head) {
+            match receive(self.fd, &mut head, None) {
                 Ok(()) => break,
                 Err(e) if e == -i64::from(libc::EAGAIN) && !self.is_ending() => {
                     silent = if self.is_busy() { silent + 1 } else { 0 };
@@ -219,7 +222,7 @@ impl Link {
         let r = unsafe { &mut *request };
         let mut status = if error > 0 { EIO } else { error };
         if status == 0 && r.op == READ {
-            status = move_all(self.fd, r.vectors_mut(), libc::SYS_recvmsg).err().map_or(0, |_| EIO);
+            status = move_all(self.fd, r.vectors_mut(), libc::SYS_recvmsg, None).err().map_or(0, |_| EIO);
         }
         // SAFETY: as above.
         unsafe { complete(request, status) };

@@ -2,6 +2,7 @@
 //! `nbd://HOST[:PORT][/EXPORT]` and `nbd+unix:///[EXPORT]?socket=PATH` (proto's doc/uri.md), and the way there.
 //! There is no resolver here: HOST is an address, or localhost. `timeout=SECONDS` at the end of the query is ours.
 
+use super::patience::{Patience, LOOK_MS};
 use crate::sys::{socket, Errno, OwnedFd};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -63,6 +64,11 @@ impl Address {
     pub(crate) fn name(&self) -> &[u8] {
         &self.name[..self.name_len]
     }
+
+    /// How long the server may be silent, and how long the way to it may take.
+    pub(crate) fn timeout_s(&self) -> u32 {
+        self.timeout_s
+    }
 }
 
 /// Splits a URI into the rest and its timeout.
@@ -115,7 +121,7 @@ fn decode(from: &[u8], to: &mut [u8]) -> Option<usize> {
 }
 
 /// A connected socket, its number at least `at_fd`.
-pub(crate) fn connect(to: &Address, at_fd: i32) -> Result<OwnedFd, Errno> {
+pub(crate) fn connect(to: &Address, at_fd: i32, patience: Patience) -> Result<OwnedFd, Errno> {
     let mut raw = [0u8; 2 + UNIX_PATH];
     let (family, len) = match &to.place {
         Place::Unix(path) => {
@@ -137,30 +143,45 @@ pub(crate) fn connect(to: &Address, at_fd: i32) -> Result<OwnedFd, Errno> {
     raw[..2].copy_from_slice(&(family as u16).to_ne_bytes());
     let fd = socket::stream(family)?.move_up(at_fd)?;
     prepare(fd.raw(), family != libc::AF_UNIX, to.timeout_s);
-    socket::connect(fd.raw(), &raw[..len])?;
-    Ok(fd)
+    loop {
+        patience.check()?;
+        match socket::connect(fd.raw(), &raw[..len]) {
+            Ok(()) | Err(Errno::EISCONN) => return Ok(fd),
+            // Not yet; a second call goes on where the first one ended.
+            Err(Errno::EINPROGRESS | Errno::EALREADY | Errno::EAGAIN | Errno::EINTR) => {}
+            Err(e) => return Err(e),
+        }
+    }
 }
 
 /// Bounds on every wait; a connection whose other end is gone is noticed.
 fn prepare(fd: i32, internet: bool, timeout_s: u32) {
-    let set = |level, option, value: &[u8]| {
-        let _ = socket::set_option(fd, level, option, value);
-    };
     let look_ms = timeout_s * 1000 / SILENT_TIMEOUTS;
-    let (seconds, rest_ms) = (look_ms / 1000, look_ms % 1000);
-    // struct timeval
-    let mut time = [0; 16];
-    time[..8].copy_from_slice(&i64::from(seconds).to_ne_bytes());
-    time[8..].copy_from_slice(&(i64::from(rest_ms) * 1000).to_ne_bytes());
-    for option in [libc::SO_RCVTIMEO, libc::SO_SNDTIMEO] {
-        set(libc::SOL_SOCKET, option, &time);
-    }
-    let number = |level, option, value: i32| set(level, option, &value.to_ne_bytes());
+    let seconds = look_ms / 1000;
+    set_wait(fd, LOOK_MS);
+    let number = |level, option, value: i32| {
+        let _ = socket::set_option(fd, level, option, &value.to_ne_bytes());
+    };
     if internet {
         number(libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1);
         number(libc::IPPROTO_TCP, libc::TCP_NODELAY, 1);
         number(libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, seconds.max(1) as i32);
         number(libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, 2 * look_ms as i32);
+    }
+}
+
+/// The way to the server is behind us: the socket's waits are those of a link.
+pub(crate) fn set_timeouts(fd: i32, timeout_s: u32) {
+    set_wait(fd, timeout_s * 1000 / SILENT_TIMEOUTS);
+}
+
+fn set_wait(fd: i32, ms: u32) {
+    // struct timeval
+    let mut time = [0; 16];
+    time[..8].copy_from_slice(&i64::from(ms / 1000).to_ne_bytes());
+    time[8..].copy_from_slice(&(i64::from(ms % 1000) * 1000).to_ne_bytes());
+    for option in [libc::SO_RCVTIMEO, libc::SO_SNDTIMEO] {
+        let _ = socket::set_option(fd, libc::SOL_SOCKET, option, &time);
     }
 }
 

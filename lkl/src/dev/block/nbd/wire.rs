@@ -5,6 +5,7 @@
 //! Vectors name slices of the caller or memory that a request of the kernel has for its data.
 #![allow(unsafe_code)]
 
+use super::patience::Patience;
 use crate::dev::block::request::{Iov, EIO};
 use crate::sys::call;
 
@@ -48,13 +49,16 @@ pub(super) fn reply(raw: &[u8; REPLY_BYTES]) -> Option<(i64, u64)> {
 }
 
 /// Sends or receives all of the vectors; they are used up. Errors as -errno; the end of the stream is EIO, a timeout
-/// EAGAIN if nothing was moved yet.
-pub(super) fn move_all(fd: i32, mut iov: &mut [Iov], nr: i64) -> Result<(), i64> {
+/// EAGAIN if nothing was moved yet. With patience, a timeout of the socket is no end.
+pub(super) fn move_all(fd: i32, mut iov: &mut [Iov], nr: i64, patience: Option<Patience>) -> Result<(), i64> {
     let mut begun = false;
     while let Some(first) = iov.first() {
         if first.len == 0 {
             iov = &mut iov[1..];
             continue;
+        }
+        if let Some(Err(e)) = patience.map(Patience::check) {
+            return Err(-i64::from(e.into_raw()));
         }
         // SAFETY: zeroes are a valid msghdr.
         let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
@@ -66,6 +70,7 @@ pub(super) fn move_all(fd: i32, mut iov: &mut [Iov], nr: i64) -> Result<(), i64>
         match n as i64 {
             0 => return Err(EIO),
             e if e == -i64::from(libc::EINTR) => {}
+            e if e == -i64::from(libc::EAGAIN) && patience.is_some() => {}
             e if e == -i64::from(libc::EAGAIN) && begun => return Err(EIO),
             e if e < 0 => return Err(e),
             _ => {
@@ -91,12 +96,12 @@ fn used_up(mut iov: &mut [Iov], mut bytes: usize) -> &mut [Iov] {
     iov
 }
 
-pub(super) fn send(fd: i32, bytes: &[u8]) -> Result<(), i64> {
+pub(super) fn send(fd: i32, bytes: &[u8], patience: Option<Patience>) -> Result<(), i64> {
     let mut iov = [Iov { base: bytes.as_ptr() as usize, len: bytes.len() }];
-    move_all(fd, &mut iov, libc::SYS_sendmsg)
+    move_all(fd, &mut iov, libc::SYS_sendmsg, patience)
 }
 
-pub(super) fn receive(fd: i32, to: &mut [u8]) -> Result<(), i64> {
+pub(super) fn receive(fd: i32, to: &mut [u8], patience: Option<Patience>) -> Result<(), i64> {
     let mut iov = [Iov { base: to.as_mut_ptr() as usize, len: to.len() }];
-    move_all(fd, &mut iov, libc::SYS_recvmsg)
+    move_all(fd, &mut iov, libc::SYS_recvmsg, patience)
 }
