@@ -19,12 +19,14 @@ use std::ffi::CStr;
 pub enum Source {
     /// The disk [`Kernel::attach_disk`] numbered so.
     Disk(u32),
-    /// Nothing: proc, sysfs, tmpfs, devtmpfs.
-    None,
+    /// Nothing: proc, sysfs, tmpfs, devtmpfs. The place of the mount among all, for its device number.
+    None(u32),
 }
 
 /// The most bytes of one read or write.
 const MAX_BYTES: u32 = 4 << 20;
+/// Places are below.
+const NO_PLACE: u32 = 1 << 19;
 
 /// `struct lkl_disk`
 #[repr(C)]
@@ -35,12 +37,13 @@ struct NewDisk {
     max_bytes: u32,
     features: u32,
     discard_block: u32,
+    place: u32,
 }
 
 /// For the comparison with the kernel's (`kernel/layout_rows.h`).
 #[cfg(test)]
 pub(super) const DISK_LAYOUT: &[crate::sys::layout::Row] = crate::sys::layout::layout_rows!(
-    "lkl_disk" = NewDisk { dev, bytes, block, max_bytes, features, discard_block }
+    "lkl_disk" = NewDisk { dev, bytes, block, max_bytes, features, discard_block, place }
 );
 
 #[cfg(test)]
@@ -50,6 +53,7 @@ pub(super) const DISK_VALUES: &[crate::sys::layout::Row] = &[
     ("LKL_DISK_FUA", NewDisk::FUA as usize),
     ("LKL_DISK_DISCARD", NewDisk::DISCARD as usize),
     ("LKL_DISK_ZERO", NewDisk::ZERO as usize),
+    ("LKL_NO_PLACE", NO_PLACE as usize),
 ];
 
 impl NewDisk {
@@ -70,7 +74,8 @@ impl NewDisk {
         // host file systems free whole blocks
         let discard_block = 4096;
         let max_bytes = disk.export().map_or(MAX_BYTES, |export| export.most.clamp(64 << 10, MAX_BYTES));
-        NewDisk { dev, bytes: disk.bytes(), block: disk.block(), max_bytes, features, discard_block }
+        let place = disk.place().unwrap_or(NO_PLACE);
+        NewDisk { dev, bytes: disk.bytes(), block: disk.block(), max_bytes, features, discard_block, place }
     }
 
     fn of_server(flags: u16) -> u32 {
@@ -124,11 +129,11 @@ impl Kernel {
         data: &CStr,
         root_fd: i32,
     ) -> Result<(), Errno> {
-        let mut room = [0; 16];
+        let mut room = [0; 24];
         let mut name = Text::new(&mut room);
         match source {
             Source::Disk(n) => name.put(b"disk:").decimal(n.into()),
-            Source::None => name.put(b"none"),
+            Source::None(place) => name.put(b"none:").decimal(place.into()),
         };
         let args = [
             name.as_cstr().as_ptr() as usize,

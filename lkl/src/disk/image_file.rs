@@ -36,6 +36,7 @@ pub struct Disk {
     patience: Patience,
     timeout_s: u32,
     read_only: bool,
+    place: Option<u32>,
 }
 
 impl Disk {
@@ -78,7 +79,19 @@ impl Disk {
     fn new(fd: OwnedFd, kind: Kind, read_only: bool) -> Disk {
         let (whole, block) = (true, SECTOR);
         let (fd, patience) = (fd.into_raw(), Patience::seconds(0));
-        Disk { fd, kind, start: 0, bytes: 0, whole, block, export: None, patience, timeout_s: 0, read_only }
+        Disk {
+            fd,
+            kind,
+            start: 0,
+            bytes: 0,
+            whole,
+            block,
+            export: None,
+            patience,
+            timeout_s: 0,
+            read_only,
+            place: None,
+        }
     }
 
     /// Opens the image, which others may be using.
@@ -160,6 +173,16 @@ impl Disk {
     /// Whether the disk was opened read-only.
     pub fn read_only(&self) -> bool {
         self.read_only
+    }
+
+    /// Gives the disk a place among all mounts: the minor device number. No other attached disk has the same.
+    pub fn set_place(&mut self, place: u32) {
+        self.place = Some(place);
+    }
+
+    /// The disk's place among all mounts.
+    pub(crate) fn place(&self) -> Option<u32> {
+        self.place
     }
 
     /// What the disk's I/O goes to.

@@ -197,7 +197,7 @@ impl Thread {
 
     pub fn mount_none(&self, fstype: &CStr, path: &CStr, fd: i32) -> Result<(), Errno> {
         // SAFETY: the task is this thread's.
-        unsafe { self.k.mount(self.t, Source::None, path, fstype, 0, c"", fd) }
+        unsafe { self.k.mount(self.t, Source::None(0), path, fstype, 0, c"", fd) }
     }
 
     pub fn shutdown(&self) -> Result<(), Errno> {

@@ -67,29 +67,31 @@ pub fn mount_root(kernel: &'static Kernel, thread: &'static Thread, index: usize
     if refused != 0 {
         return Err(Errno::new(refused));
     }
-    let mount = &settings().mounts[index];
-    on_big_stack(|| mount_now(kernel, thread, mount, state))
+    on_big_stack(|| mount_now(kernel, thread, index, state))
         .inspect(|&root| state.root.store(root, Ordering::Release))
 }
 
 fn mount_now(
     kernel: &'static Kernel,
     thread: &'static Thread,
-    mount: &Mount,
+    index: usize,
     state: &MountState,
 ) -> Result<i32> {
+    let mount = &settings().mounts[index];
     let _room = fdtable::room();
     let path = CString::new(&mount.path[..]).map_err(|_| Errno::EINVAL)?;
     let mut read_only = mount.read_only;
     let (source, fstype) = match &mount.image {
-        None => (Source::None, mount.fstype.clone().unwrap_or_default()),
+        None => (Source::None(index as u32), mount.fstype.clone().unwrap_or_default()),
         Some(_) => {
-            let image = images::open(mount, &state.tries).inspect_err(|&e| {
+            let mut image = images::open(mount, &state.tries).inspect_err(|&e| {
                 // A server that does not answer is not waited for again.
                 if e == Errno::ETIMEDOUT {
                     state.refused.store(e.into_raw(), Ordering::Relaxed);
                 }
             })?;
+            // The same in every process: all have the same settings.
+            image.disk.set_place(index as u32);
             read_only = image.read_only;
             (attach(kernel, thread, mount, state, image.disk)?, image.fstype)
         }

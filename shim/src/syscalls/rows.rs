@@ -6,7 +6,7 @@ use syscalls::Sysno;
 use super::table::Row;
 use super::table::Serve::{Fd, Host, HostFdOnly, OtherKind, Own};
 use crate::calls::{
-    descriptors, host_paths, limits, links, memory, paths, process, sockets, transfer, xattrs,
+    descriptors, devices, host_paths, limits, links, memory, paths, process, sockets, transfer, xattrs,
 };
 use crate::exec;
 use crate::observe::Arg;
@@ -230,6 +230,7 @@ rows! {
     io_uring_register [Fd Int Ptr Int] OtherKind(0, Errno::EOPNOTSUPP);
     landlock_add_rule [Fd Int Ptr Flags] OtherKind(0, Errno::EBADFD);
     kcmp [Int Int Int Hex Hex] Own(process::kcmp), "ENOSYS for two files in mounts";
+    ustat [Int Ptr] Own(devices::ustat);
     // The host's, whatever their arguments: what those are, for those that print calls
     brk [Ptr] Host;
     madvise [Ptr Size Advice] Host;

@@ -22,10 +22,17 @@
 #define LKB_MAX_SEGMENTS	512	/* below the host's IOV_MAX */
 #define LKB_OWN_SEGMENTS	8	/* for more, memory is taken for the time of the request */
 #define LKB_DEPTH		64
+/*
+ * No driver of a host has this major number (BLKDEV_MAJOR_MAX), so st_dev and st_ino name one file on both sides.  The
+ * major number is not registered: disks are found by their device number alone.
+ */
+#define LKB_MAJOR		3840
+#define LKB_UNNAMED		0x80000	/* the first minor number of disks without a place */
 
 struct lkb {
 	struct lkb *next;
 	int number;
+	unsigned int minor;
 	long dev;
 	/* writes completed, and how many of them the last good flush found completed when it started */
 	unsigned long written, flushed;
@@ -41,7 +48,7 @@ struct lkb_request {
 	struct lkl_iov own[LKB_OWN_SEGMENTS];
 };
 
-static int lkb_major, lkb_count;
+static int lkb_count;
 static struct lkb *lkb_disks;
 static struct lkl_blk_request *lkb_done;
 /* when there is no memory: for requests that are done on the spot */
@@ -258,8 +265,8 @@ static int lkb_make_disk(struct lkb *d, const struct lkl_disk *what)
 	d->disk = blk_mq_alloc_disk(&d->set, d);
 	if (IS_ERR(d->disk))
 		return PTR_ERR(d->disk);
-	d->disk->major = lkb_major;
-	d->disk->first_minor = lkb_count;
+	d->disk->major = LKB_MAJOR;
+	d->disk->first_minor = d->minor;
 	d->disk->minors = 1;
 	d->disk->flags |= GENHD_FL_NO_PART;
 	d->disk->fops = &lkb_fops;
@@ -279,6 +286,7 @@ long lkl_disk_add(const struct lkl_disk *what)
 	if (!d)
 		return -ENOMEM;
 	d->dev = what->dev;
+	d->minor = what->place < LKL_NO_PLACE ? what->place : LKB_UNNAMED + lkb_count;
 	d->written = 1;		/* the maker of the image may not have flushed it */
 	d->set.ops = &lkb_mq;
 	d->set.nr_hw_queues = 1;
@@ -328,16 +336,19 @@ long lkb_write_error(void)
 	return lkb_first_error;
 }
 
+/* the device number of disk n; 0: there is none */
 dev_t lkb_devt(unsigned int n)
 {
-	return MKDEV(lkb_major, n);
+	struct lkb *d;
+
+	for (d = lkb_disks; d; d = d->next)
+		if (d->number == n)
+			return MKDEV(LKB_MAJOR, d->minor);
+	return 0;
 }
 
 static int __init lkb_init(void)
 {
-	lkb_major = register_blkdev(0, "lkb");
-	if (lkb_major < 0)
-		return lkb_major;
 	return request_irq(LKL_IRQ_BLOCK, lkb_interrupt, 0, "lkb", &lkb_disks);
 }
 device_initcall(lkb_init);

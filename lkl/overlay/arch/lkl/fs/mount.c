@@ -104,16 +104,13 @@ static int anchor_mkdirs(char *name)
 	return anchor_mkdir_one(name);
 }
 
-/* the disk's node in the real root; "disk:3" -> "/lkb3" */
-static int disk_node(const char *source, char *name, size_t size)
+/* the disk's node in the real root; 3 -> "/lkb3" */
+static int disk_node(unsigned int n, char *name, size_t size)
 {
 	struct path parent;
 	struct dentry *dentry;
-	unsigned int n;
 	int err;
 
-	if (kstrtouint(source + 5, 10, &n))
-		return -EINVAL;
 	snprintf(name, size, "/lkb%u", n);
 	dentry = kern_path_create(AT_FDCWD, name, &parent, 0);
 	if (IS_ERR(dentry))
@@ -149,6 +146,27 @@ long anchor_open_root(const char *name, int fd, const struct cred *cred)
 	return err;
 }
 
+/* "disk:N" becomes the name of the disk's node; "none:PLACE" is what is mounted without a disk */
+static long mount_source(const char **source, char *node, size_t size)
+{
+	unsigned int n;
+	long err;
+
+	if (strlen(*source) < 5 || kstrtouint(*source + 5, 10, &n))
+		return -EINVAL;
+	if (!strncmp(*source, "none:", 5)) {
+		lkl_anonymous_devs_of(n);
+		*source = "none";
+		return 0;
+	}
+	err = disk_node(n, node, size);
+	if (err)
+		return err;
+	lkl_anonymous_devs_of(MINOR(lkb_devt(n)));
+	*source = node;
+	return 0;
+}
+
 static long do_anchor_mount(const char *source, struct anchor_mount *m, const char *fstype,
 			 unsigned long flags, void *data, int fd, const struct cred *cred)
 {
@@ -156,12 +174,9 @@ static long do_anchor_mount(const char *source, struct anchor_mount *m, const ch
 	struct path at;
 	long err;
 
-	if (!strncmp(source, "disk:", 5)) {
-		err = disk_node(source, node, sizeof(node));
-		if (err)
-			return err;
-		source = node;
-	}
+	err = mount_source(&source, node, sizeof(node));
+	if (err)
+		return err;
 	err = anchor_mkdirs(m->path);
 	if (!err)
 		err = kern_path(m->path, LOOKUP_DIRECTORY, &at);
@@ -224,6 +239,7 @@ long lkl_anchor_mount(const char *source, const char *path, const char *fstype,
 		sprintf(m->path, ANCHOR_DIR "%s", path);
 		lkl_private_begin(&was);
 		err = do_anchor_mount(source, m, fstype, flags, options, root_fd, was.cred);
+		lkl_anonymous_devs_of(LKL_NO_PLACE);
 		task_work_run();	/* the mount of a failure goes at once */
 		lkl_private_end(&was);
 	}
