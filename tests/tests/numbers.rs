@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Numbers that a mount gives to its files: device numbers.
+//! Numbers that a mount gives to its files: device numbers, and times.
 
 use stowaway_tests::everyone;
 use stowaway_tests::fixture::Kind;
-use stowaway_tests::mounted::{fact_mounted, Mounted};
+use stowaway_tests::mounted::{fact, fact_mounted, said_ok, Mounted};
+use stowaway_tests::process::Run;
 
 everyone! {
     fn device_numbers() {
@@ -34,5 +35,18 @@ everyone! {
         }
         let distinct: std::collections::HashSet<u64> = first.into_iter().collect();
         assert_eq!(distinct.len(), 4, "{first:?}");
+    }
+
+    fn times_of_files() {
+        assert_eq!(fact("clocks", include_str!("../programs/facts/clocks.c")).err(), "");
+    }
+
+    fn times_of_packets() {
+        let mounted = Mounted::new(Kind::Basic);
+        let program = mounted.program("stamps", include_str!("../programs/facts/stamps.c"));
+        let words = [program.as_os_str(), mounted.dir().as_ref()].map(std::ffi::OsString::from);
+        said_ok("natively", &Run::new(words.clone()).output());
+        let outcome = mounted.run(words).env("STOWAWAY_NET", "lo").output();
+        said_ok("through the shim", &outcome);
     }
 }

@@ -22,6 +22,7 @@ pub(crate) struct Ops {
     panic: unsafe extern "C" fn(),
     time_ns: unsafe extern "C" fn() -> u64,
     realtime_ns: unsafe extern "C" fn() -> u64,
+    realtime_coarse_ns: unsafe extern "C" fn() -> u64,
     random: unsafe extern "C" fn() -> u64,
     timer_arm: unsafe extern "C" fn(u64),
     complete: unsafe extern "C" fn(*const cpu::CallSlot),
@@ -42,6 +43,7 @@ pub(crate) const LAYOUT: &[crate::sys::layout::Row] = crate::sys::layout::layout
         panic,
         time_ns,
         realtime_ns,
+        realtime_coarse_ns,
         random,
         timer_arm,
         complete,
@@ -60,6 +62,7 @@ pub(crate) const OPS: Ops = Ops {
     panic,
     time_ns,
     realtime_ns,
+    realtime_coarse_ns,
     random,
     timer_arm: cpu::arm,
     complete: cpu::complete,
@@ -104,6 +107,10 @@ unsafe extern "C" fn time_ns() -> u64 {
 
 unsafe extern "C" fn realtime_ns() -> u64 {
     time::realtime_ns()
+}
+
+unsafe extern "C" fn realtime_coarse_ns() -> u64 {
+    time::realtime_coarse_ns()
 }
 
 unsafe extern "C" fn random() -> u64 {

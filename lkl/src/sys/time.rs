@@ -29,6 +29,11 @@ pub fn realtime_ns() -> u64 {
     clock_ns(libc::CLOCK_REALTIME)
 }
 
+/// CLOCK_REALTIME_COARSE: the time of the host's last tick, as files of the host get it.
+pub fn realtime_coarse_ns() -> u64 {
+    clock_ns(libc::CLOCK_REALTIME_COARSE)
+}
+
 /// The CPU time of a thread of this process.
 pub fn thread_cpu_ns(tid: u32) -> Result<u64, Errno> {
     /// CPUCLOCK_PERTHREAD_MASK | CPUCLOCK_SCHED (include/linux/posix-timers.h)

@@ -34,8 +34,9 @@ DISK(place)
 
 #define OP(f) FIELD(lkl_host_ops, f)
 SIZE(lkl_host_ops)
-OP(print) OP(alert) OP(panic) OP(time_ns) OP(realtime_ns) OP(random) OP(timer_arm) OP(complete)
-OP(blk_submit) OP(blk_gone) OP(name) OP(protect) OP(release_pages) OP(short_of_memory)
+OP(print) OP(alert) OP(panic) OP(time_ns) OP(realtime_ns) OP(realtime_coarse_ns) OP(random) OP(timer_arm)
+OP(complete) OP(blk_submit) OP(blk_gone) OP(name) OP(protect) OP(release_pages)
+ OP(short_of_memory)
 
 #define CRED(f) FIELD(lkl_creds, f)
 SIZE(lkl_creds)
