@@ -160,6 +160,37 @@ everyone! {
         reads(&mounted);
     }
 
+    fn large_extents_of_erofs() {
+        let Some(mounted) = place("large_extents_of_erofs", &["mkfs.erofs"]) else { return };
+        let tree = large_tree(&mounted);
+        for clusters in ["16384", "65536", "1048576"] {
+            make(&mounted, 0, &format!("mkfs.erofs -zlz4 -C{clusters} {{I}} {tree}"));
+            reads_large(&mounted, &tree);
+        }
+    }
+
+    fn large_blocks_of_squashfs() {
+        let Some(mounted) = place("large_blocks_of_squashfs", &["mksquashfs"]) else { return };
+        let tree = large_tree(&mounted);
+        for compressor in ["gzip", "xz", "zstd", "lz4"] {
+            make(&mounted, 0, &format!("mksquashfs {tree} {{I}} -quiet -no-progress -b 1M -comp {compressor}"));
+            reads_large(&mounted, &tree);
+        }
+    }
+
+    fn large_directory_blocks_of_xfs() {
+        let Some(mounted) = place("large_directory_blocks_of_xfs", &["mkfs.xfs", "xfs_repair"]) else { return };
+        if !user::is_root() {
+            return user::note("large_directory_blocks_of_xfs: mkfs.xfs makes root's file systems");
+        }
+        make(&mounted, 320, "mkfs.xfs -q -n size=65536 {I}");
+        let fill = "import os, sys\nfor i in range(3000):\n os.close(os.open(f'{sys.argv[1]}/n{i:0200}', os.O_CREAT))\n";
+        mounted.run(["python3", "-c", fill, &mounted.dir()]).output().expect_exit(0);
+        let outcome = sh(&mounted, "ls {D} | wc -l; ls {D} | sed s/n0*// | tail -1");
+        assert_eq!(outcome.out(), "3000\n2999\n");
+        make_check("xfs_repair", &["-n"], &mounted);
+    }
+
     fn iso9660() {
         let Some(mounted) = place("iso9660", &["genisoimage"]) else { return };
         // Rock Ridge carries names up to 255 bytes in this maker only without multi-byte oddities: a plain tree.
@@ -187,6 +218,32 @@ everyone! {
         let tmpfs = run("tmpfs", "cd {P} && echo y > f && read z < f && echo $z && exec ls -A");
         assert!(tmpfs.expect_exit(0).out().starts_with("y\n"), "{}", tmpfs.err());
     }
+}
+
+/// A directory with files that pack very well, and one that does not.
+fn large_tree(mounted: &Mounted) -> String {
+    let tree = mounted.fixture.base.path().join("large");
+    std::fs::create_dir(&tree).expect("a directory");
+    let text = b"the quick brown fox\n".repeat(600_000);
+    let mut state = 1u32;
+    let random: Vec<u8> = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    })
+    .take(3 << 20)
+    .collect();
+    std::fs::write(tree.join("zeros"), vec![0; 20 << 20]).expect("a file");
+    std::fs::write(tree.join("text"), text).expect("a file");
+    std::fs::write(tree.join("random"), random).expect("a file");
+    tree.display().to_string()
+}
+
+/// The files of the tree as a whole, and from the middle.
+fn reads_large(mounted: &Mounted, tree: &str) {
+    let script = "for f in zeros text random; do cmp {D}/$f {T}/$f; done; \
+        cmp --ignore-initial=9999999 {D}/text {T}/text; cmp --ignore-initial=12345678 {D}/zeros {T}/zeros";
+    let outcome = sh(mounted, &script.replace("{T}", tree));
+    assert_eq!((outcome.status.as_str(), outcome.out().as_str(), outcome.err().as_str()), ("exit 0", "", ""));
 }
 
 /// The file system's own checker finds nothing.

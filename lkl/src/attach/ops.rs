@@ -31,6 +31,8 @@ pub(crate) struct Ops {
     name: unsafe extern "C" fn(usize, *mut u8, usize),
     protect: unsafe extern "C" fn(usize, usize, i32) -> i64,
     release_pages: unsafe extern "C" fn(usize, usize),
+    map_memory: unsafe extern "C" fn(usize) -> i64,
+    unmap_memory: unsafe extern "C" fn(usize, usize),
     short_of_memory: unsafe extern "C" fn() -> i32,
 }
 
@@ -52,6 +54,8 @@ pub(crate) const LAYOUT: &[crate::sys::layout::Row] = crate::sys::layout::layout
         name,
         protect,
         release_pages,
+        map_memory,
+        unmap_memory,
         short_of_memory,
     }
 );
@@ -71,6 +75,8 @@ pub(crate) const OPS: Ops = Ops {
     name: symbols::name,
     protect,
     release_pages,
+    map_memory,
+    unmap_memory,
     short_of_memory: pressure::short_of_memory,
 };
 
@@ -126,4 +132,13 @@ unsafe extern "C" fn release_pages(at: usize, len: usize) {
     block::bounce::released(at, len);
     // SAFETY: free pages of the kernel's, whose contents do not matter.
     let _ = unsafe { memory::advise(at, len, libc::MADV_REMOVE) };
+}
+
+unsafe extern "C" fn map_memory(len: usize) -> i64 {
+    memory::map_anonymous(len).map_or_else(|e| -i64::from(e.into_raw()), |at| at as i64)
+}
+
+unsafe extern "C" fn unmap_memory(at: usize, len: usize) {
+    // SAFETY: from map_memory(), and the kernel is done with it.
+    unsafe { memory::unmap_anonymous(at, len) };
 }

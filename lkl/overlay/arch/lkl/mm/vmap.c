@@ -8,6 +8,9 @@
  * over by copying, as for a cache with aliases: in at map and at invalidate_kernel_vmap_range()
  * (the pages were read), back at flush_kernel_vmap_range() (the pages will be written) and at
  * unmap.  Callers keep to one side at a time between those points.
+ *
+ * An alias that the kernel's own memory has no room for in one piece is memory of the host's: an extent of erofs
+ * may unpack to more than the largest block of pages.
  */
 #include <linux/gfp.h>
 #include <linux/hash.h>
@@ -16,10 +19,12 @@
 #include <linux/mm.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
+#include "../kernel/lkl.h"
 
 struct alias {
 	struct hlist_node node;
 	void *addr;
+	bool hosts;			/* addr is memory of the host's */
 	unsigned int count;
 	struct page *pages[];
 };
@@ -84,6 +89,38 @@ static bool neighbours(struct page **pages, unsigned int count)
 	return true;
 }
 
+static size_t alias_bytes(const struct alias *a)
+{
+	return (size_t)a->count << PAGE_SHIFT;
+}
+
+static bool get_memory(struct alias *a)
+{
+	size_t bytes = alias_bytes(a);
+	long at;
+
+	a->hosts = false;
+	a->addr = NULL;
+	if (bytes <= (PAGE_SIZE << (MAX_ORDER - 1)))
+		a->addr = alloc_pages_exact(bytes, GFP_KERNEL | __GFP_NOWARN | __GFP_NORETRY);
+	if (a->addr)
+		return true;
+	at = lkl_ops->map_memory(bytes);
+	if (IS_ERR_VALUE(at))
+		return false;
+	a->hosts = true;
+	a->addr = (void *)at;
+	return true;
+}
+
+static void put_memory(const struct alias *a)
+{
+	if (a->hosts)
+		lkl_ops->unmap_memory((unsigned long)a->addr, alias_bytes(a));
+	else
+		free_pages_exact(a->addr, alias_bytes(a));
+}
+
 static void *map(struct page **pages, unsigned int count)
 {
 	struct alias *a;
@@ -93,12 +130,11 @@ static void *map(struct page **pages, unsigned int count)
 	a = kmalloc(struct_size(a, pages, count), GFP_KERNEL);
 	if (!a)
 		return NULL;
-	a->addr = alloc_pages_exact((size_t)count << PAGE_SHIFT, GFP_KERNEL | __GFP_NOWARN);
-	if (!a->addr) {
+	a->count = count;
+	if (!get_memory(a)) {
 		kfree(a);
 		return NULL;
 	}
-	a->count = count;
 	memcpy(a->pages, pages, count * sizeof(*pages));
 	copy_in(a);
 	hlist_add_head(&a->node, bucket(a->addr));
@@ -113,7 +149,7 @@ static void unmap(const void *addr)
 		return;
 	hlist_del(&a->node);
 	copy_back(a);
-	free_pages_exact(a->addr, (size_t)a->count << PAGE_SHIFT);
+	put_memory(a);
 	kfree(a);
 }
 
