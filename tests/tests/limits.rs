@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Limits of the process (getrlimit(2)), and the edges of ours.
+//! Limits of the process (getrlimit(2)), limits of the kernel's memory, and the edges of ours.
 
 use stowaway_tests::everyone;
 use stowaway_tests::fixture::Kind;
@@ -35,6 +35,51 @@ with open(sys.argv[1] + "/made", "wb") as file:
     file.write(b"x" * 300000)
     os.fsync(file.fileno())
 print(len(open(sys.argv[1] + "/made", "rb").read()), resource.getrlimit(which) == limit)
+"#;
+
+/// Fills pipes of the image, which nobody reads, as an ordinary user may.
+const PIPES: &str = r#"
+import os, resource, sys
+made = []
+resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+try:
+    for i in range(1000):
+        path = f"{sys.argv[1]}/pipe{i}"
+        os.mkfifo(path)
+        made.append(os.open(path, os.O_RDWR | os.O_NONBLOCK))
+        try:
+            while True:
+                os.write(made[-1], b"x" * 65536)
+        except BlockingIOError:
+            pass
+except OSError:
+    pass
+for file in made:
+    os.close(file)
+with open(sys.argv[1] + "/after", "w") as file:
+    file.write("alive")
+    os.fsync(file.fileno())
+print(open(sys.argv[1] + "/after").read())
+"#;
+
+/// Threads that each have a task of the kernel.
+const THREADS: &str = r#"
+import os, sys, threading
+go, ended = threading.Event(), []
+def work():
+    try:
+        os.stat(sys.argv[1] + "/hello.txt")
+    except OSError as error:
+        ended.append(error.errno)
+    go.wait()
+threads = [threading.Thread(target=work) for _ in range(400)]
+[thread.start() for thread in threads]
+go.set()
+[thread.join() for thread in threads]
+with open(sys.argv[1] + "/after", "w") as file:
+    file.write("alive")
+    os.fsync(file.fileno())
+print(open(sys.argv[1] + "/after").read(), set(ended) <= {11, 12})
 "#;
 
 fn python(mounted: &Mounted, script: &str, more: &[&str]) -> stowaway_tests::process::Run {
@@ -77,6 +122,23 @@ everyone! {
             assert_eq!((outcome.out().as_str(), outcome.err().as_str()), ("300000 True\n", ""), "{name}");
             mounted.check();
         }
+    }
+
+    fn pipes_do_not_take_all_memory() {
+        for mem in ["16M", "64M"] {
+            let mounted = Mounted::new(Kind::Basic);
+            let outcome = python(&mounted, PIPES, &[]).env("STOWAWAY_MEM", mem).output();
+            assert_eq!((outcome.out().as_str(), outcome.err().as_str()), ("alive\n", ""), "{mem}");
+            mounted.check();
+            assert_eq!(mounted.content("/after"), b"alive");
+        }
+    }
+
+    fn threads_do_not_take_all_memory() {
+        let mounted = Mounted::new(Kind::Basic);
+        let outcome = python(&mounted, THREADS, &[]).env("STOWAWAY_MEM", "16M").output();
+        assert_eq!(outcome.out(), "alive True\n", "{}", outcome.err());
+        mounted.check();
     }
 
     fn what_goes_beyond_the_programs_memory() {
