@@ -191,6 +191,21 @@ everyone! {
         make_check("xfs_repair", &["-n"], &mounted);
     }
 
+    fn xfs_does_not_unshare() {
+        let Some(mounted) = place("xfs_does_not_unshare", &["mkfs.xfs"]) else { return };
+        if !user::is_root() {
+            return user::note("xfs_does_not_unshare: mkfs.xfs makes root's file systems");
+        }
+        make(&mounted, 320, "mkfs.xfs -q {I}");
+        let script = "import ctypes, os, sys\nlibc = ctypes.CDLL(None, use_errno=True)\n\
+            file = os.open(sys.argv[1] + '/f', os.O_CREAT | os.O_RDWR)\nos.write(file, b'x' * 65536)\n\
+            for mode in 0x40, 0x41, 0:\n \
+            print(libc.fallocate(file, mode, ctypes.c_long(0), ctypes.c_long(4096)), ctypes.get_errno())\n";
+        let outcome = mounted.run(["python3", "-c", script, &mounted.dir()]).output();
+        assert_eq!((outcome.out().as_str(), outcome.err().as_str()), ("-1 95\n-1 95\n0 95\n", ""));
+        make_check("xfs_repair", &["-n"], &mounted);
+    }
+
     fn iso9660() {
         let Some(mounted) = place("iso9660", &["genisoimage"]) else { return };
         // Rock Ridge carries names up to 255 bytes in this maker only without multi-byte oddities: a plain tree.
