@@ -132,7 +132,7 @@ fn connect(input: &[u8]) {
 fn size(input: &[u8]) -> Result<u64, DiskError> {
     let server = server().lock().expect("the server");
     server.says.send(input.to_vec()).expect("its thread");
-    let disk = Disk::connect(server.uri.as_bytes(), true, 3);
+    let disk = Disk::connect(server.uri.as_bytes(), true, 3, lkl::sys::time::monotonic_ns());
     let disk = disk.inspect_err(|error| assert!(!error.to_string().is_empty()))?;
     let bytes = disk.bytes();
     disk.close();
@@ -195,7 +195,7 @@ fn connect_without_sockets(address: &[u8]) -> Result<Disk, DiskError> {
     static GATE: Once = Once::new();
     GATE.call_once(|| lkl::sys::set_gate(without_sockets));
     REFUSES.set(true);
-    let connected = Disk::connect(address, true, 3);
+    let connected = Disk::connect(address, true, 3, lkl::sys::time::monotonic_ns());
     REFUSES.set(false);
     connected
 }
