@@ -181,6 +181,7 @@ everyone! {
         mounted.check();
     }
 
+    fn names_of_unix_sockets() { on_both_grounds(program!("unix_names")); }
     fn relative_names_never_reach_the_host() {
         let (name, source) = program!("elsewhere");
         let lines = our_lines(&fact_mounted(name, source));

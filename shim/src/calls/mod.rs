@@ -12,4 +12,6 @@ pub mod paths;
 pub mod process;
 pub mod sockets;
 pub mod transfer;
+pub mod unix_names;
+mod unix_room;
 pub mod xattrs;

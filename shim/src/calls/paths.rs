@@ -4,6 +4,7 @@
 use core::cell::Cell;
 
 use crate::calls::process::is_confined;
+use crate::calls::unix_names;
 use crate::fdtable::{self, Owner};
 use crate::instance::enter::KernelContext;
 use crate::lookup::route::{look_at_path, with_path, PathArg};
@@ -85,6 +86,18 @@ fn on_root(nr: i64, mut args: Args) -> (i64, Args) {
 
 /// unlinkat with the flags in `args[2]`: a mount's root stays.
 fn remove(args: Args) -> Result {
+    if !unix_names::is_used() {
+        return remove_file(args);
+    }
+    let socket = unix_names::before_removal(args[0], args[1]);
+    let r = remove_file(args)?;
+    if let Some(key) = socket {
+        unix_names::removed(&key);
+    }
+    Ok(r)
+}
+
+fn remove_file(args: Args) -> Result {
     with_path(
         PathArg::new(args[0], args[1], FinalComponent::Parent),
         |at| call::host(libc::SYS_unlinkat, &placed(args, at.dirfd as usize, at.path)),

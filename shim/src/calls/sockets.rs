@@ -4,6 +4,7 @@
 use stowaway_config::Net;
 
 use crate::calls::transfer::with_sigpipe;
+use crate::calls::unix_names;
 use crate::fdtable::{self, Owner, HOST, KERNEL};
 use crate::instance::enter::enter_kernel;
 use crate::instance::pair::open_pair;
@@ -36,19 +37,51 @@ pub fn socket(c: &Call<'_>) -> Result {
     open_in_kernel(c, c.args[1])
 }
 
+/// bind(2)
+pub fn bind(c: &Call<'_>) -> Result {
+    match fdtable::owner(c.args[0])? {
+        Owner::Host => unix_names::bind(c),
+        Owner::Kernel => c.to_kernel(),
+    }
+}
+
+/// connect(2)
+pub fn connect(c: &Call<'_>) -> Result {
+    match fdtable::owner(c.args[0])? {
+        Owner::Host => unix_names::to_peer(c, [1, 2]),
+        Owner::Kernel => c.to_kernel(),
+    }
+}
+
+/// getsockname(2), getpeername(2)
+pub fn tell(c: &Call<'_>) -> Result {
+    match fdtable::owner(c.args[0])? {
+        Owner::Host => unix_names::tell(c),
+        Owner::Kernel => c.to_kernel(),
+    }
+}
+
+/// sendto(2)
+pub fn sendto(c: &Call<'_>) -> Result {
+    match fdtable::owner(c.args[0])? {
+        Owner::Host => unix_names::to_peer(c, [4, 5]),
+        Owner::Kernel => with_sigpipe(c.to_kernel(), c.args[3]),
+    }
+}
+
 /// accept(2) and accept4(2)
 pub fn accept(c: &Call<'_>) -> Result {
     match fdtable::owner(c.args[0])? {
-        Owner::Host => c.to_host(),
+        Owner::Host => unix_names::tell(c),
         Owner::Kernel if c.nr == libc::SYS_accept4 as usize => open_in_kernel(c, c.args[3]),
         Owner::Kernel => open_in_kernel(c, 0),
     }
 }
 
-/// sendto(2), sendmmsg(2): flags in argument 3.
-pub fn send(c: &Call<'_>) -> Result {
+/// sendmmsg(2): flags in argument 3.
+pub fn sendmmsg(c: &Call<'_>) -> Result {
     match fdtable::owner(c.args[0])? {
-        Owner::Host => c.to_host(),
+        Owner::Host => unix_names::send_messages(c),
         Owner::Kernel => with_sigpipe(c.to_kernel(), c.args[3]),
     }
 }
@@ -64,7 +97,7 @@ pub fn sendmsg(c: &Call<'_>) -> Result {
         say_once!("sendmsg: a file in a mount cannot be passed to another process (EINVAL)");
         return Err(Errno::EINVAL);
     }
-    c.to_host()
+    unix_names::send_message(c)
 }
 
 /// Whether a msghdr at `address` carries a kernel descriptor in SCM_RIGHTS.

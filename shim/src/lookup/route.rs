@@ -52,6 +52,8 @@ struct Routed {
     scratch: Option<Scratch>,
     /// The path was walked name by name.
     is_certain: bool,
+    /// That walk led through a mount, or elsewhere than was thought.
+    has_moved: bool,
     /// The host is asked first although a mount's path exists there.
     is_covered: bool,
 }
@@ -61,7 +63,14 @@ impl Routed {
     fn new(asked: PathArg, intent: Intent) -> Result<Routed> {
         let dirfd = asked.dirfd as i32;
         let host = ResolvedPath { target: Target::Host, dirfd, path: asked.path };
-        let mut routed = Routed { found: host, asked, scratch: None, is_certain: false, is_covered: false };
+        let mut routed = Routed {
+            found: host,
+            asked,
+            scratch: None,
+            is_certain: false,
+            has_moved: false,
+            is_covered: false,
+        };
         if !settings().is_active() && !is_loader() {
             return Ok(routed);
         }
@@ -165,7 +174,8 @@ impl Routed {
         self.scratch = Some(scratch);
         let Some((found, crossed)) = found? else { return Ok(false) };
         self.found = found;
-        Ok(before != Target::Host || crossed)
+        self.has_moved = before != Target::Host || crossed;
+        Ok(self.has_moved)
     }
 }
 
@@ -294,15 +304,30 @@ impl Located {
     pub fn on_host(&self) -> Option<ResolvedPath> {
         self.found.is_host().then_some(self.found)
     }
+
+    /// The path for a kernel call, from inside a section.
+    pub fn in_kernel(&self, context: &mut KernelContext) -> Result<KernelPath> {
+        self.found.in_kernel(context)
+    }
+
+    /// The mount that the path leads into, where the path has a name.
+    pub fn mount(&self) -> Option<usize> {
+        match self.found.target {
+            Target::Mount(index) => Some(index),
+            _ => None,
+        }
+    }
 }
 
 /// Finds out where a path leads, before anything is done there.
 pub fn locate(asked: PathArg) -> Result<Located> {
     let mut routed = Routed::new(asked, Intent::Changes)?;
-    let seems = routed.found;
-    if !routed.is_certain && !routed.resolve_slowly()? {
-        // The path is the host's from its beginning to its end, where the host needs no help.
-        routed.found = seems;
+    if !routed.is_certain {
+        routed.resolve_slowly()?;
+    }
+    if routed.found.is_host() && !routed.has_moved {
+        // The host needs no help with a path that is the host's from its beginning to its end.
+        routed.found = ResolvedPath { target: Target::Host, dirfd: asked.dirfd as i32, path: asked.path };
     }
     Ok(Located { found: routed.found, _scratch: routed.scratch })
 }

@@ -220,6 +220,18 @@ pub fn make_directory(path: &CStr) -> Result<()> {
     unsafe { host::call(libc::SYS_chmod, &[address(path), MODE]) }.map(drop)
 }
 
+/// symlink(2): `path`, a path of ours, leads to the text at `target`.
+pub fn make_symlink(target: usize, path: &CStr) -> Result<()> {
+    // SAFETY: reads both texts, and makes what did not exist.
+    unsafe { host::call(libc::SYS_symlink, &[target, address(path)]) }.map(drop)
+}
+
+/// unlink(2) of a file of ours.
+pub fn remove(path: &CStr) -> Result<()> {
+    // SAFETY: reads the path, which names what we made.
+    unsafe { host::call(libc::SYS_unlink, &[address(path)]) }.map(drop)
+}
+
 /// rmdir(2) of a directory of ours.
 pub fn remove_directory(path: &CStr) -> Result<()> {
     // SAFETY: reads the path, which names what we made.

@@ -19,6 +19,7 @@ pub mod report;
 pub mod scratch;
 pub mod settings;
 pub mod sigcalls;
+pub mod sockaddr;
 pub mod thread;
 pub mod unwinder;
 pub mod user;

@@ -152,20 +152,20 @@ rows! {
     umount2 [Path Hex] Own(host_paths::umount2), "ENOSYS for a path in a mount";
     uselib [Path] Own(host_paths::uselib), "ENOSYS for a path in a mount";
     // Sockets
-    socket [Family Socket Int] Own(sockets::socket), "AF_INET, AF_INET6, AF_NETLINK, AF_PACKET with net=lo; AF_UNIX stays the host's";
-    bind [Fd Address Int] Fd(0);
+    socket [Family Socket Int] Own(sockets::socket), "AF_INET, AF_INET6, AF_NETLINK, AF_PACKET with net=lo; AF_UNIX stays the host's, with names in mounts";
+    bind [Fd Address Int] Own(sockets::bind);
     listen [Fd Int] Fd(0);
     accept [Fd Ptr Ptr] Own(sockets::accept);
     accept4 [Fd Ptr Ptr Socket] Own(sockets::accept);
-    connect [Fd Address Int] Fd(0);
+    connect [Fd Address Int] Own(sockets::connect);
     shutdown [Fd Int] Fd(0);
-    getsockname [Fd Ptr Ptr] Fd(0);
-    getpeername [Fd Ptr Ptr] Fd(0);
+    getsockname [Fd Ptr Ptr] Own(sockets::tell);
+    getpeername [Fd Ptr Ptr] Own(sockets::tell);
     getsockopt [Fd Int Int Ptr Ptr] Fd(0);
     setsockopt [Fd Int Int Ptr Int] Fd(0);
-    sendto [Fd Buf Size Message Address Int] Own(sockets::send);
+    sendto [Fd Buf Size Message Address Int] Own(sockets::sendto);
     sendmsg [Fd Ptr Message] Own(sockets::sendmsg), "a file in a mount cannot be passed (EINVAL)";
-    sendmmsg [Fd Ptr Int Message] Own(sockets::send);
+    sendmmsg [Fd Ptr Int Message] Own(sockets::sendmmsg);
     recvfrom [Fd Fill Size Message Ptr Ptr] Fd(0);
     recvmsg [Fd Ptr Message] Fd(0);
     recvmmsg [Fd Ptr Int Message Time] Fd(0);

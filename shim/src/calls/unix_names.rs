@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! AF_UNIX names in mounts. The socket is the host's; its file is made on the image, where permissions, rename and unlink
+//! are the image's. Behind each such file stands a name on the host, in a directory that only this user may search. The name
+//! is made of the image and the number of the file, so that the file may be renamed. A symlink beside it has the program's
+//! own name for the socket, which getsockname and its kin tell.
+
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use crate::calls::unix_room::{Key, Room};
+use crate::instance::enter::{enter_kernel, KernelContext};
+use crate::lookup::route::{self, Located, PathArg};
+use crate::lookup::target::FinalComponent;
+use crate::sys::call::{self, args, Call};
+use crate::sys::errno::{Errno, Result};
+use crate::sys::fs;
+use crate::sys::settings::settings;
+use crate::sys::sockaddr::UnixAddress;
+use crate::sys::user;
+
+/// A name in a mount was bound or used by this process: addresses that the host tells may be ours.
+static USED: AtomicBool = AtomicBool::new(false);
+
+/// Whether a file that is removed may be a socket of ours.
+pub fn is_used() -> bool {
+    USED.load(Ordering::Relaxed)
+}
+
+/// The name in an address of the application; None: the host knows what to do with the address.
+fn name(address: usize, len: usize) -> Option<UnixAddress> {
+    if settings().mounts.is_empty() || address == 0 {
+        return None;
+    }
+    UnixAddress::read(address, len).filter(UnixAddress::has_path)
+}
+
+/// The file at a path of a mount, as fstat says.
+fn status(context: &mut KernelContext, located: &Located, flags: i32) -> Result<libc::stat> {
+    let at = located.in_kernel(context)?;
+    fs::filled_stat(|to| context.call(libc::SYS_newfstatat, &args([at.dirfd, at.path, to, flags as usize])))
+}
+
+/// bind(2)
+pub fn bind(c: &Call<'_>) -> Result {
+    let Some(name) = name(c.args[1], c.args[2]).filter(|_| is_unix(c.args[0])) else { return c.to_host() };
+    let located = route::locate(PathArg::plain(name.path(), FinalComponent::Parent))?;
+    if let Some(found) = located.on_host() {
+        return with_address(c, [1, 2], &name.moved_to(found.path)?);
+    }
+    let room = Room::open()?;
+    let file = make_file(&located)?;
+    let key = Key::new(&located, &file);
+    USED.store(true, Ordering::Relaxed);
+    room.forget(&key);
+    let bound = room
+        .remember(&key, &name)
+        .and_then(|()| with_address(c, [1, 2], &UnixAddress::of_path(room.path(&key).as_bytes())?));
+    if bound.is_err() {
+        room.forget(&key);
+        let _ = enter_kernel(|context| {
+            let at = located.in_kernel(context)?;
+            context.call(libc::SYS_unlinkat, &args([at.dirfd, at.path]))
+        });
+    }
+    bound
+}
+
+/// Makes the socket's file on the image, as net/unix/af_unix.c (unix_bind_bsd) makes it.
+fn make_file(located: &Located) -> Result<libc::stat> {
+    let mut file = None;
+    enter_kernel(|context| {
+        let at = located.in_kernel(context)?;
+        if at.is_mount_root {
+            return Err(Errno::EADDRINUSE);
+        }
+        let mode = (libc::S_IFSOCK | 0o777) as usize;
+        context.call(libc::SYS_mknodat, &args([at.dirfd, at.path, mode])).map_err(in_use)?;
+        file = Some(status(context, located, libc::AT_SYMLINK_NOFOLLOW)?);
+        Ok(0)
+    })?;
+    file.ok_or(Errno::EIO)
+}
+
+fn in_use(e: Errno) -> Errno {
+    match e {
+        Errno::EEXIST => Errno::EADDRINUSE,
+        e => e,
+    }
+}
+
+/// Whether the descriptor is a socket of this family: others say what is wrong with the address.
+fn is_unix(fd: usize) -> bool {
+    let (mut domain, mut size) = (0i32, size_of::<i32>() as u32);
+    let option = [libc::SOL_SOCKET as usize, libc::SO_DOMAIN as usize];
+    let to = [&raw mut domain as usize, &raw mut size as usize];
+    call::host(libc::SYS_getsockopt, &args([fd, option[0], option[1], to[0], to[1]])).is_ok()
+        && domain == libc::AF_UNIX
+}
+
+/// The call with another address in these arguments.
+fn with_address(c: &Call<'_>, [address, len]: [usize; 2], other: &UnixAddress) -> Result {
+    let mut args = c.args;
+    (args[address], args[len]) = (other.address(), other.len());
+    c.to_host_with(&args)
+}
+
+/// Where a socket is that the application names.
+enum Peer {
+    /// Where the application says.
+    AsGiven,
+    /// On the host, by another name.
+    Host(UnixAddress),
+    /// Behind a file of a mount.
+    Mount(UnixAddress),
+}
+
+/// Finds the socket behind a name (net/unix/af_unix.c, unix_find_bsd).
+fn find(address: usize, len: usize) -> Result<Peer> {
+    let Some(name) = name(address, len) else { return Ok(Peer::AsGiven) };
+    let located = route::locate(PathArg::plain(name.path(), FinalComponent::Follow))?;
+    if let Some(found) = located.on_host() {
+        return Ok(if found.path == name.path() {
+            Peer::AsGiven
+        } else {
+            Peer::Host(name.moved_to(found.path)?)
+        });
+    }
+    let mut file = None;
+    enter_kernel(|context| {
+        let at = located.in_kernel(context)?;
+        let write = [libc::W_OK as usize, libc::AT_EACCESS as usize];
+        context.call(libc::SYS_faccessat2, &args([at.dirfd, at.path, write[0], write[1]]))?;
+        file = Some(status(context, &located, 0)?);
+        Ok(0)
+    })?;
+    let file =
+        file.filter(|file| file.st_mode & libc::S_IFMT == libc::S_IFSOCK).ok_or(Errno::ECONNREFUSED)?;
+    USED.store(true, Ordering::Relaxed);
+    let path = Room::open()?.path(&Key::new(&located, &file));
+    Ok(Peer::Mount(UnixAddress::of_path(path.as_bytes())?))
+}
+
+/// A call that names a peer: connect(2) and sendto(2), with the address in these arguments.
+pub fn to_peer(c: &Call<'_>, at: [usize; 2]) -> Result {
+    match find(c.args[at[0]], c.args[at[1]])? {
+        Peer::AsGiven => c.to_host(),
+        Peer::Host(address) => with_address(c, at, &address),
+        Peer::Mount(address) => with_address(c, at, &address).map_err(nobody_there),
+    }
+}
+
+/// A file whose socket is closed, or was another kernel's.
+fn nobody_there(e: Errno) -> Errno {
+    match e {
+        Errno::ENOENT => Errno::ECONNREFUSED,
+        e => e,
+    }
+}
+
+/// sendmsg(2) on a socket of the host.
+pub fn send_message(c: &Call<'_>) -> Result {
+    let Ok(mut message) = user::read::<libc::msghdr>(c.args[1]) else { return c.to_host() };
+    let (other, is_mount) = match find(message.msg_name as usize, message.msg_namelen as usize)? {
+        Peer::AsGiven => return c.to_host(),
+        Peer::Host(address) => (address, false),
+        Peer::Mount(address) => (address, true),
+    };
+    (message.msg_name, message.msg_namelen) = (other.address() as *mut _, other.len() as u32);
+    let r = c.to_host_with(&args([c.args[0], &raw const message as usize, c.args[2]]));
+    if is_mount {
+        r.map_err(nobody_there)
+    } else {
+        r
+    }
+}
+
+/// sendmmsg(2) on a socket of the host: one by one, if any message names a path.
+pub fn send_messages(c: &Call<'_>) -> Result {
+    /// `struct mmsghdr`: its size, and where the length is that was sent.
+    const SIZE: usize = 64;
+    const SENT_AT: usize = size_of::<libc::msghdr>();
+    const MOST: usize = 1024;
+    let [fd, messages, count, flags, ..] = c.args;
+    let count = (count as u32 as usize).min(MOST);
+    let names_path = |at| {
+        user::read::<libc::msghdr>(at)
+            .is_ok_and(|message| name(message.msg_name as usize, message.msg_namelen as usize).is_some())
+    };
+    if settings().mounts.is_empty() || !(0..count).any(|i| names_path(messages + i * SIZE)) {
+        return c.to_host();
+    }
+    for i in 0..count {
+        let at = messages + i * SIZE;
+        let one = Call { nr: libc::SYS_sendmsg as usize, args: args([fd, at, flags]), frame: c.frame };
+        match send_message(&one).and_then(|sent| user::write(at + SENT_AT, &(sent as u32))) {
+            Err(e) if i == 0 => return Err(e),
+            Err(_) => return Ok(i),
+            Ok(()) => {}
+        }
+    }
+    Ok(count)
+}
+
+/// A call that tells an address: getsockname(2), getpeername(2), accept(2), with the address in arguments 1 and 2.
+pub fn tell(c: &Call<'_>) -> Result {
+    if !is_used() || c.args[1] == 0 {
+        return c.to_host();
+    }
+    let room: u32 = user::read(c.args[2])?;
+    if room > i32::MAX as u32 {
+        return c.to_host();
+    }
+    let mut told = UnixAddress::empty();
+    let (address, len) = told.room();
+    let mut all = c.args;
+    (all[1], all[2]) = (address, len);
+    let r = c.to_host_with(&all)?;
+    if let Some(name) = told.path_bytes().and_then(Room::name_behind) {
+        told = name;
+    }
+    let n = told.len().min(room as usize);
+    user::write_bytes(c.args[1], &told.bytes()[..n])?;
+    user::write(c.args[2], &(told.len() as u32))?;
+    Ok(r)
+}
+
+/// The socket at a path that is about to be removed.
+pub fn before_removal(dirfd: usize, path: usize) -> Option<Key> {
+    let located = route::locate(PathArg::new(dirfd, path, FinalComponent::Parent)).ok()?;
+    if located.on_host().is_some() {
+        return None;
+    }
+    let mut file = None;
+    let _ = enter_kernel(|context| {
+        file = Some(status(context, &located, libc::AT_SYMLINK_NOFOLLOW)?);
+        Ok(0)
+    });
+    let file = file.filter(|file| file.st_mode & libc::S_IFMT == libc::S_IFSOCK && file.st_nlink == 1)?;
+    Some(Key::new(&located, &file))
+}
+
+/// The file of the socket was removed.
+pub fn removed(key: &Key) {
+    if let Ok(room) = Room::open() {
+        room.forget(key);
+    }
+}

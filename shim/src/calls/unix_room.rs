@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The names on the host behind AF_UNIX sockets of mounts: a directory of the user, `/tmp/.stowaway-UID`.
+
+use core::ffi::CStr;
+use core::fmt::Write;
+use std::os::unix::ffi::OsStrExt;
+
+use crate::lookup::route::Located;
+use crate::sys::errno::{Errno, Result};
+use crate::sys::fs::{self, AT_FDCWD};
+use crate::sys::host;
+use crate::sys::settings::settings;
+use crate::sys::sockaddr::UnixAddress;
+
+const BEGIN: &[u8] = b"/tmp/.stowaway-";
+
+/// A short path, written where nothing may be allocated; NUL-ended.
+pub struct ShortPath {
+    text: [u8; 100],
+    len: usize,
+}
+
+impl ShortPath {
+    fn new(text: core::fmt::Arguments<'_>) -> ShortPath {
+        let mut path = ShortPath { text: [0; 100], len: 0 };
+        let _ = path.write_fmt(text);
+        path
+    }
+
+    /// The text.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.text[..self.len]
+    }
+
+    fn as_c_str(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.text).unwrap_or(c"")
+    }
+}
+
+impl Write for ShortPath {
+    fn write_str(&mut self, s: &str) -> core::fmt::Result {
+        let end = self.len + s.len();
+        // One byte is kept for the NUL.
+        let room = self.text[..99].get_mut(self.len..end).ok_or(core::fmt::Error)?;
+        room.copy_from_slice(s.as_bytes());
+        self.len = end;
+        Ok(())
+    }
+}
+
+/// What tells one socket file of an image from all others: the image, and the file's number in it.
+pub struct Key {
+    image: u64,
+    file: u64,
+}
+
+impl Key {
+    /// The key of the file that was found there.
+    pub fn new(located: &Located, file: &libc::stat) -> Key {
+        /// FNV-1a.
+        fn hash(bytes: &[u8], from: u64) -> u64 {
+            bytes.iter().fold(from, |sum, &byte| (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+        }
+        let mount = located.mount().and_then(|index| settings().mounts.get(index));
+        let begin =
+            hash(&mount.and_then(|mount| mount.partition).unwrap_or(0).to_le_bytes(), 0xcbf2_9ce4_8422_2325);
+        let image = match mount.and_then(|mount| mount.image.as_ref()) {
+            Some(image) => hash(image.as_os_str().as_bytes(), begin),
+            // What is in memory is this process's alone.
+            None => hash(&host::pid().to_le_bytes(), hash(mount.map_or(b"", |mount| &mount.path[..]), begin)),
+        };
+        Key { image, file: file.st_ino }
+    }
+}
+
+/// The directory of the user.
+pub struct Room {
+    user: u32,
+}
+
+impl Room {
+    /// Makes the directory if need be. EACCES: somebody else has that name.
+    pub fn open() -> Result<Room> {
+        let room = Room { user: host::user_ids()?[1] };
+        let path = room.directory();
+        match fs::make_directory(path.as_c_str()) {
+            Ok(()) | Err(Errno::EEXIST) => {}
+            Err(e) => return Err(e),
+        }
+        let status = fs::stat_at(AT_FDCWD, fs::address(path.as_c_str()), libc::AT_SYMLINK_NOFOLLOW)?;
+        let is_ours = status.st_mode & libc::S_IFMT == libc::S_IFDIR && status.st_uid == room.user;
+        if is_ours && status.st_mode & 0o077 == 0 {
+            Ok(room)
+        } else {
+            Err(Errno::EACCES)
+        }
+    }
+
+    fn directory(&self) -> ShortPath {
+        ShortPath::new(format_args!("/tmp/.stowaway-{}", self.user))
+    }
+
+    /// The socket's name on the host.
+    pub fn path(&self, key: &Key) -> ShortPath {
+        ShortPath::new(format_args!("/tmp/.stowaway-{}/{:016x}-{:x}", self.user, key.image, key.file))
+    }
+
+    fn label(&self, key: &Key) -> ShortPath {
+        ShortPath::new(format_args!("/tmp/.stowaway-{}/{:016x}-{:x}.n", self.user, key.image, key.file))
+    }
+
+    /// Writes down how the program calls the socket.
+    pub fn remember(&self, key: &Key, name: &UnixAddress) -> Result<()> {
+        fs::make_symlink(name.path(), self.label(key).as_c_str())
+    }
+
+    /// The socket's name on the host is no longer of use.
+    pub fn forget(&self, key: &Key) {
+        let _ = fs::remove(self.path(key).as_c_str());
+        let _ = fs::remove(self.label(key).as_c_str());
+    }
+
+    /// How the program calls the socket with this name on the host, if the name is one of ours.
+    pub fn name_behind(path: &[u8]) -> Option<UnixAddress> {
+        let text = core::str::from_utf8(path).ok().filter(|_| path.starts_with(BEGIN))?;
+        let label = ShortPath::new(format_args!("{text}.n"));
+        let mut name = [0; 108];
+        let n = fs::read_link_at(AT_FDCWD, fs::address(label.as_c_str()), &mut name).ok()?;
+        UnixAddress::of_path(&name[..n]).ok()
+    }
+}
