@@ -124,7 +124,7 @@ facts! {
 
     // Numbers and surroundings.
     int80;
-    odd_numbers;
+    odd_numbers.says(1, 1);
     own_names;
     break_and_stack;
 }
