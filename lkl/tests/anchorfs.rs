@@ -7,7 +7,7 @@
 
 mod common;
 use common::*;
-use lkl::{Errno, Private};
+use lkl::{Credentials, Errno, Private};
 use std::ffi::CString;
 
 const EXDEV: Errno = Errno::EXDEV;
@@ -197,8 +197,16 @@ fn credentials_are_checked() {
         k.call(libc::SYS_fchmodat, &[100, c"secret".as_ptr() as usize, 0o600]).unwrap();
         k.call(libc::SYS_fchmodat, &[100, c"hello.txt".as_ptr() as usize, 0o640]).unwrap();
         k.call(libc::SYS_fchownat, &[100, c"hello.txt".as_ptr() as usize, 0, 44, 0]).unwrap();
+        let plain = Credentials {
+            uid: [1000; 4],
+            gid: [1000; 4],
+            groups: &[44, 20],
+            permitted: 0,
+            effective: 0,
+            securebits: 0,
+        };
         // SAFETY: this thread's task.
-        unsafe { k.k.set_credentials(k.t, [1000; 3], [1000; 3], &[44, 20]) }.unwrap();
+        unsafe { k.k.set_credentials(k.t, &plain) }.unwrap();
         let look = |k: &Thread| {
             assert_eq!(k.call(libc::SYS_getuid, &[]), Ok(1000));
             assert_eq!(k.read_file(100, "secret"), Err(Errno::EACCES));
@@ -216,7 +224,12 @@ fn credentials_are_checked() {
         // mounting is ours to do, whoever the application is
         k.mount_none(c"tmpfs", c"/mnt/tmp", 101).unwrap();
         // SAFETY: as above.
-        unsafe { k.k.set_credentials(k.t, [1000, 0, 0], [1000, 0, 0], &[]) }.unwrap();
+        unsafe { k.k.set_credentials(k.t, &Credentials { uid: [1000, 0, 0, 0], ..plain }) }.unwrap();
+        assert_eq!(k.read_file(100, "secret").unwrap(), b"for root");
+        k.call(libc::SYS_fchownat, &[100, c"secret".as_ptr() as usize, 7, 7, 0]).unwrap_err();
+        // a capability, and no id: CAP_DAC_OVERRIDE
+        // SAFETY: as above.
+        unsafe { k.k.set_credentials(k.t, &Credentials { permitted: 2, effective: 2, ..plain }) }.unwrap();
         assert_eq!(k.read_file(100, "secret").unwrap(), b"for root");
         k.shutdown().unwrap();
         check_ext4(&image);

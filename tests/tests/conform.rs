@@ -96,6 +96,7 @@ facts! {
     own_dispatch;
     dispatch_switched_off;
     strict_seccomp;
+    tight_seccomp;
     seccomp_filter;
     gs_base;
 

@@ -93,6 +93,7 @@ everyone! {
     fn threads() { as_native(program!("threads")); }
     fn signals() { as_native(program!("signals")); }
     fn signals_ignored_from_the_start() { as_native(program!("inherited")); }
+    fn owners_of_files() { as_native(program!("owners")); }
     fn waits_under_a_mask() { as_native(program!("masks")); }
     fn faults_whoever_does_the_work() { as_native(program!("helpers")); }
     fn a_timer_during_a_write_load() { as_native(program!("timer")); }
@@ -155,6 +156,13 @@ everyone! {
             return user::note("whoever_the_process_becomes: only root can become somebody else");
         }
         as_native(program!("rights"));
+    }
+
+    fn what_capabilities_allow() {
+        if !user::is_root() {
+            return user::note("what_capabilities_allow: only root has capabilities to give up");
+        }
+        as_native(program!("capabilities"));
     }
 
     fn random_calls() { of_many_seeds(random); }

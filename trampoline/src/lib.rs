@@ -32,7 +32,7 @@ pub use frame::Frame;
 pub use gate::gate;
 pub use host::KernelSigaction;
 pub use install::{
-    arm_thread, divert, fork, install, is_installed, on_fault, rewrite_sites, uninterrupted, Child, Foreign,
-    Fork, Unsupported, INT80_CALLS,
+    arm_thread, divert, fork, freeze, install, is_installed, on_fault, rewrite_sites, uninterrupted, Child,
+    Foreign, Fork, Unsupported, INT80_CALLS,
 };
 pub use vectors::Vectors;

@@ -19,6 +19,26 @@ pub(super) struct Creds {
     pub(super) gid: [u32; 4],
     pub(super) ngroups: usize,
     pub(super) groups: *const u32,
+    pub(super) permitted: u64,
+    pub(super) effective: u64,
+    pub(super) securebits: u32,
+}
+
+/// Who a thread is to the kernel (credentials(7), capabilities(7)).
+#[derive(Clone, Copy, Debug)]
+pub struct Credentials<'a> {
+    /// Real, effective, saved and file system user id.
+    pub uid: [u32; 4],
+    /// Real, effective, saved and file system group id.
+    pub gid: [u32; 4],
+    /// Supplementary groups.
+    pub groups: &'a [u32],
+    /// The permitted set of capabilities: bit N is capability N.
+    pub permitted: u64,
+    /// The effective set.
+    pub effective: u64,
+    /// PR_GET_SECUREBITS
+    pub securebits: u32,
 }
 
 impl Kernel {
@@ -89,23 +109,19 @@ impl Kernel {
         unsafe { self.private(t, Private::LoopbackUp, [0; 6]) }.map(drop)
     }
 
-    /// Sets the credentials of `t` and of all tasks made afterwards. `uid` and `gid` are real, effective and saved ids;
-    /// the file system ids follow the effective ones. Capabilities go and come with uid 0.
+    /// Sets the credentials of `t`, and those that tasks made afterwards begin with.
     ///
     /// # Safety
     /// As [`Kernel::call`].
-    pub unsafe fn set_credentials(
-        &self,
-        t: *mut Task,
-        uid: [u32; 3],
-        gid: [u32; 3],
-        groups: &[u32],
-    ) -> Result<(), Errno> {
+    pub unsafe fn set_credentials(&self, t: *mut Task, who: &Credentials<'_>) -> Result<(), Errno> {
         let creds = Creds {
-            uid: [uid[0], uid[1], uid[2], uid[1]],
-            gid: [gid[0], gid[1], gid[2], gid[1]],
-            ngroups: groups.len(),
-            groups: groups.as_ptr(),
+            uid: who.uid,
+            gid: who.gid,
+            ngroups: who.groups.len(),
+            groups: who.groups.as_ptr(),
+            permitted: who.permitted,
+            effective: who.effective,
+            securebits: who.securebits,
         };
         // SAFETY: the caller answers for the task; the pointers are valid during the call.
         unsafe { self.private(t, Private::SetCreds, [&raw const creds as usize, 0, 0, 0, 0, 0]) }.map(drop)

@@ -22,7 +22,7 @@ const CREDS: &[Row] = layout_rows!("lkl_creds" = Creds {
     "egid" => std::mem::offset_of!(Creds, gid) + 4,
     "sgid" => std::mem::offset_of!(Creds, gid) + 8,
     "fsgid" => std::mem::offset_of!(Creds, gid) + 12,
-    ngroups, groups,
+    ngroups, groups, permitted, effective, securebits,
 });
 
 /// Numbers of private calls, and the end of their range.
@@ -45,7 +45,8 @@ const PRIVATE_CALLS: &[Row] = &[
     ("LKL_NR_leave_cwd", Private::LeaveCwd as usize),
     ("LKL_NR_link_fd", Private::LinkFd as usize),
     ("LKL_NR_crash", Private::Crash as usize),
-    ("LKL_NR_PRIVATE_END", Private::Crash as usize + 1),
+    ("LKL_NR_reopen", Private::Reopen as usize),
+    ("LKL_NR_PRIVATE_END", Private::Reopen as usize + 1),
 ];
 
 #[test]

@@ -15,6 +15,7 @@ mod private;
 mod task;
 
 pub use facts::AbiRow;
+pub use kernel::Credentials;
 pub use mounts::Source;
 pub use private::Private;
 pub use task::Task;

@@ -29,7 +29,7 @@ pub enum Private {
     ChdirAt = 4106,
     /// `(dfd, path, length)`
     TruncateAt = 4107,
-    /// `(fd, buf, size) -> length with the NUL`: the absolute path of an open file
+    /// `(fd, buf, size, even_deleted) -> length with the NUL`: the absolute path of an open file
     FdPath = 4108,
     /// `(path, root_fd, disk or -1)`
     AnchorRelease = 4109,
@@ -41,4 +41,6 @@ pub enum Private {
     LinkFd = 4112,
     /// `(how)`: for tests, with `lkl_crash` on the command line
     Crash = 4113,
+    /// `(fd, flags)`: opens the file of an open descriptor anew, with or without a name
+    Reopen = 4114,
 }

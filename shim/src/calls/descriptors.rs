@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Making, copying and closing descriptors: the two tables kept in step (`instance::pair`).
 
+use crate::calls::owner;
 use crate::fdtable::{self, Owner, EPOLL_EMPTY, HOST, KERNEL, RESERVED};
 use crate::instance::enter::{enter_kernel, KernelContext};
 use crate::instance::pair::{close_pair, copy_pair_from, copy_pair_onto, open_pair};
 use crate::lookup::contained::with_contained_path;
 use crate::lookup::cwd;
+use crate::lookup::magic_links;
 use crate::lookup::route::{create_at_path, look_at_path, PathArg};
 use crate::lookup::rules::Rules;
 use crate::lookup::target::{KernelPath, ResolvedPath};
@@ -47,6 +49,15 @@ fn open_at(args: Args) -> Result {
             context.call_at(libc::SYS_openat, &call, want)
         })
     };
+    if let Some(number) = magic_links::unlinked(args[1]) {
+        let call = call::args([number as usize, flags & !DIRECT]);
+        let cloexec = flags & CLOEXEC != 0;
+        return enter_kernel(|context| {
+            open_pair(context, cloexec, |context, want| {
+                context.call_at(lkl::Private::Reopen as i64, &call, want)
+            })
+        });
+    }
     if flags & MAKES != 0 {
         return create_at_path(asked, on_host, in_kernel);
     }
@@ -272,7 +283,12 @@ pub fn fcntl(c: &Call<'_>) -> Result {
         (EPOLL_EMPTY, _) => c.to_host(),
         // Close-on-exec belongs to the number, and the number is the host's.
         (KERNEL, libc::F_GETFD | libc::F_SETFD) => c.to_host(),
+        (KERNEL, libc::F_SETOWN | owner::F_SETOWN_EX) => owner::set(c),
+        (KERNEL, libc::F_GETOWN | owner::F_GETOWN_EX) => owner::get(c),
         (KERNEL, libc::F_SETFL) => {
+            if c.args[2] & libc::O_ASYNC as usize != 0 {
+                owner::check_async(c.args[0])?;
+            }
             let mut args = c.args;
             args[2] &= !DIRECT;
             enter_kernel(|context| context.call(c.nr as i64, &args))
@@ -291,6 +307,10 @@ pub fn ioctl(c: &Call<'_>) -> Result {
             let r = c.to_kernel()?;
             fs::set_cloexec(c.args[0] as i32, request == libc::FIOCLEX);
             Ok(r)
+        }
+        (Owner::Kernel, libc::FIOASYNC) if user::read::<i32>(c.args[2])? != 0 => {
+            owner::check_async(c.args[0])?;
+            c.to_kernel()
         }
         (Owner::Kernel, _) => clone_aware(c),
     }

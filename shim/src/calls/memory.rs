@@ -77,7 +77,7 @@ fn map_on_host(c: &Call<'_>) -> Result {
     let executable = prot & libc::PROT_EXEC as usize != 0;
     let replaces = flags & libc::MAP_FIXED as usize != 0 && rewrite::concerns(address, len);
     let start = c.to_host()?;
-    if executable || replaces {
+    if (executable || replaces) && !rewrite::is_frozen() {
         uninterrupted(|| match executable && flags & libc::MAP_ANONYMOUS as usize == 0 {
             true => rewrite::mapped(start, len),
             false => rewrite::unmapped(start, len),
@@ -97,7 +97,7 @@ pub fn mprotect(c: &Call<'_>) -> Result {
     let [address, len, prot, ..] = c.args;
     forget_code(address, len);
     let r = c.to_host();
-    if prot & libc::PROT_EXEC as usize != 0 {
+    if prot & libc::PROT_EXEC as usize != 0 && !rewrite::is_frozen() {
         uninterrupted(|| rewrite::unmapped(address, len));
     }
     r

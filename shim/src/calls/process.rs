@@ -4,19 +4,59 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use trampoline::rewrite;
-use trampoline::uninterrupted;
+use trampoline::freeze;
 
 use crate::fdtable;
-use crate::instance::enter::enter_kernel;
+use crate::instance::enter::{self, enter_kernel};
 use crate::process::exit;
 use crate::signals::{app_sud, mask};
 use crate::sys::call::Call;
+use crate::sys::credentials::Credentials;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::report::{say, say_once};
 use crate::sys::{kernel, user};
 
-/// setuid(2) and its family, umask(2): the host decides, the kernel follows.
+/// setuid(2) and its family, capset(2), setns(2): the host decides, and what the calling thread has become the kernel is told.
+pub fn become_another(c: &Call<'_>) -> Result {
+    let r = c.to_host()?;
+    if kernel::is_up() {
+        match Credentials::now() {
+            Ok(who) => follow(&who),
+            Err(e) => log::warn!("the kernel does not follow: {e:?}"),
+        }
+    }
+    Ok(r)
+}
+
+/// unshare(2): in a user namespace of its own a thread is nobody else to what others mounted.
+pub fn unshare(c: &Call<'_>) -> Result {
+    if c.args[0] & libc::CLONE_NEWUSER as usize == 0 {
+        return c.to_host();
+    }
+    let before = Credentials::now()?;
+    let r = c.to_host()?;
+    let after = before.in_own_namespace();
+    if kernel::is_up() {
+        follow(&after);
+    }
+    Ok(r)
+}
+
+/// setns(2): no kernel file is a namespace.
+pub fn setns(c: &Call<'_>) -> Result {
+    if fdtable::class(c.args[0]) == fdtable::KERNEL {
+        return Err(enter::open_flags(c.args[0]).map_or_else(|e| e, |_| Errno::EINVAL));
+    }
+    become_another(c)
+}
+
+fn follow(who: &Credentials) {
+    if let Err(e) = enter_kernel(|context| context.set_credentials(who).map(|()| 0)) {
+        log::warn!("the kernel does not follow: {e:?}");
+    }
+}
+
+/// umask(2): the host decides, the kernel follows.
 pub fn mirror_on_kernel(c: &Call<'_>) -> Result {
     let r = c.to_host()?;
     if kernel::is_up() {
@@ -59,6 +99,12 @@ pub fn prctl(c: &Call<'_>) -> Result {
     const PR_SET_SYSCALL_USER_DISPATCH: usize = 59;
     match c.args {
         [PR_SET_SYSCALL_USER_DISPATCH, ..] => app_sud::set(&c.args),
+        [option, ..]
+            if option == libc::PR_SET_SECUREBITS as usize || option == libc::PR_SET_KEEPCAPS as usize =>
+        {
+            // access(2) looks at them.
+            become_another(c)
+        }
         [option, ..] if option == libc::PR_SET_SECCOMP as usize => confine(c),
         _ => c.to_host(),
     }
@@ -76,7 +122,7 @@ pub fn seccomp(c: &Call<'_>) -> Result {
 
 /// A filter may forbid any call: from now on none is made that the application did not ask for, as far as that goes.
 fn confine(c: &Call<'_>) -> Result {
-    uninterrupted(rewrite::freeze);
+    freeze(c.frame);
     CONFINED.store(true, Ordering::Relaxed);
     c.to_host()
 }

@@ -19,8 +19,8 @@ struct Change {
 }
 
 impl Change {
-    fn new(ids: [u32; 3], set_id: bool, owner: u32) -> Change {
-        let [real, effective, _] = ids;
+    fn new(ids: [u32; 4], set_id: bool, owner: u32) -> Change {
+        let [real, effective, ..] = ids;
         Change { real, effective, after: if set_id { owner } else { effective } }
     }
 }

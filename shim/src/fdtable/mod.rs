@@ -34,6 +34,8 @@ pub const LIMIT: usize = 1 << 20;
 static CLASS: [AtomicU8; LIMIT] = [const { AtomicU8::new(HOST) }; LIMIT];
 /// How many numbers are KERNEL: 0 lets poll, select and sendmsg go straight to the host.
 static KERNEL_FDS: AtomicUsize = AtomicUsize::new(0);
+/// How many numbers are RESERVED.
+static RESERVED_FDS: AtomicUsize = AtomicUsize::new(0);
 /// One above the highest number that ever had a class.
 static HIGHEST: AtomicUsize = AtomicUsize::new(0);
 
@@ -85,6 +87,11 @@ pub fn set(fd: usize, class: u8) {
     } else if class != KERNEL && old == KERNEL {
         KERNEL_FDS.fetch_sub(1, Ordering::Relaxed);
     }
+    if class == RESERVED && old != RESERVED {
+        RESERVED_FDS.fetch_add(1, Ordering::Relaxed);
+    } else if class != RESERVED && old == RESERVED {
+        RESERVED_FDS.fetch_sub(1, Ordering::Relaxed);
+    }
     if fd == libc::STDERR_FILENO as usize {
         set_two_is_the_hosts(class == HOST);
     }
@@ -95,6 +102,11 @@ pub fn set(fd: usize, class: u8) {
 #[inline]
 pub fn any_kernel() -> bool {
     KERNEL_FDS.load(Ordering::Relaxed) != 0
+}
+
+/// Whether any descriptor of this process is ours.
+pub fn any_reserved() -> bool {
+    RESERVED_FDS.load(Ordering::Relaxed) != 0
 }
 
 /// The numbers of class `which` from `first` to `last`, ascending.

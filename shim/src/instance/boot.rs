@@ -13,6 +13,7 @@ use crate::fdtable::{self, Keep};
 use crate::instance::{kick, limits, mounts};
 use crate::signals::actions;
 use crate::sys::big_stack::on_big_stack;
+use crate::sys::credentials::Credentials;
 use crate::sys::errno::{from_raw, Errno, Explained, Result};
 use crate::sys::kernel::{self, change, running, State};
 use crate::sys::report::{self, say, say_once, Line};
@@ -164,11 +165,12 @@ fn adopt_locked(kernel: &'static Kernel, thread: &'static Thread) -> Result<()> 
     thread.task.store(task.as_ptr(), Ordering::Relaxed);
     kernel::task_made();
     kick::enroll(thread);
-    let who = proc_self::credentials().map_err(|_| Errno::ENOMEM)?;
+    let umask = proc_self::umask().unwrap_or(0o022);
+    let who = Credentials::now().map_err(|_| Errno::ENOMEM)?;
     // SAFETY: the task was just made for this thread; umask takes an integer.
     unsafe {
-        kernel.call(thread.task(), libc::SYS_umask, &[who.umask as usize, 0, 0, 0, 0, 0], -1);
-        kernel.set_credentials(thread.task(), who.uid, who.gid, who.groups())
+        kernel.call(thread.task(), libc::SYS_umask, &[umask as usize, 0, 0, 0, 0, 0], -1);
+        kernel.set_credentials(thread.task(), &who.for_kernel())
     }
 }
 

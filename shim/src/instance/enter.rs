@@ -17,6 +17,7 @@ use crate::instance::{boot, kick, limits, mounts};
 use crate::signals::cancel;
 use crate::signals::deliver::deliver_noted;
 use crate::sys::call::{self, Call};
+use crate::sys::credentials::Credentials;
 use crate::sys::errno::{from_raw, to_raw, Errno, Result};
 use crate::sys::host::{Args, Ret};
 use crate::sys::kernel::{self, park_forever_if_ending};
@@ -59,6 +60,12 @@ impl KernelContext {
     /// Unmounts what is not in use. False: something is.
     pub fn unmount_idle(&mut self) -> bool {
         mounts::unmount_idle(self.kernel, self.thread)
+    }
+
+    /// The calling thread's task gets these credentials.
+    pub fn set_credentials(&mut self, who: &Credentials) -> Result<()> {
+        // SAFETY: the task is this thread's.
+        unsafe { self.kernel.set_credentials(self.thread.task(), &who.for_kernel()) }
     }
 
     /// The kernel descriptor of a mount's root, mounted if need be.

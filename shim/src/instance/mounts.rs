@@ -15,9 +15,9 @@ use stowaway_config::{mount_flags, Mount, Net};
 use crate::fdtable;
 use crate::instance::images::{self, Said, Tries};
 use crate::sys::big_stack::on_big_stack;
+use crate::sys::credentials::Credentials;
 use crate::sys::errno::{Errno, Explained, Result};
 use crate::sys::kernel::{change, park_forever_if_ending};
-use crate::sys::proc_self;
 use crate::sys::report::Line;
 use crate::sys::settings::settings;
 use crate::sys::thread::Thread;
@@ -150,7 +150,7 @@ fn with_defaults(mount: &Mount, fstype: &CStr, data: String) -> String {
     if fstype == c"tmpfs" && !given("mode=") {
         options.push("mode=1777".into());
     }
-    if let (true, Ok(who)) = (fstype == c"vfat", proc_self::credentials()) {
+    if let (true, Ok(who)) = (fstype == c"vfat", Credentials::now()) {
         for (name, id) in [("uid=", who.uid[1]), ("gid=", who.gid[1])] {
             if !given(name) {
                 options.push(format!("{name}{id}"));

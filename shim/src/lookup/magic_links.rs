@@ -2,10 +2,12 @@
 //! /proc/self/fd/N, /proc/self/cwd and their kin for a kernel file: the host would find the placeholder. libc itself goes
 //! this way (fchmodat with AT_SYMLINK_NOFOLLOW, shells with /dev/stdin).
 
-use crate::fdtable::{self, KERNEL};
+use crate::fdtable::{self, KERNEL, RESERVED};
+use crate::instance::enter::enter_kernel;
 use crate::lookup::directory::path_of;
 use crate::lookup::target::ResolvedPath;
 use crate::lookup::{cwd, self_exe};
+use crate::sys::call::args;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fs::AT_FDCWD;
 use crate::sys::scratch::{Scratch, PATH_MAX};
@@ -16,7 +18,7 @@ const STANDARD: [(&[u8], i32); 3] = [(b"/dev/stdin", 0), (b"/dev/stdout", 1), (b
 /// Whether anything of this process is the kernel's that such a name could mean.
 #[inline]
 pub fn is_possible() -> bool {
-    fdtable::any_kernel() || cwd::class() == KERNEL || self_exe::is_known()
+    fdtable::any_kernel() || fdtable::any_reserved() || cwd::class() == KERNEL || self_exe::is_known()
 }
 
 /// The process in "/proc/PROCESS/", what follows (a thread's directory is the process's), and where that begins.
@@ -50,6 +52,25 @@ fn task_len(entry: &[u8]) -> usize {
 
 fn is_number(name: &[u8]) -> bool {
     !name.is_empty() && name.iter().all(u8::is_ascii_digit)
+}
+
+/// Whether the canonical `place` is a directory of this process's descriptors.
+pub fn lists_descriptors(place: &[u8]) -> bool {
+    in_own_directory(place).is_some_and(|(entry, _)| matches!(entry, b"fd" | b"fdinfo"))
+}
+
+/// Whether `path` is a name of a descriptor that is ours, or leads through one: the application sees none there.
+pub fn is_hidden(path: &[u8]) -> bool {
+    if !fdtable::any_reserved() {
+        return false;
+    }
+    let entry = match path.strip_prefix(b"/dev/") {
+        Some(entry) => entry,
+        None => in_own_directory(path).map_or(&path[..0], |(entry, _)| entry),
+    };
+    let digits = entry.strip_prefix(b"fd/").or_else(|| entry.strip_prefix(b"fdinfo/")).unwrap_or_default();
+    let digits = digits.split(|&b| b == b'/').next().unwrap_or_default();
+    decimal::parse(digits).is_some_and(|number| fdtable::class(number) == RESERVED)
 }
 
 /// The kernel descriptor (or AT_FDCWD) that `path` names, and where the rest of the path begins.
@@ -133,6 +154,23 @@ pub fn descriptor(path: usize) -> Option<i32> {
     (end == len && number != AT_FDCWD).then_some(number)
 }
 
+/// The kernel descriptor that the application's path at `path` is a name of, if the file has no other name any more.
+pub fn unlinked(path: usize) -> Option<i32> {
+    let number = descriptor(path)?;
+    let mut scratch = Scratch::take().ok()?;
+    (path_of(number, &mut scratch.buffers().place) == Err(Errno::ENOENT)).then_some(number)
+}
+
+/// What the host's symlink would say of a kernel file.
+fn text_of(number: i32, into: &mut [u8; PATH_MAX]) -> Result {
+    if number == AT_FDCWD {
+        return path_of(number, into);
+    }
+    let call = args([number as usize, into.as_mut_ptr() as usize, into.len(), 1]);
+    // The NUL is counted.
+    Ok(enter_kernel(|context| context.call(lkl::Private::FdPath as i64, &call))?.saturating_sub(1))
+}
+
 /// readlink of a name that is ours to answer: the file's path, cut to `size` as readlink(2) does. None: it is not ours.
 pub fn read_link(path: usize, to: usize, size: usize) -> Option<Result> {
     if !is_possible() || path == 0 {
@@ -147,12 +185,15 @@ pub fn read_link(path: usize, to: usize, size: usize) -> Option<Result> {
     if is_exe(&scratch.path()[..len]) {
         return Some(answer(self_exe::target()));
     }
+    if is_hidden(&scratch.path()[..len]) {
+        return Some(Err(Errno::ENOENT));
+    }
     let (number, end) = named(&scratch.path()[..len])?;
     if end != len {
         return None;
     }
     let place = &mut scratch.buffers().place;
-    Some(path_of(number, place).and_then(|n| answer(&place[..n])))
+    Some(text_of(number, place).and_then(|n| answer(&place[..n])))
 }
 
 #[cfg(test)]

@@ -101,6 +101,9 @@ impl Routed {
 
     /// An absolute path of `len` bytes. True: it leads into a mount.
     fn route_absolute(&mut self, scratch: &mut Scratch, len: usize) -> Result<bool> {
+        if magic_links::is_hidden(&scratch.path()[..len]) {
+            return Err(Errno::ENOENT);
+        }
         if self.asked.last == FinalComponent::Follow && magic_links::is_possible() {
             if let Some(found) = magic_links::through(scratch, len)? {
                 self.found = found;

@@ -11,7 +11,7 @@
 
 use trampoline::gate::gate;
 
-use crate::sys::errno::{from_raw, Result};
+use crate::sys::errno::{from_raw, Errno, Result};
 
 pub use crate::sys::errno::Ret;
 
@@ -47,6 +47,13 @@ pub fn pid() -> usize {
     plain(libc::SYS_getpid, &[]).unwrap_or(0)
 }
 
+/// Whether there is a process, a thread or a group of processes with this id.
+pub fn is_there(id: i32, is_group: bool) -> bool {
+    let which = if is_group { -id } else { id };
+    // Signal 0 is sent to nobody.
+    plain(libc::SYS_kill, &[which as usize, 0]) != Err(Errno::ESRCH)
+}
+
 /// Ends the process without a word to anybody.
 pub fn exit_group(status: usize) -> ! {
     loop {
@@ -79,21 +86,39 @@ pub fn soft_limit(resource: u32) -> Result<u64> {
     Ok(limit[0])
 }
 
-/// Real, effective and saved user ids of the calling thread.
-pub fn user_ids() -> Result<[u32; 3]> {
-    three_ids(libc::SYS_getresuid)
+/// Real, effective, saved and file system user id of the calling thread.
+pub fn user_ids() -> Result<[u32; 4]> {
+    four_ids(libc::SYS_getresuid, libc::SYS_setfsuid)
 }
 
-/// Real, effective and saved group ids of the calling thread.
-pub fn group_ids() -> Result<[u32; 3]> {
-    three_ids(libc::SYS_getresgid)
+/// Real, effective, saved and file system group id of the calling thread.
+pub fn group_ids() -> Result<[u32; 4]> {
+    four_ids(libc::SYS_getresgid, libc::SYS_setfsgid)
 }
 
-fn three_ids(nr: i64) -> Result<[u32; 3]> {
-    let mut ids = [0u32; 3];
+/// The file system id is said by the call that sets it; -1 is no id, and changes nothing (setfsuid(2)).
+fn four_ids(nr: i64, fs_nr: i64) -> Result<[u32; 4]> {
+    let mut ids = [0u32; 4];
     let at = ids.as_mut_ptr() as usize;
     plain(nr, &[at, at + 4, at + 8])?;
+    ids[3] = plain(fs_nr, &[usize::MAX])? as u32;
     Ok(ids)
+}
+
+/// The permitted and the effective set of capabilities of the calling thread.
+pub fn capabilities() -> Result<(u64, u64)> {
+    const VERSION_3: u32 = 0x2008_0522;
+    let head = [VERSION_3, 0];
+    // Effective, permitted, inheritable: the lower halves, then the upper ones.
+    let mut sets = [0u32; 6];
+    plain(libc::SYS_capget, &[head.as_ptr() as usize, sets.as_mut_ptr() as usize])?;
+    let set = |at: usize| u64::from(sets[at]) | u64::from(sets[at + 3]) << 32;
+    Ok((set(1), set(0)))
+}
+
+/// PR_GET_SECUREBITS
+pub fn securebits() -> u32 {
+    plain(libc::SYS_prctl, &[libc::PR_GET_SECUREBITS as usize, 0, 0, 0, 0]).unwrap_or(0) as u32
 }
 
 /// Supplementary groups of the calling thread; how many were written into `into`.

@@ -4,42 +4,10 @@
 use core::ffi::CStr;
 
 use crate::sys::errno::Result;
-use crate::sys::{fs, host};
-
-/// Credentials of the calling thread.
-pub struct Credentials {
-    /// Real, effective, saved user id.
-    pub uid: [u32; 3],
-    /// Real, effective, saved group id.
-    pub gid: [u32; 3],
-    /// File mode creation mask.
-    pub umask: u32,
-    groups: [u32; 256],
-    group_count: usize,
-}
-
-impl Credentials {
-    /// Supplementary groups (the first 256).
-    pub fn groups(&self) -> &[u32] {
-        &self.groups[..self.group_count]
-    }
-}
-
-/// Reads the calling thread's credentials from the host.
-pub fn credentials() -> Result<Credentials> {
-    let mut groups = [0; 256];
-    let group_count = host::groups(&mut groups);
-    Ok(Credentials {
-        uid: host::user_ids()?,
-        gid: host::group_ids()?,
-        umask: umask().unwrap_or(0o022),
-        groups,
-        group_count,
-    })
-}
+use crate::sys::fs;
 
 /// The process's umask as /proc shows it: umask(2) could only tell by changing the umask.
-fn umask() -> Option<u32> {
+pub fn umask() -> Option<u32> {
     let mut text = [0u8; 512];
     let n = fs::read_start(c"/proc/thread-self/status", &mut text).ok()?;
     let text = &text[..n];

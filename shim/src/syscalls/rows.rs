@@ -6,7 +6,8 @@ use syscalls::Sysno;
 use super::table::Row;
 use super::table::Serve::{Fd, Host, HostFdOnly, OtherKind, Own};
 use crate::calls::{
-    descriptors, devices, host_paths, limits, links, memory, paths, process, sockets, transfer, xattrs,
+    descriptors, devices, host_paths, limits, links, listing, memory, paths, process, sockets, transfer,
+    xattrs,
 };
 use crate::exec;
 use crate::observe::Arg;
@@ -73,7 +74,7 @@ rows! {
     fchmod [Fd Mode] Fd(0);
     fchown [Fd Int Int] Fd(0);
     getdents [Fd Ptr Size] Fd(0);
-    getdents64 [Fd Ptr Size] Fd(0);
+    getdents64 [Fd Ptr Size] Own(listing::getdents);
     fgetxattr [Fd Text Fill Size] Fd(0);
     fsetxattr [Fd Text Buf Size Flags] Fd(0);
     flistxattr [Fd Fill Size] Fd(0);
@@ -203,15 +204,18 @@ rows! {
     seccomp [Int Flags Ptr] Own(process::seccomp), "what the host is asked is filtered; calls that are served here are not";
     arch_prctl [Int Ptr] Own(process::arch_prctl), "the GS base is ours: EPERM";
     umask [Mode] Own(process::mirror_on_kernel);
-    setuid [Int] Own(process::mirror_on_kernel);
-    setgid [Int] Own(process::mirror_on_kernel);
-    setreuid [Int Int] Own(process::mirror_on_kernel);
-    setregid [Int Int] Own(process::mirror_on_kernel);
-    setresuid [Int Int Int] Own(process::mirror_on_kernel);
-    setresgid [Int Int Int] Own(process::mirror_on_kernel);
-    setfsuid [Int] Own(process::mirror_on_kernel);
-    setfsgid [Int] Own(process::mirror_on_kernel);
-    setgroups [Int Ptr] Own(process::mirror_on_kernel);
+    setuid [Int] Own(process::become_another);
+    setgid [Int] Own(process::become_another);
+    setreuid [Int Int] Own(process::become_another);
+    setregid [Int Int] Own(process::become_another);
+    setresuid [Int Int Int] Own(process::become_another);
+    setresgid [Int Int Int] Own(process::become_another);
+    setfsuid [Int] Own(process::become_another);
+    setfsgid [Int] Own(process::become_another);
+    setgroups [Int Ptr] Own(process::become_another);
+    capset [Ptr Ptr] Own(process::become_another);
+    unshare [Clone] Own(process::unshare);
+    setns [Fd Int] Own(process::setns);
     // By descriptor, and not done: named instead of failing on the placeholder
     fsmount [Fd Flags Int] HostFdOnly(0);
     finit_module [Fd Text Flags] HostFdOnly(0);
@@ -225,7 +229,6 @@ rows! {
     timerfd_settime [Fd Hex Ptr Ptr] OtherKind(0, Errno::EINVAL);
     timerfd_gettime [Fd Ptr] OtherKind(0, Errno::EINVAL);
     inotify_rm_watch [Fd Int] OtherKind(0, Errno::EINVAL);
-    setns [Fd Int] OtherKind(0, Errno::EINVAL);
     io_uring_enter [Fd Int Int Hex Ptr Size] OtherKind(0, Errno::EOPNOTSUPP);
     io_uring_register [Fd Int Ptr Int] OtherKind(0, Errno::EOPNOTSUPP);
     landlock_add_rule [Fd Int Ptr Flags] OtherKind(0, Errno::EBADFD);
@@ -288,7 +291,6 @@ rows! {
     getresgid [Ptr Ptr Ptr] Host;
     getgroups [Int Ptr] Host;
     capget [Ptr Ptr] Host;
-    capset [Ptr Ptr] Host;
     wait4 [Int Ptr Wait Ptr] Host;
     waitid [Int Int Ptr Wait Ptr] Host;
     pidfd_open [Int Hex] Host;
@@ -318,7 +320,6 @@ rows! {
     membarrier [Int Hex Int] Host;
     io_setup [Int Ptr] Host;
     io_uring_setup [Int Ptr] Host;
-    unshare [Clone] Host;
     reboot [Hex Hex Hex Ptr] Host;
     sethostname [Buf Size] Host;
     syslog [Int Ptr Int] Host;

@@ -65,10 +65,36 @@ static int check(void)
 	CHECK((again = open("/dev/stdin", O_RDONLY)) >= 0 && read(again, bytes, 64) == 2 && !close(again) && !stat("/dev/stdin", &st) && S_ISFIFO(st.st_mode));
 	/* standard input from the directory under test, by its names */
 	CHECK(dup2(fd, 0) == 0 && (again = open("/dev/stdin", O_RDONLY)) >= 0 && read(again, bytes, 64) == 14 && !close(again));
+	/* a file of the directory that is gone: what it is called, itself again, and again from its beginning */
+	int unlinked = open(at(D, "unlinked"), O_CREAT | O_RDWR, 0600);
+	CHECK(unlinked >= 0 && write(unlinked, "gone!", 5) == 5 && !unlink(at(D, "unlinked")));
+	snprintf(bytes, sizeof(bytes), "/proc/self/fd/%d", unlinked);
+	is(bytes, at(D, "unlinked (deleted)"));
+	for (int i = 0; i < 3; i++) {
+		snprintf(link, sizeof(link), names[i], unlinked);
+		CHECK((again = open(link, O_RDWR | O_CREAT, 0600)) >= 0 && read(again, bytes, 64) == 5 && !close(again));
+		CHECK((again = open(link, O_WRONLY | O_APPEND)) >= 0 && write(again, "?", 1) == 1 && ftruncate(again, 5) == 0 && !close(again));
+		CHECK((again = open(link, O_PATH)) >= 0 && !fstat(again, &st) && st.st_size == 5 && st.st_nlink == 0 && !close(again));
+		FAILS(open(link, O_RDONLY | O_DIRECTORY), ENOTDIR);
+		FAILS(open(link, O_RDWR | O_CREAT | O_EXCL, 0600), EEXIST);
+	}
+	CHECK((again = open(link, O_WRONLY | O_TRUNC)) >= 0 && !close(again) && !fstat(unlinked, &st) && st.st_size == 0);
+	CHECK(!mkdir(at(D, "gone-dir"), 0700) && (again = open(at(D, "gone-dir"), O_RDONLY)) >= 0 && !rmdir(at(D, "gone-dir")));
+	snprintf(bytes, sizeof(bytes), "/proc/self/fd/%d", again);
+	is(bytes, at(D, "gone-dir (deleted)"));
+	CHECK(!close(again) && !close(unlinked));
 	int count = 0;
 	DIR *fds = opendir("/proc/self/fd");
-	while (readdir(fds))
-		count++;
+	for (struct dirent *entry; (entry = readdir(fds)); count++) {
+		if (entry->d_name[0] != '.')
+			CHECK(fcntl(atoi(entry->d_name), F_GETFD) >= 0);
+	}
+	for (int number = 0; number < 10000; number++) {
+		/* what is not open has no name, and the other way round */
+		snprintf(link, sizeof(link), number & 1 ? "/proc/self/fd/%d" : "/dev/fd/%d", number);
+		CHECK((fcntl(number, F_GETFD) >= 0) == (readlink(link, bytes, sizeof(bytes)) > 0));
+		CHECK((fcntl(number, F_GETFD) >= 0) == !lstat(link, &st));
+	}
 	CHECK(count >= 8 && !closedir(fds));
 	return 0;
 }

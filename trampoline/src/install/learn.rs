@@ -27,9 +27,21 @@ pub fn rewrite_sites(eager: bool, cache: Option<Vec<u8>>) {
     entry::set_on_signal(learn);
 }
 
+/// The application is about to set a filter, by a call that goes on at `after` with the stack pointer `sp`: what can be
+/// rewritten is now, and nothing afterwards. A caller that did not come through the entry has neither.
+pub fn freeze(caller: Option<&Frame>) {
+    if !REWRITES.load(Ordering::Relaxed) || rewrite::is_frozen() {
+        return;
+    }
+    let here = 0u8;
+    let (after, sp) = caller.map_or((0, &raw const here as usize), |frame| (frame.rip, frame.rsp));
+    let alone = !thread::is_in_handler(sp);
+    uninterrupted(|| rewrite::freeze(after, alone));
+}
+
 /// Before a thread is made by a call that goes on at `after`: what can be rewritten only as long as there is none.
 pub(super) fn before_thread(after: usize) {
-    if REWRITES.load(Ordering::Relaxed) && !rewrite::has_threads() {
+    if REWRITES.load(Ordering::Relaxed) && !rewrite::has_threads() && !rewrite::is_frozen() {
         uninterrupted(|| rewrite::before_first_thread(after));
     }
 }
@@ -39,7 +51,7 @@ fn learn(frame: &Frame) {
     let (after, nr) = (frame.rip, frame.nr);
     // Those do not come back: a program that does little else must not pay for a look at all of libc.
     let is_last = matches!(nr as i64, libc::SYS_exit_group | libc::SYS_execve | libc::SYS_execveat);
-    if is_last || rewrite::is_skipped(after) {
+    if is_last || rewrite::is_frozen() || rewrite::is_skipped(after) {
         return;
     }
     let in_handler = thread::is_in_handler(frame.rsp);

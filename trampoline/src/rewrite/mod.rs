@@ -84,7 +84,7 @@ pub fn has_threads() -> bool {
 
 /// Whether code that is known to us may lie in `len` bytes from `address`: only then [`unmapped`] matters.
 pub fn concerns(address: usize, len: usize) -> bool {
-    engine::concerns(address, len)
+    !is_frozen() && engine::concerns(address, len)
 }
 
 /// Rewrites every site of everything mapped, none of which is the caller's own; with other threads running, those
@@ -104,9 +104,17 @@ pub fn unmapped(address: usize, len: usize) {
     with(|engine| engine.unmapped(range(address, len)));
 }
 
-/// From now on nothing is written any more: a filter of the application's may forbid the calls that it takes.
-pub fn freeze() {
-    with(Engine::freeze);
+/// Rewrites what can be at any time (`alone`: what can be while there is one thread, and no handler of the application
+/// runs), but for the site of the call that goes on at `after`. From then on nothing is written any more: a filter of the
+/// application's may forbid the calls that it takes.
+pub fn freeze(after: usize, alone: bool) {
+    with(|engine| engine.freeze(syscall_before(after), alone));
+    engine::set_frozen();
+}
+
+/// Whether [`freeze`] was called: then no call may be made in order to rewrite anything.
+pub fn is_frozen() -> bool {
+    engine::is_frozen()
 }
 
 /// To be called in a child of fork that was made under [`hold`]: it has one thread, and nothing is held.

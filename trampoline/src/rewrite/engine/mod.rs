@@ -37,6 +37,19 @@ pub fn has_threads() -> bool {
     THREADS.load(Ordering::Relaxed)
 }
 
+/// Read without the lock.
+static FROZEN: AtomicBool = AtomicBool::new(false);
+
+/// Whether nothing is written any more.
+pub fn is_frozen() -> bool {
+    FROZEN.load(Ordering::Acquire)
+}
+
+/// From now on nothing is written any more.
+pub fn set_frozen() {
+    FROZEN.store(true, Ordering::Release);
+}
+
 /// Whether `len` bytes from `address` may hold code that is known to us.
 pub fn concerns(address: usize, len: usize) -> bool {
     KNOWN_CODE.meets(address, len)
@@ -333,7 +346,9 @@ impl Engine {
         live::forget(range);
     }
 
-    pub fn freeze(&mut self) {
+    pub fn freeze(&mut self, syscall: u64, alone: bool) {
+        let which = if alone && !self.threads { Which::All } else { Which::AnyTime };
+        self.complete(0..u64::MAX, which, syscall);
         self.frozen = true;
     }
 

@@ -181,7 +181,72 @@ long lkl_truncateat(int dfd, const char __user *pathname, loff_t length)
 }
 
 /* The absolute path of an open file, as readlink of /proc/self/fd/N gives it; its length with the NUL. */
-long lkl_fd_path(int fd, char __user *buf, size_t size)
+#define NOT_FOR_REOPEN	(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_NOFOLLOW)
+
+static int may_reopen(const struct path *path, int flags)
+{
+	struct inode *inode = d_inode(path->dentry);
+	int mode = ACC_MODE(flags);
+
+	if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
+		return -EEXIST;
+	if ((flags & O_DIRECTORY) && !S_ISDIR(inode->i_mode))
+		return -ENOTDIR;
+	if (S_ISLNK(inode->i_mode))
+		return -ELOOP;
+	if (flags & O_TRUNC)
+		mode |= MAY_WRITE;
+	if (S_ISDIR(inode->i_mode) && (mode & MAY_WRITE || flags & O_CREAT))
+		return -EISDIR;
+	return inode_permission(mnt_user_ns(path->mnt), inode, mode | MAY_OPEN);
+}
+
+static struct file *reopened(const struct path *path, int flags)
+{
+	struct file *file;
+	int err;
+
+	if (flags & O_PATH)
+		return dentry_open(path, flags & (O_PATH | O_DIRECTORY | O_CLOEXEC), current_cred());
+	err = may_reopen(path, flags);
+	if (err)
+		return ERR_PTR(err);
+	file = dentry_open(path, (flags & ~NOT_FOR_REOPEN) | O_LARGEFILE, current_cred());
+	if (!IS_ERR(file) && (flags & O_TRUNC) && S_ISREG(file_inode(file)->i_mode)) {
+		err = vfs_truncate(path, 0);
+		if (err) {
+			fput(file);
+			return ERR_PTR(err);
+		}
+	}
+	return file;
+}
+
+/* open(2) of /proc/self/fd/N: the file itself, whatever has become of its names (fs/namei.c, nd_jump_link) */
+long lkl_reopen(int fd, int flags)
+{
+	struct fd f = fdget_raw(fd);
+	struct file *file;
+	int made;
+
+	if (!f.file)
+		return -EBADF;
+	made = get_unused_fd_flags(flags & O_CLOEXEC);
+	if (made >= 0) {
+		file = reopened(&f.file->f_path, flags);
+		if (IS_ERR(file)) {
+			put_unused_fd(made);
+			made = PTR_ERR(file);
+		} else {
+			fd_install(made, file);
+		}
+	}
+	fdput(f);
+	return made;
+}
+
+/* even_deleted: of a file without a name as well, as readlink(2) of /proc/self/fd/N says it ("... (deleted)") */
+long lkl_fd_path(int fd, char __user *buf, size_t size, int even_deleted)
 {
 	struct fd f = fdget_raw(fd);
 	char *page, *path;
@@ -190,7 +255,7 @@ long lkl_fd_path(int fd, char __user *buf, size_t size)
 	if (!f.file)
 		return -EBADF;
 	len = -ENOENT;
-	if (d_unlinked(f.file->f_path.dentry))
+	if (d_unlinked(f.file->f_path.dentry) && !even_deleted)
 		goto out;
 	len = -ENOMEM;
 	page = (char *)__get_free_page(GFP_KERNEL);

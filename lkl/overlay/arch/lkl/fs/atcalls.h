@@ -16,5 +16,6 @@ long lkl_statfsat(int dfd, const char __user *pathname, struct statfs __user *bu
 long lkl_chdirat(int dfd, const char __user *pathname);
 long lkl_truncateat(int dfd, const char __user *pathname, loff_t length);
 long lkl_link_fd(int fd, int newdfd, const char __user *newname);
-long lkl_fd_path(int fd, char __user *buf, size_t size);
+long lkl_fd_path(int fd, char __user *buf, size_t size, int even_deleted);
+long lkl_reopen(int fd, int flags);
 #endif

@@ -26,17 +26,23 @@ static int fill_groups(struct cred *new, const struct lkl_creds *c)
 	return 0;
 }
 
-/* as after setresuid() from root: capabilities go with uid 0 */
+static kernel_cap_t cap_set(unsigned long bits)
+{
+	kernel_cap_t set = CAP_EMPTY_SET;
+
+	set.cap[0] = bits;
+	set.cap[1] = (bits >> 32) & CAP_LAST_U32_VALID_MASK;
+	return set;
+}
+
+/* what only counts when a program is executed (inheritable, ambient, bounding set) is the host's business */
 static void fill_caps(struct cred *new, const struct lkl_creds *c)
 {
-	bool any_root = !c->ruid || !c->euid || !c->suid;
-
-	new->cap_permitted = any_root ? CAP_FULL_SET : CAP_EMPTY_SET;
-	new->cap_effective = c->euid ? CAP_EMPTY_SET : CAP_FULL_SET;
-	if (c->fsuid != c->euid)
-		new->cap_effective = c->fsuid ? cap_drop_fs_set(new->cap_effective) :
-			cap_raise_fs_set(new->cap_effective, new->cap_permitted);
+	new->cap_permitted = cap_set(c->permitted);
+	new->cap_effective = cap_set(c->effective);
+	cap_clear(new->cap_inheritable);
 	cap_clear(new->cap_ambient);
+	new->securebits = c->securebits;
 }
 
 long lkl_set_creds(const struct lkl_creds *c)

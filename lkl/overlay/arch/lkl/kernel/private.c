@@ -32,4 +32,5 @@ const lkl_private_t lkl_private_calls[LKL_NR_PRIVATE_END - LKL_NR_PRIVATE] = {
 	PRIVATE(leave_cwd),
 	PRIVATE(link_fd),
 	PRIVATE(crash),
+	PRIVATE(reopen),
 };
