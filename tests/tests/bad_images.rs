@@ -120,6 +120,58 @@ everyone! {
         }
     }
 
+    fn what_is_known_is_named_with_what_helps() {
+        let luks = &b"LUKS\xba\xbe"[..];
+        let kinds = [
+            (0, luks, ["LUKS", "cryptsetup open"]),
+            (512, b"LABELONE", ["LVM", "vgchange"]),
+            (4096, b"\xfc\x4e\x2b\xa9\x01", ["RAID", "mdadm"]),
+            (0, b"KDMV", ["VMDK", "qemu-img convert"]),
+            (0, b"\x1f\x8b\x08", ["gzip", "gunzip"]),
+            (0, b"\x3a\xff\x26\xed", ["sparse", "simg2img"]),
+            (3, b"NTFS    ", ["NTFS", "no driver"]),
+        ];
+        for (at, mark, words) in kinds {
+            let mut bytes = noise(300_000);
+            bytes[at..at + mark.len()].copy_from_slice(mark);
+            let mounted = image_of(&bytes);
+            let line = fails(&mounted, "{I}:{D}", &["Invalid argument"]);
+            let doctor = Run::new([
+                mounted.artifacts.command.clone().into_os_string(),
+                "doctor".into(),
+                mounted.fixture.image.clone().into_os_string(),
+            ]);
+            let doctor = doctor.output().out();
+            for word in words {
+                assert!(line.contains(word) && doctor.contains(word), "{word}: {line}, {doctor}");
+            }
+        }
+        let line = fails(&image_of(&vec![0; 1 << 20]), "{I}:{D}", &["Invalid argument"]);
+        assert!(line.contains("only zeros"), "{line}");
+    }
+
+    fn a_journal_that_cannot_be_replayed() {
+        let mounted = Mounted::new(Kind::Basic);
+        let script = "import os, signal, sys\nopen(sys.argv[1] + '/new', 'w').write('a')\nos.sync()\n\
+            os.fsync(os.open(sys.argv[1], os.O_RDONLY))\nos.kill(os.getpid(), signal.SIGKILL)\n";
+        mounted.run(["python3", "-c", script, &mounted.dir()]).output();
+        let line = fails(&mounted, "{I}:{D}:ro", &["Read-only file system"]);
+        assert!(line.contains("recovery required") && line.contains("opts=noload"), "{line}");
+        assert_eq!(cat(&mounted, "{I}:{D}:ro,opts=noload").expect_exit(0).out(), "Hello, world!\n");
+        assert_eq!(cat(&mounted, "{I}:{D}").expect_exit(0).out(), "Hello, world!\n");
+        mounted.check();
+    }
+
+    fn the_kernels_reason_is_told() {
+        let mounted = Mounted::new(Kind::Basic);
+        let line = fails(&mounted, "{I}:{D},opts=nosuchoption", &["Invalid argument"]);
+        assert!(line.contains("the kernel says: ") && line.contains("nosuchoption"), "{line}");
+        // An incompatible feature that no kernel has (s_feature_incompat).
+        damage(&mounted, 1024 + 0x60, &[0xff; 4]);
+        let line = fails(&mounted, "{I}:{D}", &["Invalid argument", "Bad message", "Structure needs cleaning"]);
+        assert!(line.contains("the kernel says: "), "{line}");
+    }
+
     fn an_empty_image() {
         let mounted = image_of(b"");
         fails(&mounted, "{I}:{D}", &["Invalid argument"]);

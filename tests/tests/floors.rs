@@ -6,8 +6,8 @@ use std::path::Path;
 use stowaway_tests::floors::{house, read, House};
 
 /// The crates that have floors.
-const CRATES: [&str; 6] =
-    ["shim/src", "lkl/src", "trampoline/src", "bench/src", "tools/src", "tests/fuzz/src"];
+const CRATES: [&str; 7] =
+    ["shim/src", "shim/kinds/src", "lkl/src", "trampoline/src", "bench/src", "tools/src", "tests/fuzz/src"];
 
 fn house_of(sources: &str) -> House {
     read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(sources))

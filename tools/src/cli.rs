@@ -29,7 +29,7 @@ pub struct Cli {
 pub enum Command {
     /// Run a program with its own kernel: the files under the mounted paths come from images
     Run(RunOptions),
-    /// Examine this machine, the library, and a program if one is given
+    /// Examine this machine, the library, and a program or an image if one is given
     Doctor(DoctorOptions),
     /// Make a disk image, empty or filled from a directory
     Mkimage(MkimageOptions),
@@ -232,11 +232,12 @@ pub struct RunOptions {
   stowaway doctor
   stowaway doctor /usr/bin/python3
   stowaway doctor --verbose ls
+  stowaway doctor disk.img
 
 Exit status: 0 if Stowaway, and PROGRAM if given, can run on this machine; 1 if not.
 A package that is missing only for building, testing or making images is a warning.")]
 pub struct DoctorOptions {
-    /// The program to examine: a path, or a name to look up in PATH
+    /// The program to examine: a path, or a name to look up in PATH; or an image, of which is said what it is
     pub program: Option<OsString>,
 
     /// Write JSON: {\"ok\": BOOL, \"checks\": [{\"group\", \"name\", \"state\", \"detail\", \"advice\"}], \"modules\": [...]}

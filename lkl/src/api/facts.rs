@@ -66,6 +66,21 @@ impl Kernel {
         symbols::write_perf_map(self.base(), fd);
     }
 
+    /// Gives the end of the kernel log to `each`, in pieces. Not in a signal handler, and one caller at a time.
+    pub fn read_log(&self, each: &mut dyn FnMut(&[u8])) {
+        unsafe extern "C" fn emit(ctx: *mut c_void, s: *const u8, len: usize) {
+            // SAFETY: the context is the reference that is handed on below; the text is the kernel's.
+            unsafe { (*ctx.cast::<&mut dyn FnMut(&[u8])>())(std::slice::from_raw_parts(s, len)) };
+        }
+        type Emit = unsafe extern "C" fn(*mut c_void, *const u8, usize);
+        let mut each = each;
+        // SAFETY: as in `dump_log`.
+        unsafe {
+            let f = transmute::<usize, unsafe extern "C" fn(Emit, *mut c_void)>(self.loaded.entries.dump_log);
+            f(emit, (&raw mut each).cast());
+        }
+    }
+
     /// Writes the end of the kernel log to a host descriptor; best effort, from anywhere.
     pub fn dump_log(&self, fd: i32) {
         unsafe extern "C" fn emit(ctx: *mut c_void, s: *const u8, len: usize) {

@@ -137,6 +137,19 @@ fn look(
     }
 }
 
+/// An image, to be looked at.
+struct Looked<'a>(&'a Disk);
+
+impl stowaway_kinds::Bytes for Looked<'_> {
+    fn size(&self) -> u64 {
+        self.0.bytes()
+    }
+
+    fn read(&self, to: &mut [u8], at: u64) -> bool {
+        lkl::Sectors::read_at(self.0, to, at).is_ok()
+    }
+}
+
 /// What is said of an image, each reason once.
 pub struct Said<'a> {
     pub name: &'a CStr,
@@ -203,10 +216,13 @@ impl Said<'_> {
                 Errno::EINVAL,
                 format_args!("has a partition table: mount a partition, as IMAGE#N; it has {table}"),
             ),
-            None => self.once(
-                Errno::EINVAL,
-                format_args!("not a file system that is known here: {}", Explained(Errno::EINVAL)),
-            ),
+            None => match stowaway_kinds::kind(&Looked(disk)) {
+                Some(kind) => self.once(Errno::EINVAL, kind),
+                None => self.once(
+                    Errno::EINVAL,
+                    format_args!("not a file system that is known here: {}", Explained(Errno::EINVAL)),
+                ),
+            },
         }
     }
 }

@@ -14,6 +14,7 @@ use stowaway_config::{mount_flags, Mount, Net};
 
 use crate::fdtable;
 use crate::instance::images::{self, Said, Tries};
+use crate::instance::kernel_log::{KernelLog, Reason};
 use crate::sys::big_stack::on_big_stack;
 use crate::sys::credentials::Credentials;
 use crate::sys::errno::{Errno, Explained, Result};
@@ -104,6 +105,7 @@ fn mount_now(
         flags |= libc::MS_RDONLY;
     }
     let data = CString::new(with_defaults(mount, &fstype, data)).map_err(|_| Errno::EINVAL)?;
+    let log = KernelLog::now(kernel);
     // SAFETY: the task is this thread's.
     match unsafe { kernel.mount(thread.task(), source, &path, &fstype, flags, &data, root) } {
         Ok(()) => {
@@ -113,7 +115,19 @@ fn mount_now(
         Err(e) => {
             fdtable::release(root as usize);
             let name = if mount.image.is_some() { images::name(mount)? } else { fstype.clone() };
-            Err(complain_mount(&name, &fstype, e, state))
+            let said = log.said_since(kernel);
+            state.refused.store(e.into_raw(), Ordering::Relaxed);
+            Line::new()
+                .bytes(name.to_bytes())
+                .text(format_args!(": cannot mount as "))
+                .bytes(fstype.to_bytes())
+                .text(format_args!(
+                    ": {}{}",
+                    Explained(e),
+                    Reason { said: &said, fstype: &fstype, read_only }
+                ))
+                .print();
+            Err(e)
         }
     }
 }
@@ -158,17 +172,6 @@ fn with_defaults(mount: &Mount, fstype: &CStr, data: String) -> String {
         }
     }
     options.join(",")
-}
-
-fn complain_mount(image: &CStr, fstype: &CStr, errno: Errno, state: &MountState) -> Errno {
-    state.refused.store(errno.into_raw(), Ordering::Relaxed);
-    Line::new()
-        .bytes(image.to_bytes())
-        .text(format_args!(": cannot mount as "))
-        .bytes(fstype.to_bytes())
-        .text(format_args!(": {}; STOWAWAY_KERNEL_LOG=stderr shows what the kernel says", Explained(errno)))
-        .print();
-    errno
 }
 
 /// Inside a section of the only thread that has a task: unmounts all images. False: one is still in use, or a

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `stowaway doctor`: what this machine, this build and a given program allow.
 //!
-//! Floors, from the lowest: command, module, report, machine, software, selftest, sites, about.
+//! Floors, from the lowest: command, module, report, machine, software, selftest, sites, about, image.
 
 mod about;
 mod command;
+mod image;
 mod machine;
 mod module;
 mod report;
@@ -25,7 +26,9 @@ pub fn doctor(options: &DoctorOptions) -> Result<i32, Failure> {
         selftest::check(&mut report, &library);
     }
     if let Some(program) = &options.program {
-        about::check(&mut report, program, options.verbose);
+        if !image::check(&mut report, program) {
+            about::check(&mut report, program, options.verbose);
+        }
     }
     let text = if options.json { report.json() } else { report.text() };
     use std::io::Write;
