@@ -50,7 +50,8 @@ impl Reader {
         words.extend(["-p", &pid, "-x", &script]);
         // What is left of attaching to a process with threads.
         words.extend(["-ex", "handle SIGSTOP nostop noprint nopass"]);
-        for line in ["break generic_file_read_iter", "continue", "backtrace", "delete", "detach"] {
+        // Thread 1 is the program's: while the timer's thread runs the kernel, a call of the program can be served there.
+        for line in ["break generic_file_read_iter thread 1", "continue", "backtrace", "delete", "detach"] {
             words.extend(["-ex", line]);
         }
         if !Path::new("/usr/bin/gdb").exists() {

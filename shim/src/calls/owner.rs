@@ -25,6 +25,8 @@ struct Owner {
 
 /// F_SETOWN, F_SETOWN_EX
 pub fn set(c: &Call<'_>) -> Result {
+    // The kernel's order (do_fcntl in fs/fcntl.c): a descriptor that has no owner (O_PATH) is EBADF before a bad address is EFAULT.
+    enter_kernel(|context| now(context, c.args[0]).map(|_| 0))?;
     let id = c.args[2] as i32;
     let asked = match c.args[1] as i32 {
         F_SETOWN_EX => {

@@ -46,7 +46,8 @@ static int open_kind(int kind)
 struct call { long number; const char *name, *arguments; };
 #define CALL(name, arguments) { SYS_##name, #name, arguments }
 /* f: the descriptor. h: a file of the host. H, w: a pipe of the host. p: NULL, a bad address, the buffer. v: a vector.
- * o: an address of an offset, or NULL. n, a, i: sizes and numbers. l: offsets. u: flags. e: an event. t: times. m: a mask. 0-9: themselves. */
+ * o: an address of an offset, or NULL. n, a, i: sizes and numbers. l: offsets. u: flags. e: an event. t: times. m: a mask. k: no process
+ * group. 0-9: themselves. */
 static const struct call calls[] = {
 	CALL(read, "fpn"), CALL(pread64, "fpnl"), CALL(readv, "fvi"), CALL(preadv, "fvil0"), CALL(preadv2, "fvil0u"),
 	CALL(write, "fpa"), CALL(pwrite64, "fpal"), CALL(writev, "fvi"), CALL(pwritev, "fvil0"), CALL(pwritev2, "fvil0u"),
@@ -58,7 +59,7 @@ static const struct call calls[] = {
 	CALL(sync_file_range, "fliu"), CALL(ftruncate, "fl"), CALL(fallocate, "f0l8"), CALL(fadvise64, "flii"), CALL(readahead, "fli"),
 	CALL(flock, "fs"), CALL(fchmod, "fr"), CALL(fchown, "fyy"), CALL(getdents64, "fpi"), CALL(getdents, "fpi"),
 	CALL(fgetxattr, "fppi"), CALL(fsetxattr, "fppiu"), CALL(flistxattr, "fpi"), CALL(fremovexattr, "fp"),
-	CALL(fcntl, "fc0"), CALL(fcntl, "fcy"), CALL(fcntl, "fcp"), CALL(ioctl, "f00"), CALL(ioctl, "fjp"), CALL(dup, "f"), CALL(dup3, "fxu"), CALL(dup3, "ffu"), CALL(dup2, "ff"),
+	CALL(fcntl, "fc0"), CALL(fcntl, "fcy"), CALL(fcntl, "f80"), CALL(fcntl, "f8k"), CALL(fcntl, "fcp"), CALL(ioctl, "f00"), CALL(ioctl, "fjp"), CALL(dup, "f"), CALL(dup3, "fxu"), CALL(dup3, "ffu"), CALL(dup2, "ff"),
 	CALL(bind, "fpi"), CALL(listen, "f1"), CALL(accept, "fpp"), CALL(accept4, "fpp0"), CALL(connect, "fpi"), CALL(shutdown, "fi"),
 	CALL(getsockname, "fpp"), CALL(getpeername, "fpp"), CALL(getsockopt, "f11pp"), CALL(setsockopt, "f11pa"),
 	CALL(sendto, "fpi000"), CALL(sendmsg, "fp0"), CALL(sendmmsg, "fpi0"), CALL(recvfrom, "fpi000"), CALL(recvmsg, "fp0"), CALL(recvmmsg, "fpi00"),
@@ -78,7 +79,7 @@ static int value(char letter, int at, int fd, long *to)
 {
 	static const long sizes[] = { 0, 8, 1L << 40 }, counts[] = { 0, 1, 8 }, small[] = { 0, 1, 2, 3, 8, -1 }, offsets[] = { 0, 8, -1, LONG_MIN },
 		flags[] = { 0, 1, 1 << 20, -1 }, locks[] = { LOCK_SH | LOCK_NB, LOCK_EX | LOCK_NB, LOCK_UN, 0, 77 },
-		commands[] = { F_GETFD, F_GETFL, F_GETLK, F_SETLK, F_OFD_GETLK, F_OFD_SETLK, F_GETOWN, F_GETOWN_EX, F_GETSIG, F_GETPIPE_SZ, F_GET_SEALS, F_GETLEASE, F_GET_RW_HINT, F_SETSIG, F_SETOWN, F_SETOWN_EX, 999, -1 },
+		commands[] = { F_GETFD, F_GETFL, F_GETLK, F_SETLK, F_OFD_GETLK, F_OFD_SETLK, F_GETOWN, F_GETOWN_EX, F_GETSIG, F_GETPIPE_SZ, F_GET_SEALS, F_GETLEASE, F_GET_RW_HINT, F_SETSIG, F_SETOWN_EX, 999, -1 },
 		requests[] = { 0x541b, 0x6601, 0x5401, 0x1234, 0x5450 };
 #define OF(list) (at < (int)(sizeof(list) / sizeof(*list)) ? (*to = (list)[at], 1) : 0)
 #define ONE(it) (at ? 0 : (*to = (long)(it), 1))
@@ -92,6 +93,8 @@ static int value(char letter, int at, int fd, long *to)
 	case 'w': return ONE(host_pipe[1]);
 	case 'x': return ONE(-1);
 	case 'y': return ONE(-1);
+	/* A group that is on no machine: of group 1 the host says that there is one (F_SETOWN, 8), and we that there is none. */
+	case 'k': return ONE(-(1L << 30));
 	case 'a': return OF(counts);
 	case 'z': return ONE(0);
 	case 'r': return ONE(0700);
