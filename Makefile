@@ -73,7 +73,7 @@ facts: build
 SECONDS ?= 600
 fuzz: kernel
 	$(call say,random input for $(SECONDS) s)
-	cargo run --release --locked -p stowaway-fuzz -- --seconds $(SECONDS)
+	cargo run --release --locked -p stowaway-fuzz -- --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 docs: docs-links
 	@tools/setup.sh docs
@@ -95,7 +95,7 @@ test: setup lint build
 	STOWAWAY_TEST_GROUND=empty $(cargo_test) -p stowaway-tests \
 		--test facts --test coreutils --test conform
 	@$(MAKE) --no-print-directory docs
-	@$(MAKE) --no-print-directory fuzz SECONDS=20
+	@$(MAKE) --no-print-directory fuzz SECONDS=5 SEED=1
 	$(call say,test: all good)
 
 BENCH ?= run

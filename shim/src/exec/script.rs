@@ -41,6 +41,9 @@ fn word(head: &[u8; HEAD], range: Range<usize>) -> Range<usize> {
 /// Takes the line apart; `None`: the kernel says ENOEXEC.
 pub fn parse(head: &[u8; HEAD]) -> Option<Line> {
     const LAST: usize = HEAD - 1;
+    if !is_script(head) {
+        return None;
+    }
     let newline = head.iter().take_while(|&&b| b != 0).position(|&b| b == b'\n');
     let mut end = match newline {
         Some(at) => at,
@@ -86,6 +89,7 @@ mod tests {
         assert_eq!(parsed(b"#!\n/bin/sh"), None);
         assert_eq!(parsed(b"#!   \n"), None);
         assert_eq!(parsed(b"#!"), None);
+        assert_eq!(parsed(b"\n#!"), None);
     }
 
     #[test]

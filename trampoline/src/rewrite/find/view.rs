@@ -150,7 +150,20 @@ fn headers(head: &[u8]) -> Option<Vec<ProgramHeader>> {
         return None;
     }
     let context = Ctx::new(Container::Big, Endian::Little);
-    ProgramHeader::parse(head, header.e_phoff as usize, usize::from(header.e_phnum), context).ok()
+    let headers =
+        ProgramHeader::parse(head, header.e_phoff as usize, usize::from(header.e_phnum), context).ok()?;
+    ascending(&headers).then_some(headers)
+}
+
+/// Whether the loadable segments ascend and do not overlap (gABI, "Program Header": PT_LOAD ascends by p_vaddr). Where two
+/// overlap, an address does not tell which bytes run there.
+fn ascending(headers: &[ProgramHeader]) -> bool {
+    let mut behind = 0;
+    headers.iter().filter(|header| header.p_type == PT_LOAD).all(|header| {
+        let apart = header.p_vaddr >= behind;
+        behind = header.p_vaddr.saturating_add(header.p_filesz);
+        apart
+    })
 }
 
 /// Finds the note (name "GNU", type 3) among `notes` (gABI, "Note Section": name size, descriptor size, type; each
@@ -165,5 +178,23 @@ fn build_id(mut notes: &[u8]) -> Option<&[u8]> {
             return Some(id);
         }
         notes = notes.get(start + len.checked_next_multiple_of(4)?..)?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_that_overlap_are_refused() {
+        let load = |p_vaddr, p_filesz| ProgramHeader {
+            p_type: PT_LOAD,
+            p_vaddr,
+            p_filesz,
+            ..ProgramHeader::default()
+        };
+        assert!(ascending(&[load(0, 0x1000), load(0x1000, 0x2000), load(0x4000, 0)]));
+        assert!(!ascending(&[load(0, 0x1001), load(0x1000, 0x2000)]));
+        assert!(!ascending(&[load(0xff00, 0xd58), load(0x1000, 0x25111)]));
     }
 }
