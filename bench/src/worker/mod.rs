@@ -46,35 +46,32 @@ fn serve(args: &[OsString]) -> Result<()> {
         return serve_core(kernel::open(op, dir.clone())?.as_mut());
     }
     let mut files = Files::open(Task::parse(&task.to_string_lossy())?, dir.clone())?;
-    answer("ready")?;
-    for line in std::io::stdin().lock().lines() {
-        let line = line?;
-        let (word, number) = line.split_once(' ').unwrap_or((&line, "0"));
-        let number: u64 = number.parse()?;
-        match word {
-            "run" => answer(files.answer(number)?.line())?,
-            "calibrate" => answer(files.calibrate(number)?)?,
-            "forget" => answer(files.forget()?)?,
-            "length" => answer(files.length)?,
-            "rss" => answer(kib("/proc/self/status", "VmHWM").context("no VmHWM")?)?,
-            _ => bail!("{word}: no such command"),
-        }
-    }
-    Ok(())
+    each_line(|word, number| match word {
+        "run" => answer(files.answer(number)?.line()),
+        "calibrate" => answer(files.calibrate(number)?),
+        "forget" => answer(files.forget()?),
+        "length" => answer(files.length),
+        "rss" => answer(kib("/proc/self/status", "VmHWM").context("no VmHWM")?),
+        _ => bail!("{word}: no such command"),
+    })
 }
 
 /// A loop about the kernel library.
 fn serve_core(work: &mut dyn Loop) -> Result<()> {
+    each_line(|word, number| match word {
+        "run" => answer(work.run(number)?.line()),
+        "calibrate" => answer(calibrated(number, |times| Ok(work.run(times)?.took.as_nanos()))?),
+        _ => bail!("{word}: no such command"),
+    })
+}
+
+/// Says `ready`, then passes each line `COMMAND [NUMBER]` of standard input to `command`, which answers the line.
+fn each_line(mut command: impl FnMut(&str, u64) -> Result<()>) -> Result<()> {
     answer("ready")?;
     for line in std::io::stdin().lock().lines() {
         let line = line?;
         let (word, number) = line.split_once(' ').unwrap_or((&line, "0"));
-        let number: u64 = number.parse()?;
-        match word {
-            "run" => answer(work.run(number)?.line())?,
-            "calibrate" => answer(calibrated(number, |times| Ok(work.run(times)?.took.as_nanos()))?)?,
-            _ => bail!("{word}: no such command"),
-        }
+        command(word, number.parse()?)?;
     }
     Ok(())
 }
