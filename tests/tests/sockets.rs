@@ -41,7 +41,10 @@ def client(number):
 clients = [threading.Thread(target=client, args=(n,)) for n in range(6)]
 for thread in clients: thread.start()
 held = socket.create_connection((host, port))
-seen = [line for name in ("tcp", "tcp6") for line in open("/proc/net/" + name) if ":%04X " % port in line]
+# A port alone proves nothing: another program of the host may have the same number at the same time.
+inode = str(os.fstat(server.fileno()).st_ino)
+rows = [line.split() for name in ("tcp", "tcp6") for line in open("/proc/net/" + name)]
+seen = [row for row in rows if row[1].endswith(":%04X" % port) and row[9] == inode]
 for thread in clients: thread.join()
 held.close()
 server.shutdown()
