@@ -14,6 +14,7 @@ use trampoline::Vectors;
 
 use crate::exec::kept;
 use crate::instance::{enter, kick, server_keepalive};
+use crate::loader;
 use crate::lookup::{covered_dirs, cwd};
 use crate::observe;
 use crate::process::{exit, fork, handoff};
@@ -23,6 +24,7 @@ use crate::sys::host;
 use crate::sys::report::{say, Logger};
 use crate::sys::settings::{self, is_loader, settings, Asked};
 use crate::sys::thread;
+use crate::sys::told;
 use crate::syscalls::{dispatch, entry, table};
 
 /// Runs before main, after libc's own constructors (ld.so orders by dependency).
@@ -48,8 +50,8 @@ extern "C" fn destruct() {
 }
 
 extern "C" fn construct() {
-    if read_settings() {
-        install();
+    if read_settings() && install() && told::is_told() {
+        loader::tell_ids();
     }
 }
 
@@ -84,6 +86,10 @@ fn read_settings() -> bool {
 fn distribute(asked: Asked) -> Result<bool, ConfigError> {
     if let Some((_, text)) = asked.variables.iter().find(|(name, _)| name.as_bytes() == b"STOWAWAY_FDS") {
         handoff::accept(text.as_bytes());
+    }
+    if let Some(who) = asked.config.run_as {
+        let id = asked.variables.iter().find(|(name, _)| name.as_bytes() == b"STOWAWAY_ID");
+        told::begin(who.uid, who.gid, id.map(|(_, text)| text.as_bytes()));
     }
     let wanted = asked.wants_anything();
     if wanted {
@@ -124,6 +130,9 @@ fn install() -> bool {
              libc does inside itself will miss the mounts",
             Explained(Errno::new(why.0))
         ),
+    }
+    if told::at_start().is_some() {
+        say!("as: not in force without it: the program works with its own rights");
     }
     false
 }

@@ -11,7 +11,7 @@ use stowaway_tests::process::{Outcome, Run};
 use stowaway_tests::{program, user};
 
 /// Names and values that are refused, with a word that the line must have besides the name.
-const WRONG: [(&str, &str, &str); 24] = [
+const WRONG: [(&str, &str, &str); 27] = [
     ("STOWAWAY_MUONT", "x:/y", "STOWAWAY_MOUNT"),
     ("STOWAWAY_FOO", "1", "STOWAWAY_FOO"),
     ("STOWAWAY_MOUNT", "disk.img", "PATH"),
@@ -33,6 +33,9 @@ const WRONG: [(&str, &str, &str); 24] = [
     ("STOWAWAY_MEM", "1M", "16M"),
     ("STOWAWAY_MEM", "999999G", "999999G"),
     ("STOWAWAY_NET", "tap0", "lo"),
+    ("STOWAWAY_AS", "me", "UID:GID"),
+    ("STOWAWAY_AS", "0:", "UID:GID"),
+    ("STOWAWAY_AS", "4294967295", "UID:GID"),
     ("STOWAWAY_LOG", "loud", "debug"),
     ("STOWAWAY_KERNEL_LOG", "", "STOWAWAY_KERNEL_LOG"),
     ("STOWAWAY_CONFIG", "/nonexistent/stowaway.toml", "/nonexistent/stowaway.toml"),

@@ -117,6 +117,7 @@ pub struct GdbOptions {
   stowaway run --mount none:/mnt/tmp,type=tmpfs -- python3 script.py
   stowaway run --trace=stderr,openat,memory -- ls
   stowaway run --stats=./counts.txt --mount disk.img:/mnt/data -- make -C /mnt/data
+  stowaway run --as root --mount disk.img:/mnt/data -- tar -C /mnt/data -xf rootfs.tar
   stowaway run --net lo -- python3 program-with-server-and-clients.py
 
 Most options can be an environment variable as well: --kernel-log is STOWAWAY_KERNEL_LOG. In STOWAWAY_MOUNT,
@@ -125,6 +126,7 @@ such as these:
   mount = [\"disk.img:/mnt/data\", \"other.img:/mnt/other:ro\"]
   mem = \"64M\"
   net = \"none\"
+  as = \"root\"
   log = \"warn\"
   kernel_log = \"off\"
   follow = \"yes\"
@@ -156,6 +158,14 @@ pub struct RunOptions {
     /// Sockets that the kernel serves: none, or lo (internet sockets over its own loopback) [default: none]
     #[arg(long, value_name = "none|lo")]
     pub net: Option<OsString>,
+
+    /// Work on mounts with the rights of another user: root, UID or UID:GID
+    ///
+    /// The program is told that it is this user, and files on mounts get the owners, modes, devices and capabilities that
+    /// this user may give them. Files of the host keep the rights that you really have. A GID that is not given is the
+    /// number of the UID.
+    #[arg(long = "as", value_name = "UID[:GID]")]
+    pub run_as: Option<OsString>,
 
     /// Messages of Stowaway on stderr: off, error, warn, info, debug, trace [default: warn]
     #[arg(long, value_name = "LEVEL")]

@@ -109,6 +109,7 @@ fn from_options(options: &RunOptions) -> RawConfig {
     let single = [
         (Key::Mem, &options.mem),
         (Key::Net, &options.net),
+        (Key::As, &options.run_as),
         (Key::Log, &options.log),
         (Key::KernelLog, &options.kernel_log),
         (Key::Follow, &no_follow),

@@ -50,6 +50,8 @@ pub struct Block {
     pub(crate) diverted: DivertPoint,
     /// The embedder's.
     pub(crate) user: [usize; USER_WORDS],
+    /// The embedder's, which a new thread has from its maker.
+    pub(crate) inherited: usize,
 }
 
 /// Where a thread was when it was diverted (`divert.rs`). The landing copies it to its stack at once, and is not
@@ -117,6 +119,19 @@ pub(crate) fn block() -> *mut Block {
 pub fn user() -> *mut [usize; USER_WORDS] {
     // SAFETY: only the address is computed.
     unsafe { &raw mut (*block()).user }
+}
+
+/// The embedder's word of the calling thread that a new thread has from its maker; 0 in the first one.
+#[inline]
+pub fn inherited() -> usize {
+    // SAFETY: the calling thread's own block.
+    unsafe { (*block()).inherited }
+}
+
+/// Sets that word, for the calling thread and those that it makes from now on.
+pub fn set_inherited(word: usize) {
+    // SAFETY: as above.
+    unsafe { (*block()).inherited = word };
 }
 
 /// What [`handler_begins`] changed.

@@ -11,7 +11,7 @@ use crate::names::Key;
 use crate::raw::RawConfig;
 use crate::size::format_size;
 use crate::text::show;
-use crate::values::{BlockEngine, Doorbell, Level, Net, Sink, Trace, MEM_DEFAULT};
+use crate::values::{BlockEngine, Doorbell, Level, Net, Sink, Somebody, Trace, MEM_DEFAULT};
 
 /// Every setting, with a value that can be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub struct Config {
     pub mem: u64,
     /// Whose sockets are the kernel's.
     pub net: Net,
+    /// With whose rights the program works on mounts, and who it is told that it is; `None`: its own.
+    pub run_as: Option<Somebody>,
     /// Our own messages.
     pub log: Level,
     /// The kernel's messages.
@@ -50,6 +52,7 @@ impl Default for Config {
             mounts: Vec::new(),
             mem: MEM_DEFAULT,
             net: Net::default(),
+            run_as: None,
             log: Level::default(),
             kernel_log: Sink::default(),
             follow: true,
@@ -122,6 +125,7 @@ impl Config {
             (Key::Log, self.log.to_string().into()),
             (Key::KernelLog, self.kernel_log.format()),
         ];
+        vars.extend(self.run_as.map(|who| (Key::As, who.to_string().into())));
         vars.extend((!self.follow).then(|| (Key::Follow, "no".into())));
         vars.extend((self.stats != Sink::Off).then(|| (Key::Stats, self.stats.format())));
         vars.extend((self.trace.to != Sink::Off).then(|| (Key::Trace, self.trace.format())));

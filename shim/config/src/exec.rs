@@ -13,6 +13,8 @@ pub const EXEC_PATH: &[u8] = b"STOWAWAY_EXEC_PATH=";
 pub const KEPT: &[u8] = b"STOWAWAY_KEPT_";
 /// Descriptors that the program before the exec handed on.
 const FDS: &[u8] = b"STOWAWAY_FDS=";
+/// Who the program is told that it is (the setting `as`), after it became somebody else.
+const ID: &[u8] = b"STOWAWAY_ID=";
 
 /// What the loader does with a variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +30,7 @@ pub fn fate(entry: &[u8]) -> Fate {
     let name = entry.split(|&byte| byte == b'=').next().unwrap_or(entry);
     if entry.starts_with(KEPT) {
         Fate::Keep(KEPT.len())
-    } else if [EXEC, EXEC_PATH, FDS].iter().any(|ours| entry.starts_with(ours))
+    } else if [EXEC, EXEC_PATH, FDS, ID].iter().any(|ours| entry.starts_with(ours))
         || !matches!(Key::from_env(name), Ok(None))
     {
         Fate::Drop
@@ -48,7 +50,13 @@ mod tests {
 
     #[test]
     fn fates() {
-        for ours in ["STOWAWAY_EXEC=3:/bin/ls", "STOWAWAY_MOUNT=a:/b", "STOWAWAY_FDS=3", "STOWAWAY_RUN=1"] {
+        for ours in [
+            "STOWAWAY_EXEC=3:/bin/ls",
+            "STOWAWAY_MOUNT=a:/b",
+            "STOWAWAY_FDS=3",
+            "STOWAWAY_ID=0",
+            "STOWAWAY_RUN=1",
+        ] {
             assert_eq!(fate(ours.as_bytes()), Fate::Drop);
         }
         assert_eq!(fate(b"STOWAWAY_KEPT_LD_DEBUG=all"), Fate::Keep(KEPT.len()));

@@ -40,4 +40,4 @@ pub use mount::{split_list, Mount, DISK_TYPES, PSEUDO_TYPES};
 pub use names::{is_setting, Key, Origin, ENV_PREFIX, RESERVED_PREFIXES};
 pub use raw::{RawConfig, RawValue};
 pub use size::{format_size, parse_size};
-pub use values::{BlockEngine, Doorbell, Level, Net, Sink, Trace, MEM_DEFAULT, MEM_MAX, MEM_MIN};
+pub use values::{BlockEngine, Doorbell, Level, Net, Sink, Somebody, Trace, MEM_DEFAULT, MEM_MAX, MEM_MIN};

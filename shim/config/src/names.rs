@@ -11,7 +11,7 @@ pub const ENV_PREFIX: &[u8] = b"STOWAWAY_";
 
 /// Variables for our own build, tests and benches, and what the library tells itself over an exec
 /// (`STOWAWAY_FDS`, `exec.rs`): not settings, never an error.
-pub const RESERVED_PREFIXES: [&str; 8] = [
+pub const RESERVED_PREFIXES: [&str; 9] = [
     "STOWAWAY_BIN_",
     "STOWAWAY_BUILD_",
     "STOWAWAY_KERNEL_SOURCE",
@@ -19,6 +19,7 @@ pub const RESERVED_PREFIXES: [&str; 8] = [
     "STOWAWAY_BENCH_",
     "STOWAWAY_FDS",
     "STOWAWAY_EXEC",
+    "STOWAWAY_ID",
     "STOWAWAY_KEPT_",
 ];
 
@@ -31,6 +32,8 @@ pub enum Key {
     Mem,
     /// Whether sockets are the kernel's.
     Net,
+    /// With whose rights the program works on mounts.
+    As,
     /// Our own messages.
     Log,
     /// The kernel's messages.
@@ -58,10 +61,11 @@ pub enum Key {
 }
 
 /// (key, environment, option of `stowaway run`, key in a file); an empty name: not in that source.
-const ROWS: [(Key, &str, &str, &str); 15] = [
+const ROWS: [(Key, &str, &str, &str); 16] = [
     (Key::Mount, "STOWAWAY_MOUNT", "--mount", "mount"),
     (Key::Mem, "STOWAWAY_MEM", "--mem", "mem"),
     (Key::Net, "STOWAWAY_NET", "--net", "net"),
+    (Key::As, "STOWAWAY_AS", "--as", "as"),
     (Key::Log, "STOWAWAY_LOG", "--log", "log"),
     (Key::KernelLog, "STOWAWAY_KERNEL_LOG", "--kernel-log", "kernel_log"),
     (Key::Follow, "STOWAWAY_FOLLOW", "--no-follow", "follow"),
@@ -137,7 +141,7 @@ impl Key {
             return Ok(Some(row.0));
         }
         let name = String::from_utf8_lossy(name);
-        Err(unknown(&name, "no such setting", ROWS.iter().map(|row| row.1).take(12)))
+        Err(unknown(&name, "no such setting", ROWS.iter().map(|row| row.1).take(13)))
     }
 
     /// The key of a line in a settings file.

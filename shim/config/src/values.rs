@@ -40,6 +40,15 @@ pub enum Net {
     Lo,
 }
 
+/// Somebody with whose rights the program works on mounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Somebody {
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+}
+
 /// Who reads and writes image files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum BlockEngine {
@@ -154,6 +163,32 @@ pub(crate) fn level(key: &str, value: &[u8]) -> Result<Level, ConfigError> {
 
 pub(crate) fn net(key: &str, value: &[u8]) -> Result<Net, ConfigError> {
     word(key, value, &NETS)
+}
+
+/// `root`, `UID` or `UID:GID`; a user's group has the user's number where none is said.
+pub(crate) fn somebody(key: &str, value: &[u8]) -> Result<Somebody, ConfigError> {
+    /// -1 is no id (setresuid(2)).
+    const NOBODY_EVER: u32 = u32::MAX;
+    let id = |text: &str| match text {
+        "root" => Some(0),
+        text if text.bytes().all(|b| b.is_ascii_digit()) => text.parse().ok().filter(|&id| id != NOBODY_EVER),
+        _ => None,
+    };
+    let read = || {
+        let text = std::str::from_utf8(value).ok()?;
+        let (uid, gid) = text.split_once(':').unwrap_or((text, text));
+        Some(Somebody { uid: id(uid)?, gid: id(gid)? })
+    };
+    read().ok_or_else(|| {
+        ConfigError::new(key, format!("{} is not known", show(value)))
+            .advise("allowed are root, a user's number, or numbers as UID:GID, such as 1000:1000")
+    })
+}
+
+impl fmt::Display for Somebody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.uid, self.gid)
+    }
 }
 
 pub(crate) fn block_engine(key: &str, value: &[u8]) -> Result<BlockEngine, ConfigError> {
@@ -277,6 +312,20 @@ mod tests {
             assert_eq!((doorbell("k", text.as_bytes()), bell.to_string()), (Ok(bell), text.to_string()));
         }
         assert!(doorbell("k", b"bell").unwrap_err().to_string().contains("auto, futex, signal, uintr"));
+    }
+
+    #[test]
+    fn somebodies() {
+        let read = |text: &str| somebody("k", text.as_bytes());
+        assert_eq!(read("root"), Ok(Somebody { uid: 0, gid: 0 }));
+        assert_eq!(read("1000"), Ok(Somebody { uid: 1000, gid: 1000 }));
+        let both = Somebody { uid: 0, gid: 4294967294 };
+        assert_eq!((read("root:4294967294"), read(&both.to_string())), (Ok(both), Ok(both)));
+        for bad in ["", ":", "0:", ":0", "me", "-1", "+1", "4294967295", "1:2:3", "0x1", " 0"] {
+            let line = read(bad).unwrap_err().to_string();
+            assert!(line.starts_with("k: ") && line.contains("UID:GID"), "{line}");
+        }
+        assert!(somebody("k", b"\xff").is_err());
     }
 
     #[test]

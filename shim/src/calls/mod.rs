@@ -5,6 +5,7 @@
 pub mod descriptors;
 pub mod devices;
 pub mod host_paths;
+pub mod identity;
 pub mod limits;
 pub mod links;
 pub mod listing;

@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use trampoline::freeze;
 
+use crate::calls::identity;
 use crate::fdtable;
 use crate::instance::enter::{self, enter_kernel};
 use crate::process::exit;
@@ -14,7 +15,7 @@ use crate::sys::call::Call;
 use crate::sys::credentials::Credentials;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::report::{say, say_once};
-use crate::sys::{kernel, user};
+use crate::sys::{kernel, told, user};
 
 /// setuid(2) and its family, capset(2), setns(2): the host decides, and what the calling thread has become the kernel is told.
 pub fn become_another(c: &Call<'_>) -> Result {
@@ -30,7 +31,7 @@ pub fn become_another(c: &Call<'_>) -> Result {
 
 /// unshare(2): in a user namespace of its own a thread is nobody else to what others mounted.
 pub fn unshare(c: &Call<'_>) -> Result {
-    if c.args[0] & libc::CLONE_NEWUSER as usize == 0 {
+    if c.args[0] & libc::CLONE_NEWUSER as usize == 0 || told::is_told() {
         return c.to_host();
     }
     let before = Credentials::now()?;
@@ -50,7 +51,8 @@ pub fn setns(c: &Call<'_>) -> Result {
     become_another(c)
 }
 
-fn follow(who: &Credentials) {
+/// Tells the kernel who the calling thread is.
+pub fn follow(who: &Credentials) {
     if let Err(e) = enter_kernel(|context| context.set_credentials(who).map(|()| 0)) {
         log::warn!("the kernel does not follow: {e:?}");
     }
@@ -99,14 +101,8 @@ pub fn prctl(c: &Call<'_>) -> Result {
     const PR_SET_SYSCALL_USER_DISPATCH: usize = 59;
     match c.args {
         [PR_SET_SYSCALL_USER_DISPATCH, ..] => app_sud::set(&c.args),
-        [option, ..]
-            if option == libc::PR_SET_SECUREBITS as usize || option == libc::PR_SET_KEEPCAPS as usize =>
-        {
-            // access(2) looks at them.
-            become_another(c)
-        }
         [option, ..] if option == libc::PR_SET_SECCOMP as usize => confine(c),
-        _ => c.to_host(),
+        _ => identity::prctl(c).unwrap_or_else(|| c.to_host()),
     }
 }
 

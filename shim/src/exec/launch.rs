@@ -2,6 +2,7 @@
 //! Executes: the kernel is ended, and the host takes over.
 #![allow(unsafe_code)]
 
+use crate::exec::become_told;
 use crate::exec::environment::{Environment, Loaded};
 use crate::exec::kept;
 use crate::exec::plan::{decide, Plan};
@@ -42,10 +43,15 @@ pub fn exec_observed(request: &Request, leave: impl FnOnce()) -> Result {
     if let (Some(why), true) = (decision.why_not, settings().is_active()) {
         warn(names.execfn(), why);
     }
+    let id = become_told::variable(names.exe())?;
+    let id = id.as_ref().map_or(0, Pages::address);
     let mut scratch = Scratch::take()?;
     let handed_on = match decision.plan {
-        Plan::Preload | Plan::Load(_) => handoff::variables(scratch.buffers()),
-        _ => [0; 2],
+        Plan::Preload | Plan::Load(_) => {
+            let [cwd, fds] = handoff::variables(scratch.buffers());
+            [cwd, fds, id]
+        }
+        _ => [0; 3],
     };
     let loaded = match (&decision.plan, &found) {
         (Plan::Load(_), Found::Program(program)) => {

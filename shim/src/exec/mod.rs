@@ -11,6 +11,7 @@
 //!
 //! Rules of the place: the application's context, maybe between fork and exec. Nothing is allocated from the heap.
 
+mod become_told;
 pub mod elf;
 pub mod environment;
 pub mod kept;

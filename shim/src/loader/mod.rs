@@ -54,6 +54,17 @@ pub unsafe fn read_order(sp: *mut usize) -> Loading {
     Loading { stack, order }
 }
 
+/// For a program that the library was preloaded into: getauxval(3) says who the program is told that it is.
+pub fn tell_ids() {
+    // SAFETY: glibc's ld.so keeps the initial stack pointer there, and the vectors stay.
+    unsafe {
+        let sp = libc::dlsym(libc::RTLD_DEFAULT, c"__libc_stack_end".as_ptr()) as *const *mut usize;
+        if !sp.is_null() && !(*sp).is_null() {
+            Initial::read(*sp).tell_ids();
+        }
+    }
+}
+
 /// A program that is about to be loaded.
 pub struct Loading {
     stack: Initial,
@@ -106,6 +117,7 @@ fn describe(stack: &mut Initial, image: &Mapped, interpreter: Option<&Mapped>) {
     stack.set(libc::AT_PHNUM, image.count);
     stack.set(libc::AT_ENTRY, image.entry);
     stack.set(libc::AT_BASE, interpreter.map_or(0, |i| i.base));
+    stack.tell_ids();
 }
 
 /// Says why no program can be started, and ends the process.

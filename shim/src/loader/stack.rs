@@ -12,6 +12,8 @@
 
 use core::ffi::CStr;
 
+use crate::sys::told::{self, EFFECTIVE, REAL};
+
 /// What becomes of a variable.
 pub use stowaway_config::Fate;
 
@@ -89,6 +91,18 @@ impl Initial {
             // SAFETY: as above.
             unsafe { *at = value };
         }
+    }
+
+    /// The ids are those that the program is told, where it is told any.
+    pub fn tell_ids(&mut self) {
+        let Some(told) = told::at_start() else { return };
+        let ids = [
+            (libc::AT_UID, told.uid[REAL]),
+            (libc::AT_EUID, told.uid[EFFECTIVE]),
+            (libc::AT_GID, told.gid[REAL]),
+            (libc::AT_EGID, told.gid[EFFECTIVE]),
+        ];
+        ids.into_iter().for_each(|(kind, id)| self.set(kind, id as usize));
     }
 
     /// The words of the auxiliary vector, AT_NULL included: address and count.

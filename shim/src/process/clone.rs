@@ -8,7 +8,7 @@ use crate::process::fork::{fork_here, give_back_for_spawn};
 use crate::sys::call::{self, args, Call};
 use crate::sys::errno::{from_raw, Errno, Result};
 use crate::sys::host::Args;
-use crate::sys::user;
+use crate::sys::{told, user};
 
 const CLONE_VM: usize = libc::CLONE_VM as usize;
 const CLONE_THREAD: usize = libc::CLONE_THREAD as usize;
@@ -55,8 +55,15 @@ fn onto_stack(
     }
     // A thread on its maker's stack is nothing that anybody does.
     let (Some(frame), true) = (frame, has_stack) else { return Err(Errno::EINVAL) };
+    if is_thread {
+        told::lend();
+    }
     // SAFETY: the application hands the stack to its child; nothing else uses it.
-    from_raw(unsafe { frame.clone_onto(nr, args, top, is_thread) })
+    let r = from_raw(unsafe { frame.clone_onto(nr, args, top, is_thread) });
+    if is_thread && r.is_err() {
+        told::take_back();
+    }
+    r
 }
 
 /// `struct clone_args` (include/uapi/linux/sched.h), up to its current size.

@@ -13,7 +13,7 @@ use crate::sys::errno::Result;
 use crate::sys::kernel::{self, park_forever_if_ending};
 use crate::sys::report::say;
 use crate::sys::settings::settings;
-use crate::sys::{host, proc_self, sigcalls, thread};
+use crate::sys::{host, proc_self, sigcalls, thread, told};
 
 /// What has to happen before the process ends, by whatever: the last word of those that watch, and the unmounting.
 pub fn before_end() {
@@ -65,6 +65,7 @@ fn end_thread(c: &Call<'_>) -> Result {
     sigcalls::set_mask(!0);
     kick::withdraw();
     thread::discard();
+    told::forget();
     if trampoline::is_installed() {
         trampoline::thread::exit(c.args[0]);
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Who the calling thread is, as a kernel outside the thread's user namespace sees the thread: a mount that others made
-//! counts neither the ids nor the capabilities that a thread has in a namespace of its own (user_namespaces(7)).
+//! counts neither the ids nor the capabilities that a thread has in a namespace of its own (user_namespaces(7)). Where the
+//! setting `as` says who the program is, that counts instead (`told`).
 
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -8,6 +9,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use lkl::Credentials as KernelCredentials;
 
 use crate::sys::errno::Result;
+use crate::sys::told::{self, Told};
 use crate::sys::{decimal, fs, host};
 
 /// What an id without a place in the map reads as (`/proc/sys/kernel/overflowuid`).
@@ -30,8 +32,11 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Those of the calling thread, from the host.
+    /// Those of the calling thread, from the host, or as the setting `as` has it.
     pub fn now() -> Result<Credentials> {
+        if let Some(told) = told::now() {
+            return Ok(Credentials::of(&told));
+        }
         let mut groups = [0; 256];
         let group_count = host::groups(&mut groups);
         let (permitted, effective) = host::capabilities()?;
@@ -46,6 +51,21 @@ impl Credentials {
         };
         who.seen_from_outside();
         Ok(who)
+    }
+
+    /// Those that the program is told.
+    fn of(told: &Told) -> Credentials {
+        let mut groups = [0; 256];
+        groups[..told.groups().len()].copy_from_slice(told.groups());
+        Credentials {
+            uid: told.uid,
+            gid: told.gid,
+            groups,
+            group_count: told.groups().len(),
+            permitted: told.permitted,
+            effective: told.effective,
+            securebits: told.securebits,
+        }
     }
 
     /// The same in a user namespace that the program just made: the ids stay what they were, and no capability counts.

@@ -22,5 +22,6 @@ pub mod settings;
 pub mod sigcalls;
 pub mod sockaddr;
 pub mod thread;
+pub mod told;
 pub mod unwinder;
 pub mod user;

@@ -43,6 +43,7 @@ static INACTIVE: Settings = Settings {
         mounts: Vec::new(),
         mem: 0,
         net: Net::None,
+        run_as: None,
         log: Level::Warn,
         kernel_log: Sink::Off,
         follow: true,
@@ -77,9 +78,9 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// Whether anything at all is asked for: mounts, sockets, or that calls are watched.
+    /// Whether anything at all is asked for: mounts, sockets, another user, or that calls are watched.
     pub fn wants_anything(&self) -> bool {
-        self.active || self.config.is_watched()
+        self.active || self.config.is_watched() || self.config.run_as.is_some()
     }
 
     /// Puts the settings in force. `covered`: see [`Settings::host_paths_covered`].

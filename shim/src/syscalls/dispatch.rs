@@ -17,6 +17,7 @@ use crate::sys::forward::to_host;
 use crate::sys::host::{Args, Ret};
 use crate::sys::report::{say, say_once};
 use crate::sys::settings::settings;
+use crate::sys::told;
 
 /// Serves call `nr`. `frame`: the caller's registers, where the call came through the trampoline.
 #[inline]
@@ -40,6 +41,8 @@ fn serve(nr: usize, args: &Args, frame: Option<&Frame>) -> Ret {
         }
         Serve::HostFdOnly(_) | Serve::OtherKind(..) => to_host(nr, args),
         Serve::Unknown => unknown(nr, args),
+        Serve::Told(serve) if told::is_told() => to_raw(serve(&Call { nr, args: *args, frame })),
+        Serve::Told(_) => to_host(nr, args),
         Serve::Own(serve) => to_raw(serve(&Call { nr, args: *args, frame })),
     }
 }
@@ -48,6 +51,7 @@ fn serve(nr: usize, args: &Args, frame: Option<&Frame>) -> Ret {
 pub fn shorten() {
     let route = |nr| match table::serve(nr) {
         Serve::Host => Route::Host,
+        Serve::Told(_) if !told::is_told() => Route::Host,
         Serve::Fd(0) | Serve::OtherKind(0, _) => Route::ByDescriptor,
         _ => Route::Handler,
     };

@@ -4,10 +4,10 @@
 use syscalls::Sysno;
 
 use super::table::Row;
-use super::table::Serve::{Fd, Host, HostFdOnly, OtherKind, Own};
+use super::table::Serve::{Fd, Host, HostFdOnly, OtherKind, Own, Told};
 use crate::calls::{
-    descriptors, devices, host_paths, limits, links, listing, memory, paths, process, sockets, transfer,
-    xattrs,
+    descriptors, devices, host_paths, identity, limits, links, listing, memory, paths, process, sockets,
+    transfer, xattrs,
 };
 use crate::exec;
 use crate::observe::Arg;
@@ -204,16 +204,16 @@ rows! {
     seccomp [Int Flags Ptr] Own(process::seccomp), "what the host is asked is filtered; calls that are served here are not";
     arch_prctl [Int Ptr] Own(process::arch_prctl), "the GS base is ours: EPERM";
     umask [Mode] Own(process::mirror_on_kernel);
-    setuid [Int] Own(process::become_another);
-    setgid [Int] Own(process::become_another);
-    setreuid [Int Int] Own(process::become_another);
-    setregid [Int Int] Own(process::become_another);
-    setresuid [Int Int Int] Own(process::become_another);
-    setresgid [Int Int Int] Own(process::become_another);
-    setfsuid [Int] Own(process::become_another);
-    setfsgid [Int] Own(process::become_another);
-    setgroups [Int Ptr] Own(process::become_another);
-    capset [Ptr Ptr] Own(process::become_another);
+    setuid [Int] Own(identity::setuid);
+    setgid [Int] Own(identity::setgid);
+    setreuid [Int Int] Own(identity::setreuid);
+    setregid [Int Int] Own(identity::setregid);
+    setresuid [Int Int Int] Own(identity::setresuid);
+    setresgid [Int Int Int] Own(identity::setresgid);
+    setfsuid [Int] Own(identity::setfsuid);
+    setfsgid [Int] Own(identity::setfsgid);
+    setgroups [Int Ptr] Own(identity::setgroups);
+    capset [Ptr Ptr] Own(identity::capset);
     unshare [Clone] Own(process::unshare);
     setns [Fd Int] Own(process::setns);
     // By descriptor, and not done: named instead of failing on the placeholder
@@ -278,19 +278,19 @@ rows! {
     getpid [] Host;
     gettid [] Host;
     getppid [] Host;
-    getuid [] Host;
-    geteuid [] Host;
-    getgid [] Host;
-    getegid [] Host;
+    getuid [] Told(identity::getuid);
+    geteuid [] Told(identity::geteuid);
+    getgid [] Told(identity::getgid);
+    getegid [] Told(identity::getegid);
     getpgrp [] Host;
     getpgid [Int] Host;
     setpgid [Int Int] Host;
     getsid [Int] Host;
     setsid [] Host;
-    getresuid [Ptr Ptr Ptr] Host;
-    getresgid [Ptr Ptr Ptr] Host;
-    getgroups [Int Ptr] Host;
-    capget [Ptr Ptr] Host;
+    getresuid [Ptr Ptr Ptr] Told(identity::getresuid);
+    getresgid [Ptr Ptr Ptr] Told(identity::getresgid);
+    getgroups [Int Ptr] Told(identity::getgroups);
+    capget [Ptr Ptr] Told(identity::capget);
     wait4 [Int Ptr Wait Ptr] Host;
     waitid [Int Int Ptr Wait Ptr] Host;
     pidfd_open [Int Hex] Host;

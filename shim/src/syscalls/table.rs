@@ -22,6 +22,8 @@ pub enum Serve {
     OtherKind(usize, Errno),
     /// Code of its own.
     Own(fn(&Call<'_>) -> Result),
+    /// The host, or code of its own where the program is told who it is (the setting `as`).
+    Told(fn(&Call<'_>) -> Result),
     /// A number that is not known here, and might take a path: the host, or ENOSYS where there are mounts.
     Unknown,
 }

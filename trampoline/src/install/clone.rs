@@ -67,6 +67,7 @@ unsafe fn clone_thread(nr: i64, args: &[usize; 6], mut child: Frame) -> isize {
     let result = unsafe {
         let frame = block.cast::<Frame>().sub(1);
         frame.write(child);
+        (*block).inherited = thread::inherited();
         gate::stowaway_gate_clone(nr, args.as_ptr(), frame.cast(), block.cast(), started)
     };
     host::set_signal_mask(mask);

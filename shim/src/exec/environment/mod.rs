@@ -49,7 +49,7 @@ impl Environment {
         plan: &Plan,
         loaded: Option<Loaded<'_>>,
         kept: Option<&'static Kept>,
-        handed_on: [usize; 2],
+        handed_on: [usize; 3],
     ) -> Result<Environment> {
         let fate = match plan {
             Plan::Untouched => return Ok(Environment::Given(given)),
@@ -129,7 +129,7 @@ mod tests {
         let texts: Vec<CString> = given.iter().map(|text| CString::new(*text).unwrap()).collect();
         let list: Vec<usize> = texts.iter().map(|text| text.as_ptr() as usize).chain([0]).collect();
         let address = if given.is_empty() { 0 } else { list.as_ptr() as usize };
-        let handed_on = if loaded.is_some() { [c"STOWAWAY_CWD=/m".as_ptr() as usize, 0] } else { [0; 2] };
+        let handed_on = if loaded.is_some() { [c"STOWAWAY_CWD=/m".as_ptr() as usize, 0, 0] } else { [0; 3] };
         let kept = Some(&*Box::leak(Box::new(kept())));
         let made = Environment::new(address, &plan, loaded, kept, handed_on).unwrap();
         let mut found = Vec::new();
@@ -150,7 +150,10 @@ mod tests {
     #[test]
     fn a_cleaned_environment_has_it_again() {
         assert_eq!(made(&[], Plan::Preload), ALL);
-        assert_eq!(made(&["A=1", "STOWAWAY_FDS=3"], Plan::Preload), [&["A=1"], &ALL[..]].concat());
+        assert_eq!(
+            made(&["A=1", "STOWAWAY_FDS=3", "STOWAWAY_ID=x"], Plan::Preload),
+            [&["A=1"], &ALL[..]].concat()
+        );
     }
 
     #[test]
