@@ -57,12 +57,12 @@ fn one_mapping_with_tight_protection() {
             region.iter().filter(|m| m.name == name).map(|m| m.prot.as_str()).collect()
         };
         assert_eq!(of(own), ["r--p", "r-xp", "r--p"], "headers, text, constants: {region:?}");
-        // the first is what is relocated and then constant; kernel stacks may have guard pages in the last
+        // cold data, what is relocated and then constant, data, RAM; kernel stacks may have guard pages in the last
         let memory = of(MEMORY);
-        assert_eq!(memory[..3], ["r--s", "rw-s", "rw-s"], "{region:?}");
-        assert!(memory[3..].iter().all(|p| ["---s", "rw-s"].contains(p)), "{region:?}");
+        assert_eq!(memory[..4], ["rw-s", "r--s", "rw-s", "rw-s"], "{region:?}");
+        assert!(memory[4..].iter().all(|p| ["---s", "rw-s"].contains(p)), "{region:?}");
         assert_eq!(of(""), ["r--p", "---p"], "the host page and what keeps RAM apart: {region:?}");
-        let ram: usize = region.iter().filter(|m| m.name == MEMORY).skip(2).map(|m| m.end - m.start).sum();
+        let ram: usize = region.iter().filter(|m| m.name == MEMORY).skip(3).map(|m| m.end - m.start).sum();
         assert_eq!(ram, 64 << 20);
     });
 }

@@ -129,7 +129,7 @@ everyone! {
             (0, b"KDMV", ["VMDK", "qemu-img convert"]),
             (0, b"\x1f\x8b\x08", ["gzip", "gunzip"]),
             (0, b"\x3a\xff\x26\xed", ["sparse", "simg2img"]),
-            (3, b"NTFS    ", ["NTFS", "no driver"]),
+            (32, b"NXSB", ["APFS", "no driver"]),
         ];
         for (at, mark, words) in kinds {
             let mut bytes = noise(300_000);

@@ -1,49 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The other file systems: made by their own tools, found by themselves, used through the shim, checked by their own
-//! checkers. A missing tool is said, not passed over.
+//! checkers. More of them are in `formats.rs`.
 
-use std::ffi::OsStr;
-use std::path::Path;
 use stowaway_tests::everyone;
-use stowaway_tests::fixture::{tool, Kind, Side};
+use stowaway_tests::fixture::Kind;
+use stowaway_tests::made::{
+    make, make_check, owned_by_us, place, reads, sh, with_shorter_names, without_hidden,
+};
 use stowaway_tests::mounted::Mounted;
-use stowaway_tests::process::{Outcome, Run};
+use stowaway_tests::process::Run;
 use stowaway_tests::user;
-
-fn installed(program: &str) -> bool {
-    ["/usr/bin", "/bin", "/usr/sbin", "/sbin"]
-        .iter()
-        .any(|directory| Path::new(directory).join(program).exists())
-}
-
-/// A test's place, or `None` with a note if a tool is missing.
-fn place(test: &str, tools: &[&str]) -> Option<Mounted> {
-    if let Some(missing) = tools.iter().find(|program| !installed(program)) {
-        user::note(&format!("{test}: not run: {missing} is not installed"));
-        return None;
-    }
-    Some(Mounted::new(Kind::Basic))
-}
-
-/// Runs a maker over the image's path; `{I}` is the image, `{T}` the native tree.
-fn make(mounted: &Mounted, mebibytes: u64, line: &str) {
-    let image = &mounted.fixture.image;
-    let _ = std::fs::remove_file(image);
-    if mebibytes > 0 {
-        std::fs::File::create(image).and_then(|file| file.set_len(mebibytes << 20)).expect("an image file");
-    }
-    let tree = mounted.fixture.dir(Side::Native).display().to_string();
-    let line = line.replace("{I}", &image.display().to_string()).replace("{T}", &tree);
-    let mut words = line.split(' ');
-    let program = words.next().expect("a program");
-    let arguments: Vec<&OsStr> = words.map(OsStr::new).collect();
-    tool(program, &arguments);
-}
-
-fn sh(mounted: &Mounted, script: &str) -> Outcome {
-    let script = script.replace("{D}", &mounted.dir()).replace("{H}", &mounted.host());
-    mounted.run(["bash", "-c", &script]).output()
-}
 
 /// Writes, reads back in another program (another kernel), changes, and reads again.
 fn works(mounted: &Mounted) {
@@ -66,24 +32,6 @@ fn works(mounted: &Mounted) {
     line("exec stat -c %s {D}/zeros", "2621440\n");
     line("exec rm {D}/zeros", "");
     line("exec ls {D}/dir", "b\nsub\n");
-}
-
-/// A read-only file system made from the native tree.
-fn reads(mounted: &Mounted) {
-    let outcome = sh(mounted, "cd {D}; read x < hello.txt; echo $x; exec cat dir/a long/LLL*");
-    assert_eq!((outcome.out().as_str(), outcome.err().as_str()), ("Hello, world!\nfile a\nlong name\n", ""));
-    let outcome = sh(mounted, "exec cmp {D}/big.dat {H}/../../n/d/big.dat");
-    assert_eq!((outcome.status.as_str(), outcome.err().as_str()), ("exit 0", ""));
-    let outcome = sh(mounted, "exec touch {D}/new");
-    assert!(outcome.err().contains("Read-only file system"), "{}", outcome.err());
-    let outcome = sh(mounted, "exec stat -c '%a %s %F' {D}/modes/f0755 {D}/link");
-    assert_eq!(outcome.out().lines().count(), 2, "{}", outcome.err());
-}
-
-/// The tree without the file that nobody may read, which an ordinary user's maker could not copy.
-fn without_hidden(mounted: &Mounted) {
-    std::fs::remove_file(mounted.fixture.dir(Side::Native).join("modes/f0000"))
-        .expect("a file of the fixture");
 }
 
 everyone! {
@@ -152,10 +100,7 @@ everyone! {
     fn erofs() {
         let Some(mounted) = place("erofs", &["mkfs.erofs"]) else { return };
         without_hidden(&mounted);
-        // mkfs.erofs 1.5 gives up on a name of that length.
-        let long = mounted.fixture.dir(Side::Native).join("long");
-        std::fs::remove_dir_all(&long).and_then(|()| std::fs::create_dir(&long)).expect("a directory of the fixture");
-        std::fs::write(long.join("L".repeat(200)), "long name\n").expect("a file");
+        with_shorter_names(&mounted);
         make(&mounted, 0, "mkfs.erofs {I} {T}");
         reads(&mounted);
     }
@@ -259,23 +204,6 @@ fn reads_large(mounted: &Mounted, tree: &str) {
         cmp --ignore-initial=9999999 {D}/text {T}/text; cmp --ignore-initial=12345678 {D}/zeros {T}/zeros";
     let outcome = sh(mounted, &script.replace("{T}", tree));
     assert_eq!((outcome.status.as_str(), outcome.out().as_str(), outcome.err().as_str()), ("exit 0", "", ""));
-}
-
-/// The file system's own checker finds nothing.
-fn make_check(program: &str, options: &[&str], mounted: &Mounted) {
-    let mut words: Vec<&OsStr> = options.iter().map(OsStr::new).collect();
-    words.push(mounted.fixture.image.as_os_str());
-    tool(program, &words);
-}
-
-/// An ext file system's root directory given to the user who runs the test.
-fn owned_by_us(mounted: &Mounted) {
-    let image = mounted.fixture.image.as_os_str();
-    for line in
-        [format!("set_inode_field / uid {}", user::id()), format!("set_inode_field / gid {}", user::id())]
-    {
-        tool("debugfs", &["-w".as_ref(), "-R".as_ref(), line.as_ref(), image]);
-    }
 }
 
 /// FAT has no owners: the mount says whose the files are.

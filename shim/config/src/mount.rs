@@ -10,12 +10,14 @@ use crate::server::cut_uri;
 use crate::text::{escape_into, find, is_escaped, nearest, show, split, unescape};
 
 /// File systems that live on an image.
-pub const DISK_TYPES: [&str; 9] =
-    ["ext2", "ext3", "ext4", "xfs", "btrfs", "squashfs", "erofs", "vfat", "iso9660"];
+pub const DISK_TYPES: [&str; 20] = [
+    "ext2", "ext3", "ext4", "xfs", "btrfs", "squashfs", "erofs", "vfat", "iso9660", "exfat", "ntfs3", "f2fs",
+    "udf", "nilfs2", "jfs", "hfs", "hfsplus", "minix", "cramfs", "romfs",
+];
 /// File systems without an image: IMAGE is `none`.
 pub const PSEUDO_TYPES: [&str; 4] = ["tmpfs", "proc", "sysfs", "devtmpfs"];
 /// File systems that nobody can write to.
-const READ_ONLY_TYPES: [&str; 3] = ["squashfs", "erofs", "iso9660"];
+pub const READ_ONLY_TYPES: [&str; 5] = ["squashfs", "erofs", "iso9660", "cramfs", "romfs"];
 /// What stands for "no image".
 const NO_IMAGE: &[u8] = b"none";
 /// The kernel's PATH_MAX counts the final NUL.

@@ -120,22 +120,22 @@ marks! {
     1080 b"\x53\xef" "an ext2, ext3 or ext4 file system" Help::Mounts;
     // UDF before ISO 9660: a bridge disc is both, and is mounted as the latter
     0x8001 b"CD001" "an ISO 9660 file system" Help::Mounts;
-    0x8001 b"BEA01" "a UDF file system" Help::NoDriver;
+    0x8001 b"BEA01" "a UDF file system" Help::Mounts;
     82 b"FAT32   " "a FAT file system" Help::Mounts;
     54 b"FAT16   " "a FAT file system" Help::Mounts;
     54 b"FAT12   " "a FAT file system" Help::Mounts;
     // Those of others
-    3 b"NTFS    " "an NTFS file system" Help::NoDriver;
-    3 b"EXFAT   " "an exFAT file system" Help::NoDriver;
-    1024 b"\x10\x20\xf5\xf2" "an F2FS file system" Help::NoDriver;
+    3 b"NTFS    " "an NTFS file system" Help::Mounts;
+    3 b"EXFAT   " "an exFAT file system" Help::Mounts;
+    1024 b"\x10\x20\xf5\xf2" "an F2FS file system" Help::Mounts;
     32 b"NXSB" "an APFS container" Help::NoDriver;
-    0x8000 b"JFS1" "a JFS file system" Help::NoDriver;
+    0x8000 b"JFS1" "a JFS file system" Help::Mounts;
     0x10034 b"ReIsEr" "a ReiserFS file system" Help::NoDriver;
     0x10000 b"ReIsEr4" "a Reiser4 file system" Help::NoDriver;
     0x2000 b"OCFSV2" "an OCFS2 file system" Help::NoDriver;
     0x10000 b"\x01\x16\x19\x70" "a GFS2 file system" Help::NoDriver;
-    0 b"\x45\x3d\xcd\x28" "a cramfs file system" Help::NoDriver;
-    0 b"-rom1fs-" "a romfs file system" Help::NoDriver;
+    0 b"\x45\x3d\xcd\x28" "a cramfs file system" Help::Mounts;
+    0 b"-rom1fs-" "a romfs file system" Help::Mounts;
     0 b"sqsh" "a squashfs file system of a big-endian machine" Help::NoDriver;
     0 b"UBI#" "a UBI image of flash memory" Help::NoDriver;
     0 b"\x31\x18\x10\x06" "a UBIFS file system" Help::NoDriver;
@@ -144,15 +144,15 @@ marks! {
     66908 b"\x19\x01\x54\x19" "a UFS2 file system" Help::NoDriver;
     4086 b"SWAPSPACE2" "swap space" Help::Nothing;
     4086 b"SWAP-SPACE" "swap space" Help::Nothing;
-    1024 b"H+\x00\x04" "an HFS+ file system" Help::NoDriver;
-    1024 b"HX\x00\x05" "an HFS+ file system" Help::NoDriver;
-    1030 b"\x34\x34" "a NILFS2 file system" Help::NoDriver;
-    1040 b"\x7f\x13" "a minix file system" Help::NoDriver;
-    1040 b"\x8f\x13" "a minix file system" Help::NoDriver;
-    1040 b"\x68\x24" "a minix file system" Help::NoDriver;
-    1040 b"\x78\x24" "a minix file system" Help::NoDriver;
-    1048 b"\x5a\x4d" "a minix file system" Help::NoDriver;
-    1024 b"BD" "an HFS file system" Help::NoDriver;
+    1024 b"H+\x00\x04" "an HFS+ file system" Help::Mounts;
+    1024 b"HX\x00\x05" "an HFS+ file system" Help::Mounts;
+    1030 b"\x34\x34" "a NILFS2 file system" Help::Mounts;
+    1040 b"\x7f\x13" "a minix file system" Help::Mounts;
+    1040 b"\x8f\x13" "a minix file system" Help::Mounts;
+    1040 b"\x68\x24" "a minix file system" Help::Mounts;
+    1040 b"\x78\x24" "a minix file system" Help::Mounts;
+    1048 b"\x5a\x4d" "a minix file system" Help::Mounts;
+    1024 b"BD" "an HFS file system" Help::Mounts;
     // At the end
     -512 b"conectix" "a VHD image (Virtual PC)" QEMU;
     -512 b"koly" "a disk image of macOS (dmg)" DMG;

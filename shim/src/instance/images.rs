@@ -8,15 +8,12 @@ use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 
 use lkl::{Disk, DiskError};
-use stowaway_config::Mount;
+use stowaway_config::{Mount, READ_ONLY_TYPES};
 
 use crate::fdtable;
 use crate::sys::errno::{Errno, Explained, Result};
 use crate::sys::host;
 use crate::sys::report::Line;
-
-/// File systems that nobody can write to.
-const READ_ONLY_TYPES: [&str; 3] = ["squashfs", "erofs", "iso9660"];
 
 /// The call starts again, as SA_RESTART says (include/linux/errno.h).
 const ERESTARTSYS: i32 = 512;

@@ -110,6 +110,13 @@ fn mount_now(
     match unsafe { kernel.mount(thread.task(), source, &path, &fstype, flags, &data, root) } {
         Ok(()) => {
             log::debug!("mounted {:?} as {:?}", path, fstype);
+            if !read_only && is_read_only(kernel, thread, root) {
+                let said = log.said_since(kernel).join("; ");
+                Line::new()
+                    .bytes(images::name(mount)?.to_bytes())
+                    .text(format_args!(": mounted, but read-only; the kernel says: {said}"))
+                    .print();
+            }
             Ok(root)
         }
         Err(e) => {
@@ -130,6 +137,17 @@ fn mount_now(
             Err(e)
         }
     }
+}
+
+/// Whether the kernel made a mount read-only by itself: a journal that it cannot replay, a disc that is written once.
+fn is_read_only(kernel: &Kernel, thread: &'static Thread, root: i32) -> bool {
+    /// `struct statfs` has 15 words; this one is f_flags.
+    const FLAGS: usize = 10;
+    let mut about = [0u64; 15];
+    let args = [root as usize, about.as_mut_ptr() as usize, 0, 0, 0, 0];
+    // SAFETY: the task is this thread's; the result is this function's.
+    let done = unsafe { kernel.call(thread.task(), libc::SYS_fstatfs, &args, -1) };
+    done == 0 && about[FLAGS] & libc::ST_RDONLY != 0
 }
 
 /// Makes the image a disk of the kernel.
@@ -156,15 +174,18 @@ fn attach(
     }
 }
 
+/// File systems without owners, or where owners are optional.
+const WITHOUT_OWNERS: [&CStr; 4] = [c"vfat", c"exfat", c"ntfs3", c"hfs"];
+
 /// Options that are understood here: tmpfs is a ramfs, whose root would be 0755 (as tmpfs has it: 1777); and
-/// vfat has no owners, so all is the caller's instead of root's, who made the mount.
+/// where files have no owners, all is the caller's instead of root's, who made the mount.
 fn with_defaults(mount: &Mount, fstype: &CStr, data: String) -> String {
     let given = |name: &str| mount.opts.iter().any(|o| o.starts_with(name));
     let mut options: Vec<String> = (!data.is_empty()).then_some(data).into_iter().collect();
     if fstype == c"tmpfs" && !given("mode=") {
         options.push("mode=1777".into());
     }
-    if let (true, Ok(who)) = (fstype == c"vfat", Credentials::now()) {
+    if let (true, Ok(who)) = (WITHOUT_OWNERS.contains(&fstype), Credentials::now()) {
         for (name, id) in [("uid=", who.uid[1]), ("gid=", who.gid[1])] {
             if !given(name) {
                 options.push(format!("{name}{id}"));

@@ -62,6 +62,7 @@ rows! {
     lseek [Fd Offset Whence] Fd(0);
     fstat [Fd Stat] Fd(0);
     fstatfs [Fd Ptr] Fd(0);
+    quotactl_fd [Fd Hex Int Ptr] Fd(0);
     fsync [Fd] Fd(0);
     fdatasync [Fd] Fd(0);
     syncfs [Fd] Fd(0);
@@ -220,7 +221,6 @@ rows! {
     fsmount [Fd Flags Int] HostFdOnly(0);
     finit_module [Fd Text Flags] HostFdOnly(0);
     kexec_file_load [Fd Fd Size Text Hex] HostFdOnly(0);
-    quotactl_fd [Fd Hex Int Ptr] HostFdOnly(0);
     perf_event_open [Ptr Int Int Fd Flags] HostFdOnly(3);
     cachestat [Fd Ptr Ptr Flags] HostFdOnly(0);
     // By descriptor of one kind, which no kernel file is of

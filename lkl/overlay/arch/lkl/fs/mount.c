@@ -199,20 +199,22 @@ static long do_anchor_mount(const char *source, struct anchor_mount *m, const ch
 }
 
 /*
- * The options in the page that path_mount() wants; NULL for none.  tmpfs is ramfs here (no MMU),
- * which lacks the mode tmpfs has by default.
+ * The options in the page that path_mount() wants; NULL for none.
+ *  - tmpfs is ramfs here (no MMU), which lacks the mode tmpfs has by default.
+ *  - F2FS maps the pages of compressed data before it reads them, but where memory=low: mm/vmap.c needs that.
  */
 static void *options_page(const char *fstype, const char *data)
 {
 	const char *first = strcmp(fstype, "tmpfs") ? "" : "mode=1777,";
+	const char *last = strcmp(fstype, "f2fs") ? "" : ",memory=low";
 	char *page;
 
-	if (!*first && (!data || !*data))
+	if (!*first && !*last && (!data || !*data))
 		return NULL;
 	page = (char *)get_zeroed_page(GFP_KERNEL);
 	if (!page)
 		return ERR_PTR(-ENOMEM);
-	if (snprintf(page, PAGE_SIZE, "%s%s", first, data ? data : "") >= PAGE_SIZE) {
+	if (snprintf(page, PAGE_SIZE, "%s%s%s", first, data ? data : "", last) >= PAGE_SIZE) {
 		free_page((unsigned long)page);
 		return ERR_PTR(-EINVAL);
 	}

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * vmap() and vm_map_ram() without page tables.  mm/nommu.c has BUG() for them; XFS and EROFS need
+ * vmap() and vm_map_ram() without page tables.  mm/nommu.c has BUG() for them; file systems need
  * them for buffers of several pages, so the linker leads their calls here (--wrap in the
- * Makefile).
+ * Makefile).  Pages that happen to be neighbours need nothing.
  *
- * Pages that happen to be neighbours need nothing.  Others get a contiguous alias that is carried
- * over by copying, as for a cache with aliases: in at map and at invalidate_kernel_vmap_range()
- * (the pages were read), back at flush_kernel_vmap_range() (the pages will be written) and at
- * unmap.  Callers keep to one side at a time between those points.
+ * vm_map_ram() (XFS, EROFS, F2FS) makes a contiguous alias that is carried over by copying, as for a cache with
+ * aliases: in at map and at invalidate_kernel_vmap_range() (the pages were read), back at flush_kernel_vmap_range()
+ * (the pages will be written) and at unmap.  Callers keep to one side at a time between those points.  XFS keeps
+ * thousands of them: mappings of the host would run out.
+ *
+ * vmap() (NTFS) lets the host map the pages once more: its callers read a disk into pages that they have mapped.
  *
  * An alias that the kernel's own memory has no room for in one piece is memory of the host's: an extent of erofs
  * may unpack to more than the largest block of pages.
@@ -25,6 +27,7 @@ struct alias {
 	struct hlist_node node;
 	void *addr;
 	bool hosts;			/* addr is memory of the host's */
+	bool same;			/* the pages themselves, mapped once more */
 	unsigned int count;
 	struct page *pages[];
 };
@@ -51,6 +54,8 @@ static void copy_in(struct alias *a)
 {
 	unsigned int i;
 
+	if (a->same)
+		return;
 	for (i = 0; i < a->count; i++)
 		memcpy(a->addr + i * PAGE_SIZE, page_address(a->pages[i]), PAGE_SIZE);
 }
@@ -59,6 +64,8 @@ static void copy_back(struct alias *a)
 {
 	unsigned int i;
 
+	if (a->same)
+		return;
 	for (i = 0; i < a->count; i++)
 		memcpy(page_address(a->pages[i]), a->addr + i * PAGE_SIZE, PAGE_SIZE);
 }
@@ -121,7 +128,27 @@ static void put_memory(const struct alias *a)
 		free_pages_exact(a->addr, alias_bytes(a));
 }
 
-static void *map(struct page **pages, unsigned int count)
+/* the pages themselves, mapped by the host */
+static bool map_again(struct alias *a, struct page **pages)
+{
+	unsigned long *addresses = kmalloc_array(a->count, sizeof(*addresses), GFP_KERNEL);
+	unsigned int i;
+	long at;
+
+	if (!addresses)
+		return false;
+	for (i = 0; i < a->count; i++)
+		addresses[i] = (unsigned long)page_address(pages[i]);
+	at = lkl_ops->map_pages(addresses, a->count);
+	kfree(addresses);
+	if (IS_ERR_VALUE(at))
+		return false;
+	a->hosts = true;
+	a->addr = (void *)at;
+	return true;
+}
+
+static void *map(struct page **pages, unsigned int count, bool same)
 {
 	struct alias *a;
 
@@ -131,7 +158,8 @@ static void *map(struct page **pages, unsigned int count)
 	if (!a)
 		return NULL;
 	a->count = count;
-	if (!get_memory(a)) {
+	a->same = same;
+	if (!(same ? map_again(a, pages) : get_memory(a))) {
 		kfree(a);
 		return NULL;
 	}
@@ -156,7 +184,7 @@ static void unmap(const void *addr)
 void *__wrap_vmap(struct page **pages, unsigned int count, unsigned long flags, pgprot_t prot);
 void *__wrap_vmap(struct page **pages, unsigned int count, unsigned long flags, pgprot_t prot)
 {
-	return map(pages, count);
+	return map(pages, count, true);
 }
 
 void __wrap_vunmap(const void *addr);
@@ -168,7 +196,7 @@ void __wrap_vunmap(const void *addr)
 void *__wrap_vm_map_ram(struct page **pages, unsigned int count, int node);
 void *__wrap_vm_map_ram(struct page **pages, unsigned int count, int node)
 {
-	return map(pages, count);
+	return map(pages, count, false);
 }
 
 void __wrap_vm_unmap_ram(const void *mem, unsigned int count);
