@@ -178,6 +178,15 @@ everyone! {
         run_fails(&mounted, "{I}:{D}");
     }
 
+    fn a_squashfs_that_is_cut_short() {
+        let mut bytes = noise(300_000);
+        bytes[..4].copy_from_slice(b"hsqs");
+        bytes[40..48].copy_from_slice(&300_001u64.to_le_bytes());
+        let mounted = image_of(&bytes);
+        let line = fails(&mounted, "{I}:{D}", &["Invalid argument"]);
+        assert!(line.contains("cut short") && line.contains("300001 bytes, the image 300000"), "{line}");
+    }
+
     fn a_wrong_type() {
         let mounted = Mounted::new(Kind::Basic);
         for kind in ["xfs", "btrfs", "squashfs", "erofs", "vfat", "iso9660"] {

@@ -141,11 +141,12 @@ An option overrides a variable, and a variable overrides the file.
 Exit status: that of the program; 125 if a setting is wrong, or if --preload is given and the program cannot
 be preloaded; 126 if the program cannot be executed; 127 if it is not found.")]
 pub struct RunOptions {
-    /// Mount IMAGE on PATH: IMAGE[#N]:PATH[:ro][,type=T][,opts=A+B]
+    /// Mount IMAGE on PATH: IMAGE[#N][+IMAGE[#N]]:PATH[:ro][,type=T][,opts=A+B]
     ///
     /// Can be repeated. PATH is absolute and need not exist. IMAGE is a file, a block device, a qcow2 image, or an NBD
     /// server: nbd://HOST[:PORT]/EXPORT or nbd+unix:///EXPORT?socket=PATH, with timeout=SECONDS last (default 60).
-    /// #N is a partition of IMAGE. T is ext2, ext3, ext4, xfs, btrfs, f2fs, vfat, exfat, ntfs3, udf, squashfs, erofs or
+    /// #N is a partition of IMAGE. Images joined by + are one file system: the devices of a btrfs, or ext4 and its journal, XFS
+    /// and its log and realtime device, erofs and its chunks. T is ext2, ext3, ext4, xfs, btrfs, f2fs, vfat, exfat, ntfs3, udf, squashfs, erofs or
     /// iso9660, or nilfs2, jfs, hfs, hfsplus, minix, cramfs or romfs; without it, the type is detected. If IMAGE is
     /// `none`, T is tmpfs, proc, sysfs or devtmpfs. A+B are the options of mount(8), joined by + instead of commas.
     /// Write a backslash before a : , ; + # or \ that is part of a name.

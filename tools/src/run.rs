@@ -30,7 +30,7 @@ pub fn run(options: RunOptions) -> Result<i32, Failure> {
     let library = library::find(raw.lib(), how);
     let mut config = settings(&options, raw)?;
     let library = library.map_err(|why| Failure::new(EXIT_RUN, why))?;
-    for mount in &config.mounts {
+    for mount in config.mounts.iter().flat_map(|mount| std::iter::once(mount).chain(&mount.more)) {
         check_image(mount)?;
     }
     owner::serve_images(&mut config)?;

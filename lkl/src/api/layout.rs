@@ -46,7 +46,9 @@ const PRIVATE_CALLS: &[Row] = &[
     ("LKL_NR_link_fd", Private::LinkFd as usize),
     ("LKL_NR_crash", Private::Crash as usize),
     ("LKL_NR_reopen", Private::Reopen as usize),
-    ("LKL_NR_PRIVATE_END", Private::Reopen as usize + 1),
+    ("LKL_NR_disk_node", Private::DiskNode as usize),
+    ("LKL_NR_disk_remove", Private::DiskRemove as usize),
+    ("LKL_NR_PRIVATE_END", Private::DiskRemove as usize + 1),
 ];
 
 #[test]

@@ -113,6 +113,30 @@ impl Kernel {
         }
         number.map(|n| n as u32)
     }
+    /// Makes the image a disk beside the first one of a mount; the options of that mount name it `/lkbN`.
+    ///
+    /// # Safety
+    /// As [`Kernel::attach_disk`].
+    pub unsafe fn attach_member(&self, t: *mut Task, disk: &Disk) -> Result<u32, Errno> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let number = self.attach_disk(t, disk)?;
+            self.private(t, Private::DiskNode, [number as usize, 0, 0, 0, 0, 0])?;
+            Ok(number)
+        }
+    }
+
+    /// Takes away a disk that was beside the first one of a mount.
+    ///
+    /// # Safety
+    /// As [`Kernel::call`]; the mount is gone.
+    pub unsafe fn remove_member(&self, t: *mut Task, number: u32) -> Result<(), Errno> {
+        // SAFETY: the caller's promise.
+        let done = unsafe { self.private(t, Private::DiskRemove, [number as usize, 0, 0, 0, 0, 0]) };
+        block::Device::reap();
+        done.map(drop)
+    }
+
     /// Mounts at `path` (absolute, the application's name for it) and opens the mount's root as
     /// descriptor `root_fd` of the kernel's table.  Works whatever the caller's credentials are.
     ///

@@ -43,4 +43,8 @@ pub enum Private {
     Crash = 4113,
     /// `(fd, flags)`: opens the file of an open descriptor anew, with or without a name
     Reopen = 4114,
+    /// `(N)`: names a disk that is one of several of a mount
+    DiskNode = 4115,
+    /// `(N)`
+    DiskRemove = 4116,
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! One mount: `IMAGE[#N]:PATH[:ro][,type=T][,opts=A+B]`, read and written.
+//! One mount: `IMAGE[#N][+IMAGE[#N]...]:PATH[:ro][,type=T][,opts=A+B]`, read and written.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -24,7 +24,7 @@ const NO_IMAGE: &[u8] = b"none";
 const PATH_MAX: usize = 4095;
 
 const FORM: &str =
-    "the form is IMAGE[#PARTITION]:PATH[:ro][,type=T][,opts=A+B], with \\ before a : , ; # or \\ that is meant";
+    "the form is IMAGE[#PARTITION][+IMAGE[#PARTITION]]:PATH[:ro][,type=T][,opts=A+B], with \\ before a : , ; # + or \\ that is meant";
 
 /// A file system and the path under which the program sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +33,9 @@ pub struct Mount {
     pub image: Option<PathBuf>,
     /// Which partition of it; `None`: the image is the file system.
     pub partition: Option<u32>,
+    /// The further images of a file system on several (btrfs, a journal or log of its own), in order. Each is a mount of its
+    /// image, with this one's path, and nothing more.
+    pub more: Vec<Mount>,
     /// Where it is mounted: absolute, without `.`, `..`, doubled or final slashes.
     pub path: Vec<u8>,
     /// Whether writing fails with EROFS.
@@ -76,14 +79,16 @@ impl Mount {
         for option in mode.into_iter().chain(options) {
             reader.option(option, &mut words)?;
         }
-        let (image, partition) = reader.partition(image)?;
+        let mut images = images(image, uri.is_some()).into_iter();
+        let (image, partition) = reader.partition(images.next().unwrap_or(b""))?;
         let image = reader.meant(image)?;
         let path = reader.path(&reader.meant(path)?)?;
         let mount = reader.mount(image, path, words)?;
         if partition.is_some() && mount.image.is_none() {
             return Err(reader.error("has a partition of none").advise(FORM));
         }
-        Ok(Mount { partition, ..mount })
+        let more = images.map(|image| reader.further(image, &mount)).collect::<Result<_, _>>()?;
+        Ok(Mount { partition, more, ..mount })
     }
 
     /// The image's path made absolute against `cwd`.
@@ -91,9 +96,28 @@ impl Mount {
         if self.uri().is_some() {
             return;
         }
+        if let Some(name) = self.one_name().filter(|name| cwd.join(name).exists()) {
+            self.partition = self.more.last().and_then(|last| last.partition);
+            (self.image, self.more) = (Some(name), Vec::new());
+        }
+        for mount in &mut self.more {
+            mount.absolutize(cwd);
+        }
         if let Some(image) = &mut self.image {
             *image = cwd.join(&image);
         }
+    }
+
+    /// The images' names as one name with a + in it, if they can be one.
+    fn one_name(&self) -> Option<PathBuf> {
+        let (_, first) = self.more.split_last()?;
+        let partitioned = self.partition.is_some() || first.iter().any(|mount| mount.partition.is_some());
+        let mut name = self.image.clone().filter(|_| !partitioned)?.into_os_string();
+        for mount in &self.more {
+            name.push("+");
+            name.push(mount.image.as_ref()?);
+        }
+        Some(name.into())
     }
 
     /// The mount as [`Mount::parse`] reads it.
@@ -111,6 +135,13 @@ impl Mount {
                 if let Some(number) = self.partition {
                     out.extend_from_slice(format!("#{number}").as_bytes());
                 }
+            }
+        }
+        for mount in &self.more {
+            out.push(b'+');
+            escape_into(&mut out, mount.image.as_ref().map_or(b"", |image| image.as_os_str().as_bytes()));
+            if let Some(number) = mount.partition {
+                out.extend_from_slice(format!("#{number}").as_bytes());
             }
         }
         out.push(b':');
@@ -140,6 +171,15 @@ impl Mount {
             None => false,
         }
     }
+}
+
+/// The images that a + joins. The + of `nbd+unix://` joins nothing, and neither does one with nothing beside it: `c++.img`.
+fn images(text: &[u8], is_uri: bool) -> Vec<&[u8]> {
+    let images = split(text, b"+");
+    if is_uri || images.iter().any(|image| image.is_empty()) {
+        return vec![text];
+    }
+    images
 }
 
 /// The pieces of a list of mounts: separated by `;` or newline, blank ones left out.
@@ -188,6 +228,27 @@ impl Reader<'_> {
                 .error(&format!("has no partition number in {}", show(&image[at..])))
                 .advise("partitions count from 1; a name with # in it is written with \\ before the #")),
         }
+    }
+
+    /// An image behind a `+`.
+    fn further(&self, image: &[u8], first: &Mount) -> Result<Mount, ConfigError> {
+        let (image, partition) = self.partition(image)?;
+        let image = self.meant(image)?;
+        if image.is_empty() || first.image.is_none() {
+            return Err(self.error("joins what is no image by a +").advise(FORM));
+        }
+        let image = Some(PathBuf::from(OsString::from_vec(image)));
+        let (path, read_only) = (first.path.clone(), first.read_only);
+        Ok(Mount {
+            image,
+            partition,
+            more: Vec::new(),
+            path,
+            read_only,
+            fstype: None,
+            opts: Vec::new(),
+            socket: None,
+        })
     }
 
     fn meant(&self, piece: &[u8]) -> Result<Vec<u8>, ConfigError> {
@@ -324,6 +385,6 @@ impl Reader<'_> {
         if socket.is_some() && image.is_none() {
             return Err(self.error("has a socket for none").advise(FORM));
         }
-        Ok(Mount { image, partition: None, path, read_only, fstype, opts, socket })
+        Ok(Mount { image, partition: None, more: Vec::new(), path, read_only, fstype, opts, socket })
     }
 }

@@ -213,17 +213,65 @@ fn any_mount() -> impl Strategy<Value = Mount> {
     let disk = disk.prop_map(|(image, part, fstype, read_only)| (Some((image, part)), fstype, read_only));
     let pseudo = (prop::sample::select(PSEUDO_TYPES.to_vec()), any::<bool>());
     let pseudo = pseudo.prop_map(|(fstype, read_only)| (None, Some(fstype), read_only));
-    (prop_oneof![3 => disk, 1 => pseudo], path_bytes(), opts(), prop::option::of(path_bytes())).prop_map(
-        |((image, fstype, read_only), path, opts, socket)| {
+    let more = prop::collection::vec((path_bytes(), prop::option::of(1u32..200)), 0..3);
+    (prop_oneof![3 => disk, 1 => pseudo], path_bytes(), opts(), prop::option::of(path_bytes()), more)
+        .prop_map(|((image, fstype, read_only), path, opts, socket, more)| {
             let partition = image.as_ref().and_then(|(_, part)| *part);
             let image = image.map(|(image, _)| PathBuf::from(OsStr::from_bytes(&image)));
             let fstype = fstype.map(str::to_string);
             // squashfs is read-only whatever is said.
             let read_only = read_only || fstype.as_deref() == Some("squashfs");
             let socket = image.as_ref().and(socket).map(|socket| PathBuf::from(OsStr::from_bytes(&socket)));
-            Mount { image, partition, path, read_only, fstype, opts, socket }
-        },
-    )
+            let further = |(image, partition): (Vec<u8>, _)| Mount {
+                image: Some(PathBuf::from(OsStr::from_bytes(&image))),
+                partition,
+                more: Vec::new(),
+                path: path.clone(),
+                read_only,
+                fstype: None,
+                opts: Vec::new(),
+                socket: None,
+            };
+            let more = if image.is_some() { more.into_iter().map(further).collect() } else { Vec::new() };
+            Mount { image, partition, more, path, read_only, fstype, opts, socket }
+        })
+}
+
+#[test]
+fn images_are_joined_by_a_plus() {
+    let several = mount("a.img+b.img#2+/dev/c:/m:ro");
+    let names: Vec<_> =
+        several.more.iter().map(|m| (m.image.clone().unwrap(), m.partition, m.read_only)).collect();
+    assert_eq!(names, [(PathBuf::from("b.img"), Some(2), true), (PathBuf::from("/dev/c"), None, true)]);
+    assert!(mount("a\\+b:/m").more.is_empty());
+    assert!(mount("nbd+unix:///?socket=/s:/m").more.is_empty());
+    assert!(mount("c++.img:/m").more.is_empty() && mount("+a:/m").more.is_empty());
+    for wrong in ["none+a:/m,type=tmpfs", "a+#2:/m", "a+b#0:/m"] {
+        assert!(Mount::parse(wrong.as_bytes()).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_file_with_a_plus_in_its_name_is_one_image() {
+    let dir = std::env::temp_dir().join(format!("stow-plus-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    for name in ["c++.img", "e+f.img"] {
+        std::fs::write(dir.join(name), "").unwrap();
+    }
+    for (text, image, partition, more) in [
+        ("c++.img#3:/m", "c++.img", Some(3), 0),
+        ("e+f.img#3:/m", "e+f.img", Some(3), 0),
+        ("c+d.img:/m", "c", None, 1),
+    ] {
+        let mut config = env(text.as_bytes()).unwrap();
+        config.absolutize(&dir).unwrap();
+        let got = &config.mounts[0];
+        assert_eq!(
+            (got.image.clone().unwrap(), got.partition, got.more.len()),
+            (dir.join(image), partition, more)
+        );
+    }
+    std::fs::remove_dir_all(&dir).unwrap();
 }
 
 proptest! {

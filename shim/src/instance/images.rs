@@ -79,7 +79,33 @@ fn open_since(mount: &Mount, reported: &AtomicI32, begun_ns: u64) -> Result<Imag
         close(disk);
         return Err(errno);
     };
+    if let Some(bytes) = squashfs_bytes(&disk, &fstype).filter(|&bytes| bytes > disk.bytes()) {
+        let why = format_args!(
+            "is cut short: the squashfs file system has {bytes} bytes, the image {}",
+            disk.bytes()
+        );
+        let errno = said.once(Errno::EINVAL, why);
+        close(disk);
+        return Err(errno);
+    }
     Ok(Image { disk, fstype, read_only })
+}
+
+/// How long a squashfs is (`bytes_used`, fs/squashfs/squashfs_fs.h): its driver refuses a shorter image without a word.
+fn squashfs_bytes(disk: &Disk, fstype: &str) -> Option<u64> {
+    let mut bytes = [0; 8];
+    lkl::Sectors::read_at(disk, &mut bytes, 40).ok().filter(|()| fstype == "squashfs")?;
+    Some(u64::from_le_bytes(bytes))
+}
+
+/// Opens a further image of a mount; what is on it is its file system's to say.
+pub fn open_further(further: &Mount, tries: &Tries, read_only: bool) -> Result<Disk> {
+    let name = name(further)?;
+    let said = Said { name: &name, reported: &tries.reported };
+    let disk = open_patiently(further, &name, read_only, lkl::sys::time::monotonic_ns())
+        .map_err(|e| said.cannot_open(e, further, &name))?;
+    fdtable::set(disk.fd() as usize, fdtable::RESERVED);
+    Ok(disk)
 }
 
 /// How the image is called in messages: as the user wrote it, without what is no part of the name.

@@ -17,7 +17,7 @@ impl KernelLog {
         KernelLog(String::from_utf8_lossy(&text).into_owned())
     }
 
-    /// The lines that were added meanwhile, without level and time; the last two.
+    /// The lines that were added meanwhile, without level and time.
     pub fn said_since(&self, kernel: &Kernel) -> Vec<String> {
         let now = KernelLog::now(kernel).0;
         let last = self.0.lines().last().unwrap_or("");
@@ -25,9 +25,31 @@ impl KernelLog {
             Some(at) if !last.is_empty() => &now[at + last.len()..],
             _ => &now[..],
         };
-        let lines: Vec<&str> = new.lines().map(words).filter(|line| !line.is_empty()).collect();
-        lines[lines.len().saturating_sub(2)..].iter().map(|line| (*line).to_owned()).collect()
+        new.lines()
+            .map(words)
+            .filter(|line| !line.is_empty() && !is_banner(line))
+            .map(str::to_owned)
+            .collect()
     }
+}
+
+/// What a driver says when it is used for the first time.
+fn is_banner(line: &str) -> bool {
+    const BANNERS: [&str; 7] = [
+        "squashfs: version",
+        "Btrfs loaded",
+        "SGI XFS with",
+        "ntfs3: Enabled",
+        "ntfs3: Read-only",
+        "JFS: nTxBlock",
+        "raid6: ",
+    ];
+    BANNERS.iter().any(|banner| line.starts_with(banner))
+}
+
+/// The last words, which say the most.
+pub fn last_words(said: &[String]) -> String {
+    said[said.len().saturating_sub(2)..].join("; ")
 }
 
 /// `<6>[    0.123456] EXT4-fs (lkb0): text`: the text.
@@ -55,7 +77,10 @@ impl fmt::Display for Reason<'_> {
         if self.said.is_empty() {
             return write!(f, "; STOWAWAY_KERNEL_LOG=stderr shows what the kernel says");
         }
-        write!(f, "; the kernel says: {}", self.said.join("; "))?;
+        write!(f, "; the kernel says: {}", last_words(self.said))?;
+        if let Some(help) = self.other_images() {
+            return write!(f, "; {help}");
+        }
         match self.without_replay().filter(|_| self.read_only && self.is_about_journal()) {
             Some(option) => {
                 write!(f, "; the journal has to be replayed: mount a writable copy without :ro, or look without it by opts={option}")
@@ -69,6 +94,27 @@ impl Reason<'_> {
     fn is_about_journal(&self) -> bool {
         let words = ["recover", "replay", "noload", "journal"];
         self.said.iter().any(|line| words.iter().any(|word| line.to_lowercase().contains(word)))
+    }
+
+    /// What helps where a part of the file system is on another image.
+    fn other_images(&self) -> Option<&'static str> {
+        let says = |what: &str| self.said.iter().any(|line| line.contains(what));
+        match self.fstype.to_bytes() {
+            b"btrfs" if says("missing") || says("system array: -2") || says("chunk tree: -2") => {
+                Some("a device is missing: mount them all, as IMAGE+IMAGE, or what is there by opts=degraded")
+            }
+            b"ext3" | b"ext4" if says("journal device") || says("xternal journal") => {
+                Some("its journal is on another image: mount both, as IMAGE+JOURNAL")
+            }
+            b"xfs" if says("external log") => Some("its log is on another image: mount both, as IMAGE+LOG"),
+            b"xfs" if says("realtime") => {
+                Some("its realtime device is another image: mount both, as IMAGE+REALTIME")
+            }
+            b"erofs" if says("device tag") || says("extra devices") => {
+                Some("a part of it is on other images: mount them all, as IMAGE+IMAGE")
+            }
+            _ => None,
+        }
     }
 
     /// The option that leaves the journal alone (ext4(5), xfs(5), btrfs(5)).
@@ -91,6 +137,17 @@ mod tests {
         assert_eq!(words("<3>[    0.1] EXT4-fs (lkb0): bad geometry: x"), "bad geometry: x");
         assert_eq!(words("<3>[    0.1] XFS (lkb0): a): b"), "a): b");
         assert_eq!(words("<6>[    0.1] plain: text"), "plain: text");
+    }
+
+    #[test]
+    fn a_missing_image_is_named() {
+        let help = |fstype, line: &str| {
+            Reason { said: &[line.to_owned(), "open_ctree failed".to_owned()], fstype, read_only: true }
+                .to_string()
+        };
+        assert!(help(c"btrfs", "devid 2 uuid 0 is missing").contains("opts=degraded"));
+        assert!(help(c"xfs", "filesystem is marked as having an external log").contains("IMAGE+LOG"));
+        assert!(!help(c"ext4", "bad geometry").contains("IMAGE+"));
     }
 
     #[test]

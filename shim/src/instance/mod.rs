@@ -8,6 +8,7 @@ pub mod images;
 mod kernel_log;
 pub mod kick;
 pub mod limits;
+mod members;
 pub mod mounts;
 pub mod pair;
 pub mod server_keepalive;

@@ -14,7 +14,8 @@ use stowaway_config::{mount_flags, Mount, Net};
 
 use crate::fdtable;
 use crate::instance::images::{self, Said, Tries};
-use crate::instance::kernel_log::{KernelLog, Reason};
+use crate::instance::kernel_log::{last_words, KernelLog, Reason};
+use crate::instance::members::{self, Members};
 use crate::sys::big_stack::on_big_stack;
 use crate::sys::credentials::Credentials;
 use crate::sys::errno::{Errno, Explained, Result};
@@ -32,6 +33,7 @@ struct MountState {
     /// The kernel's number for its disk, and the image's host descriptor; -1: none.
     disk: AtomicI32,
     image: AtomicI32,
+    members: Members,
     tries: Tries,
     /// Why the kernel would not mount it, an errno; 0: it was not asked, or did. A missing image may appear, a
     /// broken one does not heal: it stays attached (and locked by us), so it is not opened again either.
@@ -40,14 +42,15 @@ struct MountState {
 
 /// At boot, under the lock: nothing is mounted.
 pub fn init() {
-    let mut mounted = Vec::new();
-    mounted.resize_with(settings().mounts.len(), || MountState {
+    let unmounted = |mount: &Mount| MountState {
         root: AtomicI32::new(-1),
         disk: AtomicI32::new(-1),
         image: AtomicI32::new(-1),
+        members: Members::of(mount),
         tries: Tries { reported: AtomicI32::new(0), begun_ns: AtomicU64::new(0) },
         refused: AtomicI32::new(0),
-    });
+    };
+    let mounted = settings().mounts.iter().map(unmounted).collect();
     let _ = MOUNTED.set(mounted);
 }
 
@@ -82,6 +85,7 @@ fn mount_now(
     let _room = fdtable::room();
     let path = CString::new(&mount.path[..]).map_err(|_| Errno::EINVAL)?;
     let mut read_only = mount.read_only;
+    let mut members = Vec::new();
     let (source, fstype) = match &mount.image {
         None => (Source::None(index as u32), mount.fstype.clone().unwrap_or_default()),
         Some(_) => {
@@ -94,7 +98,19 @@ fn mount_now(
             // The same in every process: all have the same settings.
             image.disk.set_place(index as u32);
             read_only = image.read_only;
-            (attach(kernel, thread, mount, state, image.disk)?, image.fstype)
+            let further = match members::open(mount, &state.tries, &image.disk, &image.fstype, read_only) {
+                Ok(further) => further,
+                Err(e) => {
+                    images::close(image.disk);
+                    return Err(e);
+                }
+            };
+            let source = attach(kernel, thread, mount, state, image.disk)?;
+            members = state
+                .members
+                .attach(kernel, thread, mount, &state.tries, further)
+                .inspect_err(|e| state.refused.store(e.into_raw(), Ordering::Relaxed))?;
+            (source, image.fstype)
         }
     };
     let fstype = CString::new(fstype).map_err(|_| Errno::EINVAL)?;
@@ -104,14 +120,14 @@ fn mount_now(
     if read_only {
         flags |= libc::MS_RDONLY;
     }
-    let data = CString::new(with_defaults(mount, &fstype, data)).map_err(|_| Errno::EINVAL)?;
+    let data = CString::new(with_defaults(mount, &fstype, data, members)).map_err(|_| Errno::EINVAL)?;
     let log = KernelLog::now(kernel);
     // SAFETY: the task is this thread's.
     match unsafe { kernel.mount(thread.task(), source, &path, &fstype, flags, &data, root) } {
         Ok(()) => {
             log::debug!("mounted {:?} as {:?}", path, fstype);
             if !read_only && is_read_only(kernel, thread, root) {
-                let said = log.said_since(kernel).join("; ");
+                let said = last_words(&log.said_since(kernel));
                 Line::new()
                     .bytes(images::name(mount)?.to_bytes())
                     .text(format_args!(": mounted, but read-only; the kernel says: {said}"))
@@ -179,9 +195,9 @@ const WITHOUT_OWNERS: [&CStr; 4] = [c"vfat", c"exfat", c"ntfs3", c"hfs"];
 
 /// Options that are understood here: tmpfs is a ramfs, whose root would be 0755 (as tmpfs has it: 1777); and
 /// where files have no owners, all is the caller's instead of root's, who made the mount.
-fn with_defaults(mount: &Mount, fstype: &CStr, data: String) -> String {
+fn with_defaults(mount: &Mount, fstype: &CStr, data: String, members: Vec<String>) -> String {
     let given = |name: &str| mount.opts.iter().any(|o| o.starts_with(name));
-    let mut options: Vec<String> = (!data.is_empty()).then_some(data).into_iter().collect();
+    let mut options: Vec<String> = (!data.is_empty()).then_some(data).into_iter().chain(members).collect();
     if fstype == c"tmpfs" && !given("mode=") {
         options.push("mode=1777".into());
     }
@@ -212,6 +228,7 @@ pub fn unmount_idle(kernel: &Kernel, thread: &'static Thread) -> bool {
             continue;
         }
         report_write_error(kernel);
+        state.members.release(kernel, thread);
         state.root.store(-1, Ordering::Release);
         for number in [root, state.image.swap(-1, Ordering::Relaxed)] {
             fdtable::release(number as usize);
@@ -224,12 +241,12 @@ pub fn unmount_idle(kernel: &Kernel, thread: &'static Thread) -> bool {
 pub fn report_write_error(kernel: &Kernel) {
     let Some((number, error)) = kernel.take_write_error() else { return };
     let states = MOUNTED.get().into_iter().flatten();
-    let image = settings()
-        .mounts
-        .iter()
-        .zip(states)
-        .find(|(_, state)| state.image.load(Ordering::Relaxed) == number)
-        .and_then(|(mount, _)| mount.image.as_ref());
+    let image = settings().mounts.iter().zip(states).find_map(|(mount, state)| {
+        if state.image.load(Ordering::Relaxed) == number {
+            return mount.image.as_ref();
+        }
+        mount.more[state.members.position(number)?].image.as_ref()
+    });
     Line::new()
         .bytes(image.map_or(b"an image", |path| path.as_os_str().as_bytes()))
         .text(format_args!(": writing failed: {}; data was lost", Explained(error)))

@@ -121,6 +121,26 @@ static int disk_node(unsigned int n, char *name, size_t size)
 	return err;
 }
 
+/* private call: a disk beside the first of a mount, which options name */
+long lkl_disk_node(unsigned int n)
+{
+	struct lkl_private was;
+	char name[24];
+	long err;
+
+	lkl_private_begin(&was);
+	err = disk_node(n, name, sizeof(name));
+	lkl_private_end(&was);
+	return err;
+}
+
+/* private call: its mount is gone */
+long lkl_disk_remove(unsigned int n)
+{
+	lkb_remove(n);
+	return 0;
+}
+
 static int open_root_at(const struct path *path, int fd, const struct cred *cred)
 {
 	struct file *file = dentry_open(path, O_RDONLY | O_DIRECTORY | O_LARGEFILE, cred);

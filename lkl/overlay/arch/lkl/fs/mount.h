@@ -17,6 +17,8 @@ long anchor_open_root(const char *name, int fd, const struct cred *cred);
 dev_t lkb_devt(unsigned int n);
 long lkb_write_error(void);
 void lkb_remove(int number);
+long lkl_disk_node(unsigned int n);
+long lkl_disk_remove(unsigned int n);
 /* devices.c: whose anonymous device numbers are given out now; LKL_NO_PLACE: no mount's */
 void lkl_anonymous_devs_of(unsigned int place);
 #endif

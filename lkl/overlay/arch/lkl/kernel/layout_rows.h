@@ -58,4 +58,5 @@ VALUE(LKL_NR_disk_add) VALUE(LKL_NR_anchor_mount) VALUE(LKL_NR_shutdown) VALUE(L
 VALUE(LKL_NR_loopback_up) VALUE(LKL_NR_getxattrat) VALUE(LKL_NR_setxattrat) VALUE(LKL_NR_listxattrat)
 VALUE(LKL_NR_removexattrat) VALUE(LKL_NR_statfsat) VALUE(LKL_NR_chdirat) VALUE(LKL_NR_truncateat)
 VALUE(LKL_NR_fd_path) VALUE(LKL_NR_anchor_release) VALUE(LKL_NR_release_memory)
-VALUE(LKL_NR_leave_cwd) VALUE(LKL_NR_link_fd) VALUE(LKL_NR_crash) VALUE(LKL_NR_reopen) VALUE(LKL_NR_PRIVATE_END)
+VALUE(LKL_NR_leave_cwd) VALUE(LKL_NR_link_fd) VALUE(LKL_NR_crash) VALUE(LKL_NR_reopen)
+VALUE(LKL_NR_disk_node) VALUE(LKL_NR_disk_remove) VALUE(LKL_NR_PRIVATE_END)

@@ -33,4 +33,6 @@ const lkl_private_t lkl_private_calls[LKL_NR_PRIVATE_END - LKL_NR_PRIVATE] = {
 	PRIVATE(link_fd),
 	PRIVATE(crash),
 	PRIVATE(reopen),
+	PRIVATE(disk_node),
+	PRIVATE(disk_remove),
 };
