@@ -40,6 +40,7 @@ examples! {
     profile: "profile.sh";
     qcow2: "qcow2.sh";
     root_in_an_image: "root-in-an-image.sh";
+    overlay: "overlay.sh";
     shared_read_only: "shared-read-only.sh";
     trace_and_stats: "trace-and-stats.sh";
     untar: "untar.sh";

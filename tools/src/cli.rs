@@ -148,7 +148,7 @@ pub struct RunOptions {
     /// #N is a partition of IMAGE. Images joined by + are one file system: the devices of a btrfs, or ext4 and its journal, XFS
     /// and its log and realtime device, erofs and its chunks. T is ext2, ext3, ext4, xfs, btrfs, f2fs, vfat, exfat, ntfs3, udf, squashfs, erofs or
     /// iso9660, or nilfs2, jfs, hfs, hfsplus, minix, cramfs or romfs; without it, the type is detected. If IMAGE is
-    /// `none`, T is tmpfs, proc, sysfs or devtmpfs. A+B are the options of mount(8), joined by + instead of commas.
+    /// `none`, T is tmpfs, proc, sysfs, devtmpfs or overlay. A+B are the options of mount(8), joined by + instead of commas.
     /// Write a backslash before a : , ; + # or \ that is part of a name.
     #[arg(long, value_name = "IMAGE[#N]:PATH[:ro][,type=T][,opts=A+B]")]
     pub mount: Vec<OsString>,

@@ -15,7 +15,7 @@ pub const DISK_TYPES: [&str; 20] = [
     "udf", "nilfs2", "jfs", "hfs", "hfsplus", "minix", "cramfs", "romfs",
 ];
 /// File systems without an image: IMAGE is `none`.
-pub const PSEUDO_TYPES: [&str; 4] = ["tmpfs", "proc", "sysfs", "devtmpfs"];
+pub const PSEUDO_TYPES: [&str; 5] = ["tmpfs", "proc", "sysfs", "devtmpfs", "overlay"];
 /// File systems that nobody can write to.
 pub const READ_ONLY_TYPES: [&str; 5] = ["squashfs", "erofs", "iso9660", "cramfs", "romfs"];
 /// What stands for "no image".

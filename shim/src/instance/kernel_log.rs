@@ -77,7 +77,8 @@ impl fmt::Display for Reason<'_> {
         if self.said.is_empty() {
             return write!(f, "; STOWAWAY_KERNEL_LOG=stderr shows what the kernel says");
         }
-        write!(f, "; the kernel says: {}", last_words(self.said))?;
+        // Where the kernel sees the mounts is nobody's business.
+        write!(f, "; the kernel says: {}", last_words(self.said).replace("'/anchor/", "'/"))?;
         if let Some(help) = self.other_images() {
             return write!(f, "; {help}");
         }

@@ -10,5 +10,6 @@ pub mod kick;
 pub mod limits;
 mod members;
 pub mod mounts;
+mod overlay;
 pub mod pair;
 pub mod server_keepalive;

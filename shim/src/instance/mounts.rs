@@ -16,6 +16,7 @@ use crate::fdtable;
 use crate::instance::images::{self, Said, Tries};
 use crate::instance::kernel_log::{last_words, KernelLog, Reason};
 use crate::instance::members::{self, Members};
+use crate::instance::overlay;
 use crate::sys::big_stack::on_big_stack;
 use crate::sys::credentials::Credentials;
 use crate::sys::errno::{Errno, Explained, Result};
@@ -61,6 +62,9 @@ pub fn mount_root(kernel: &'static Kernel, thread: &'static Thread, index: usize
     if root >= 0 {
         return Ok(root);
     }
+    for layer in overlay::below(&settings().mounts[index], &state.tries)? {
+        mount_root(kernel, thread, layer)?;
+    }
     let _change = change();
     park_forever_if_ending();
     let root = state.root.load(Ordering::Acquire);
@@ -84,7 +88,7 @@ fn mount_now(
     let mount = &settings().mounts[index];
     let _room = fdtable::room();
     let path = CString::new(&mount.path[..]).map_err(|_| Errno::EINVAL)?;
-    let mut read_only = mount.read_only;
+    let mut read_only = mount.read_only || overlay::is_read_only(mount);
     let mut members = Vec::new();
     let (source, fstype) = match &mount.image {
         None => (Source::None(index as u32), mount.fstype.clone().unwrap_or_default()),
@@ -197,6 +201,7 @@ const WITHOUT_OWNERS: [&CStr; 4] = [c"vfat", c"exfat", c"ntfs3", c"hfs"];
 /// where files have no owners, all is the caller's instead of root's, who made the mount.
 fn with_defaults(mount: &Mount, fstype: &CStr, data: String, members: Vec<String>) -> String {
     let given = |name: &str| mount.opts.iter().any(|o| o.starts_with(name));
+    let data = if overlay::is_overlay(mount) { overlay::options(&data) } else { data };
     let mut options: Vec<String> = (!data.is_empty()).then_some(data).into_iter().chain(members).collect();
     if fstype == c"tmpfs" && !given("mode=") {
         options.push("mode=1777".into());
@@ -215,7 +220,10 @@ fn with_defaults(mount: &Mount, fstype: &CStr, data: String, members: Vec<String
 /// pseudo file system is mounted, whose contents belong to this kernel.
 pub fn unmount_idle(kernel: &Kernel, thread: &'static Thread) -> bool {
     let mut all = settings().net == Net::None;
-    for (mount, state) in settings().mounts.iter().zip(MOUNTED.get().into_iter().flatten()) {
+    let mut mounted: Vec<_> = settings().mounts.iter().zip(MOUNTED.get().into_iter().flatten()).collect();
+    // What lies over others goes first.
+    mounted.sort_by_key(|(mount, _)| !overlay::is_overlay(mount));
+    for (mount, state) in mounted {
         let root = state.root.load(Ordering::Acquire);
         let Ok(path) = CString::new(&mount.path[..]) else { continue };
         if root < 0 {
@@ -223,7 +231,8 @@ pub fn unmount_idle(kernel: &Kernel, thread: &'static Thread) -> bool {
         }
         let disk = u32::try_from(state.disk.load(Ordering::Relaxed)).ok();
         // SAFETY: the task is this thread's.
-        if disk.is_none() || unsafe { kernel.unmount(thread.task(), &path, root, disk) }.is_err() {
+        let kept = disk.is_some() || overlay::is_overlay(mount);
+        if !kept || unsafe { kernel.unmount(thread.task(), &path, root, disk) }.is_err() {
             all = false;
             continue;
         }
