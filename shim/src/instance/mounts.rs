@@ -230,8 +230,8 @@ pub fn unmount_idle(kernel: &Kernel, thread: &'static Thread) -> bool {
             continue;
         }
         let disk = u32::try_from(state.disk.load(Ordering::Relaxed)).ok();
-        // SAFETY: the task is this thread's.
         let kept = disk.is_some() || overlay::is_overlay(mount);
+        // SAFETY: the task is this thread's.
         if !kept || unsafe { kernel.unmount(thread.task(), &path, root, disk) }.is_err() {
             all = false;
             continue;
