@@ -8,7 +8,7 @@ use stowaway_tests::fixture::tool;
 use stowaway_tests::made::{
     installed, make, make_check, owned_by_us, place, reads, sh, with_shorter_names, without_hidden,
 };
-use stowaway_tests::mounted::Mounted;
+use stowaway_tests::mounted::{our_lines, Mounted};
 use stowaway_tests::user;
 
 const TREE: &str = include_str!("../programs/helpers/tree.py");
@@ -318,6 +318,74 @@ everyone! {
         }
     }
 
+    fn what_was_not_closed() {
+        // (maker, MiB, what a line says where it is looked at, and where it is to be written; None: it works)
+        type Words = Option<&'static [&'static str]>;
+        let rows: [(&str, u64, Words, Words); 7] = [
+            ("mkfs.xfs -q", 320, Some(&["opts=norecovery"]), None),
+            ("mkfs.btrfs -q", 192, Some(&["opts=rescue=nologreplay"]), None),
+            ("mkfs.f2fs -q", 128, Some(&["opts=norecovery"]), None),
+            ("mkfs.nilfs2 -q", 192, Some(&["opts=norecovery"]), None),
+            ("mkfs.jfs -q", 64, None, Some(&["fsck.jfs"])),
+            ("mkntfs -q -F", 64, None, Some(&["volume is dirty", "ntfsfix"])),
+            ("mkfs.exfat", 64, None, None),
+        ];
+        let killed = "import os, signal, sys\nopen(sys.argv[1] + '/a', 'w').write('a')\nos.sync()\n\
+            file = os.open(sys.argv[1] + '/b', os.O_CREAT | os.O_WRONLY)\nos.write(file, b'b' * 5000)\nos.fsync(file)\n\
+            os.kill(os.getpid(), signal.SIGKILL)\n";
+        for (maker, mebibytes, looked_at, written) in rows {
+            let program = maker.split(' ').next().unwrap_or("");
+            let Some(mut mounted) = place("what_was_not_closed", &[program]) else { continue };
+            make(&mounted, mebibytes, &format!("{maker} {{I}}"));
+            if belongs_to_root("what_was_not_closed", &mounted) {
+                continue;
+            }
+            mounted.run(["python3", "-c", killed, &mounted.dir()]).output();
+            for (options, words) in [(":ro", looked_at), ("", written)] {
+                mounted.options = options;
+                let outcome = sh(&mounted, "exec cat {D}/a");
+                let lines = our_lines(&outcome);
+                match words {
+                    None => assert_eq!((outcome.out().as_str(), outcome.err().as_str()), ("a", ""), "{maker}{options}"),
+                    Some(words) => assert!(
+                        lines.len() == 1 && words.iter().all(|word| lines[0].contains(word)),
+                        "{maker}{options}: {}",
+                        outcome.err()
+                    ),
+                }
+            }
+        }
+    }
+
+    fn damaged_images() {
+        let rows = [
+            ("mkfs.exfat", 16), ("mkntfs -q -F", 16), ("mkfs.f2fs -q", 64), ("mkudffs --media-type=hd", 16), ("mkfs.nilfs2 -q -B 64", 32),
+            ("mkfs.jfs -q", 16), ("mkfs.minix -3", 8), ("hformat -l volume", 8), ("hfsplus", 16), ("genromfs -d {T} -f", 0),
+            ("mkfs.cramfs {T}", 0),
+        ];
+        for (maker, mebibytes) in rows {
+            let program = if maker == "hfsplus" { "python3" } else { maker.split(' ').next().unwrap_or("") };
+            let Some(mounted) = place("damaged_images", &[program]) else { continue };
+            without_hidden(&mounted);
+            let image = mounted.fixture.image.display().to_string();
+            let home = mounted.fixture.base.path().display().to_string();
+            match maker {
+                "hfsplus" => drop(tool("python3", &["-c".as_ref(), MKHFSPLUS.as_ref(), image.as_ref(), "16".as_ref(), user::id().to_string().as_ref()])),
+                _ => make(&mounted, mebibytes, &format!("env HOME={home} {maker} {{I}}")),
+            }
+            sh(&mounted, "mkdir {D}/d && cp {H}/random {D}/d/f && ln -s f {D}/d/l; true");
+            let whole = std::fs::read(&mounted.fixture.image).expect("the image");
+            for seed in 0..4u32 {
+                let mut bytes = whole.clone();
+                damage(&mut bytes, seed);
+                std::fs::write(&mounted.fixture.image, bytes).expect("the image");
+                // Whatever it says: it ends, and none of it is a crash.
+                let outcome = sh(&mounted, "ls -lR {D} | head -50 && cat {D}/d/f | wc -c && echo x > {D}/new; rm -r {D}/d; exec true");
+                assert!(["exit 0", "exit 1", "exit 2"].contains(&outcome.status.as_str()), "{maker}, seed {seed}: {}\n{}", outcome.status, outcome.err());
+            }
+        }
+    }
+
     fn limits_of_quotas() {
         let Some(mut mounted) = place("limits_of_quotas", &["mkfs.ext4", "mkfs.xfs", "xfs_repair"]) else { return };
         if !user::is_root() {
@@ -402,4 +470,23 @@ print(most(sys.argv[1] + '/project/file'), most(sys.argv[1] + '/file'), sep=', '
     let expected =
         ["Disk quota exceeded, Disk quota exceeded\n", "No space left on device, Disk quota exceeded\n"];
     assert!(expected.contains(&outcome.out().as_str()), "{}{}", outcome.out(), outcome.err());
+}
+
+/// Bytes among those that are not zero become others: a few, or a block of them.
+fn damage(bytes: &mut [u8], seed: u32) {
+    let used: Vec<usize> = (0..bytes.len()).filter(|&at| bytes[at] != 0).collect();
+    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(12345);
+    let mut random = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as usize
+    };
+    let (places, length) = if seed % 3 == 0 { (2, 512) } else { (10, 1) };
+    for _ in 0..places {
+        // Half of them where superblocks are.
+        let most = if random() % 2 == 0 { used.len() } else { used.len().min(2000) };
+        let at = used[random() % most];
+        for byte in bytes[at..].iter_mut().take(length) {
+            *byte = random() as u8;
+        }
+    }
 }

@@ -74,12 +74,14 @@ pub struct Reason<'a> {
 
 impl fmt::Display for Reason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.said.is_empty() {
-            return write!(f, "; STOWAWAY_KERNEL_LOG=stderr shows what the kernel says");
+        match (self.said.is_empty(), self.not_closed()) {
+            (true, Some(help)) => return write!(f, "; {help}"),
+            (true, None) => return write!(f, "; STOWAWAY_KERNEL_LOG=stderr shows what the kernel says"),
+            (false, _) => {}
         }
         // Where the kernel sees the mounts is nobody's business.
         write!(f, "; the kernel says: {}", last_words(self.said).replace("'/anchor/", "'/"))?;
-        if let Some(help) = self.other_images() {
+        if let Some(help) = self.other_images().or(self.not_closed()) {
             return write!(f, "; {help}");
         }
         match self.without_replay().filter(|_| self.read_only && self.is_about_journal()) {
@@ -95,6 +97,20 @@ impl Reason<'_> {
     fn is_about_journal(&self) -> bool {
         let words = ["recover", "replay", "noload", "journal"];
         self.said.iter().any(|line| words.iter().any(|word| line.to_lowercase().contains(word)))
+    }
+
+    /// What helps where a file system was not closed, and its driver does not replay its journal.
+    fn not_closed(&self) -> Option<&'static str> {
+        match self.fstype.to_bytes() {
+            // The driver says nothing.
+            b"jfs" if self.said.is_empty() && !self.read_only => {
+                Some("a JFS that was not closed is only read (:ro), until fsck.jfs IMAGE has replayed its journal")
+            }
+            b"ntfs3" if self.said.iter().any(|line| line.contains("volume is dirty")) => Some(
+                "it was not closed, or Windows hibernates: ntfsfix IMAGE or chkdsk cleans it, :ro looks at it, opts=force writes all the same",
+            ),
+            _ => None,
+        }
     }
 
     /// What helps where a part of the file system is on another image.
@@ -124,6 +140,7 @@ impl Reason<'_> {
             b"ext4" => Some("noload"),
             b"xfs" => Some("norecovery"),
             b"btrfs" => Some("rescue=nologreplay"),
+            b"f2fs" | b"nilfs2" => Some("norecovery"),
             _ => None,
         }
     }

@@ -203,6 +203,11 @@ static blk_status_t lkb_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_mq
 	long ret;
 
 	blk_mq_start_request(rq);
+	/* NTFS replays its journal even so: what it changed then stays in memory, and nobody's data is lost */
+	if (get_disk_ro(d->disk) && op_is_write(req_op(rq))) {
+		blk_mq_end_request(rq, BLK_STS_IOERR);
+		return BLK_STS_OK;
+	}
 	if (!lkb_prepare(d, rq, bd->last)) {
 		blk_mq_end_request(rq, BLK_STS_NOTSUPP);
 		return BLK_STS_OK;
