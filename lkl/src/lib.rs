@@ -38,7 +38,7 @@ pub use attach::{boot, reset_in_child, watch_pressure_in, BootConfig, BootError,
 pub use cpu::Count;
 pub use dev::block::nbd::set_interrupted;
 pub use dev::block::Engine;
-pub use disk::{is_qcow2, partitions, probe_fs, Disk, DiskError, Partition, Sectors, Table};
+pub use disk::{is_qcow2, partitions, probe_fs, Disk, DiskError, Partition, PartitionKind, Sectors, Table};
 pub use instance::region::copy_text;
 pub use instance::symbols::Symbol;
 pub use kick::{doorbell, uintr};

@@ -378,8 +378,8 @@ everyone! {
         let mounted = Mounted::new(Kind::Basic);
         let disk = partitioned(&mounted);
         for (part, why) in [
-            ("", "has a partition table: mount a partition, as IMAGE#N; it has 1 (1024K), 2 ("),
-            ("#3", "has no partition 3; it has 1 (1024K), 2 ("),
+            ("", "has a partition table: mount a partition, as IMAGE#N; it has 1 (1024K, Linux), 2 ("),
+            ("#3", "has no partition 3; it has 1 (1024K, Linux), 2 ("),
             ("#1", "not a file system that is known here"),
         ] {
             let (out, lines) = cat(&mounted, &disk, part, "");
@@ -388,5 +388,29 @@ everyone! {
         }
         let (_, lines) = cat(&mounted, &mounted.fixture.image, "#1", "");
         assert!(lines.len() == 1 && lines[0].contains("has no partition table"), "{lines:?}");
+    }
+
+    fn the_types_of_partitions_are_named() {
+        let mounted = Mounted::new(Kind::Basic);
+        let disk = mounted.fixture.base.path().join("table.img");
+        let (gpt, dos) = (
+            "label: gpt\nsize=1M, type=U\nsize=1M, type=S\nsize=1M, type=L\n\
+             size=1M, type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709\nsize=1M, type=11111111-2222-3333-4444-555555555555\n",
+            "label: dos\nsize=1M, type=c\nsize=1M, type=82\nsize=4M, type=5\nsize=1M, type=99\n\
+             size=1M, type=8e\n",
+        );
+        let of_gpt = "it has 1 (1024K, EFI system), 2 (1024K, Linux swap), 3 (1024K, Linux), \
+            4 (1024K, Linux root (x86-64)), 5 (1024K, type 11111111-2222-3333-4444-555555555555)";
+        let of_dos = "it has 1 (1024K, FAT32), 2 (1024K, Linux swap), 4 (1024K, type 0x99), 5 (1024K, Linux LVM)";
+        for (script, list) in [(gpt, of_gpt), (dos, of_dos)] {
+            File::create(&disk).and_then(|file| file.set_len(16 << 20)).expect("a disk");
+            let disk_name = disk.display().to_string();
+            let made = Run::new(["sfdisk", "-q", "--no-reread", "--no-tell-kernel", &disk_name]).stdin(script).output();
+            made.expect_exit(0);
+            for part in ["", "#9"] {
+                let (_, lines) = cat(&mounted, &disk, part, "");
+                assert!(lines.len() == 1 && lines[0].ends_with(list), "{lines:?}");
+            }
+        }
     }
 }

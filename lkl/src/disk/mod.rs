@@ -11,9 +11,11 @@ mod image_file;
 mod lock;
 mod lock_owner;
 mod partition;
+mod partition_kind;
 mod probe;
 
 pub use error::DiskError;
 pub use image_file::Disk;
 pub use partition::{partitions, Partition, Sectors, Table};
+pub use partition_kind::Kind as PartitionKind;
 pub use probe::{is_qcow2, probe_fs};

@@ -2,8 +2,10 @@
 //! Partition tables: GPT (UEFI specification, chapter 5) and MBR with its chain of logical partitions.
 //! Nothing is allocated.
 
-use crate::sys::Errno;
 use std::fmt;
+
+use super::partition_kind::Kind;
+use crate::sys::Errno;
 
 /// More than any table that is met; what lies beyond is not seen.
 const MOST: usize = 128;
@@ -26,6 +28,8 @@ pub struct Partition {
     pub start: u64,
     /// The partition's size in bytes.
     pub bytes: u64,
+    /// What the table says the partition is for.
+    pub kind: Kind,
 }
 
 /// The partitions of a disk.
@@ -37,7 +41,7 @@ pub struct Table {
 
 impl Table {
     const fn new() -> Table {
-        Table { parts: [Partition { number: 0, start: 0, bytes: 0 }; MOST], count: 0 }
+        Table { parts: [Partition { number: 0, start: 0, bytes: 0, kind: Kind::Mbr(0) }; MOST], count: 0 }
     }
 
     /// The partitions in the order of their numbers.
@@ -51,16 +55,17 @@ impl Table {
     }
 
     /// Takes a partition in if it lies on the disk.
-    fn add(&mut self, number: usize, start: u64, bytes: u64, disk: u64) {
+    fn add(&mut self, part: Partition, disk: u64) {
+        let Partition { start, bytes, .. } = part;
         let fits = bytes > 0 && start >= SECTOR && start.checked_add(bytes).is_some_and(|end| end <= disk);
         if fits && self.count < MOST {
-            self.parts[self.count] = Partition { number: number as u32, start, bytes };
+            self.parts[self.count] = part;
             self.count += 1;
         }
     }
 }
 
-/// `1 (512K), 3 (30M)`
+/// `1 (512K, EFI system), 3 (30M, Linux)`
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, p) in self.partitions().iter().enumerate() {
@@ -69,7 +74,7 @@ impl fmt::Display for Table {
                 b if b >= 10 << 20 => (b >> 20, "M"),
                 b => (b >> 10, "K"),
             };
-            write!(f, "{}{} ({size}{unit})", if i == 0 { "" } else { ", " }, p.number)?;
+            write!(f, "{}{} ({size}{unit}, {})", if i == 0 { "" } else { ", " }, p.number, p.kind)?;
         }
         Ok(())
     }
@@ -98,6 +103,12 @@ struct Entry {
 impl Entry {
     const PROTECTIVE: u8 = 0xee;
 
+    /// The partition of an entry that counts from sector `from`.
+    fn partition(self, number: usize, from: u64) -> Partition {
+        let (start, bytes) = ((from + self.start) * SECTOR, self.sectors * SECTOR);
+        Partition { number: number as u32, start, bytes, kind: Kind::Mbr(self.kind) }
+    }
+
     fn is_extended(self) -> bool {
         matches!(self.kind, 0x05 | 0x0f | 0x85)
     }
@@ -122,7 +133,7 @@ fn mbr_entries(sector: &[u8; SECTOR as usize]) -> Option<[Entry; 4]> {
 fn mbr(disk: &dyn Sectors, entries: &[Entry; 4]) -> Table {
     let mut table = Table::new();
     for (i, e) in entries.iter().enumerate().filter(|(_, e)| e.kind != 0 && !e.is_extended()) {
-        table.add(i + 1, e.start * SECTOR, e.sectors * SECTOR, disk.bytes());
+        table.add(e.partition(i + 1, 0), disk.bytes());
     }
     if let Some(extended) = entries.iter().find(|e| e.is_extended()) {
         logical(disk, extended.start, &mut table);
@@ -140,7 +151,7 @@ fn logical(disk: &dyn Sectors, extended: u64, table: &mut Table) {
         }
         let Some([part, next, ..]) = mbr_entries(&sector) else { return };
         if part.kind != 0 {
-            table.add(number, (at + part.start) * SECTOR, part.sectors * SECTOR, disk.bytes());
+            table.add(part.partition(number, at), disk.bytes());
         }
         if !next.is_extended() || next.start == 0 {
             return;
@@ -186,7 +197,9 @@ fn gpt_at(disk: &dyn Sectors, at: u64, block: u64) -> Result<Option<Table>, Errn
         if raw[..16] != [0; 16] {
             let (from, to) = (long(raw, 32), long(raw, 40));
             let blocks = to.saturating_add(1).saturating_sub(from);
-            table.add(i as usize + 1, from.saturating_mul(block), blocks.saturating_mul(block), disk.bytes());
+            let (start, bytes) = (from.saturating_mul(block), blocks.saturating_mul(block));
+            let kind = Kind::gpt(raw);
+            table.add(Partition { number: i as u32 + 1, start, bytes, kind }, disk.bytes());
         }
     }
     Ok((!sum == word(&header, 88)).then_some(table))
@@ -223,12 +236,12 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_not_there() {
         let mut table = Table::new();
-        table.add(1, 512, 1024, 4096);
-        table.add(2, 512, 4096, 4096);
-        table.add(3, 0, 512, 4096);
-        table.add(4, u64::MAX, 512, 4096);
-        assert_eq!(table.partitions(), [Partition { number: 1, start: 512, bytes: 1024 }]);
-        assert_eq!(table.to_string(), "1 (1K)");
+        let part = |number, start, bytes| Partition { number, start, bytes, kind: Kind::Mbr(0x83) };
+        for (number, start, bytes) in [(1, 512, 1024), (2, 512, 4096), (3, 0, 512), (4, u64::MAX, 512)] {
+            table.add(part(number, start, bytes), 4096);
+        }
+        assert_eq!(table.partitions(), [part(1, 512, 1024)]);
+        assert_eq!(table.to_string(), "1 (1K, Linux)");
     }
 
     #[test]
