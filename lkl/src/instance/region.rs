@@ -191,7 +191,8 @@ fn close(fd: i32) {
     }
 }
 
-/// Address space at a place that nobody can guess.
+/// Address space at a place that nobody can guess, or (where something has all such places: ThreadSanitizer) at one that the
+/// host chooses.
 fn reserve(len: usize) -> Result<usize, Errno> {
     let places = (PLACES.end - PLACES.start) / RAM_ALIGN;
     for _ in 0..TRIES {
@@ -202,7 +203,7 @@ fn reserve(len: usize) -> Result<usize, Errno> {
             Err(e) => return Err(e),
         }
     }
-    Err(Errno::ENOMEM)
+    memory::reserve_anywhere(len, RAM_ALIGN)
 }
 
 /// Maps a part of a region.

@@ -79,6 +79,21 @@ pub fn reserve_at(at: usize, len: usize) -> Result<(), Errno> {
     }
 }
 
+/// Reserves `len` bytes of address space where the host has room, at a multiple of `alignment`, which is one of pages.
+pub fn reserve_anywhere(len: usize, alignment: usize) -> Result<usize, Errno> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: a mapping that replaces nothing.
+    let start = unsafe { map(0, len + alignment, libc::PROT_NONE, flags, -1, 0) }?;
+    let at = start.next_multiple_of(alignment);
+    for (from, to) in [(start, at), (at + len, start + len + alignment)] {
+        if from < to {
+            // SAFETY: what was just reserved and is not given out.
+            unsafe { unmap(from, to - from) };
+        }
+    }
+    Ok(at)
+}
+
 /// mmap(2)
 ///
 /// # Safety
