@@ -7,9 +7,10 @@
 
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicBool, Ordering};
+use std::ffi::CString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use stowaway_config::{ConfigError, Level};
+use stowaway_config::{ConfigError, Level, Sink};
 use trampoline::Vectors;
 
 use crate::exec::kept;
@@ -21,10 +22,9 @@ use crate::process::{exit, fork, handoff};
 use crate::signals::{deliver, end};
 use crate::sys::errno::{Errno, Explained};
 use crate::sys::host;
-use crate::sys::report::{say, Logger};
+use crate::sys::report::{say, set_log_file, Logger};
 use crate::sys::settings::{self, is_loader, settings, Asked};
-use crate::sys::thread;
-use crate::sys::told;
+use crate::sys::{thread, told, tracer, valgrind};
 use crate::syscalls::{dispatch, entry, table};
 
 /// Runs before main, after libc's own constructors (ld.so orders by dependency).
@@ -70,6 +70,12 @@ unsafe extern "C" fn begin(sp: *mut usize) -> ! {
 
 /// Whether there is anything to do. A bad setting ends a program that `stowaway run` started.
 fn read_settings() -> bool {
+    if valgrind::is_running() {
+        if settings::is_any_set() {
+            say!("valgrind runs this program itself, and nothing of it can be served: it runs without what is mounted here");
+        }
+        return false;
+    }
     match settings::read().and_then(|asked| asked.map_or(Ok(false), distribute)) {
         Ok(wanted) => wanted,
         Err(error) => {
@@ -119,7 +125,8 @@ fn install() -> bool {
             if !observe::is_on() {
                 dispatch::shorten();
             }
-            trampoline::rewrite_sites(false, cache_directory());
+            // A debugger stops at each signal: it is to see none of ours.
+            trampoline::rewrite_sites(tracer::is_attached(), cache_directory());
             return true;
         }
         Err(why) if is_loader() => {
@@ -138,6 +145,9 @@ fn install() -> bool {
 }
 
 fn start_log() {
+    if let Sink::File(path) = &settings().kernel_log {
+        CString::new(path.as_os_str().as_bytes()).into_iter().for_each(set_log_file);
+    }
     let _ = log::set_logger(&Logger);
     log::set_max_level(match settings().log {
         Level::Off => log::LevelFilter::Off,

@@ -92,6 +92,21 @@ everyone! {
     fn transfers() { as_native(program!("transfer")); }
     fn threads() { as_native(program!("threads")); }
     fn signals() { as_native(program!("signals")); }
+    fn alternate_signal_stacks() { as_native(program!("alternate")); }
+    fn calls_by_the_32_bit_gate() { as_native(program!("calls32")); }
+    fn calls_by_the_32_bit_gate_that_are_not_served_say_so() {
+        // stat64(2), whose structure is another; fstat64(2) of a file of the host works, and of the image does not.
+        let source = "#include \"fact.h\"\nstatic int check(void)\n{\n\
+            char *low = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);\n\
+            long r[3], fd[2] = { open(\"/\", O_RDONLY), open(HELLO, O_RDONLY) };\n\
+            strcpy(low, HELLO);\n\
+            __asm__ volatile(\"int $0x80\" : \"=a\"(r[0]) : \"a\"(195L), \"b\"(low), \"c\"(low + 4096) : \"memory\");\n\
+            for (int i = 0; i < 2; i++)\n\
+            __asm__ volatile(\"int $0x80\" : \"=a\"(r[i + 1]) : \"a\"(197L), \"b\"(fd[i]), \"c\"(low + 4096) : \"memory\");\n\
+            CHECK((int)r[0] == -ENOSYS && !r[1] && (int)r[2] == -ENOSYS);\nreturn 0;\n}\n";
+        let lines = our_lines(&fact_mounted("refused32", source));
+        assert!(lines.len() == 1 && lines[0].contains("int 0x80, call 195"), "{lines:?}");
+    }
     fn signals_ignored_from_the_start() { as_native(program!("inherited")); }
     fn owners_of_files() { as_native(program!("owners")); }
     fn waits_under_a_mask() { as_native(program!("masks")); }
@@ -186,6 +201,22 @@ everyone! {
         let differs: Vec<_> = said[0].lines().zip(said[1].lines()).filter(|(a, b)| a != b).take(20).collect();
         assert!(differs.is_empty(), "native and served: {differs:#?}");
         assert!(said[0].lines().count() > 30_000);
+        mounted.check();
+    }
+
+    fn paths_in_requests_do_not_pass_by() {
+        let mounted = Mounted::over_a_directory(Kind::Basic);
+        let (name, source) = program!("uring");
+        let program = mounted.program(name, source).display().to_string();
+        for (side, role) in [(Side::Native, "native"), (Side::Image, "served")] {
+            let [dir, host] = [mounted.fixture.dir(side), mounted.fixture.host(side)].map(|dir| dir.display().to_string());
+            let words = [program.clone(), dir, host, role.into()];
+            let run = if side == Side::Native { Run::new(words) } else { mounted.run(words) };
+            said_ok(role, &run.output());
+        }
+        // What the host has below the mount.
+        let below = std::fs::read_dir(mounted.dir()).expect("a directory").count();
+        assert_eq!(below, 0);
         mounted.check();
     }
 

@@ -24,7 +24,7 @@ unsafe extern "C-unwind" fn handler(frame: &mut Frame) {
     frame.rax = unsafe { gate(frame.nr as i64, &frame.args()) } as usize;
 }
 
-unsafe extern "C-unwind" fn foreign(_: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void) {}
+unsafe extern "C-unwind" fn foreign(_: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void, _: usize) {}
 
 extern "C" fn child(_: bool) {}
 

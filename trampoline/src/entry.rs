@@ -13,10 +13,11 @@ use core::mem::offset_of;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::abi::{signal_bit, RED_ZONE, SIGMASK_OFFSET};
-use crate::frame::{EntryKind, Frame};
+use crate::frame::{EntryKind, Frame, FRAME_BYTES};
 use crate::gate::stowaway_gate_forward;
 use crate::routes::{ROUTES, STOWAWAY_CLASSES, STOWAWAY_CLASS_COUNT, STOWAWAY_ROUTES, TO_HOST};
 use crate::thread::{self, ALTERNATE, ALTERNATE_LEN, AT_END, FLOOR, STACK_BYTES};
+use crate::thread::{OWN_SIGNAL_STACK, SHOWN, SIGNAL_STACK_BYTES};
 use crate::vectors::STOWAWAY_WIDE;
 
 global_asm!(
@@ -33,16 +34,20 @@ global_asm!(
     red_zone = const RED_ZONE,
     red_zone_wide = const RED_ZONE,
     by_signal = const BY_SIGNAL,
+    by_int80 = const BY_INT80,
     sigreturn = const libc::SYS_rt_sigreturn,
     sigmask = const SIGMASK_OFFSET,
     not_sigsys = const !(signal_bit(libc::SIGSYS) as i64),
     stack_bytes = const STACK_BYTES,
-    frame_bytes = const size_of::<Frame>().next_multiple_of(64),
+    frame_bytes = const FRAME_BYTES,
     unusual = const UNUSUAL_FLAGS,
     floor = const FLOOR,
     at_end = const AT_END,
     alternate = const ALTERNATE,
     alternate_len = const ALTERNATE_LEN,
+    signal_stack = const OWN_SIGNAL_STACK,
+    signal_stack_bytes = const SIGNAL_STACK_BYTES,
+    shown = const SHOWN,
     r15 = const offset_of!(Frame, r15),
     r14 = const offset_of!(Frame, r14),
     r13 = const offset_of!(Frame, r13),
@@ -70,6 +75,8 @@ global_asm!(
 
 /// What the entry's second word on the caller's stack has beside the flags, for a call that came by SIGSYS.
 const BY_SIGNAL: usize = 1 << 16;
+/// The same for a 32-bit call.
+const BY_INT80: usize = 2 << 16;
 
 /// Flags that compiled code expects clear, and that the arithmetic flags' way does not keep: direction and
 /// alignment check.
@@ -79,11 +86,13 @@ extern "C" {
     static stowaway_entry: u8;
     static stowaway_entry_block: u8;
     static stowaway_entry_looked: u8;
+    static stowaway_entry_sigreturn_block: u8;
     static stowaway_entry_end: u8;
     static stowaway_bounce: u8;
     static stowaway_bounced: u8;
     static stowaway_redirected: u8;
     static stowaway_redirected_back: u8;
+    static stowaway_redirected32: u8;
     pub(crate) fn stowaway_resume(frame: *mut Frame) -> !;
 }
 
@@ -134,6 +143,11 @@ pub(crate) fn redirected_address() -> usize {
     &raw const stowaway_redirected as usize
 }
 
+/// Address that the caller of a 32-bit call goes on at.
+pub(crate) fn redirected32_address() -> usize {
+    &raw const stowaway_redirected32 as usize
+}
+
 /// Address that takes a stub's place for a call that is dispatched again.
 pub(crate) fn bounce_address() -> usize {
     &raw const stowaway_bounce as usize
@@ -146,7 +160,7 @@ pub(crate) fn is_bounced(ip: usize) -> bool {
 
 /// Whether a fault at `ip` is that of a thread without a block.
 pub(crate) fn is_block_load(ip: usize) -> bool {
-    ip == &raw const stowaway_entry_block as usize
+    ip == &raw const stowaway_entry_block as usize || ip == &raw const stowaway_entry_sigreturn_block as usize
 }
 
 /// Whether a thread interrupted at `ip` is on its way from its call to the handler, or back and has not yet looked

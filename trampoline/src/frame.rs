@@ -7,6 +7,9 @@
 
 use core::mem::offset_of;
 
+use crate::abi::RED_ZONE;
+use crate::gate;
+
 /// All general registers of the caller as they stood at its `syscall` instruction.
 ///
 /// `rax` is the result that the caller will see; `nr` the number it asked for. What `syscall` itself
@@ -45,6 +48,12 @@ pub struct Frame {
     pub(crate) xmm: [[u64; 2]; 16],
 }
 
+/// How much of a stack the entry takes for a frame: that of a call lies so much below the floor of the thread's own stack.
+pub(crate) const FRAME_BYTES: usize = size_of::<Frame>().next_multiple_of(64);
+/// Where a frame keeps [`Frame::caller_words`], and how far below the caller's stack pointer these lie.
+pub(crate) const CALLER_WORDS: usize = offset_of!(Frame, caller_words);
+pub(crate) const CALLER_WORDS_DEPTH: usize = 4 * size_of::<usize>() + RED_ZONE;
+
 /// How a call reached the entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EntryKind {
@@ -52,6 +61,8 @@ pub enum EntryKind {
     Patched,
     /// Through SIGSYS.
     Signal,
+    /// A 32-bit call (`int 0x80`), through SIGSYS.
+    Int80,
 }
 
 // The unwinding expressions of entry.S give a register's offset one byte of LEB128, and that of `caller_words` two.
@@ -68,11 +79,32 @@ impl Frame {
 
     /// How the call came.
     pub fn entry_kind(&self) -> EntryKind {
-        if self.entry_kind == 0 {
-            EntryKind::Patched
-        } else {
-            EntryKind::Signal
+        match self.entry_kind {
+            0 => EntryKind::Patched,
+            1 => EntryKind::Signal,
+            _ => EntryKind::Int80,
         }
+    }
+
+    /// Number and arguments of a 32-bit call ([`EntryKind::Int80`]), as its ABI has them: ebx, ecx, edx, esi, edi, ebp.
+    pub fn call32(&self) -> (u32, [u32; 6]) {
+        /// Flags, number, return into the stub, rip: then what `stowaway_redirected32` keeps.
+        const RCX: usize = 4;
+        // SAFETY: the words are on the caller's stack until the entry returns.
+        let rcx = unsafe { (self.caller_words as *const usize).add(RCX).read() };
+        let words = [self.rbx, rcx, self.rdx, self.rsi, self.rdi, self.rbp];
+        (self.nr as u32, words.map(|word| word as u32))
+    }
+
+    /// Makes that call on the host.
+    ///
+    /// # Safety
+    /// The call is the application's own.
+    pub unsafe fn call32_on_host(&self) -> isize {
+        let (nr, [ebx, ecx, edx, esi, edi, ebp]) = self.call32();
+        let call = [nr, ebx, ecx, edx, esi, edi, ebp];
+        // SAFETY: seven registers, as the gate reads them; the caller's promise.
+        unsafe { gate::stowaway_gate_int80(call.as_ptr()) }
     }
 
     /// Where the stub goes on behind its restoring of the stack, with rcx = `rip`.

@@ -56,15 +56,37 @@ pub(crate) unsafe fn set_action(signal: i32, action: &KernelSigaction) {
     unsafe { gate(libc::SYS_rt_sigaction, &[signal as usize, at, 0, SIGSET_BYTES, 0, 0]) };
 }
 
-/// Start and length of the thread's alternate signal stack; length 0: none.
-pub(crate) fn alternate_stack() -> (usize, usize) {
-    // SAFETY: asks only; a stack_t is valid as zeroes.
-    unsafe {
-        let mut now: libc::stack_t = core::mem::zeroed();
-        gate(libc::SYS_sigaltstack, &[0, &raw mut now as usize, 0, 0, 0, 0]);
-        let is_none = now.ss_flags & libc::SS_DISABLE != 0;
-        (now.ss_sp as usize, if is_none { 0 } else { now.ss_size })
+/// `stack_t` of sigaltstack(2).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct AlternateStack {
+    pub start: usize,
+    pub flags: i32,
+    pub _pad: i32,
+    pub len: usize,
+}
+
+/// Sets the alternate signal stack of the calling thread; the one before, or errno.
+///
+/// # Safety
+/// The memory is nobody else's while handlers run.
+pub(crate) unsafe fn set_alternate_stack(new: &AlternateStack) -> Result<AlternateStack, i32> {
+    let mut before = AlternateStack { start: 0, flags: 0, _pad: 0, len: 0 };
+    let at = [core::ptr::from_ref(new) as usize, &raw mut before as usize, 0, 0, 0, 0];
+    // SAFETY: two structures of the host's layout; the caller answers for the memory.
+    match unsafe { gate(libc::SYS_sigaltstack, &at) } {
+        0 => Ok(before),
+        errno => Err(-errno as i32),
     }
+}
+
+/// The alternate signal stack that the host has for the calling thread.
+pub(crate) fn alternate_stack() -> AlternateStack {
+    let mut now = AlternateStack { start: 0, flags: 0, _pad: 0, len: 0 };
+    // SAFETY: asks only.
+    unsafe { gate(libc::SYS_sigaltstack, &[0, &raw mut now as usize, 0, 0, 0, 0]) };
+    now
 }
 
 /// The GS base of the calling thread; works for a thread of any state.

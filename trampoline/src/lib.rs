@@ -14,9 +14,10 @@
 //! Rules of the place: no libc name that makes a system call, no allocation, no panic, no TLS. The GS base is
 //! ours ([`thread`]).
 //!
-//! Floors, from the lowest: abi, gate, host, frame, thread, vectors, routes, entry, rewrite, install.
+//! Floors, from the lowest: abi, gate, host, frame, thread, alternate, vectors, routes, entry, rewrite, install.
 
 mod abi;
+pub mod alternate;
 pub mod entry;
 pub mod frame;
 pub mod gate;
@@ -32,7 +33,7 @@ pub use frame::Frame;
 pub use gate::gate;
 pub use host::KernelSigaction;
 pub use install::{
-    arm_thread, divert, fork, freeze, install, is_installed, on_fault, rewrite_sites, uninterrupted, Child,
-    Foreign, Fork, Unsupported, INT80_CALLS,
+    arm_thread, divert, fork, freeze, install, is_installed, learn_all, on_fault, rewrite_sites,
+    uninterrupted, Child, Foreign, Fork, Unsupported, INT80_CALLS,
 };
 pub use vectors::Vectors;

@@ -6,7 +6,8 @@
 //! [`adopt`], for every later one in the gate's clone, from its parent's allocation.
 //!
 //! ```text
-//! base: guard page | stack, STACK_BYTES ... | Block     (one mapping; the stack's top is the Block)
+//! base: guard page | signal stack | guard page | stack, STACK_BYTES ... | Block
+//! (one mapping; the stack's top is the Block; for the signal stack see `alternate.rs`)
 //! ```
 //!
 //! # Safety
@@ -19,11 +20,19 @@ use core::mem::offset_of;
 use core::sync::atomic::AtomicU32;
 
 use crate::abi::{PAGE, RED_ZONE};
+use crate::frame::{CALLER_WORDS, FRAME_BYTES};
+use crate::host::AlternateStack;
 use crate::{gate, host};
 
 /// Room for the handler, and for handlers of the application that run on top of it. Pages are taken when used.
 pub const STACK_BYTES: usize = 256 << 10;
-const MAPPING: usize = PAGE + STACK_BYTES + PAGE;
+/// What the host calls handlers on: two frames with all that this CPU has (12 KiB each with AMX), and what handlers of ours
+/// use. Pages are taken when used.
+pub(crate) const SIGNAL_STACK_BYTES: usize = 64 << 10;
+const SIGNAL_STACK: usize = PAGE;
+const STACK_GUARD: usize = SIGNAL_STACK + SIGNAL_STACK_BYTES;
+const STACK: usize = STACK_GUARD + PAGE;
+const MAPPING: usize = STACK + STACK_BYTES + PAGE;
 
 /// Words for whoever installed the handler, zero in a new thread.
 pub const USER_WORDS: usize = 8;
@@ -48,6 +57,10 @@ pub struct Block {
     pub(crate) at_end: usize,
     /// Where the thread was when it was diverted.
     pub(crate) diverted: DivertPoint,
+    /// Where the signal stack begins that the host has for this thread; 0: the host has the application's.
+    pub(crate) signal_stack: usize,
+    /// The alternate signal stack that the application set.
+    pub(crate) shown: AlternateStack,
     /// The embedder's.
     pub(crate) user: [usize; USER_WORDS],
     /// The embedder's, which a new thread has from its maker.
@@ -69,14 +82,17 @@ pub(crate) const FLOOR: usize = offset_of!(Block, floor);
 pub(crate) const AT_END: usize = offset_of!(Block, at_end);
 pub(crate) const ALTERNATE: usize = offset_of!(Block, alternate);
 pub(crate) const ALTERNATE_LEN: usize = offset_of!(Block, alternate_len);
+pub(crate) const OWN_SIGNAL_STACK: usize = offset_of!(Block, signal_stack);
+pub(crate) const SHOWN: usize = offset_of!(Block, shown);
 
 /// Maps a block and its stack; errno if there is no memory.
 pub(crate) fn allocate() -> Result<*mut Block, i32> {
     let base = host::map_anonymous(0, MAPPING, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_NORESERVE)?;
-    let block = (base + PAGE + STACK_BYTES) as *mut Block;
-    // SAFETY: a fresh mapping: its first page, and its last, which is zero.
+    let block = (base + STACK + STACK_BYTES) as *mut Block;
+    // SAFETY: a fresh mapping: its guard pages, and its last page, which is zero.
     unsafe {
         host::protect(base, PAGE, libc::PROT_NONE);
+        host::protect(base + STACK_GUARD, PAGE, libc::PROT_NONE);
         (*block).top = block as usize;
         (*block).floor = block as usize;
     }
@@ -90,7 +106,22 @@ pub(crate) fn free(block: *mut Block) {
 }
 
 fn mapping_of(block: usize) -> usize {
-    block - STACK_BYTES - PAGE
+    block - STACK_BYTES - STACK
+}
+
+/// Where the signal stack of a block begins.
+pub(crate) fn signal_stack_of(block: *mut Block) -> usize {
+    mapping_of(block as usize) + SIGNAL_STACK
+}
+
+/// Start and length of the alternate signal stack that the application set for the calling thread; length 0: none.
+fn alternate_of_application() -> (usize, usize) {
+    let block = block();
+    // SAFETY: the calling thread's own block.
+    let shown = unsafe { (*block).shown };
+    // SAFETY: as above.
+    let now = if unsafe { (*block).signal_stack } != 0 { shown } else { host::alternate_stack() };
+    (now.start, if now.flags & libc::SS_DISABLE != 0 { 0 } else { now.len })
 }
 
 /// Gives the calling thread a block if it has none. Async-signal-safe.
@@ -134,6 +165,15 @@ pub fn set_inherited(word: usize) {
     unsafe { (*block()).inherited = word };
 }
 
+/// Where the calling thread's stack of the application ends, if it was interrupted at `sp` on its own stack of ours: in a call
+/// (the words of its entry are the last there), or diverted. None: it was not.
+pub(crate) fn end_of_callers_stack(sp: usize) -> Option<usize> {
+    // SAFETY: the calling thread's own block.
+    let frame = unsafe { (*block()).floor } - FRAME_BYTES;
+    // SAFETY: whoever goes below the frame's place has written the word before.
+    (is_on_own_stack(sp) && sp <= frame).then(|| unsafe { *((frame + CALLER_WORDS) as *const usize) })
+}
+
 /// What [`handler_begins`] changed.
 pub struct Interrupted {
     floor: usize,
@@ -153,7 +193,7 @@ pub fn handler_begins(sp: usize) -> Interrupted {
         let on_own = is_on_own_stack(sp);
         (*block).interrupted = before.at.max(if on_own { 1 } else { sp });
         if on_own {
-            ((*block).alternate, (*block).alternate_len) = host::alternate_stack();
+            ((*block).alternate, (*block).alternate_len) = alternate_of_application();
             (*block).floor = (sp - RED_ZONE) & !63;
         }
         before
@@ -192,7 +232,7 @@ pub(crate) fn is_in_handler(sp: usize) -> bool {
         if (*block).interrupted == 0 {
             return false;
         }
-        let (start, len) = host::alternate_stack();
+        let (start, len) = alternate_of_application();
         let is_in = is_on_own_stack(sp) || sp < (*block).interrupted || sp.wrapping_sub(start) < len;
         if !is_in {
             (*block).interrupted = 0;

@@ -48,7 +48,7 @@ unsafe extern "C-unwind" fn handler(frame: &mut Frame) {
     frame.rax = unsafe { gate(frame.nr as i64, &args) } as usize;
 }
 
-unsafe extern "C-unwind" fn foreign(_: i32, _: *mut libc::siginfo_t, _: *mut std::ffi::c_void) {
+unsafe extern "C-unwind" fn foreign(_: i32, _: *mut libc::siginfo_t, _: *mut std::ffi::c_void, _: usize) {
     panic!("a SIGSYS that is not ours");
 }
 

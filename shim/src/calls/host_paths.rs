@@ -121,3 +121,30 @@ pub fn fsconfig(c: &Call<'_>) -> Result {
         _ => c.to_host(),
     }
 }
+
+/// bpf(2): two commands have a path, of an object in a bpffs, which no image has.
+pub fn bpf(c: &Call<'_>) -> Result {
+    const OBJ_PIN: usize = 6;
+    const OBJ_GET: usize = 7;
+    /// In `union bpf_attr`: the path; flags, of which one says that a directory follows; the directory.
+    const FLAGS: usize = 12;
+    const DIRECTORY: usize = 16;
+    const PATH_FD: u32 = 1 << 14;
+    let [command, attributes, size, ..] = c.args;
+    if !matches!(command, OBJ_PIN | OBJ_GET) || !settings().is_active() || size < FLAGS {
+        return c.to_host();
+    }
+    let path: u64 = user::read(attributes)?;
+    let has_directory = size >= DIRECTORY + 4 && user::read::<u32>(attributes + FLAGS)? & PATH_FD != 0;
+    let directory = if has_directory { user::read::<i32>(attributes + DIRECTORY)? } else { AT_FDCWD };
+    let located = route::locate(PathArg::new(directory as usize, path as usize, FinalComponent::Follow))?;
+    let Some(found) = located.on_host() else { return Err(refuse(c)) };
+    if found.path == path as usize {
+        return c.to_host();
+    }
+    // The words of these two commands, with the path as it was found. What follows the host takes for zero.
+    let mut own = [0u64; 3];
+    own[1] = user::read(attributes + 8)?;
+    own[0] = found.path as u64;
+    c.to_host_with(&[command, own.as_ptr() as usize, DIRECTORY, 0, 0, 0])
+}

@@ -2,6 +2,7 @@
 //! The calls that need more than forwarding, by family. Each takes its `Call` and gives a result; the table in
 //! `syscalls` says which call goes where.
 
+pub mod alternate;
 pub mod descriptors;
 pub mod devices;
 pub mod host_paths;
@@ -17,4 +18,5 @@ pub mod sockets;
 pub mod transfer;
 pub mod unix_names;
 mod unix_room;
+pub mod uring;
 pub mod xattrs;

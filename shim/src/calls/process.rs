@@ -4,7 +4,7 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use trampoline::freeze;
+use trampoline::{freeze, learn_all};
 
 use crate::calls::identity;
 use crate::fdtable;
@@ -120,6 +120,15 @@ pub fn seccomp(c: &Call<'_>) -> Result {
 fn confine(c: &Call<'_>) -> Result {
     freeze(c.frame);
     CONFINED.store(true, Ordering::Relaxed);
+    c.to_host()
+}
+
+/// ptrace(2): a child that asks for a tracer stops at each signal from then on, those of unknown sites too; and a parent that
+/// waits as for vfork(2) does not wait for stops.
+pub fn ptrace(c: &Call<'_>) -> Result {
+    if c.args[0] == libc::PTRACE_TRACEME as usize {
+        learn_all(c.frame);
+    }
     c.to_host()
 }
 

@@ -56,7 +56,31 @@ pub fn connect(c: &Call<'_>) -> Result {
 /// getsockname(2), getpeername(2)
 pub fn tell(c: &Call<'_>) -> Result {
     match fdtable::owner(c.args[0])? {
-        Owner::Host => unix_names::tell(c),
+        Owner::Host => unix_names::tell(c, [1, 2]),
+        Owner::Kernel => c.to_kernel(),
+    }
+}
+
+/// recvfrom(2)
+pub fn recvfrom(c: &Call<'_>) -> Result {
+    match fdtable::owner(c.args[0])? {
+        Owner::Host => unix_names::tell(c, [4, 5]),
+        Owner::Kernel => c.to_kernel(),
+    }
+}
+
+/// recvmsg(2)
+pub fn recvmsg(c: &Call<'_>) -> Result {
+    match fdtable::owner(c.args[0])? {
+        Owner::Host => unix_names::receive_message(c),
+        Owner::Kernel => c.to_kernel(),
+    }
+}
+
+/// recvmmsg(2)
+pub fn recvmmsg(c: &Call<'_>) -> Result {
+    match fdtable::owner(c.args[0])? {
+        Owner::Host => unix_names::receive_messages(c),
         Owner::Kernel => c.to_kernel(),
     }
 }
@@ -72,7 +96,7 @@ pub fn sendto(c: &Call<'_>) -> Result {
 /// accept(2) and accept4(2)
 pub fn accept(c: &Call<'_>) -> Result {
     match fdtable::owner(c.args[0])? {
-        Owner::Host => unix_names::tell(c),
+        Owner::Host => unix_names::tell(c, [1, 2]),
         Owner::Kernel if c.nr == libc::SYS_accept4 as usize => open_in_kernel(c, c.args[3]),
         Owner::Kernel => open_in_kernel(c, 0),
     }

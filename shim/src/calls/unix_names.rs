@@ -200,27 +200,87 @@ pub fn send_messages(c: &Call<'_>) -> Result {
     Ok(count)
 }
 
-/// A call that tells an address: getsockname(2), getpeername(2), accept(2), with the address in arguments 1 and 2.
-pub fn tell(c: &Call<'_>) -> Result {
-    if !is_used() || c.args[1] == 0 {
+/// Whether an address that the host tells may be one of ours: this process, or who handed a socket on to it, has mounts.
+fn may_be_told() -> bool {
+    !settings().mounts.is_empty()
+}
+
+/// A call that tells an address in these two arguments: getsockname(2), getpeername(2), accept(2), recvfrom(2).
+pub fn tell(c: &Call<'_>, [address, len]: [usize; 2]) -> Result {
+    if !may_be_told() || c.args[address] == 0 {
         return c.to_host();
     }
-    let room: u32 = user::read(c.args[2])?;
-    if room > i32::MAX as u32 {
+    // What is wrong beside that the host says first.
+    let Some(room) = user::read::<u32>(c.args[len]).ok().filter(|&room| room <= i32::MAX as u32) else {
+        return c.to_host();
+    };
+    let mut told = UnixAddress::empty();
+    let mut all = c.args;
+    (all[address], all[len]) = told.room();
+    let r = c.to_host_with(&all)?;
+    let written =
+        write_shown(&mut told, c.args[address], room as usize).and_then(|n| user::write(c.args[len], &n));
+    if written.is_err() && matches!(c.nr as i64, libc::SYS_accept | libc::SYS_accept4) {
+        fs::close(r as i32);
+    }
+    written.map(|()| r)
+}
+
+/// Writes the address that the host told as the program knows it; its length.
+fn write_shown(told: &mut UnixAddress, to: usize, room: usize) -> Result<u32> {
+    if let Some(name) = told.path_bytes().and_then(Room::name_behind) {
+        *told = name;
+    }
+    user::write_bytes(to, &told.bytes()[..told.len().min(room)])?;
+    Ok(told.len() as u32)
+}
+
+/// recvmsg(2) on a socket of the host.
+pub fn receive_message(c: &Call<'_>) -> Result {
+    let Ok(given) = user::read::<libc::msghdr>(c.args[1]) else { return c.to_host() };
+    if !may_be_told() || given.msg_name.is_null() || given.msg_namelen > i32::MAX as u32 {
         return c.to_host();
     }
     let mut told = UnixAddress::empty();
-    let (address, len) = told.room();
-    let mut all = c.args;
-    (all[1], all[2]) = (address, len);
-    let r = c.to_host_with(&all)?;
-    if let Some(name) = told.path_bytes().and_then(Room::name_behind) {
-        told = name;
-    }
-    let n = told.len().min(room as usize);
-    user::write_bytes(c.args[1], &told.bytes()[..n])?;
-    user::write(c.args[2], &(told.len() as u32))?;
+    let mut own = given;
+    let (address, _) = told.room();
+    (own.msg_name, own.msg_namelen) = (address as *mut _, told.len() as u32);
+    let r = c.to_host_with(&args([c.args[0], &raw const own as usize, c.args[2]]))?;
+    told.set_len(own.msg_namelen);
+    own.msg_namelen = match own.msg_namelen {
+        0 => 0,
+        _ => write_shown(&mut told, given.msg_name as usize, given.msg_namelen as usize)?,
+    };
+    own.msg_name = given.msg_name;
+    user::write(c.args[1], &own)?;
     Ok(r)
+}
+
+/// recvmmsg(2) on a socket of the host: the addresses are put right afterwards.
+pub fn receive_messages(c: &Call<'_>) -> Result {
+    /// `struct mmsghdr`
+    const SIZE: usize = 64;
+    let rooms = |i: usize| user::read::<libc::msghdr>(c.args[1] + i * SIZE);
+    const MOST: usize = 64;
+    let mut given = [0u32; MOST];
+    if may_be_told() {
+        for (i, room) in given.iter_mut().enumerate().take(c.args[2] as u32 as usize) {
+            *room = rooms(i).map_or(0, |message| message.msg_namelen);
+        }
+    }
+    // What is not seen beforehand is left for the next call.
+    let mut own = c.args;
+    own[2] = own[2].min(if may_be_told() { MOST } else { usize::MAX });
+    let received = c.to_host_with(&own)?;
+    for (i, &room) in given.iter().enumerate().take(received) {
+        let message = rooms(i)?;
+        let told = UnixAddress::read(message.msg_name as usize, message.msg_namelen.min(room) as usize);
+        if let Some(mut told) = told.filter(UnixAddress::has_path).filter(|_| room != 0) {
+            let len = write_shown(&mut told, message.msg_name as usize, room as usize)?;
+            user::write(c.args[1] + i * SIZE, &libc::msghdr { msg_namelen: len, ..message })?;
+        }
+    }
+    Ok(received)
 }
 
 /// The socket at a path that is about to be removed.

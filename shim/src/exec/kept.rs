@@ -15,6 +15,7 @@ use stowaway_config::{Config, Key};
 use crate::sys::fs::{self, AT_FDCWD};
 use crate::sys::identity::Identity;
 use crate::sys::proc_self;
+use crate::sys::scratch::PATH_MAX;
 use crate::sys::settings::is_loader;
 
 /// What is handed on.
@@ -50,8 +51,7 @@ pub fn get() -> Option<&'static Kept> {
 
 /// In the constructor: keeps the settings as found, and where the library is.
 pub fn remember(found: &[(OsString, OsString)], config: &Config, cwd: Option<&Path>) {
-    // The loader executes the file that the host executed.
-    let library = if is_loader() { None } else { library() }.unwrap_or_default();
+    let library = if is_loader() { executed() } else { library() }.unwrap_or_default();
     let id = file_id(&library);
     let mut kept = Kept { library, id, named: None, settings: settings(found, config, cwd) };
     let preload = std::env::var_os("LD_PRELOAD").unwrap_or_default();
@@ -84,6 +84,13 @@ fn settings(found: &[(OsString, OsString)], config: &Config, cwd: Option<&Path>)
         }
     }
     kept
+}
+
+/// The file that the host executed: our loader. (A path that is gone ends in " (deleted)", and is no file's.)
+fn executed() -> Option<CString> {
+    let mut path = [0; PATH_MAX];
+    let n = fs::read_link_at(AT_FDCWD, fs::address(c"/proc/self/exe"), &mut path).ok()?;
+    CString::new(&path[..n]).ok()
 }
 
 /// The file that this code was mapped from. Not from LD_PRELOAD, which may have changed.

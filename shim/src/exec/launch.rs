@@ -3,11 +3,12 @@
 #![allow(unsafe_code)]
 
 use crate::exec::become_told;
-use crate::exec::environment::{Environment, Loaded};
+use crate::exec::elf::Starter;
+use crate::exec::environment::{self, Environment, Loaded};
 use crate::exec::kept;
-use crate::exec::plan::{decide, Plan};
+use crate::exec::plan::{decide, Decision, Plan};
 use crate::exec::request::{Names, Request};
-use crate::exec::resolve::{find, Found, Program};
+use crate::exec::resolve::{find, Content, Found, Program};
 use crate::observe;
 use crate::process::{exit, handoff};
 use crate::signals::actions;
@@ -39,7 +40,11 @@ pub fn exec(call: &Call<'_>, request: &Request) -> Result {
 pub fn exec_observed(request: &Request, leave: impl FnOnce()) -> Result {
     let mut names = Names::new(request)?;
     let found = find(request, &mut names)?;
-    let decision = decide(&found)?;
+    let mut decision = decide(&found)?;
+    if matches!(decision.plan, Plan::Load(_)) && is_valgrind(&found, request.envp)? {
+        let why = "valgrind runs programs itself, and nothing of them can be served";
+        decision = Decision { plan: Plan::WithoutPreload, why_not: Some(why) };
+    }
     if let (Some(why), true) = (decision.why_not, settings().is_active()) {
         warn(names.execfn(), why);
     }
@@ -65,6 +70,14 @@ pub fn exec_observed(request: &Request, leave: impl FnOnce()) -> Result {
     exit::without_kernel(|| {
         actions::with_ignored_handed_on(|| execute(request, &found, &decision.plan, &environment))
     })
+}
+
+/// Whether a tool of valgrind's is executed: a static program, which finds its launcher's name in the environment
+/// (coregrind/launcher-linux.c). It lays out all of its address space, and makes the calls of its program in the program's
+/// place.
+fn is_valgrind(found: &Found, envp: usize) -> Result<bool> {
+    let Found::Program(Program { file, content: Content::Elf(elf), .. }) = found else { return Ok(false) };
+    Ok(elf.starter(file.raw())? == Starter::None && environment::has(envp, b"VALGRIND_LAUNCHER=")?)
 }
 
 /// Says that the program is not for us.

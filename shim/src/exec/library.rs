@@ -4,18 +4,24 @@
 use crate::exec::kept;
 use crate::sys::fs::{self, OwnedFd, AT_FDCWD};
 use crate::sys::identity::Identity;
+use crate::sys::settings::is_loader;
 
 /// Opens the library for execveat; None: the library cannot be found any more.
 pub fn open() -> Option<OwnedFd> {
     // Preloaded, the library has a path; else the kernel executed the library, and knows the file.
-    let path = kept::get().map(|kept| kept.library.as_c_str()).filter(|path| !path.is_empty());
+    let path = kept::get().map(|kept| kept.library.as_c_str());
+    let path = path.filter(|path| !path.is_empty() && !is_loader());
     fs::open(path.unwrap_or(c"/proc/self/exe"), libc::O_PATH, 0).ok()
 }
 
-/// Whether the library can be preloaded. Without a path to it (a chroot) there is nothing to preload.
+/// Whether the library can be preloaded. Without a path to it (a chroot) there is nothing to preload; and LD_PRELOAD takes
+/// no path with one of its separators (ld.so(8)).
 pub fn can_be_preloaded() -> bool {
     let path = kept::get().map(|kept| kept.library.as_c_str()).filter(|path| !path.is_empty());
-    path.is_some_and(|path| fs::access_at(AT_FDCWD, fs::address(path), libc::R_OK).is_ok())
+    path.is_some_and(|path| {
+        let separated = path.to_bytes().iter().any(|byte| matches!(byte, b' ' | b':'));
+        !separated && fs::access_at(AT_FDCWD, fs::address(path), libc::R_OK).is_ok()
+    })
 }
 
 /// Whether two descriptors are of one file.

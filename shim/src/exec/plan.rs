@@ -11,6 +11,7 @@ use crate::sys::errno::{Errno, Result};
 use crate::sys::fs::OwnedFd;
 use crate::sys::scratch::Scratch;
 use crate::sys::settings::{is_loader, settings};
+use crate::sys::tracer;
 
 /// How a program is served, which is what becomes of its environment.
 pub enum Plan {
@@ -81,7 +82,7 @@ fn preload() -> Decision {
 
 fn decide_for_elf(program: &Program, elf: &Elf) -> Result<Decision> {
     let rights = Rights::new(program.file.raw(), &program.status);
-    if !is_loader() && elf.starter(program.file.raw())? == Starter::Glibc {
+    if can_have_preload() && elf.starter(program.file.raw())? == Starter::Glibc {
         return Ok(match rights.and_then(|rights| rights.secure_mode()) {
             Some(why) => Decision::no(Plan::Untouched, why),
             None => preload(),
@@ -100,6 +101,12 @@ fn decide_for_elf(program: &Program, elf: &Elf) -> Result<Decision> {
         return Ok(Decision::yes(Plan::Untouched));
     }
     Ok(Decision::yes(Plan::Load(library)))
+}
+
+/// Whether a program of glibc's gets the library by LD_PRELOAD. A tracer looks for the program where the host put it: under
+/// our loader it would take the library for the program.
+fn can_have_preload() -> bool {
+    !is_loader() || tracer::is_attached() && library::can_be_preloaded()
 }
 
 /// Looks whether our loader can map the program's dynamic loader; why not, or the errno that the kernel has for it.

@@ -104,6 +104,11 @@ pub fn any_kernel() -> bool {
     KERNEL_FDS.load(Ordering::Relaxed) != 0
 }
 
+/// How many descriptors are the kernel's.
+pub fn count_of_kernel() -> usize {
+    KERNEL_FDS.load(Ordering::Relaxed)
+}
+
 /// Whether any descriptor of this process is ours.
 pub fn any_reserved() -> bool {
     RESERVED_FDS.load(Ordering::Relaxed) != 0

@@ -7,8 +7,12 @@
 use crate::fdtable::{self, HOST, KERNEL};
 use crate::instance::enter::KernelContext;
 use crate::sys::call::args;
-use crate::sys::errno::Result;
+use crate::sys::errno::{Errno, Result};
+use crate::sys::settings::settings;
 use crate::sys::{fs, host};
+
+/// An open file takes up to half of it: an inode (1.1 KiB with ext4), its name, and what the journal has of both.
+const BYTES_OF_MEMORY_FOR_A_FILE: usize = 4096;
 
 /// A placeholder that goes away unless it is kept.
 struct Placed(i32);
@@ -40,6 +44,10 @@ pub fn open_pair(
     cloexec: bool,
     make: impl FnOnce(&mut KernelContext, i32) -> Result,
 ) -> Result {
+    // An open file keeps its inode in memory. With most of that taken the kernel would look for more without end.
+    if fdtable::count_of_kernel() >= settings().mem as usize / BYTES_OF_MEMORY_FOR_A_FILE {
+        return Err(Errno::ENFILE);
+    }
     let placed = Placed::new(0, cloexec)?;
     let want = placed.0 as usize;
     let got = make(context, placed.0)?;

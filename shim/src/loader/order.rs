@@ -44,7 +44,8 @@ impl Order {
         Elf::read(fd).map(|elf| (fs::owned(fd), elf))
     }
 
-    /// `stowaway run` gives a name only. A script needs more arguments than our stack holds: it is executed anew.
+    /// `stowaway run` gives a name only. A script needs more arguments than our stack holds, and a tracer wants the program
+    /// to be executed by the host: those are executed anew.
     fn look_up(&self, stack: &mut Initial) -> Result<(OwnedFd, Elf)> {
         let path = fs::address(&self.name);
         let request = Request { dirfd: AT_FDCWD, path, argv: stack.argv(), envp: stack.envp(), flags: 0 };
@@ -59,7 +60,9 @@ impl Order {
                 self_exe::set(file.raw(), names.exe());
                 Ok((file, elf))
             }
-            (Plan::Load(_), _) => Err(exec_observed(&request, || ()).err().unwrap_or(Errno::ENOEXEC)),
+            (Plan::Load(_) | Plan::Preload, _) => {
+                Err(exec_observed(&request, || ()).err().unwrap_or(Errno::ENOEXEC))
+            }
             _ => {
                 if let Some(why) = decision.why_not {
                     warn(names.execfn(), why);

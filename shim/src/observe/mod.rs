@@ -121,6 +121,7 @@ fn entry_kind(frame: Option<&Frame>) -> EntryKind {
         Some(frame) => match frame.entry_kind() {
             trampoline::frame::EntryKind::Patched => EntryKind::Patched,
             trampoline::frame::EntryKind::Signal => EntryKind::Sigsys,
+            trampoline::frame::EntryKind::Int80 => EntryKind::Int80,
         },
     }
 }

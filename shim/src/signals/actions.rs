@@ -216,6 +216,13 @@ fn is_ours(sig: c_int, action: &KernelSigaction) -> bool {
         }
 }
 
+/// Whether the host calls us with all signals blocked, on our signal stack: from there a handler that the application wants
+/// on its alternate stack is handed on (`trampoline::alternate`).
+pub fn blocks_all(sig: c_int, action: &KernelSigaction) -> bool {
+    let is_handed_on = sig == libc::SIGSYS || action.flags & libc::SA_ONSTACK as usize != 0;
+    trampoline::is_installed() && is_handed_on && is_function(action.handler)
+}
+
 /// Installs on the host what stands for the application's `action`.
 fn install(sig: c_int, action: &KernelSigaction) -> Result<()> {
     let mut real = *action;
@@ -227,8 +234,11 @@ fn install(sig: c_int, action: &KernelSigaction) -> Result<()> {
         real.restorer = restorer_address();
         if action.handler == libc::SIG_DFL {
             real.mask = 0;
-            real.flags &= !(libc::SA_NODEFER as usize);
+            real.flags &= !((libc::SA_NODEFER | libc::SA_ONSTACK) as usize);
         }
+    }
+    if blocks_all(sig, action) {
+        real.mask = !0;
     }
     real.mask &= !never_blocked();
     if bit(sig) & claimed() != 0 {

@@ -9,6 +9,8 @@
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::Ordering;
 
+use trampoline::alternate;
+
 use crate::signals::actions::{self, action, FAULTS};
 use crate::signals::{cancel, claimed, end, mask};
 use crate::sys::sigcalls::{self, bit};
@@ -71,7 +73,7 @@ unsafe extern "C-unwind" fn on_signal(sig: c_int, info: *mut libc::siginfo_t, co
     match thread::current() {
         Some(thread) if thread.is_inside() && !from_fault => note(thread, sig, info, uc),
         // SAFETY: the application's handler gets what the kernel handed us.
-        _ => unsafe { act(sig, info, context) },
+        _ => unsafe { act(sig, info, context, 0) },
     }
 }
 
@@ -155,41 +157,106 @@ unsafe fn note_another(thread: &Thread, earlier: c_int, sig: c_int, info: *const
     }
 }
 
-/// Does what the application asked for.
+/// Somebody sent a signal that interrupted a handler of ours on our signal stack, where nothing of the application's may run:
+/// it comes again when that handler has returned.
+fn came_on_top_of_ours(sig: c_int, info: *const libc::siginfo_t, uc: &mut libc::ucontext_t) -> bool {
+    let sp = uc.uc_mcontext.gregs[libc::REG_RSP as usize] as usize;
+    // SAFETY: the kernel hands a valid siginfo.
+    let was_sent = unsafe { (*info).si_code } <= 0;
+    if !was_sent || !alternate::is_on_ours(sp) {
+        return false;
+    }
+    // SAFETY: uc_sigmask is at least the kernel's 8 bytes, restored by sigreturn.
+    unsafe { *(&raw mut uc.uc_sigmask).cast::<u64>() |= bit(sig) };
+    sigcalls::queue_to_thread(host::ids().1, sig, info as usize);
+    true
+}
+
+/// Does what the application asked for. `resume`: see `trampoline::Foreign`.
 ///
 /// # Safety
-/// The arguments are those that the kernel handed to a handler.
-unsafe extern "C-unwind" fn act(sig: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+/// The first three arguments are those that the kernel handed to a handler.
+unsafe extern "C-unwind" fn act(sig: c_int, info: *mut libc::siginfo_t, context: *mut c_void, resume: usize) {
     let action = action(sig);
     match action.handler {
         // A fault cannot be ignored (the kernel forces its default), and nothing else that is ignored comes here.
         libc::SIG_DFL | libc::SIG_IGN => end::die_of(sig, info as usize),
         _ => {}
     }
+    // SAFETY: the caller's promise.
+    if trampoline::is_installed() && came_on_top_of_ours(sig, info, unsafe { &mut *context.cast() }) {
+        return;
+    }
     actions::reset_after_one(sig, &action);
+    // SAFETY: the caller's promise.
+    let mask = mask::of_handler(sig, &action, unsafe { *mask_of(context) });
+    if trampoline::is_installed() && alternate::is_on_ours(context as usize) {
+        let arguments = [action.handler, action.mask as usize, resume];
+        let on_alternate = action.flags & libc::SA_ONSTACK as usize != 0;
+        let call = alternate::Call { function: run as *const () as usize, arguments, on_alternate, mask };
+        // SAFETY: the caller's promise; `run` is the handler, with its arguments.
+        let handed = unsafe {
+            alternate::hand_on(sig, context.cast(), &call, |at, bytes| user::write_bytes(at, bytes).is_ok())
+        };
+        if handed.is_err() {
+            end::die_of(libc::SIGSEGV, 0);
+        }
+        return;
+    }
+    if actions::blocks_all(sig, &action) {
+        sigcalls::set_mask(mask);
+    }
+    // SAFETY: as above.
+    unsafe { run(sig, info, context, action.handler, action.mask, resume) }
+}
+
+/// Runs a handler of the application with `mask` of its action. It is called by [`act`], or stands where the kernel would
+/// have called the handler: little of the stack is used.
+///
+/// # Safety
+/// The first three arguments are those that the kernel handed to a handler, or copies of them.
+unsafe extern "C-unwind" fn run(
+    sig: c_int,
+    info: *mut libc::siginfo_t,
+    context: *mut c_void,
+    handler: usize,
+    mask: u64,
+    resume: usize,
+) {
     if let Some(thread) = thread::current() {
         thread.handlers_ran.fetch_add(1, Ordering::Relaxed);
-        if action.flags & libc::SA_RESTART as usize == 0 {
+        if action(sig).flags & libc::SA_RESTART as usize == 0 {
             thread.handlers_norestart.fetch_add(1, Ordering::Relaxed);
         }
     }
-    // SAFETY: the kernel hands a valid ucontext.
-    let sp = unsafe { (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs[libc::REG_RSP as usize] };
+    let uc = context.cast::<libc::ucontext_t>();
+    // SAFETY: the caller's promise.
+    let [sp, ip] =
+        unsafe { [libc::REG_RSP, libc::REG_RIP].map(|name| (*uc).uc_mcontext.gregs[name as usize]) };
     let interrupted = trampoline::is_installed().then(|| trampoline::thread::handler_begins(sp as usize));
     let before = cancel::suspend();
-    // SAFETY: the mask is the context's.
-    unsafe { mask::handler_begins(action.mask, &mut *mask_of(context)) };
-    // SAFETY: the address was given to sigaction as a handler; one that takes only the number ignores the
-    // rest (System V ABI). The kernel's context is valid.
+    // SAFETY: the context is valid, and the address was given to sigaction as a handler; one that takes only the number
+    // ignores the rest (System V ABI).
     unsafe {
+        mask::handler_begins(mask, &mut *mask_of(context));
+        if interrupted.is_some() {
+            alternate::show_in(uc);
+        }
         let handler: extern "C-unwind" fn(c_int, *mut libc::siginfo_t, *mut c_void) =
-            core::mem::transmute(action.handler);
+            core::mem::transmute(handler);
         handler(sig, info, context);
         mask::handler_ends(&mut *mask_of(context));
         if let Some(interrupted) = interrupted {
             trampoline::thread::handler_ends(interrupted);
         }
-        cancel::resume(before, &mut *context.cast::<libc::ucontext_t>());
+        let registers = &mut (*uc).uc_mcontext.gregs;
+        if resume != 0 && registers[libc::REG_RIP as usize] == ip {
+            registers[libc::REG_RIP as usize] = resume as i64;
+        }
+        cancel::resume(before, &mut *uc);
+        if trampoline::is_installed() {
+            alternate::take_back(uc);
+        }
     }
 }
 
@@ -199,19 +266,24 @@ fn mask_of(context: *mut c_void) -> *mut u64 {
     unsafe { (&raw mut (*context.cast::<libc::ucontext_t>()).uc_sigmask).cast() }
 }
 
-/// A SIGSYS that is no dispatched call: the application's seccomp filter, or somebody's kill.
-pub unsafe extern "C-unwind" fn foreign_sigsys(sig: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+/// A SIGSYS that is no dispatched call: the application's seccomp filter, or somebody's kill; or a call that the application
+/// dispatches itself. All signals are blocked.
+pub unsafe extern "C-unwind" fn foreign_sigsys(
+    sig: c_int,
+    info: *mut libc::siginfo_t,
+    context: *mut c_void,
+    resume: usize,
+) {
     // SAFETY: the kernel hands a valid siginfo.
     let was_sent = unsafe { (*info).si_code } <= 0;
     if was_sent && (action(sig).handler == libc::SIG_IGN || mask::keeps_waiting()) {
         return;
     }
+    // SAFETY: the kernel hands a valid ucontext.
+    let uc = unsafe { &mut *context.cast::<libc::ucontext_t>() };
     match thread::current() {
-        Some(thread) if thread.is_inside() => {
-            // SAFETY: the kernel hands a valid ucontext.
-            note(thread, sig, info, unsafe { &mut *context.cast::<libc::ucontext_t>() });
-        }
+        Some(thread) if thread.is_inside() => note(thread, sig, info, uc),
         // SAFETY: as in on_signal.
-        _ => unsafe { act(sig, info, context) },
+        _ => unsafe { act(sig, info, context, resume) },
     }
 }

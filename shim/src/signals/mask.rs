@@ -7,6 +7,8 @@
 use core::ffi::c_int;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use trampoline::KernelSigaction;
+
 use crate::signals::claimed::never_blocked;
 use crate::sys::call::Call;
 use crate::sys::errno::{Errno, Result};
@@ -80,6 +82,12 @@ pub fn keeps_waiting() -> bool {
         WAITS.store(true, Ordering::Release);
     }
     waits
+}
+
+/// What is blocked on the host while the handler of `action` for `sig` runs, on top of a thread with the mask `before`.
+pub fn of_handler(sig: c_int, action: &KernelSigaction, before: u64) -> u64 {
+    let own = if action.flags & libc::SA_NODEFER as usize == 0 { bit(sig) } else { 0 };
+    (before | action.mask | own) & !never_blocked()
 }
 
 /// Before a handler of the application that has `mask`: what it sees in `shown`, its context's mask.

@@ -42,6 +42,12 @@ pub fn ids() -> (usize, usize) {
     (pid(), plain(libc::SYS_gettid, &[]).unwrap_or(0))
 }
 
+/// Whether the host makes calls of the x32 ABI: getpid(2) by that number.
+pub fn knows_x32() -> bool {
+    const X32_GETPID: i64 = 0x4000_0000 | libc::SYS_getpid;
+    plain(X32_GETPID, &[]).is_ok()
+}
+
 /// Process id of the caller.
 pub fn pid() -> usize {
     plain(libc::SYS_getpid, &[]).unwrap_or(0)

@@ -23,5 +23,7 @@ pub mod sigcalls;
 pub mod sockaddr;
 pub mod thread;
 pub mod told;
+pub mod tracer;
 pub mod unwinder;
 pub mod user;
+pub mod valgrind;

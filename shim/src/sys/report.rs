@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Messages to the person: one line each on the process's first stderr, never on stdout, never into an image.
+//! Messages to the person: one line each on the process's first stderr, never on stdout, never into an image. Where the
+//! first stderr is a file of a mount: on the terminal, or in the log file.
 
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::ffi::CString;
+
+use once_cell::sync::OnceCell;
 
 use crate::sys::fs;
 
@@ -45,9 +49,10 @@ impl Line {
     pub fn print(&mut self) {
         self.bytes[self.len] = b'\n';
         let fd = stderr_fd();
-        if fd != 2 || is_two_the_hosts() {
-            fs::write_all(fd, &self.bytes[..=self.len]);
-        }
+        match fd != 2 || is_two_the_hosts() {
+            true => fs::write_all(fd, &self.bytes[..=self.len]),
+            false => write_elsewhere(&self.bytes[..=self.len]),
+        };
     }
 }
 
@@ -56,6 +61,27 @@ impl fmt::Write for Line {
         self.bytes(s.as_bytes());
         Ok(())
     }
+}
+
+/// Where a message goes when descriptor 2 is a file of a mount: the file may be what the message is about. The person may
+/// sit at the terminal of the process; else the messages are kept in the log file.
+fn write_elsewhere(line: &[u8]) {
+    let append = libc::O_WRONLY | libc::O_APPEND | libc::O_NOCTTY;
+    if let Ok(terminal) = fs::open(c"/dev/tty", append, 0) {
+        fs::write_all(terminal.raw(), line);
+        return;
+    }
+    if let Some(Ok(file)) = LOG_FILE.get().map(|path| fs::open(path, append | libc::O_CREAT, 0o666)) {
+        fs::write_all(file.raw(), line);
+    }
+}
+
+/// The file that the kernel's log is kept in, if the settings name one.
+static LOG_FILE: OnceCell<CString> = OnceCell::new();
+
+/// Names the log file.
+pub fn set_log_file(path: CString) {
+    let _ = LOG_FILE.set(path);
 }
 
 /// Prints one line: `say!("{}: {}", what, why)`.

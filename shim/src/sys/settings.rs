@@ -108,6 +108,11 @@ pub fn read() -> Result<Option<Asked>, ConfigError> {
     Ok(Some(asked))
 }
 
+/// Whether there are variables of ours.
+pub fn is_any_set() -> bool {
+    !environment().is_empty()
+}
+
 /// The program was started by our loader.
 static IS_LOADER: AtomicBool = AtomicBool::new(false);
 

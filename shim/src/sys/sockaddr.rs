@@ -89,6 +89,11 @@ impl UnixAddress {
         self.len as usize
     }
 
+    /// Says how long the address is that a call wrote.
+    pub fn set_len(&mut self, len: u32) {
+        self.len = len;
+    }
+
     /// Where a call writes an address, and its length.
     pub fn room(&mut self) -> (usize, usize) {
         (self.bytes.as_mut_ptr() as usize, &raw mut self.len as usize)

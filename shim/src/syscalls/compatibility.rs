@@ -115,8 +115,6 @@ const NO_PATHS: &[&str] = &[
     "setdomainname",
     "sethostname",
     "lsm_set_self_attr",
-    // An object's name in bpffs, which no image has.
-    "bpf",
 ];
 
 /// Newer than the headers that the test reads.

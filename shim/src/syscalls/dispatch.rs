@@ -14,7 +14,7 @@ use crate::observe;
 use crate::sys::call::Call;
 use crate::sys::errno::{to_raw, Errno};
 use crate::sys::forward::to_host;
-use crate::sys::host::{Args, Ret};
+use crate::sys::host::{self, Args, Ret};
 use crate::sys::report::{say, say_once};
 use crate::sys::settings::settings;
 use crate::sys::told;
@@ -70,13 +70,22 @@ fn by_fd(nr: usize, args: &Args, i: usize) -> Ret {
 /// Numbers that Linux may give to calls one day. Others are no calls on any host.
 const MAY_COME: core::ops::Range<usize> = 424..1024;
 
-/// A call that is newer than the table. Without mounts no path of it can be meant for one.
+/// Calls of the x32 ABI have this bit in their number, and other layouts (Documentation/arch/x86, __X32_SYSCALL_BIT).
+const X32: usize = 0x4000_0000;
+
+/// A call that is newer than the table, or of another ABI. Without mounts no path of it can be meant for one.
 #[cold]
 fn unknown(nr: usize, args: &Args) -> Ret {
-    if settings().mounts.is_empty() || !MAY_COME.contains(&nr) {
+    let is_x32 = nr & X32 != 0 && nr & !X32 < MAY_COME.end && host::knows_x32();
+    if settings().mounts.is_empty() || !(is_x32 || MAY_COME.contains(&nr)) {
         return to_host(nr, args);
     }
-    say_once!("system call {nr}: not known here, and not made while there are mounts (ENOSYS)");
+    match is_x32 {
+        true => {
+            say_once!("system call {}: calls of x32 are not made while there are mounts (ENOSYS)", nr & !X32)
+        }
+        false => say_once!("system call {nr}: not known here, and not made while there are mounts (ENOSYS)"),
+    }
     to_raw(Err(Errno::ENOSYS))
 }
 

@@ -3,9 +3,11 @@
 //! (`signals::cancel`).
 #![allow(unsafe_code)]
 
+use trampoline::frame::EntryKind;
 use trampoline::Frame;
 
 use super::dispatch::dispatch;
+use super::i386;
 use crate::signals::{app_sud, cancel};
 use crate::sys::host::{Args, Ret};
 
@@ -29,6 +31,9 @@ pub unsafe fn from_cancellation_point(nr: usize, args: &Args) -> Ret {
 pub unsafe extern "C-unwind" fn on_call(frame: &mut Frame) {
     if app_sud::stops(frame) {
         return;
+    }
+    if frame.entry_kind() == EntryKind::Int80 {
+        return cancel::caught(frame, i386::dispatch);
     }
     let args = frame.args();
     cancel::caught(frame, |frame| dispatch(frame.nr, &args, Some(frame)));

@@ -6,5 +6,6 @@ mod compatibility;
 pub mod dispatch;
 pub mod entry;
 mod hooks;
+mod i386;
 mod rows;
 pub mod table;

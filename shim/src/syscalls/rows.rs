@@ -6,8 +6,8 @@ use syscalls::Sysno;
 use super::table::Row;
 use super::table::Serve::{Fd, Host, HostFdOnly, OtherKind, Own, Told};
 use crate::calls::{
-    descriptors, devices, host_paths, identity, limits, links, listing, memory, paths, process, sockets,
-    transfer, xattrs,
+    alternate, descriptors, devices, host_paths, identity, limits, links, listing, memory, paths, process,
+    sockets, transfer, uring, xattrs,
 };
 use crate::exec;
 use crate::observe::Arg;
@@ -152,6 +152,8 @@ rows! {
     swapoff [Path] Own(host_paths::swapoff), "ENOSYS for a path in a mount";
     swapon [Path Hex] Own(host_paths::swapon), "ENOSYS for a path in a mount";
     umount2 [Path Hex] Own(host_paths::umount2), "ENOSYS for a path in a mount";
+    bpf [Int Ptr Size] Own(host_paths::bpf), "ENOSYS for an object's path in a mount";
+    io_uring_setup [Int Ptr] Own(uring::setup), "with mounts, requests with paths are EACCES";
     uselib [Path] Own(host_paths::uselib), "ENOSYS for a path in a mount";
     // Sockets
     socket [Family Socket Int] Own(sockets::socket), "AF_INET, AF_INET6, AF_NETLINK, AF_PACKET with net=lo; AF_UNIX stays the host's, with names in mounts";
@@ -168,9 +170,9 @@ rows! {
     sendto [Fd Buf Size Message Address Int] Own(sockets::sendto);
     sendmsg [Fd Ptr Message] Own(sockets::sendmsg), "a file in a mount cannot be passed (EINVAL)";
     sendmmsg [Fd Ptr Int Message] Own(sockets::sendmmsg);
-    recvfrom [Fd Fill Size Message Ptr Ptr] Fd(0);
-    recvmsg [Fd Ptr Message] Fd(0);
-    recvmmsg [Fd Ptr Int Message Time] Fd(0);
+    recvfrom [Fd Fill Size Message Ptr Ptr] Own(sockets::recvfrom);
+    recvmsg [Fd Ptr Message] Own(sockets::recvmsg);
+    recvmmsg [Fd Ptr Int Message Time] Own(sockets::recvmmsg);
     // Waiting
     poll [Ptr Int Int] Own(poll::poll), "EINVAL for descriptors of host and kernel in one call";
     ppoll [Ptr Int Time Ptr Size] Own(poll::poll), "EINVAL for descriptors of host and kernel in one call";
@@ -202,6 +204,8 @@ rows! {
     mprotect [Ptr Size Prot] Own(memory::mprotect);
     pkey_mprotect [Ptr Size Prot Int] Own(memory::mprotect);
     prctl [Int Int Int Int Int] Own(process::prctl);
+    sigaltstack [Ptr Ptr] Own(alternate::sigaltstack);
+    ptrace [Int Int Ptr Ptr] Own(process::ptrace);
     seccomp [Int Flags Ptr] Own(process::seccomp), "what the host is asked is filtered; calls that are served here are not";
     arch_prctl [Int Ptr] Own(process::arch_prctl), "the GS base is ours: EPERM";
     umask [Mode] Own(process::mirror_on_kernel);
@@ -247,7 +251,6 @@ rows! {
     rt_sigreturn [] Host;
     rt_sigtimedwait [Ptr Ptr Time Size] Host;
     rt_sigqueueinfo [Int Signal Ptr] Host;
-    sigaltstack [Ptr Ptr] Host;
     kill [Int Signal] Host;
     tkill [Int Signal] Host;
     tgkill [Int Int Signal] Host;
@@ -315,11 +318,8 @@ rows! {
     getpriority [Int Int] Host;
     setpriority [Int Int Int] Host;
     personality [Hex] Host;
-    ptrace [Int Int Ptr Ptr] Host;
-    bpf [Int Ptr Size] Host;
     membarrier [Int Hex Int] Host;
     io_setup [Int Ptr] Host;
-    io_uring_setup [Int Ptr] Host;
     reboot [Hex Hex Hex Ptr] Host;
     sethostname [Buf Size] Host;
     syslog [Int Ptr Int] Host;

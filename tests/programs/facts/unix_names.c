@@ -94,6 +94,34 @@ static void stream(const char *path, const char *other)
 	FAILS(connected(SOCK_STREAM, other), ENOENT);
 }
 
+/* Who sent: by each call that says so. */
+static void senders(int sender, int receiver, const struct sockaddr_un *to, socklen_t len)
+{
+	struct sockaddr_un from[2], want;
+	socklen_t expected = name(&want, at(D, "sender")), got_len = sizeof from[0];
+	char bytes[2][8];
+	struct iovec iov[2] = { { bytes[0], 8 }, { bytes[1], 8 } };
+	struct mmsghdr two[2] = {
+		{ .msg_hdr = { .msg_name = &from[0], .msg_namelen = sizeof from[0], .msg_iov = &iov[0], .msg_iovlen = 1 } },
+		{ .msg_hdr = { .msg_name = &from[1], .msg_namelen = sizeof from[1], .msg_iov = &iov[1], .msg_iovlen = 1 } },
+	};
+	struct msghdr one = two[0].msg_hdr, none = { .msg_iov = iov, .msg_iovlen = 1 };
+
+	for (int i = 0; i < 6; i++)
+		CHECK(sendto(sender, "who", 3, 0, (const void *)to, len) == 3);
+	CHECK(recvfrom(receiver, bytes[0], 8, 0, (void *)&from[0], &got_len) == 3);
+	CHECK(got_len == expected && !strcmp(from[0].sun_path, want.sun_path));
+	memset(from, 1, sizeof from);
+	CHECK(recvmsg(receiver, &one, 0) == 3 && one.msg_namelen == expected && !strcmp(from[0].sun_path, want.sun_path));
+	CHECK(recvmsg(receiver, &none, 0) == 3 && !none.msg_namelen);
+	memset(from, 1, sizeof from);
+	one.msg_namelen = 5;
+	CHECK(recvmsg(receiver, &one, 0) == 3 && one.msg_namelen == expected && !memcmp(from, &want, 5) && from[0].sun_path[3] == 1);
+	CHECK(recvmmsg(receiver, two, 2, 0, NULL) == 2 && two[0].msg_len == 3 && two[1].msg_len == 3);
+	for (int i = 0; i < 2; i++)
+		CHECK(two[i].msg_hdr.msg_namelen == expected && !strcmp(from[i].sun_path, want.sun_path));
+}
+
 static void datagrams(void)
 {
 	struct sockaddr_un address;
@@ -111,6 +139,7 @@ static void datagrams(void)
 	CHECK(recv(receiver, got, sizeof got, 0) == 3 && recv(receiver, got, sizeof got, 0) == 4);
 	CHECK(sendmmsg(sender, two, 2, 0) == 2 && two[0].msg_len == 4 && two[1].msg_len == 4);
 	CHECK(recv(receiver, got, sizeof got, 0) == 4 && recv(receiver, got, sizeof got, 0) == 4);
+	senders(sender, receiver, &address, len);
 	/* Where it came from is where an answer goes to. */
 	CHECK(sendto(sender, "two", 3, 0, (void *)&address, len) == 3);
 	len = sizeof address;

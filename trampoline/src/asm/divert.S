@@ -54,10 +54,14 @@ stowaway_user_interrupt:
     mov [rax + {rflags}], rcx
     mov rcx, [rsp + 40]
     mov [rax + {rsp}], rcx
+    // As in the frame of a call (end_of_callers_stack in thread.rs).
+    lea rcx, [rcx - {caller_words_depth}]
+    mov [rax - {frame_bytes} + {caller_words}], rcx
     lea rcx, [rip + stowaway_diverted]
     mov [rsp + 24], rcx
     and qword ptr [rsp + 32], {usual}
-    mov [rsp + 40], rax
+    lea rcx, [rax - {frame_bytes}]
+    mov [rsp + 40], rcx
     lock inc qword ptr [rip + {diverted}]
     jmp .Ldivert_return
 .Ldivert_refuse:
@@ -73,7 +77,7 @@ stowaway_user_interrupt:
     .cfi_endproc
 
     // stowaway_diverted: the landing. Calls the work, and goes on where the thread was.
-    // In: rsp the top of the thread's own stack; rip, rflags and rsp of the application in the block; all other
+    // In: rsp a frame's place below the top of the thread's own stack; rip, rflags and rsp of the application in the block; all other
     // registers the application's. Out: IRETQ to the application. Stack: 160 bytes, 256 for xmm, alignment.
     .hidden stowaway_diverted
     .globl stowaway_diverted

@@ -60,6 +60,30 @@ stowaway_redirected_back:
     jmp rcx
     .cfi_endproc
 
+    // stowaway_redirected32: the stub of a 32-bit call (int 0x80) that came by SIGSYS. Such a call changes no register but
+    // rax, so what the entry clobbers is on the stack, and the way back too.
+    // In: the caller's registers, but rsp: its rcx, its r11, where it goes on; the red zone above.
+    // Out: rax the result, all else as it was, the flags too. Unwinders find the caller's frame 24 bytes off.
+    .hidden stowaway_redirected32
+    .globl stowaway_redirected32
+    .type stowaway_redirected32,@function
+stowaway_redirected32:
+    .cfi_startproc simple
+    .cfi_signal_frame
+    .cfi_def_cfa rsp, 24 + {red_zone}
+    .cfi_offset rip, -{red_zone} - 8
+    push qword ptr [rsp + 16]
+    .cfi_adjust_cfa_offset 8
+    call stowaway_entry_redirected32
+    lea rsp, [rsp + 8]
+    .cfi_adjust_cfa_offset -8
+    pop rcx
+    .cfi_adjust_cfa_offset -8
+    pop r11
+    .cfi_adjust_cfa_offset -8
+    ret {red_zone}
+    .cfi_endproc
+
     // stowaway_bounce: takes the stub's place for a call that is to be dispatched after all, to a handler of the
     // application (Frame::dispatch_again). The SIGSYS handler replaces the address of this `syscall` by the
     // caller's.
@@ -73,6 +97,21 @@ stowaway_bounce:
     .globl stowaway_bounced
 stowaway_bounced:
     ud2
+
+    // stowaway_entry_redirected32: called by stowaway_redirected32. In, out: as stowaway_entry.
+    .type stowaway_entry_redirected32,@function
+stowaway_entry_redirected32:
+    .cfi_startproc
+    .cfi_def_cfa rsp, 16 + {red_zone}
+    .cfi_offset rip, -8 - {red_zone}
+    push rax
+    .cfi_adjust_cfa_offset 8
+    lahf
+    seto al
+    movzx eax, ax
+    or eax, {by_int80}
+    jmp stowaway_entry_common
+    .cfi_endproc
 
     // stowaway_entry_redirected: called by stowaway_redirected. In, out: as stowaway_entry.
     // The call came by signal, so the routes were not asked yet: the handler decides.
@@ -325,11 +364,30 @@ stowaway_entry_looked:
     popfq
     jmp .Lentry_flags_are_restored
     // rt_sigreturn goes to the host on the stack that it was called on: frames of ours may be alive on the other.
-    // The mask that it restores must not block SIGSYS.
+    // The mask that it restores must not block SIGSYS. The alternate stack that it restores is the one of ours, if the host
+    // has that; what the context says is what the application is shown (alternate.rs).
     .cfi_undefined rip
 .Lentry_sigreturn:
     lea rsp, [rsp + 16 + {red_zone}]
     and qword ptr [rsp + {sigmask}], {not_sigsys}
+    .hidden stowaway_entry_sigreturn_block
+    .globl stowaway_entry_sigreturn_block
+stowaway_entry_sigreturn_block:
+    mov rax, gs:[{signal_stack}]
+    test rax, rax
+    jz .Lentry_sigreturn_now
+    cmp rax, [rsp + 16]
+    je .Lentry_sigreturn_now
+    mov rcx, [rsp + 16]
+    mov gs:[{shown}], rcx
+    mov rcx, [rsp + 24]
+    mov gs:[{shown} + 8], rcx
+    mov rcx, [rsp + 32]
+    mov gs:[{shown} + 16], rcx
+    mov [rsp + 16], rax
+    mov qword ptr [rsp + 24], 0
+    mov qword ptr [rsp + 32], {signal_stack_bytes}
+.Lentry_sigreturn_now:
     mov eax, {sigreturn}
     jmp {forward}
     .hidden stowaway_entry_end

@@ -6,7 +6,7 @@
 #![allow(unsafe_code)]
 
 use crate::gate::{self, gate};
-use crate::thread;
+use crate::{alternate, thread};
 
 /// `prctl` numbers (include/uapi/linux/prctl.h).
 const PR_SET_SYSCALL_USER_DISPATCH: usize = 59;
@@ -32,5 +32,6 @@ pub fn arm_thread() -> Result<(), Unsupported> {
     if got < 0 {
         return Err(Unsupported(-got as i32));
     }
+    alternate::arm();
     Ok(())
 }

@@ -25,6 +25,7 @@ use core::mem::offset_of;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
+use crate::frame::{CALLER_WORDS, CALLER_WORDS_DEPTH, FRAME_BYTES};
 use crate::thread::{self, Block, DivertPoint, FLOOR, STACK_BYTES};
 
 /// What is run, with the rules of a [`crate::entry::Handler`].
@@ -57,6 +58,9 @@ global_asm!(
     work = sym WORK,
     diverted = sym DIVERTED,
     refused = sym REFUSED,
+    frame_bytes = const FRAME_BYTES,
+    caller_words = const CALLER_WORDS,
+    caller_words_depth = const CALLER_WORDS_DEPTH,
     usual = const !(UNUSUAL as i32),
     cs = const USER_CS,
     ss = const USER_SS,
@@ -124,8 +128,11 @@ pub fn redirect(uc: &mut libc::ucontext_t) -> bool {
     unsafe {
         ((*block).diverted.rip, (*block).diverted.rflags, (*block).diverted.rsp) = (rip, rflags, rsp);
     }
+    let frame = block as usize - FRAME_BYTES;
+    // SAFETY: on the calling thread's own stack, which nothing is on.
+    unsafe { ((frame + CALLER_WORDS) as *mut usize).write(rsp - CALLER_WORDS_DEPTH) };
     regs[libc::REG_RIP as usize] = &raw const stowaway_diverted as i64;
-    regs[libc::REG_RSP as usize] = block as i64;
+    regs[libc::REG_RSP as usize] = frame as i64;
     regs[libc::REG_EFL as usize] &= !i64::from(UNUSUAL);
     DIVERTED.fetch_add(1, Relaxed);
     true

@@ -30,13 +30,24 @@ pub fn rewrite_sites(eager: bool, cache: Option<Vec<u8>>) {
 /// The application is about to set a filter, by a call that goes on at `after` with the stack pointer `sp`: what can be
 /// rewritten is now, and nothing afterwards. A caller that did not come through the entry has neither.
 pub fn freeze(caller: Option<&Frame>) {
+    complete(caller, rewrite::freeze);
+}
+
+/// A tracer is about to see each signal of this process, by a call that goes on at `after`: what can be rewritten is now,
+/// for a call from a site that is not would stop the process.
+pub fn learn_all(caller: Option<&Frame>) {
+    complete(caller, rewrite::all_but);
+}
+
+/// `how`: what is done with the address behind the caller's call, if nobody else stands anywhere (true).
+fn complete(caller: Option<&Frame>, how: fn(usize, bool)) {
     if !REWRITES.load(Ordering::Relaxed) || rewrite::is_frozen() {
         return;
     }
     let here = 0u8;
     let (after, sp) = caller.map_or((0, &raw const here as usize), |frame| (frame.rip, frame.rsp));
     let alone = !thread::is_in_handler(sp);
-    uninterrupted(|| rewrite::freeze(after, alone));
+    uninterrupted(|| how(after, alone));
 }
 
 /// Before a thread is made by a call that goes on at `after`: what can be rewritten only as long as there is none.

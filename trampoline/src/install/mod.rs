@@ -14,7 +14,7 @@ mod sigsys;
 pub use arm::{arm_thread, Unsupported};
 pub use clone::Child;
 pub use fork::{fork, Fork};
-pub use learn::{freeze, rewrite_sites};
+pub use learn::{freeze, learn_all, rewrite_sites};
 pub use signals::{on_fault, uninterrupted};
 pub use sigsys::{Foreign, INT80_CALLS};
 

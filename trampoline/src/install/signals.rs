@@ -7,7 +7,7 @@
 
 use super::arm::arm_thread;
 use crate::abi::signal_bit;
-use crate::{entry, host, rewrite, thread, vectors};
+use crate::{alternate, entry, host, rewrite, thread, vectors};
 
 /// Signals that a thread cannot put off: they stay unblocked.
 const FAULTS: u64 = signal_bit(libc::SIGSEGV)
@@ -39,11 +39,16 @@ pub fn uninterrupted(mut work: impl FnMut()) {
 }
 
 /// A SIGSEGV: whether it was one of ours, and is dealt with. Async-signal-safe.
-pub fn on_fault(context: &libc::ucontext_t) -> bool {
+pub fn on_fault(context: &mut libc::ucontext_t) -> bool {
     let ip = context.uc_mcontext.gregs[libc::REG_RIP as usize] as usize;
     if rewrite::is_trap(ip) {
         return true;
     }
     // A thread made past us (its maker was not caught) came to a rewritten site.
-    entry::is_block_load(ip) && thread::adopt() == Ok(()) && arm_thread().is_ok()
+    let is_armed = entry::is_block_load(ip) && thread::adopt() == Ok(()) && arm_thread().is_ok();
+    if is_armed {
+        // SAFETY: the running handler's own context.
+        unsafe { alternate::take_back(context) };
+    }
+    is_armed
 }

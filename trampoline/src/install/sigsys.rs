@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The SIGSYS handler: redirects a dispatched call to the entry, and hands everything else on.
 //!
-//! Rules of the place: `on_sigsys` runs in signal context on the caller's stack. It edits the interrupted
-//! context and returns; it never works or locks. The one call that it makes is a 32-bit call of the application's.
+//! Rules of the place: `on_sigsys` runs in signal context on our signal stack (`alternate.rs`). It edits the interrupted
+//! context and returns; it never works or locks. The one call that it makes is one of the application's 32-bit code.
 //!
 //! # Safety
 //! The kernel hands the handler a siginfo and a context that live until the handler returns.
@@ -11,7 +11,7 @@
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::abi::signal_bit;
+use crate::abi::{signal_bit, RED_ZONE};
 use crate::frame::Frame;
 use crate::host::{self, KernelSigaction};
 use crate::{entry, gate, thread};
@@ -23,29 +23,30 @@ const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
 /// SA_RESTORER (arch/x86/include/uapi/asm/signal.h).
 const SA_RESTORER: c_int = 0x0400_0000;
 const RFLAGS_TF: i64 = 0x100;
+/// Selector of 64-bit user code (arch/x86/include/asm/segment.h).
+const USER_CS: i64 = 0x33;
 
-/// The signal of pthread_cancel (glibc's SIGCANCEL): its handler may unwind the stack, which must not begin on
-/// top of ours.
-const LIBC_CANCEL: u64 = signal_bit(32);
+/// Faults that copies to and from the application's memory may end in.
+const FAULTS_OF_COPIES: u64 = signal_bit(libc::SIGSEGV) | signal_bit(libc::SIGBUS);
 
-/// 32-bit calls (`int 0x80`) that went to the host. Their numbers are another table's.
+/// 32-bit calls of 32-bit code that went to the host. Their numbers are another table's.
 pub static INT80_CALLS: AtomicUsize = AtomicUsize::new(0);
 
 static FOREIGN: AtomicUsize = AtomicUsize::new(0);
 
-/// Gets a SIGSYS that is not ours (seccomp, kill): signal, siginfo, ucontext.
-pub type Foreign = unsafe extern "C-unwind" fn(c_int, *mut libc::siginfo_t, *mut c_void);
+/// Gets a SIGSYS that is not ours (seccomp, kill): signal, siginfo, ucontext. All signals are blocked. The fourth is where
+/// the thread goes on if a handler of the application leaves the context's rip as it is; 0: there.
+pub type Foreign = unsafe extern "C-unwind" fn(c_int, *mut libc::siginfo_t, *mut c_void, usize);
 
 /// Installs the handler, and unblocks the signal for the calling thread.
 pub(super) fn take_signal(foreign: Foreign) {
     FOREIGN.store(foreign as usize, Ordering::Release);
     let action = KernelSigaction {
         handler: on_sigsys as *const () as usize,
-        // NODEFER: the mask stays as it was for a SIGSYS that is handed on. ONSTACK: the frame is up to 11 KiB, and
-        // programs with small stacks (Go) have an alternate one.
+        // ONSTACK: the frame is up to 12 KiB, and comes on a stack of ours (`alternate.rs`), where nothing may come on top.
         flags: (libc::SA_SIGINFO | libc::SA_NODEFER | libc::SA_ONSTACK | SA_RESTORER) as usize,
         restorer: gate::restorer_address(),
-        mask: LIBC_CANCEL,
+        mask: !FAULTS_OF_COPIES & !signal_bit(libc::SIGSYS),
     };
     // SAFETY: on_sigsys may run at any instruction.
     unsafe { host::set_action(libc::SIGSYS, &action) };
@@ -72,7 +73,7 @@ unsafe extern "C-unwind" fn on_sigsys(sig: c_int, info: *mut libc::siginfo_t, co
     // SAFETY: the kernel hands valid pointers.
     unsafe {
         if (*info).si_code != SYS_USER_DISPATCH {
-            return foreign()(sig, info, context);
+            return foreign()(sig, info, context, 0);
         }
         let uc = context.cast::<libc::ucontext_t>();
         if entry::is_bounced((*uc).uc_mcontext.gregs[libc::REG_RIP as usize] as usize) {
@@ -95,11 +96,7 @@ unsafe fn hand_over(sig: c_int, info: *mut libc::siginfo_t, uc: *mut libc::ucont
         let regs = &mut (*uc).uc_mcontext.gregs;
         regs[libc::REG_RIP as usize] = after as i64;
         regs[libc::REG_RCX as usize] = after as i64;
-        foreign()(sig, info, uc.cast());
-        let regs = &mut (*uc).uc_mcontext.gregs;
-        if regs[libc::REG_RIP as usize] == after as i64 {
-            regs[libc::REG_RIP as usize] = resume as i64;
-        }
+        foreign()(sig, info, uc.cast(), resume);
     }
 }
 
@@ -110,27 +107,45 @@ unsafe fn hand_over(sig: c_int, info: *mut libc::siginfo_t, uc: *mut libc::ucont
 unsafe fn redirect(uc: &mut libc::ucontext_t, arch: u32) {
     let regs = &mut uc.uc_mcontext.gregs;
     if arch != AUDIT_ARCH_X86_64 {
-        // int 0x80 from 64-bit code. All its registers are in use, so it cannot be redirected; it is
-        // carried out here and goes to the host untouched.
-        let order = [
-            libc::REG_RAX,
-            libc::REG_RBX,
-            libc::REG_RCX,
-            libc::REG_RDX,
-            libc::REG_RSI,
-            libc::REG_RDI,
-            libc::REG_RBP,
-        ];
-        let call = order.map(|register| regs[register as usize] as u32);
-        // SAFETY: seven registers, as the gate reads them; the call is the application's own.
-        let r = unsafe { gate::stowaway_gate_int80(call.as_ptr()) };
-        INT80_CALLS.fetch_add(1, Ordering::Relaxed);
-        regs[libc::REG_RAX as usize] = i64::from(r as u32);
-        return;
+        return redirect32(regs);
     }
     regs[libc::REG_RCX as usize] = regs[libc::REG_RIP as usize];
     regs[libc::REG_EFL as usize] &= !RFLAGS_TF;
     regs[libc::REG_RIP as usize] = entry::redirected_address() as i64;
+}
+
+/// As [`redirect`], for a 32-bit call. From 64-bit code (`int 0x80`) the thread goes on in a stub that has three words on its
+/// stack. Code in a 32-bit segment cannot come to the entry: its call is the host's.
+fn redirect32(regs: &mut [i64; 23]) {
+    let is_64_bit = regs[libc::REG_CSGSFS as usize] & 0xffff == USER_CS;
+    if !is_64_bit {
+        regs[libc::REG_RAX as usize] = call_in_32_bit_code(regs) as i64;
+        return;
+    }
+    let words = [libc::REG_RCX, libc::REG_R11, libc::REG_RIP].map(|name| regs[name as usize]);
+    let at = regs[libc::REG_RSP as usize] - (RED_ZONE + size_of_val(&words)) as i64;
+    // SAFETY: below the red zone of the thread that made the call; where that is no memory, the thread would fault at its
+    // next push.
+    unsafe { (at as *mut [i64; 3]).write(words) };
+    regs[libc::REG_RSP as usize] = at;
+    regs[libc::REG_EFL as usize] &= !RFLAGS_TF;
+    regs[libc::REG_RIP as usize] = entry::redirected32_address() as i64;
+}
+
+fn call_in_32_bit_code(regs: &[i64; 23]) -> u32 {
+    let order = [
+        libc::REG_RAX,
+        libc::REG_RBX,
+        libc::REG_RCX,
+        libc::REG_RDX,
+        libc::REG_RSI,
+        libc::REG_RDI,
+        libc::REG_RBP,
+    ];
+    let call = order.map(|register| regs[register as usize] as u32);
+    INT80_CALLS.fetch_add(1, Ordering::Relaxed);
+    // SAFETY: seven registers, as the gate reads them; the call is the application's own.
+    unsafe { gate::stowaway_gate_int80(call.as_ptr()) as u32 }
 }
 
 impl Frame {

@@ -93,6 +93,11 @@ pub fn all() {
     with(Engine::all);
 }
 
+/// Rewrites what [`freeze`] would, and goes on rewriting what is met later.
+pub fn all_but(after: usize, alone: bool) {
+    with(|engine| engine.all_but(syscall_before(after), alone));
+}
+
 /// `len` bytes from `address` have become executable code of a file, and nobody has run any of it yet.
 pub fn mapped(address: usize, len: usize) {
     with(|engine| engine.mapped(range(address, len)));

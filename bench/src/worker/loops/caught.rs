@@ -101,6 +101,6 @@ unsafe extern "C-unwind" fn answer(frame: &mut Frame) {
     };
 }
 
-unsafe extern "C-unwind" fn ignore(_: c_int, _: *mut libc::siginfo_t, _: *mut c_void) {}
+unsafe extern "C-unwind" fn ignore(_: c_int, _: *mut libc::siginfo_t, _: *mut c_void, _: usize) {}
 
 extern "C" fn started(_: bool) {}

@@ -91,6 +91,18 @@ pub fn is_text(mut address: usize, text: &[u8]) -> Result<bool> {
     Ok(user::read::<u8>(address)? == 0)
 }
 
+/// Whether the environment at `given` has a variable whose `NAME=` this is, of at most 32 bytes.
+pub fn has(given: usize, name: &[u8]) -> Result<bool> {
+    for at in (0..).take_while(|_| given != 0) {
+        match user::read(given + at * WORD)? {
+            0 => break,
+            entry if head(entry)?.starts_with(name) => return Ok(true),
+            _ => {}
+        }
+    }
+    Ok(false)
+}
+
 /// The length of a string. E2BIG: longer than any that the kernel takes.
 pub fn length(address: usize) -> Result {
     let mut piece = [0u8; 256];

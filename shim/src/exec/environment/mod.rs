@@ -12,6 +12,7 @@ use crate::exec::kept::Kept;
 use crate::exec::plan::Plan;
 use crate::sys::errno::Result;
 use crate::sys::mem::Pages;
+pub use given::has;
 use given::Seen;
 use maker::Maker;
 

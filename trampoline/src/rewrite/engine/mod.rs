@@ -346,9 +346,13 @@ impl Engine {
         live::forget(range);
     }
 
-    pub fn freeze(&mut self, syscall: u64, alone: bool) {
+    pub fn all_but(&mut self, syscall: u64, alone: bool) {
         let which = if alone && !self.threads { Which::All } else { Which::AnyTime };
         self.complete(0..u64::MAX, which, syscall);
+    }
+
+    pub fn freeze(&mut self, syscall: u64, alone: bool) {
+        self.all_but(syscall, alone);
         self.frozen = true;
     }
 
