@@ -3,7 +3,7 @@
 
 use stowaway_tests::everyone;
 use stowaway_tests::fixture::Kind;
-use stowaway_tests::mounted::{fact, said_ok, Mounted};
+use stowaway_tests::mounted::{fact, our_lines, said_ok, Mounted};
 
 /// Opens a file of the mount with so many free descriptors below the soft limit, then shows the limit.
 const FEW_DESCRIPTORS: &str = r#"
@@ -143,5 +143,20 @@ everyone! {
 
     fn what_goes_beyond_the_programs_memory() {
         assert_eq!(fact("overrun", include_str!("../programs/facts/overrun.c")).err(), "");
+    }
+
+    fn a_limit_of_address_space_that_is_too_small_is_named() {
+        let mounted = Mounted::new(Kind::Basic);
+        let mut run = mounted.run_by_command(["cat", &format!("{}/hello.txt", mounted.dir())]);
+        // Soft and hard: below the hard one the kernel finds its place.
+        run.before = ["prlimit", "--as=52428800"].map(Into::into).to_vec();
+        let outcome = run.output();
+        let lines = our_lines(&outcome);
+        assert_eq!(outcome.expect_exit(1).out(), "");
+        assert!(lines.len() == 1 && lines[0].contains("(RLIMIT_AS, ulimit -v) is 50 MiB"), "{lines:?}");
+        let mut run = mounted.run_by_command(["cat", &format!("{}/hello.txt", mounted.dir())]);
+        run.before = ["prlimit", "--as=52428800:unlimited"].map(Into::into).to_vec();
+        let outcome = run.output();
+        assert_eq!((outcome.expect_exit(0).out(), outcome.err()), ("Hello, world!\n".into(), String::new()));
     }
 }

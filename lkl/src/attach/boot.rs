@@ -52,8 +52,10 @@ impl fmt::Display for BootError {
         match self {
             BootError::Again => write!(f, "the kernel boots once per process"),
             BootError::TooLittleMemory => write!(f, "the kernel needs at least 16 MiB of memory"),
-            BootError::Host(e) => write!(f, "no memory or thread from the host: {e}"),
-            BootError::Kernel(e) => write!(f, "the kernel does not boot: {e}"),
+            BootError::Host(_) => write!(f, "no memory or thread from the host"),
+            BootError::Kernel(e) => {
+                write!(f, "the kernel refuses to boot ({})", e.name().unwrap_or("unknown"))
+            }
         }
     }
 }

@@ -100,7 +100,15 @@ fn boot_failed(error: lkl::BootError) -> Errno {
         lkl::BootError::Host(e) => e,
         _ => Errno::EIO,
     };
-    say!("the kernel does not start: {error}: {}; try `stowaway doctor`", Explained(errno));
+    match host::hard_limit(libc::RLIMIT_AS) {
+        Ok(limit) if errno == Errno::ENOMEM && limit != libc::RLIM_INFINITY => say!(
+            "the kernel does not start: the limit of address space (RLIMIT_AS, ulimit -v) is {} MiB, and the kernel takes \
+             {} MiB and some more (ENOMEM): raise it, or see --mem",
+            limit >> 20,
+            settings().mem >> 20
+        ),
+        _ => say!("the kernel does not start: {error}: {}; try `stowaway doctor`", Explained(errno)),
+    }
     kernel::set_failed(errno);
     errno
 }

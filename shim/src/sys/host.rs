@@ -85,11 +85,21 @@ pub fn time_of_day() -> libc::timespec {
     now
 }
 
-/// The soft limit of a resource (getrlimit(2)).
+/// The soft and the hard limit of a resource (getrlimit(2)).
+fn limits(resource: u32) -> Result<[u64; 2]> {
+    let mut limits = [0u64; 2];
+    plain(libc::SYS_prlimit64, &[0, resource as usize, 0, limits.as_mut_ptr() as usize])?;
+    Ok(limits)
+}
+
+/// The soft limit of a resource.
 pub fn soft_limit(resource: u32) -> Result<u64> {
-    let mut limit = [0u64; 2];
-    plain(libc::SYS_prlimit64, &[0, resource as usize, 0, limit.as_mut_ptr() as usize])?;
-    Ok(limit[0])
+    limits(resource).map(|[soft, _]| soft)
+}
+
+/// The hard limit of a resource.
+pub fn hard_limit(resource: u32) -> Result<u64> {
+    limits(resource).map(|[_, hard]| hard)
 }
 
 /// Real, effective, saved and file system user id of the calling thread.
