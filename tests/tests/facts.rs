@@ -92,6 +92,15 @@ everyone! {
     fn transfers() { as_native(program!("transfer")); }
     fn threads() { as_native(program!("threads")); }
     fn signals() { as_native(program!("signals")); }
+    fn rare_ways_of_common_calls() { as_native(program!("odds")); }
+    fn signals_of_pipes_are_refused_with_a_line() {
+        let source = "#include \"fact.h\"\n#include <sys/ioctl.h>\nstatic int check(void)\n{\n\
+            char *path = at(D, \"pipe\");\nint on = 1, fd;\n\
+            CHECK(!mkfifo(path, 0600) && (fd = open(path, O_RDWR)) >= 0);\n\
+            FAILS(fcntl(fd, F_SETFL, O_ASYNC), EINVAL);\nFAILS(ioctl(fd, FIOASYNC, &on), EINVAL);\nreturn 0;\n}\n";
+        let lines = our_lines(&fact_mounted("async_pipe", source));
+        assert!(lines.len() == 1 && lines[0].contains("O_ASYNC"), "{lines:?}");
+    }
     fn alternate_signal_stacks() { as_native(program!("alternate")); }
     fn calls_by_the_32_bit_gate() { as_native(program!("calls32")); }
     fn calls_by_the_32_bit_gate_that_are_not_served_say_so() {
