@@ -201,7 +201,7 @@ unsafe fn find(syms: &[sym::Sym], strtab: usize, name: &[u8]) -> Option<usize> {
 }
 
 /// Packed relative relocations (SHT_RELR): an even entry is the address of one word; an odd one a
-/// bitmap of the 63 words behind the last. Those within `part` are made.
+/// bitmap of the 63 words behind the last. Addresses rise. Those within `part` are made.
 ///
 /// # Safety
 /// The table is the image's, and all of `part` is writable.
@@ -218,11 +218,15 @@ unsafe fn apply_relr(base: usize, table: *const usize, n: usize, part: Range<usi
         let e = unsafe { *table.add(i) };
         if e & 1 == 0 {
             at = (base + e) as *mut usize;
+            if at as usize >= part.end {
+                return;
+            }
             relocate(at);
             at = at.wrapping_add(1);
             continue;
         }
-        let mut bits = e >> 1;
+        let is_before = at.wrapping_add(63) as usize <= part.start;
+        let mut bits = if is_before { 0 } else { e >> 1 };
         while bits != 0 {
             relocate(at.wrapping_add(bits.trailing_zeros() as usize));
             bits &= bits - 1;

@@ -49,7 +49,7 @@ fn is_banner(line: &str) -> bool {
 
 /// The last words, which say the most.
 pub fn last_words(said: &[String]) -> String {
-    said[said.len().saturating_sub(2)..].join("; ")
+    said[said.len().saturating_sub(3)..].join("; ")
 }
 
 /// `<6>[    0.123456] EXT4-fs (lkb0): text`: the text.

@@ -13,7 +13,7 @@
 
 #define GROUPS GROUP(btrfs) GROUP(xfs) GROUP(squashfs) GROUP(erofs) GROUP(vfat) GROUP(iso9660) GROUP(exfat) \
 	GROUP(ntfs3) GROUP(f2fs) GROUP(udf) GROUP(nilfs2) GROUP(jfs) GROUP(hfs) GROUP(hfsplus) GROUP(minix) \
-	GROUP(cramfs) GROUP(romfs) GROUP(overlay) GROUP(nls)
+	GROUP(cramfs) GROUP(romfs) GROUP(overlay) GROUP(nls_usual) GROUP(nls)
 #define CALLS(name) extern initcall_entry_t lkl_deferred_##name[], lkl_deferred_##name##_end[];
 #define GROUP(name) CALLS(name) extern char lkl_cold_##name[], lkl_cold_##name##_end[];
 GROUPS
@@ -59,11 +59,17 @@ void __ref lkl_run_deferred_initcalls(const char *name)
 	mutex_unlock(&lock);
 }
 
-/* The code pages: a mount asks for one by its name (--wrap in the Makefile). */
+/* The code pages: a mount asks for one by its name (--wrap in the Makefile).  Few ask for more than the usual three. */
 struct nls_table *__real_load_nls(const char *charset);
 struct nls_table *__wrap_load_nls(const char *charset);
 struct nls_table *__wrap_load_nls(const char *charset)
 {
+	struct nls_table *found;
+
+	lkl_run_deferred_initcalls("nls_usual");
+	found = __real_load_nls(charset);
+	if (found)
+		return found;
 	lkl_run_deferred_initcalls("nls");
 	return __real_load_nls(charset);
 }
@@ -72,6 +78,6 @@ struct nls_table *__real_load_nls_default(void);
 struct nls_table *__wrap_load_nls_default(void);
 struct nls_table *__wrap_load_nls_default(void)
 {
-	lkl_run_deferred_initcalls("nls");
+	lkl_run_deferred_initcalls("nls_usual");
 	return __real_load_nls_default();
 }
