@@ -159,6 +159,8 @@ pub fn catch_fatal() {
             let _ = install(sig, &action(sig));
         }
     }
+    // Ours from the start, and now on our signal stack.
+    install_all(FAULTS_OF_COPIES);
 }
 
 /// Wraps a handler that was installed past us. False: there is none.
@@ -235,6 +237,10 @@ fn install(sig: c_int, action: &KernelSigaction) -> Result<()> {
         if action.handler == libc::SIG_DFL {
             real.mask = 0;
             real.flags &= !((libc::SA_NODEFER | libc::SA_ONSTACK) as usize);
+            // Natively nothing of a deadly signal comes on the application's stack, which may be used up.
+            if trampoline::is_installed() {
+                real.flags |= libc::SA_ONSTACK as usize;
+            }
         }
     }
     if blocks_all(sig, action) {

@@ -116,7 +116,7 @@ static void outermost(int number, siginfo_t *info, void *context)
 	EXPECT(CALL(SYS_access, HELLO, R_OK, 0) == 0);
 	EXPECT(CALL(SYS_tgkill, CALL(SYS_getpid, 0, 0, 0), CALL(SYS_gettid, 0, 0, 0), SIGUSR2) == 0);
 	EXPECT(depth == 2);
-	EXPECT(CALL(SYS_open, HELLO, O_RDONLY, 0) >= 0);
+	EXPECT(CALL(SYS_close, CALL(SYS_open, HELLO, O_RDONLY, 0), 0, 0) == 0);
 }
 
 static void alone(int number, siginfo_t *info, void *context)
@@ -349,6 +349,52 @@ static void *overflow(void *unused)
 	return unused;
 }
 
+/* A deadly signal that the handler ends with takes nothing of what is left of the stack. */
+static void aborts(int number, siginfo_t *info, void *context)
+{
+	char room[4000];
+
+	(void)number, (void)info, (void)context;
+	memset(room, 1, sizeof room);
+	__asm__ volatile("" : : "r"(room) : "memory");
+	if (depth++)
+		_exit(77);
+	if (CALL(SYS_access, HELLO, R_OK, 0))
+		_exit(78);
+	raise(SIGABRT);
+}
+
+static void deadly(void)
+{
+	int end;
+	pid_t child = fork();
+
+	if (!child) {
+		struct rlimit none = { 0, 0 };
+		setrlimit(RLIMIT_CORE, &none);
+		take_stack(8192, 0);
+		on(SIGSEGV, aborts, SA_ONSTACK);
+		CHECK(!access(HELLO, R_OK));
+		depth = 0;
+		deep(1 << 20);
+		_exit(79);
+	}
+	CHECK(child > 0 && waitpid(child, &end, 0) == child);
+	CHECK(WIFSIGNALED(end) && WTERMSIG(end) == SIGABRT);
+	/* and one for which there is no handler, of a stack that is used up */
+	child = fork();
+	if (!child) {
+		struct rlimit none = { 0, 0 };
+		setrlimit(RLIMIT_CORE, &none);
+		signal(SIGSEGV, SIG_DFL);
+		CHECK(!access(HELLO, R_OK));
+		deep(1 << 20);
+		_exit(79);
+	}
+	CHECK(child > 0 && waitpid(child, &end, 0) == child);
+	CHECK(WIFSIGNALED(end) && WTERMSIG(end) == SIGSEGV);
+}
+
 /* The mask, and the vector state with which a handler begins. */
 static unsigned mxcsr(void)
 {
@@ -394,6 +440,7 @@ static int check(void)
 	auto_disarm();
 	left();
 	beginnings();
+	deadly();
 	threads();
 	sizes();
 	on(SIGSEGV, overflown, SA_ONSTACK);
