@@ -33,7 +33,7 @@ mod instance;
 mod kick;
 pub mod sys;
 
-pub use api::{AbiRow, Credentials, Private, Source, Task};
+pub use api::{AbiRow, Credentials, InnerFile, Private, Source, Task};
 pub use attach::{boot, reset_in_child, watch_pressure_in, BootConfig, BootError, Kernel};
 pub use cpu::Count;
 pub use dev::block::nbd::set_interrupted;

@@ -99,9 +99,14 @@ fn names_are_the_applications() {
         let n = k.call(libc::SYS_getcwd, &[buf.as_mut_ptr() as usize, buf.len()]).unwrap();
         assert_eq!(&buf[..n], b"/mnt/data/deep/er/dir\0");
         assert_eq!(k.read_file(libc::AT_FDCWD, "deep.txt").unwrap(), b"deep\n");
-        // a second mount of the same place, and one inside another, are refused
+        // a second mount of the same place is refused, and one inside another where there is no directory
         assert_eq!(k.mount_none(c"tmpfs", c"/mnt/data/deep/er", 101), Err(Errno::EBUSY));
-        assert_eq!(k.mount_none(c"tmpfs", c"/mnt/data/deep/er/dir/new", 101), Err(Errno::EBUSY));
+        assert_eq!(k.mount_none(c"tmpfs", c"/mnt/data/deep/er/dir/new", 101), Err(Errno::ENOENT));
+        assert_eq!(k.mount_none(c"tmpfs", c"/mnt/data/deep/er/hello.txt", 101), Err(Errno::ENOTDIR));
+        k.mount_none(c"tmpfs", c"/mnt/data/deep/er/dir", 102).unwrap();
+        assert_eq!(k.read_file(100, "dir/deep.txt"), Err(Errno::ENOENT));
+        k.write_file(100, "dir/x", b"1").unwrap();
+        assert_eq!(k.read_file(102, "x").unwrap(), b"1");
         // beside it, and above it as the host directories allow
         k.mount_none(c"tmpfs", c"/mnt/data/other", 101).unwrap();
         k.write_file(101, "x", b"1").unwrap();

@@ -37,6 +37,7 @@ examples! {
     loopback_network: "loopback-network.sh";
     ordinary_user: "ordinary-user.sh";
     partition: "partition.sh";
+    parts: "parts.sh";
     profile: "profile.sh";
     qcow2: "qcow2.sh";
     root_in_an_image: "root-in-an-image.sh";

@@ -8,9 +8,11 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use stowaway_config::{fate, is_for_libc, Fate, EXEC, KEPT};
-use stowaway_config::{Config, ConfigError, Key, Mount, Origin, RawConfig};
+use stowaway_config::{Config, ConfigError, Key, Mount, Origin, Part, RawConfig};
+use stowaway_kinds::{Help, Kind};
 
 use crate::cli::RunOptions;
+use crate::doctor::image::kind_of;
 use crate::fail::{reason, Failure, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_RUN};
 use crate::library::Use;
 use crate::serve::owner;
@@ -30,8 +32,12 @@ pub fn run(options: RunOptions) -> Result<i32, Failure> {
     let library = library::find(raw.lib(), how);
     let mut config = settings(&options, raw)?;
     let library = library.map_err(|why| Failure::new(EXIT_RUN, why))?;
-    for mount in config.mounts.iter().flat_map(|mount| std::iter::once(mount).chain(&mount.more)) {
-        check_image(mount)?;
+    for index in 0..config.mounts.len() {
+        // What lies in a mount is found by the kernel, or it says why not.
+        if config.holder(index).is_none() {
+            let mount = &config.mounts[index];
+            std::iter::once(mount).chain(&mount.more).try_for_each(check_image)?;
+        }
     }
     owner::serve_images(&mut config)?;
     let (file, env) = match how {
@@ -163,8 +169,19 @@ fn check_image(mount: &Mount) -> Result<(), Failure> {
     }
     match OpenOptions::new().read(true).write(true).open(image) {
         Ok(_) => Ok(()),
+        // What nobody can write to need not be writable.
+        Err(_) if is_never_written(mount) => Ok(()),
         Err(error) => fail(&format!("cannot be written: {}; mount it read-only (:ro)", reason(&error))),
     }
+}
+
+/// Whether a mount is of a file system that nobody can write to, as far as that can be seen here. Of a part of an image the
+/// library says it.
+fn is_never_written(mount: &Mount) -> bool {
+    const NAMES: [&str; 5] = ["squashfs", "erofs", "ISO 9660", "cramfs", "romfs"];
+    let kind = || kind_of(mount.image.as_ref()?);
+    mount.part != Part::default()
+        || matches!(kind(), Some(Kind::Known { what, help: Help::Mounts }) if NAMES.iter().any(|name| what.contains(name)))
 }
 
 /// The mount that a program's name leads into.

@@ -16,6 +16,6 @@ mod task;
 
 pub use facts::AbiRow;
 pub use kernel::Credentials;
-pub use mounts::Source;
+pub use mounts::{InnerFile, Source};
 pub use private::Private;
 pub use task::Task;

@@ -16,11 +16,28 @@ use std::ffi::CStr;
 
 /// What is mounted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
+pub enum Source<'a> {
     /// The disk [`Kernel::attach_disk`] numbered so.
     Disk(u32),
+    /// A directory of that disk's file system (absolute) is to be the mount's root.
+    Directory(u32, &'a CStr),
     /// Nothing: proc, sysfs, tmpfs, devtmpfs. The place of the mount among all, for its device number.
     None(u32),
+}
+
+/// A file of a mount that is to be a disk.
+#[derive(Debug, Clone, Copy)]
+pub struct InnerFile {
+    /// The kernel's descriptor, open for reading, and for writing unless `read_only`.
+    pub fd: usize,
+    /// Where in the file the disk begins, in bytes.
+    pub start: u64,
+    /// The disk's size in bytes.
+    pub bytes: u64,
+    /// Whether the disk is only read.
+    pub read_only: bool,
+    /// The mount's place among all, for its device number.
+    pub place: u32,
 }
 
 /// The most bytes of one read or write.
@@ -31,7 +48,9 @@ const NO_PLACE: u32 = 1 << 19;
 /// `struct lkl_disk`
 #[repr(C)]
 struct NewDisk {
-    dev: *const Device,
+    /// A `Device`, or a descriptor of the kernel's.
+    dev: usize,
+    start: u64,
     bytes: u64,
     block: u32,
     max_bytes: u32,
@@ -43,7 +62,7 @@ struct NewDisk {
 /// For the comparison with the kernel's (`kernel/layout_rows.h`).
 #[cfg(test)]
 pub(super) const DISK_LAYOUT: &[crate::sys::layout::Row] = crate::sys::layout::layout_rows!(
-    "lkl_disk" = NewDisk { dev, bytes, block, max_bytes, features, discard_block, place }
+    "lkl_disk" = NewDisk { dev, start, bytes, block, max_bytes, features, discard_block, place }
 );
 
 #[cfg(test)]
@@ -53,6 +72,7 @@ pub(super) const DISK_VALUES: &[crate::sys::layout::Row] = &[
     ("LKL_DISK_FUA", NewDisk::FUA as usize),
     ("LKL_DISK_DISCARD", NewDisk::DISCARD as usize),
     ("LKL_DISK_ZERO", NewDisk::ZERO as usize),
+    ("LKL_DISK_FILE", NewDisk::FILE as usize),
     ("LKL_NO_PLACE", NO_PLACE as usize),
 ];
 
@@ -62,6 +82,7 @@ impl NewDisk {
     const FUA: u32 = 4;
     const DISCARD: u32 = 8;
     const ZERO: u32 = 16;
+    const FILE: u32 = 32;
 
     fn of(disk: &Disk, dev: *const Device) -> NewDisk {
         let mut features = match disk.export() {
@@ -75,7 +96,16 @@ impl NewDisk {
         let discard_block = 4096;
         let max_bytes = disk.export().map_or(MAX_BYTES, |export| export.most.clamp(64 << 10, MAX_BYTES));
         let place = disk.place().unwrap_or(NO_PLACE);
-        NewDisk { dev, bytes: disk.bytes(), block: disk.block(), max_bytes, features, discard_block, place }
+        NewDisk {
+            dev: dev as usize,
+            start: 0,
+            bytes: disk.bytes(),
+            block: disk.block(),
+            max_bytes,
+            features,
+            discard_block,
+            place,
+        }
     }
 
     fn of_server(flags: u16) -> u32 {
@@ -137,8 +167,33 @@ impl Kernel {
         done.map(drop)
     }
 
+    /// Makes a file that the kernel itself has open a disk: an image inside an image. The descriptor may be closed afterwards.
+    ///
+    /// # Safety
+    /// As [`Kernel::call`].
+    pub unsafe fn attach_file(&self, t: *mut Task, file: &InnerFile) -> Result<u32, Errno> {
+        let features = match file.read_only {
+            true => NewDisk::FILE | NewDisk::READ_ONLY,
+            false => NewDisk::FILE | NewDisk::FLUSH | NewDisk::DISCARD,
+        };
+        let new = NewDisk {
+            dev: file.fd,
+            start: file.start,
+            bytes: file.bytes,
+            block: 512,
+            max_bytes: MAX_BYTES,
+            features,
+            discard_block: 4096,
+            place: file.place,
+        };
+        // SAFETY: the caller answers for the task; the pointers are valid during the call.
+        unsafe { self.private(t, Private::DiskAdd, [&raw const new as usize, 0, 0, 0, 0, 0]) }
+            .map(|n| n as u32)
+    }
+
     /// Mounts at `path` (absolute, the application's name for it) and opens the mount's root as
-    /// descriptor `root_fd` of the kernel's table.  Works whatever the caller's credentials are.
+    /// descriptor `root_fd` of the kernel's table.  Works whatever the caller's credentials are.  ENOENT: the source has no
+    /// such directory, or `path` lies in another mount that has none of that name.
     ///
     /// # Safety
     /// As [`Kernel::call`].
@@ -146,17 +201,22 @@ impl Kernel {
     pub unsafe fn mount(
         &self,
         t: *mut Task,
-        source: Source,
+        source: Source<'_>,
         path: &CStr,
         fstype: &CStr,
         flags: u64,
         data: &CStr,
         root_fd: i32,
     ) -> Result<(), Errno> {
-        let mut room = [0; 24];
+        let directory =
+            if let Source::Directory(_, directory) = source { directory.count_bytes() } else { 0 };
+        let mut room = vec![0; 24 + directory];
         let mut name = Text::new(&mut room);
         match source {
             Source::Disk(n) => name.put(b"disk:").decimal(n.into()),
+            Source::Directory(n, directory) => {
+                name.put(b"disk:").decimal(n.into()).put(b":").put(directory.to_bytes())
+            }
             Source::None(place) => name.put(b"none:").decimal(place.into()),
         };
         let args = [

@@ -19,6 +19,11 @@ pub enum DiskError {
     NotADisk,
     /// The image has no partition of this number, or no partition table.
     NoPartition,
+    /// The disk would begin behind the image's end, or amid a sector of a device.
+    NoOffset {
+        /// The image's size.
+        bytes: u64,
+    },
     /// What is wrong with the server's address.
     Address(&'static str),
     /// What is wrong with the server.
@@ -34,7 +39,7 @@ impl DiskError {
             DiskError::Busy { .. } | DiskError::InUse(_) => Errno::EBUSY,
             DiskError::NotADisk => Errno::ENOTBLK,
             DiskError::NoPartition => Errno::ENXIO,
-            DiskError::Address(_) => Errno::EINVAL,
+            DiskError::Address(_) | DiskError::NoOffset { .. } => Errno::EINVAL,
             DiskError::Server(_) => Errno::EIO,
             DiskError::Io(e) => *e,
         }
@@ -49,6 +54,9 @@ impl fmt::Display for DiskError {
             DiskError::InUse(how) => write!(f, "{how}"),
             DiskError::NotADisk => write!(f, "neither a regular file nor a block device"),
             DiskError::NoPartition => write!(f, "has no such partition"),
+            DiskError::NoOffset { bytes } => {
+                write!(f, "nothing can begin at this offset; the image has {bytes} bytes")
+            }
             DiskError::Address(why) => write!(f, "{why}"),
             DiskError::Server(why) => write!(f, "the server {why}"),
             DiskError::Io(e) => write!(f, "{e}"),

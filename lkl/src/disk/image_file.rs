@@ -52,15 +52,35 @@ impl Disk {
         }
     }
 
+    /// The disk begins so far behind the beginning of the file; of a device or a server's disk, whole sectors. To be called
+    /// first.
+    pub fn begin_at(&mut self, offset: u64) -> Result<(), DiskError> {
+        if offset == 0 {
+            return Ok(());
+        }
+        let is_whole = self.kind == Kind::File || offset % u64::from(self.block) == 0;
+        if offset >= self.bytes || !is_whole {
+            return Err(DiskError::NoOffset { bytes: self.bytes });
+        }
+        (self.start, self.bytes, self.whole) = (offset, self.bytes - offset, false);
+        Ok(())
+    }
+
+    /// The disk is one of its partitions from then on.
+    pub fn narrow(&mut self, number: u32) -> Result<(), DiskError> {
+        // What cannot be read is no missing table.
+        self.read_at(&mut [0; SECTOR as usize], 0)?;
+        let found = partition::partitions(self).and_then(|table| table.find(number));
+        let found = found.ok_or(DiskError::NoPartition)?;
+        (self.start, self.bytes, self.whole) = (self.start + found.start, found.bytes, false);
+        Ok(())
+    }
+
     /// Makes the disk, which was [opened without its lock](Disk::open_unlocked), this one's to use. Locks all
     /// of it, or one partition; the disk is this partition from then on.
     pub fn lock(&mut self, partition: Option<u32>) -> Result<(), DiskError> {
         if let Some(number) = partition {
-            // What cannot be read is no missing table.
-            self.read_at(&mut [0; SECTOR as usize], 0)?;
-            let found = partition::partitions(self).and_then(|table| table.find(number));
-            let found = found.ok_or(DiskError::NoPartition)?;
-            (self.start, self.bytes, self.whole) = (found.start, found.bytes, false);
+            self.narrow(number)?;
         }
         if self.kind == Kind::Nbd {
             return Ok(());

@@ -16,7 +16,7 @@ use crate::values::{BlockEngine, Doorbell, Level, Net, Sink, Somebody, Trace, ME
 /// Every setting, with a value that can be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// What is mounted where; no path is inside another.
+    /// What is mounted where; no two on one path.
     pub mounts: Vec<Mount>,
     /// The kernel's memory in bytes, whole pages.
     pub mem: u64,
@@ -139,14 +139,14 @@ impl Config {
         vars.into_iter().map(|(key, value)| (key.env().to_string(), value)).collect()
     }
 
-    /// No path inside another, and no image that is written twice.
+    /// No two mounts on one path, no image that is written twice, and none inside of itself.
     pub(crate) fn check_mounts(&self, key: &str) -> Result<(), ConfigError> {
         for (index, later) in self.mounts.iter().enumerate() {
             for earlier in &self.mounts[..index] {
-                if earlier.contains(&later.path) || later.contains(&earlier.path) {
-                    let (a, b) = (show(&earlier.path), show(&later.path));
-                    return Err(ConfigError::new(key, format!("the paths {a} and {b} overlap"))
-                        .advise("mount them side by side"));
+                if earlier.path == later.path {
+                    let path = show(&later.path);
+                    return Err(ConfigError::new(key, format!("there are two mounts on {path}"))
+                        .advise("mount one beside or below the other"));
                 }
                 if same_image(earlier, later) && !(earlier.read_only && later.read_only) {
                     let image = later.image.as_deref().unwrap_or(Path::new("none"));
@@ -159,7 +159,43 @@ impl Config {
                 }
             }
         }
+        self.check_holders(key)
+    }
+
+    /// The mount that another one's image lies in, by its name.
+    pub fn holder(&self, index: usize) -> Option<usize> {
+        let mount = &self.mounts[index];
+        let image = mount.image.as_ref().filter(|_| mount.address().is_none())?;
+        self.deepest(image.as_os_str().as_bytes(), None)
+    }
+
+    /// The mount below whose path another one's path lies.
+    pub fn parent(&self, index: usize) -> Option<usize> {
+        self.deepest(&self.mounts[index].path, Some(index))
+    }
+
+    /// The mount that `path` lies in, but for one of them.
+    fn deepest(&self, path: &[u8], but: Option<usize>) -> Option<usize> {
+        let holds = |at: &usize| Some(*at) != but && self.mounts[*at].contains(path);
+        (0..self.mounts.len()).filter(holds).max_by_key(|&at| self.mounts[at].path.len())
+    }
+
+    /// Nothing has to be mounted before itself.
+    fn check_holders(&self, key: &str) -> Result<(), ConfigError> {
+        for index in 0..self.mounts.len() {
+            if self.needs(index, index, self.mounts.len()) {
+                let path = show(&self.mounts[index].path);
+                return Err(ConfigError::new(key, format!("the image of {path} lies in itself"))
+                    .advise("give the path that the image has on the host"));
+            }
+        }
         Ok(())
+    }
+
+    /// Whether `wanted` has to be mounted before `index` can be, by at most so many steps.
+    fn needs(&self, index: usize, wanted: usize, steps: usize) -> bool {
+        let before = [self.holder(index), self.parent(index)];
+        before.into_iter().flatten().any(|at| at == wanted || steps > 0 && self.needs(at, wanted, steps - 1))
     }
 }
 
@@ -170,7 +206,7 @@ fn same_image(a: &Mount, b: &Mount) -> bool {
     }
     // The whole and a part of it are one, too; the lock says so then.
     match (&a.image, &b.image) {
-        (Some(x), Some(y)) => plain(x) == plain(y) && a.partition == b.partition,
+        (Some(x), Some(y)) => plain(x) == plain(y) && a.part.is_same(&b.part),
         _ => false,
     }
 }

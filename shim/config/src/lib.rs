@@ -29,6 +29,7 @@ mod names;
 mod raw;
 mod server;
 mod size;
+mod source;
 mod text;
 mod values;
 
@@ -40,4 +41,5 @@ pub use mount::{split_list, Mount, DISK_TYPES, PSEUDO_TYPES, READ_ONLY_TYPES};
 pub use names::{is_setting, Key, Origin, ENV_PREFIX, RESERVED_PREFIXES};
 pub use raw::{RawConfig, RawValue};
 pub use size::{format_size, parse_size};
+pub use source::Part;
 pub use values::{BlockEngine, Doorbell, Level, Net, Sink, Somebody, Trace, MEM_DEFAULT, MEM_MAX, MEM_MIN};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! One mount: `IMAGE[#N][+IMAGE[#N]...]:PATH[:ro][,type=T][,opts=A+B]`, read and written.
+//! One mount: `IMAGE[@OFFSET][#N][[/DIR]][+IMAGE[@OFFSET][#N]...]:PATH[:ro][,type=T][,opts=A+B]`, read and written.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use crate::error::ConfigError;
 use crate::server::cut_uri;
-use crate::text::{escape_into, find, is_escaped, nearest, show, split, unescape};
+use crate::source::{Part, Wrong};
+use crate::text::{escape_into, find, nearest, show, split, unescape};
 
 /// File systems that live on an image.
 pub const DISK_TYPES: [&str; 20] = [
@@ -24,15 +25,15 @@ const NO_IMAGE: &[u8] = b"none";
 const PATH_MAX: usize = 4095;
 
 const FORM: &str =
-    "the form is IMAGE[#PARTITION][+IMAGE[#PARTITION]]:PATH[:ro][,type=T][,opts=A+B], with \\ before a : , ; # + or \\ that is meant";
+    "the form is IMAGE[@OFFSET][#PARTITION][[/DIR]][+IMAGE]:PATH[:ro][,type=T][,opts=A+B], with \\ before a : , ; # + @ [ ] or \\ that is meant";
 
 /// A file system and the path under which the program sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
     /// The image's path; `None` for a pseudo file system.
     pub image: Option<PathBuf>,
-    /// Which partition of it; `None`: the image is the file system.
-    pub partition: Option<u32>,
+    /// Which part of it.
+    pub part: Part,
     /// The further images of a file system on several (btrfs, a journal or log of its own), in order. Each is a mount of its
     /// image, with this one's path, and nothing more.
     pub more: Vec<Mount>,
@@ -80,15 +81,15 @@ impl Mount {
             reader.option(option, &mut words)?;
         }
         let mut images = images(image, uri.is_some()).into_iter();
-        let (image, partition) = reader.partition(images.next().unwrap_or(b""))?;
+        let (image, part) = reader.part(images.next().unwrap_or(b""))?;
         let image = reader.meant(image)?;
         let path = reader.path(&reader.meant(path)?)?;
         let mount = reader.mount(image, path, words)?;
-        if partition.is_some() && mount.image.is_none() {
-            return Err(reader.error("has a partition of none").advise(FORM));
+        if part != Part::default() && mount.image.is_none() {
+            return Err(reader.error("has a part of none").advise(FORM));
         }
         let more = images.map(|image| reader.further(image, &mount)).collect::<Result<_, _>>()?;
-        Ok(Mount { partition, more, ..mount })
+        Ok(Mount { part, more, ..mount })
     }
 
     /// The image's path made absolute against `cwd`.
@@ -97,7 +98,7 @@ impl Mount {
             return;
         }
         if let Some(name) = self.one_name().filter(|name| cwd.join(name).exists()) {
-            self.partition = self.more.last().and_then(|last| last.partition);
+            self.part = self.more.last().map(|last| last.part.clone()).unwrap_or_default();
             (self.image, self.more) = (Some(name), Vec::new());
         }
         for mount in &mut self.more {
@@ -111,8 +112,9 @@ impl Mount {
     /// The images' names as one name with a + in it, if they can be one.
     fn one_name(&self) -> Option<PathBuf> {
         let (_, first) = self.more.split_last()?;
-        let partitioned = self.partition.is_some() || first.iter().any(|mount| mount.partition.is_some());
-        let mut name = self.image.clone().filter(|_| !partitioned)?.into_os_string();
+        let whole = |mount: &Mount| mount.part == Part::default();
+        let mut name =
+            self.image.clone().filter(|_| whole(self) && first.iter().all(whole))?.into_os_string();
         for mount in &self.more {
             name.push("+");
             name.push(mount.image.as_ref()?);
@@ -132,17 +134,13 @@ impl Mount {
                     out.extend_from_slice(b"./");
                 }
                 escape_into(&mut out, image);
-                if let Some(number) = self.partition {
-                    out.extend_from_slice(format!("#{number}").as_bytes());
-                }
+                self.part.format_into(&mut out);
             }
         }
         for mount in &self.more {
             out.push(b'+');
             escape_into(&mut out, mount.image.as_ref().map_or(b"", |image| image.as_os_str().as_bytes()));
-            if let Some(number) = mount.partition {
-                out.extend_from_slice(format!("#{number}").as_bytes());
-            }
+            mount.part.format_into(&mut out);
         }
         out.push(b':');
         escape_into(&mut out, &self.path);
@@ -214,34 +212,29 @@ impl Reader<'_> {
         }
     }
 
-    /// `IMAGE#N`. What is no number after a `#` is part of the name.
-    fn partition<'t>(&self, image: &'t [u8]) -> Result<(&'t [u8], Option<u32>), ConfigError> {
-        let digits = image.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
-        let at = (image.len() - digits).wrapping_sub(1);
-        if digits == 0 || image.get(at) != Some(&b'#') || is_escaped(image, at) {
-            return Ok((image, None));
-        }
-        let number = std::str::from_utf8(&image[at + 1..]).ok().and_then(|n| n.parse().ok());
-        match number.filter(|&n| n > 0) {
-            Some(number) => Ok((&image[..at], Some(number))),
-            None => Err(self
-                .error(&format!("has no partition number in {}", show(&image[at..])))
-                .advise("partitions count from 1; a name with # in it is written with \\ before the #")),
-        }
+    /// The part of an image, and the image's name, still escaped.
+    fn part<'t>(&self, image: &'t [u8]) -> Result<(&'t [u8], Part), ConfigError> {
+        Part::cut(image, |text| self.meant(text).map_err(|e| Wrong(e.to_string(), FORM)))
+            .map_err(|Wrong(why, advice)| self.error(&why).advise(advice))
     }
 
     /// An image behind a `+`.
     fn further(&self, image: &[u8], first: &Mount) -> Result<Mount, ConfigError> {
-        let (image, partition) = self.partition(image)?;
+        let (image, part) = self.part(image)?;
         let image = self.meant(image)?;
         if image.is_empty() || first.image.is_none() {
             return Err(self.error("joins what is no image by a +").advise(FORM));
+        }
+        if part.directory.is_some() {
+            return Err(self
+                .error("has a directory of a further image")
+                .advise("the first image has the directory"));
         }
         let image = Some(PathBuf::from(OsString::from_vec(image)));
         let (path, read_only) = (first.path.clone(), first.read_only);
         Ok(Mount {
             image,
-            partition,
+            part,
             more: Vec::new(),
             path,
             read_only,
@@ -254,7 +247,8 @@ impl Reader<'_> {
     fn meant(&self, piece: &[u8]) -> Result<Vec<u8>, ConfigError> {
         unescape(piece).map_err(|next| {
             let what = next.map_or("nothing".to_string(), |byte| show(&[byte]));
-            self.error(&format!("has {what} after a backslash")).advise("\\ escapes only : , ; + # and \\")
+            self.error(&format!("has {what} after a backslash"))
+                .advise("\\ escapes only : , ; + # @ [ ] and \\")
         })
     }
 
@@ -385,6 +379,6 @@ impl Reader<'_> {
         if socket.is_some() && image.is_none() {
             return Err(self.error("has a socket for none").advise(FORM));
         }
-        Ok(Mount { image, partition: None, more: Vec::new(), path, read_only, fstype, opts, socket })
+        Ok(Mount { image, part: Part::default(), more: Vec::new(), path, read_only, fstype, opts, socket })
     }
 }

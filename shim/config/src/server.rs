@@ -31,7 +31,7 @@ impl Mount {
     pub fn address(&self) -> Option<Cow<'_, [u8]>> {
         let Some(socket) = &self.socket else { return self.uri().map(Cow::Borrowed) };
         let mut uri = b"nbd+unix:///".to_vec();
-        if let Some(number) = self.partition {
+        if let Some(number) = self.part.partition {
             uri.extend_from_slice(number.to_string().as_bytes());
         }
         uri.extend_from_slice(b"?socket=");

@@ -2,7 +2,7 @@
 //! Escaping, splitting and quoting of what users write. Bytes, not text: a path need not be UTF-8.
 
 /// Bytes that a backslash takes the meaning from, in a mount.
-const ESCAPABLE: &[u8] = b":,;+#\\\n";
+const ESCAPABLE: &[u8] = b":,;+#@[]\\\n";
 
 /// `value` in quotes, for a message.
 pub(crate) fn show(value: &[u8]) -> String {
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn escapes_come_back() {
-        let meant = b"a:b,c;d\\e+f\ng#2";
+        let meant = b"a:b,c;d\\e+f\ng#2@3[/x]";
         let mut out = Vec::new();
         escape_into(&mut out, meant);
         assert_eq!(unescape(&out).unwrap(), meant);

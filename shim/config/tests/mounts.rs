@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use stowaway_config::{Config, Level, Mount, Net, Sink, Trace, DISK_TYPES, PSEUDO_TYPES};
+use stowaway_config::{Config, Level, Mount, Net, Part, Sink, Somebody, Trace, DISK_TYPES, PSEUDO_TYPES};
 
 fn mount(text: &str) -> Mount {
     Mount::parse(text.as_bytes()).unwrap()
@@ -41,7 +41,7 @@ fn plain_and_full_forms() {
 
 #[test]
 fn partitions() {
-    let of = |text| (mount(text).image.unwrap(), mount(text).partition);
+    let of = |text| (mount(text).image.unwrap(), mount(text).part.partition);
     assert_eq!(of("disk.img#2:/b"), ("disk.img".into(), Some(2)));
     assert_eq!(of(r"disk.img\#2:/b"), ("disk.img#2".into(), None));
     assert_eq!(of(r"disk\\#2:/b"), (r"disk\".into(), Some(2)));
@@ -52,13 +52,46 @@ fn partitions() {
         ("a#0:/b", "no partition number"),
         ("a#99999999999:/b", "no partition number"),
         ("#1:/b", "empty IMAGE"),
-        ("none#1:/b,type=tmpfs", "a partition of none"),
+        ("none#1:/b,type=tmpfs", "a part of none"),
         ("a#1:/b;a#1:/c", "mounted twice"),
     ] {
         let line = env(text.as_bytes()).unwrap_err();
         assert!(line.contains(why), "{line}");
     }
     assert_eq!(env(b"a#1:/b;a#2:/c").unwrap().mounts.len(), 2);
+}
+
+#[test]
+fn parts() {
+    let all = mount("disk.img@1M#2[/a/b]:/m:ro");
+    assert_eq!((all.image.as_deref(), all.read_only), (Some(Path::new("disk.img")), true));
+    let part = Part { offset: 1 << 20, partition: Some(2), directory: Some(b"/a/b".to_vec()) };
+    assert_eq!((&all.part, all.format()), (&part, "disk.img@1048576#2[/a/b]:/m:ro".into()));
+    let named = mount(r"a\:b\@512\[/x\]:/m");
+    assert_eq!((named.image.as_deref(), &named.part), (Some(Path::new("a:b@512[/x]")), &Part::default()));
+    assert_eq!(mount("nbd://localhost/x@4096[/y]:/b").part.offset, 4096);
+    for (text, why) in [
+        ("a@9999999999999999999:/b", "no offset"),
+        ("a[/..]:/b", "has .."),
+        ("a[/x\\y]:/b", "after a backslash"),
+        ("none[/x]:/b,type=tmpfs", "a part of none"),
+        ("a@1M:/b;a@1M[/x]:/c", "mounted twice"),
+    ] {
+        let line = env(text.as_bytes()).unwrap_err();
+        assert!(line.contains(why), "{line}");
+    }
+    assert!(env(b"a@1M:/b;a@2M:/c").is_ok());
+}
+
+#[test]
+fn images_in_images() {
+    let config = env(b"/h/live.iso:/iso;/iso/fs.sqfs:/r;/r/x.img#1:/s;/h/b.img:/iso/boot").unwrap();
+    let holders: Vec<_> = (0..4).map(|at| config.holder(at)).collect();
+    assert_eq!(holders, [None, Some(0), Some(1), None]);
+    assert_eq!((config.parent(3), config.parent(0)), (Some(0), None));
+    for circle in ["/a/x:/a", "/a/x:/b;/b/x:/a", "/a/x:/b;/b/x:/c;/c/x:/a", "/m/n/x:/m"] {
+        assert!(env(circle.as_bytes()).unwrap_err().contains("in itself"), "{circle}");
+    }
 }
 
 #[test]
@@ -77,7 +110,7 @@ fn servers() {
         assert_eq!(got.uri(), Some(image.as_bytes()));
         assert_eq!(Mount::parse(got.format().as_bytes()).as_ref(), Ok(got));
     }
-    assert_eq!(mount("nbd://localhost/x#2:/b").partition, Some(2));
+    assert_eq!(mount("nbd://localhost/x#2:/b").part.partition, Some(2));
     assert_eq!(mount("a:/b").uri(), None);
     assert_eq!(mount("a:/b").address(), None);
     let served = mount("disk.qcow2#2:/b,socket=/run/a\\:b%c");
@@ -138,10 +171,10 @@ fn refusals_name_the_key_and_say_why() {
 fn lists() {
     assert_eq!(env(b"").unwrap().mounts, []);
     assert_eq!(env(b"\na:/a\n b:/b;\n  \n").unwrap().mounts.len(), 2);
-    for overlapping in ["a:/m;b:/m", "a:/m;b:/m/n", "a:/m/n;b:/m", "a:/m;b:/m/"] {
-        assert!(env(overlapping.as_bytes()).unwrap_err().contains("overlap"), "{overlapping}");
+    for overlapping in ["a:/m;b:/m", "a:/m;b:/m/"] {
+        assert!(env(overlapping.as_bytes()).unwrap_err().contains("two mounts on"), "{overlapping}");
     }
-    assert!(env(b"a:/m;b:/mn").is_ok());
+    assert!(env(b"a:/m;b:/mn").is_ok() && env(b"a:/m;b:/m/n").is_ok() && env(b"a:/m/n;b:/m").is_ok());
     assert!(env(b"a:/m;./a:/n").unwrap_err().contains("mounted twice"));
     assert!(env(b"a:/m:ro;a:/n").unwrap_err().contains("mounted twice"));
     assert!(env(b"a:/m:ro;a:/n:ro").is_ok());
@@ -209,14 +242,20 @@ fn opts() -> impl Strategy<Value = Vec<String>> {
 
 fn any_mount() -> impl Strategy<Value = Mount> {
     let fstype = prop::option::of(prop::sample::select(DISK_TYPES[..5].to_vec()));
-    let disk = (path_bytes(), prop::option::of(1u32..200), fstype, any::<bool>());
+    let part = (0u64..4, prop::option::of(1u32..200), prop::option::of(path_bytes()));
+    let part = part.prop_map(|(megabytes, partition, directory)| Part {
+        offset: megabytes << 20,
+        partition,
+        directory,
+    });
+    let disk = (path_bytes(), part, fstype, any::<bool>());
     let disk = disk.prop_map(|(image, part, fstype, read_only)| (Some((image, part)), fstype, read_only));
     let pseudo = (prop::sample::select(PSEUDO_TYPES.to_vec()), any::<bool>());
     let pseudo = pseudo.prop_map(|(fstype, read_only)| (None, Some(fstype), read_only));
     let more = prop::collection::vec((path_bytes(), prop::option::of(1u32..200)), 0..3);
     (prop_oneof![3 => disk, 1 => pseudo], path_bytes(), opts(), prop::option::of(path_bytes()), more)
         .prop_map(|((image, fstype, read_only), path, opts, socket, more)| {
-            let partition = image.as_ref().and_then(|(_, part)| *part);
+            let part = image.as_ref().map(|(_, part)| part.clone()).unwrap_or_default();
             let image = image.map(|(image, _)| PathBuf::from(OsStr::from_bytes(&image)));
             let fstype = fstype.map(str::to_string);
             // squashfs is read-only whatever is said.
@@ -224,7 +263,7 @@ fn any_mount() -> impl Strategy<Value = Mount> {
             let socket = image.as_ref().and(socket).map(|socket| PathBuf::from(OsStr::from_bytes(&socket)));
             let further = |(image, partition): (Vec<u8>, _)| Mount {
                 image: Some(PathBuf::from(OsStr::from_bytes(&image))),
-                partition,
+                part: Part { partition, ..Part::default() },
                 more: Vec::new(),
                 path: path.clone(),
                 read_only,
@@ -233,7 +272,7 @@ fn any_mount() -> impl Strategy<Value = Mount> {
                 socket: None,
             };
             let more = if image.is_some() { more.into_iter().map(further).collect() } else { Vec::new() };
-            Mount { image, partition, more, path, read_only, fstype, opts, socket }
+            Mount { image, part, more, path, read_only, fstype, opts, socket }
         })
 }
 
@@ -241,12 +280,12 @@ fn any_mount() -> impl Strategy<Value = Mount> {
 fn images_are_joined_by_a_plus() {
     let several = mount("a.img+b.img#2+/dev/c:/m:ro");
     let names: Vec<_> =
-        several.more.iter().map(|m| (m.image.clone().unwrap(), m.partition, m.read_only)).collect();
+        several.more.iter().map(|m| (m.image.clone().unwrap(), m.part.partition, m.read_only)).collect();
     assert_eq!(names, [(PathBuf::from("b.img"), Some(2), true), (PathBuf::from("/dev/c"), None, true)]);
     assert!(mount("a\\+b:/m").more.is_empty());
     assert!(mount("nbd+unix:///?socket=/s:/m").more.is_empty());
     assert!(mount("c++.img:/m").more.is_empty() && mount("+a:/m").more.is_empty());
-    for wrong in ["none+a:/m,type=tmpfs", "a+#2:/m", "a+b#0:/m"] {
+    for wrong in ["none+a:/m,type=tmpfs", "a+#2:/m", "a+b#0:/m", "a+b[/x]:/m"] {
         assert!(Mount::parse(wrong.as_bytes()).is_err(), "{wrong}");
     }
 }
@@ -267,7 +306,7 @@ fn a_file_with_a_plus_in_its_name_is_one_image() {
         config.absolutize(&dir).unwrap();
         let got = &config.mounts[0];
         assert_eq!(
-            (got.image.clone().unwrap(), got.partition, got.more.len()),
+            (got.image.clone().unwrap(), got.part.partition, got.more.len()),
             (dir.join(image), partition, more)
         );
     }
@@ -295,6 +334,7 @@ proptest! {
             kernel_log: file.map_or(Sink::Stderr, |f| Sink::File(OsStr::from_bytes(&f).into())),
             under_run,
             follow: !lo,
+            run_as: lo.then_some(Somebody { uid: pages as u32, gid: 0 }),
             stats: if lo { Sink::Stderr } else { Sink::Off },
             trace: Trace { to: Sink::File("/a,b\\c".into()), only: vec!["read".into()] },
             doorbell: if lo { stowaway_config::Doorbell::Signal } else { stowaway_config::Doorbell::Auto },
@@ -304,7 +344,7 @@ proptest! {
         match Config::from_env(vars) {
             Ok(back) => prop_assert_eq!(back, config),
             // Two random mounts may well overlap.
-            Err(error) => prop_assert!(error.to_string().contains("overlap") || error.to_string().contains("twice")),
+            Err(error) => prop_assert!(error.to_string().contains("two mounts on") || error.to_string().contains("itself") || error.to_string().contains("twice")),
         }
     }
 

@@ -77,11 +77,7 @@ impl fmt::Display for Kind {
         match self {
             Kind::Known { what, help } => write!(f, "is {what}; {help}"),
             Kind::Appended { what, offset } => {
-                write!(
-                    f,
-                    "is a program or script with {what} at offset {offset}; tail -c +{} cuts it out",
-                    offset + 1
-                )
+                write!(f, "is a program or script with {what} at offset {offset}: mount it as IMAGE@{offset}")
             }
             Kind::Empty => {
                 write!(
@@ -147,7 +143,7 @@ mod tests {
             // Across the border of two chunks that are read, and behind a mark that is none.
             bytes[70_000..70_004].copy_from_slice(b"hsqs");
             bytes[131_070..131_070 + 96].copy_from_slice(&superblock);
-            assert!(words(bytes).contains("squashfs at offset 131070; tail -c +131071"));
+            assert!(words(bytes).contains("squashfs at offset 131070: mount it as IMAGE@131070"));
         }
     }
 }

@@ -5,6 +5,8 @@ use core::ffi::CStr;
 use core::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
 
+use stowaway_config::Mount;
+
 use crate::lookup::route::Located;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fs::{self, AT_FDCWD};
@@ -61,9 +63,13 @@ impl Key {
         fn hash(bytes: &[u8], from: u64) -> u64 {
             bytes.iter().fold(from, |sum, &byte| (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
         }
+        /// A directory of a file system has the inodes of the file system.
+        fn part_of(mount: &Mount) -> [u64; 2] {
+            [u64::from(mount.part.partition.unwrap_or(0)), mount.part.offset]
+        }
         let mount = located.mount().and_then(|index| settings().mounts.get(index));
         let begin =
-            hash(&mount.and_then(|mount| mount.partition).unwrap_or(0).to_le_bytes(), 0xcbf2_9ce4_8422_2325);
+            hash(&mount.map_or([0; 2], part_of).map(u64::to_le_bytes).concat(), 0xcbf2_9ce4_8422_2325);
         let image = match mount.and_then(|mount| mount.image.as_ref()) {
             Some(image) => hash(image.as_os_str().as_bytes(), begin),
             // What is in memory is this process's alone.

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 
-use lkl::{Disk, DiskError};
+use lkl::{Disk, DiskError, Sectors};
 use stowaway_config::{Mount, READ_ONLY_TYPES};
 
 use crate::fdtable;
@@ -55,46 +55,94 @@ pub fn open(mount: &Mount, tries: &Tries) -> Result<Image> {
 fn open_since(mount: &Mount, reported: &AtomicI32, begun_ns: u64) -> Result<Image> {
     let name = name(mount)?;
     let said = Said { name: &name, reported };
-    let open = |read_only| {
-        open_patiently(mount, &name, read_only, begun_ns).map_err(|e| said.cannot_open(e, mount, &name))
+    let opened = open_as_allowed(mount, &name, begun_ns).and_then(|(disk, fstype)| {
+        let read_only = disk.read_only();
+        match lock_patiently(disk) {
+            Ok(disk) => Ok(Image { disk, fstype, read_only }),
+            Err(e) => Err(Failure::Open(e)),
+        }
+    });
+    let image = opened.map_err(|failure| match failure {
+        Failure::Open(e) => said.cannot_open(e, mount, &name),
+        Failure::Read(e) => said.cannot_read(e),
+        Failure::CutShort { bytes, has } => {
+            let why =
+                format_args!("is cut short: the squashfs file system has {bytes} bytes, the image {has}");
+            said.once(Errno::EINVAL, why)
+        }
+        Failure::NoFileSystem(disk) => {
+            let errno = said.no_file_system(&disk, false);
+            disk.close();
+            errno
+        }
+    })?;
+    fdtable::set(image.disk.fd() as usize, fdtable::RESERVED);
+    Ok(image)
+}
+
+/// Why an image is of no use.
+enum Failure {
+    Open(DiskError),
+    Read(Errno),
+    /// A squashfs of so many bytes on an image that has less.
+    CutShort {
+        bytes: u64,
+        has: u64,
+    },
+    /// The disk is open, so that it can be looked at what is there.
+    NoFileSystem(Disk),
+}
+
+/// Opens an image without its lock, and says what file system is on it. What nobody can write to is opened for reading, as if
+/// :ro had been said: then it is shared, and need not be writable.
+fn open_as_allowed(
+    mount: &Mount,
+    name: &CStr,
+    begun_ns: u64,
+) -> core::result::Result<(Disk, String), Failure> {
+    const FORBIDDEN: [Errno; 3] = [Errno::EACCES, Errno::EPERM, Errno::EROFS];
+    let (disk, refused) = match look(mount, name, mount.read_only, begun_ns) {
+        Err(DiskError::Io(e)) if FORBIDDEN.contains(&e) && !mount.read_only => {
+            (look(mount, name, true, begun_ns).map_err(Failure::Open)?, Some(e))
+        }
+        opened => (opened.map_err(Failure::Open)?, None),
     };
-    let mut disk = open(mount.read_only)?;
-    let found = match lkl::probe_fs(&disk) {
-        Ok(found) => found.map(|t| t.to_str().unwrap_or("").to_owned()),
+    let fstype = match found_on(&disk, mount) {
+        Ok(fstype) => fstype,
         Err(e) => {
             disk.close();
-            return Err(said.cannot_read(e));
+            return Err(e);
         }
     };
-    let fstype = mount.fstype.clone().or(found);
-    // What nobody can write to is shared, as if :ro had been said.
-    let read_only = mount.read_only || fstype.as_deref().is_some_and(|t| READ_ONLY_TYPES.contains(&t));
-    if read_only && !mount.read_only {
-        disk.close();
-        disk = open(true)?;
+    let Some(fstype) = fstype else { return Err(Failure::NoFileSystem(disk)) };
+    let is_never_written = READ_ONLY_TYPES.contains(&&fstype[..]);
+    match refused {
+        Some(e) if !is_never_written => {
+            disk.close();
+            Err(Failure::Open(DiskError::Io(e)))
+        }
+        None if is_never_written && !disk.read_only() => {
+            disk.close();
+            Ok((look(mount, name, true, begun_ns).map_err(Failure::Open)?, fstype))
+        }
+        _ => Ok((disk, fstype)),
     }
-    fdtable::set(disk.fd() as usize, fdtable::RESERVED);
-    let Some(fstype) = fstype else {
-        let errno = said.no_file_system(&disk);
-        close(disk);
-        return Err(errno);
-    };
-    if let Some(bytes) = squashfs_bytes(&disk, &fstype).filter(|&bytes| bytes > disk.bytes()) {
-        let why = format_args!(
-            "is cut short: the squashfs file system has {bytes} bytes, the image {}",
-            disk.bytes()
-        );
-        let errno = said.once(Errno::EINVAL, why);
-        close(disk);
-        return Err(errno);
+}
+
+/// The type of the file system: as the mount says, or as the disk looks.
+fn found_on(disk: &Disk, mount: &Mount) -> core::result::Result<Option<String>, Failure> {
+    let seen = lkl::probe_fs(disk).map_err(Failure::Read)?;
+    let found = mount.fstype.clone().or_else(|| seen.and_then(|t| t.to_str().ok()).map(str::to_owned));
+    match found.as_deref().and_then(|fstype| squashfs_bytes(disk, fstype)) {
+        Some(bytes) if bytes > disk.bytes() => Err(Failure::CutShort { bytes, has: disk.bytes() }),
+        _ => Ok(found),
     }
-    Ok(Image { disk, fstype, read_only })
 }
 
 /// How long a squashfs is (`bytes_used`, fs/squashfs/squashfs_fs.h): its driver refuses a shorter image without a word.
-fn squashfs_bytes(disk: &Disk, fstype: &str) -> Option<u64> {
+pub fn squashfs_bytes(disk: &dyn Sectors, fstype: &str) -> Option<u64> {
     let mut bytes = [0; 8];
-    lkl::Sectors::read_at(disk, &mut bytes, 40).ok().filter(|()| fstype == "squashfs")?;
+    disk.read_at(&mut bytes, 40).ok().filter(|()| fstype == "squashfs")?;
     Some(u64::from_le_bytes(bytes))
 }
 
@@ -102,7 +150,8 @@ fn squashfs_bytes(disk: &Disk, fstype: &str) -> Option<u64> {
 pub fn open_further(further: &Mount, tries: &Tries, read_only: bool) -> Result<Disk> {
     let name = name(further)?;
     let said = Said { name: &name, reported: &tries.reported };
-    let disk = open_patiently(further, &name, read_only, lkl::sys::time::monotonic_ns())
+    let disk = look(further, &name, read_only, lkl::sys::time::monotonic_ns())
+        .and_then(lock_patiently)
         .map_err(|e| said.cannot_open(e, further, &name))?;
     fdtable::set(disk.fd() as usize, fdtable::RESERVED);
     Ok(disk)
@@ -120,19 +169,13 @@ pub fn close(disk: Disk) {
     disk.close();
 }
 
-/// Opens and locks an image, or a part of it. One that is in use may be so by a process on its way out (the one
-/// before in a script, the left side of a pipeline): it gets a moment for that.
-fn open_patiently(
-    mount: &Mount,
-    image: &CStr,
-    read_only: bool,
-    begun_ns: u64,
-) -> core::result::Result<Disk, DiskError> {
+/// Locks an image, or a part of it. One that is in use may be so by a process on its way out (the one before in a script,
+/// the left side of a pipeline): it gets a moment for that.
+fn lock_patiently(mut disk: Disk) -> core::result::Result<Disk, DiskError> {
     const TRIES: u32 = 25;
     const PAUSE_NS: i64 = 10_000_000;
-    let mut disk = look(mount, image, read_only, begun_ns)?;
     for left in (0..TRIES).rev() {
-        match disk.lock(mount.partition) {
+        match disk.lock(None) {
             Ok(()) => return Ok(disk),
             Err(DiskError::Busy { .. } | DiskError::InUse(_)) if left > 0 => {
                 host::sleep_ns(PAUSE_NS);
@@ -146,22 +189,46 @@ fn open_patiently(
     unreachable!("the last try returns")
 }
 
-/// Opens an image, or connects to the server that has it.
+/// Opens the part of an image that the mount is, unlocked.
 fn look(
     mount: &Mount,
     image: &CStr,
     read_only: bool,
     begun_ns: u64,
 ) -> core::result::Result<Disk, DiskError> {
+    let mut disk = look_at_all(mount, image, read_only, begun_ns)?;
+    match mount.part.partition.map_or(Ok(()), |number| disk.narrow(number)) {
+        Ok(()) => Ok(disk),
+        Err(e) => {
+            disk.close();
+            Err(e)
+        }
+    }
+}
+
+/// Opens an image, or connects to the server that has it; the disk begins where the mount says.
+fn look_at_all(
+    mount: &Mount,
+    image: &CStr,
+    read_only: bool,
+    begun_ns: u64,
+) -> core::result::Result<Disk, DiskError> {
     let at_fd = fdtable::reserved_range_start();
-    match mount.address() {
-        Some(uri) => Disk::connect(&uri, read_only, at_fd, begun_ns),
-        None => Disk::open_unlocked(image, read_only, at_fd),
+    let mut disk = match mount.address() {
+        Some(uri) => Disk::connect(&uri, read_only, at_fd, begun_ns)?,
+        None => Disk::open_unlocked(image, read_only, at_fd)?,
+    };
+    match disk.begin_at(mount.part.offset) {
+        Ok(()) => Ok(disk),
+        Err(e) => {
+            disk.close();
+            Err(e)
+        }
     }
 }
 
 /// An image, to be looked at.
-struct Looked<'a>(&'a Disk);
+struct Looked<'a>(&'a dyn Sectors);
 
 impl stowaway_kinds::Bytes for Looked<'_> {
     fn size(&self) -> u64 {
@@ -169,7 +236,7 @@ impl stowaway_kinds::Bytes for Looked<'_> {
     }
 
     fn read(&self, to: &mut [u8], at: u64) -> bool {
-        lkl::Sectors::read_at(self.0, to, at).is_ok()
+        self.0.read_at(to, at).is_ok()
     }
 }
 
@@ -202,33 +269,40 @@ impl Said<'_> {
                 self.once(errno, format_args!("{what}: {}", Explained(errno)))
             }
             DiskError::NoPartition => {
-                let table = look(mount, name, true, lkl::sys::time::monotonic_ns()).ok().and_then(|disk| {
-                    let table = lkl::partitions(&disk);
-                    disk.close();
-                    table
-                });
-                self.no_partition(errno, mount.partition.unwrap_or(0), table)
+                let table =
+                    look_at_all(mount, name, true, lkl::sys::time::monotonic_ns()).ok().and_then(|disk| {
+                        let table = lkl::partitions(&disk);
+                        disk.close();
+                        table
+                    });
+                self.no_partition(errno, mount.part.partition.unwrap_or(0), table)
             }
-            DiskError::NotADisk | DiskError::Address(_) | DiskError::Server(_) => self.once(errno, error),
+            DiskError::NotADisk
+            | DiskError::NoOffset { .. }
+            | DiskError::Address(_)
+            | DiskError::Server(_) => self.once(errno, error),
         }
     }
 
     /// The image was opened, and reading it fails.
-    fn cannot_read(&self, errno: Errno) -> Errno {
+    pub fn cannot_read(&self, errno: Errno) -> Errno {
         match errno {
             Errno::EINTR => errno,
             _ => self.once(errno, format_args!("cannot be read: {}", Explained(errno))),
         }
     }
 
-    fn no_partition(&self, errno: Errno, number: u32, table: Option<lkl::Table>) -> Errno {
+    pub fn no_partition(&self, errno: Errno, number: u32, table: Option<lkl::Table>) -> Errno {
         match table {
             Some(table) => self.once(errno, format_args!("has no partition {number}; it has {table}")),
             None => self.once(errno, format_args!("has no partition table, thus no partition {number}")),
         }
     }
 
-    fn no_file_system(&self, disk: &Disk) -> Errno {
+    pub fn no_file_system(&self, disk: &dyn Sectors, is_inner: bool) -> Errno {
+        if lkl::is_qcow2(disk) && is_inner {
+            return self.once(Errno::EINVAL, "a qcow2 image inside of another image: copy it out first");
+        }
         if lkl::is_qcow2(disk) {
             let how = "a qcow2 image is mounted by stowaway run; or stowaway serve IMAGE --socket SOCKET serves it, and it is \
                  mounted as nbd+unix:///?socket=SOCKET";

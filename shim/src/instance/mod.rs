@@ -5,6 +5,7 @@
 pub mod boot;
 pub mod enter;
 pub mod images;
+mod inner_image;
 mod kernel_log;
 pub mod kick;
 pub mod limits;

@@ -14,6 +14,7 @@ use stowaway_config::{mount_flags, Mount, Net};
 
 use crate::fdtable;
 use crate::instance::images::{self, Said, Tries};
+use crate::instance::inner_image::InnerImage;
 use crate::instance::kernel_log::{last_words, KernelLog, Reason};
 use crate::instance::members::{self, Members};
 use crate::instance::overlay;
@@ -55,28 +56,49 @@ pub fn init() {
     let _ = MOUNTED.set(mounted);
 }
 
-/// The kernel descriptor of mount `index`'s root; mounts it if that was not done yet. Inside a section.
+/// The kernel descriptor of mount `index`'s root; mounts it if that was not done yet, after what it lies in, and with what lies
+/// below it: the kernel walks from one into the other by itself. Inside a section.
 pub fn mount_root(kernel: &'static Kernel, thread: &'static Thread, index: usize) -> Result<i32> {
-    let state = &MOUNTED.get().ok_or(Errno::EIO)?[index];
-    let root = state.root.load(Ordering::Acquire);
+    let states = MOUNTED.get().ok_or(Errno::EIO)?;
+    let root = states[index].root.load(Ordering::Acquire);
     if root >= 0 {
         return Ok(root);
     }
-    for layer in overlay::below(&settings().mounts[index], &state.tries)? {
+    let before = [settings().holder(index), settings().parent(index)].into_iter().flatten();
+    before.into_iter().try_for_each(|at| mount_root(kernel, thread, at).map(drop))?;
+    for layer in overlay::below(&settings().mounts[index], &states[index].tries)? {
         mount_root(kernel, thread, layer)?;
     }
+    let (root, is_new) = mount_alone(kernel, thread, index, &states[index])?;
+    if is_new {
+        for below in (0..states.len()).filter(|&at| settings().parent(at) == Some(index)) {
+            // What is wrong with it was said, and is said again to whoever asks for it.
+            let _ = mount_root(kernel, thread, below);
+        }
+    }
+    Ok(root)
+}
+
+/// The same of one mount; and whether it was this call that mounted it.
+fn mount_alone(
+    kernel: &'static Kernel,
+    thread: &'static Thread,
+    index: usize,
+    state: &MountState,
+) -> Result<(i32, bool)> {
     let _change = change();
     park_forever_if_ending();
     let root = state.root.load(Ordering::Acquire);
     if root >= 0 {
-        return Ok(root);
+        return Ok((root, false));
     }
     let refused = state.refused.load(Ordering::Relaxed);
     if refused != 0 {
         return Err(Errno::new(refused));
     }
-    on_big_stack(|| mount_now(kernel, thread, index, state))
-        .inspect(|&root| state.root.store(root, Ordering::Release))
+    let root = on_big_stack(|| mount_now(kernel, thread, index, state))?;
+    state.root.store(root, Ordering::Release);
+    Ok((root, true))
 }
 
 fn mount_now(
@@ -90,9 +112,23 @@ fn mount_now(
     let path = CString::new(&mount.path[..]).map_err(|_| Errno::EINVAL)?;
     let mut read_only = mount.read_only || overlay::is_read_only(mount);
     let mut members = Vec::new();
-    let (source, fstype) = match &mount.image {
-        None => (Source::None(index as u32), mount.fstype.clone().unwrap_or_default()),
-        Some(_) => {
+    let (mut source, fstype) = match (&mount.image, settings().holder(index)) {
+        (None, _) => (Source::None(index as u32), mount.fstype.clone().unwrap_or_default()),
+        (Some(_), Some(holder)) => {
+            let name = images::name(mount)?;
+            let said = Said { name: &name, reported: &state.tries.reported };
+            let root = MOUNTED.get().map_or(-1, |states| states[holder].root.load(Ordering::Acquire));
+            let holder = &settings().mounts[holder];
+            let image = InnerImage::open(kernel, thread, mount, holder, root, said)?;
+            let (fstype, never_written) = image.file_system(mount)?;
+            read_only |= never_written;
+            let source = image.attach(index as u32)?;
+            if let Source::Disk(number) = source {
+                state.disk.store(number as i32, Ordering::Relaxed);
+            }
+            (source, fstype)
+        }
+        (Some(_), None) => {
             let mut image = images::open(mount, &state.tries).inspect_err(|&e| {
                 // A server that does not answer is not waited for again.
                 if e == Errno::ETIMEDOUT {
@@ -118,6 +154,11 @@ fn mount_now(
         }
     };
     let fstype = CString::new(fstype).map_err(|_| Errno::EINVAL)?;
+    let directory =
+        CString::new(mount.part.directory.clone().unwrap_or_default()).map_err(|_| Errno::EINVAL)?;
+    if let (Source::Disk(number), false) = (source, directory.is_empty()) {
+        source = Source::Directory(number, &directory);
+    }
     let root = fdtable::placeholder(fdtable::reserved_range_start() as usize, true)?;
     fdtable::set(root as usize, fdtable::RESERVED);
     let stowaway_config::MountFlags { mut flags, data } = mount_flags(mount);
@@ -144,6 +185,9 @@ fn mount_now(
             let name = if mount.image.is_some() { images::name(mount)? } else { fstype.clone() };
             let said = log.said_since(kernel);
             state.refused.store(e.into_raw(), Ordering::Relaxed);
+            if e == Errno::ENOENT && say_what_is_missing(index, &name) {
+                return Err(e);
+            }
             Line::new()
                 .bytes(name.to_bytes())
                 .text(format_args!(": cannot mount as "))
@@ -170,6 +214,28 @@ fn is_read_only(kernel: &Kernel, thread: &'static Thread, root: i32) -> bool {
     done == 0 && about[FLAGS] & libc::ST_RDONLY != 0
 }
 
+/// Of two directories that have to be there one is not: the one that is mounted, or the one that it is mounted on. False:
+/// there are no such two.
+fn say_what_is_missing(index: usize, name: &CStr) -> bool {
+    let mount = &settings().mounts[index];
+    let mut line = Line::new();
+    line.bytes(name.to_bytes()).text(format_args!(": cannot be mounted: "));
+    match (&mount.part.directory, settings().parent(index)) {
+        (None, None) => return false,
+        (Some(directory), None) => line.text(format_args!("it has no directory ")).bytes(directory),
+        (None, Some(_)) => {
+            line.bytes(&mount.path).text(format_args!(" is not there: make the directory first"))
+        }
+        (Some(directory), Some(_)) => {
+            line.text(format_args!("it has no directory ")).bytes(directory);
+            line.text(format_args!(", or ")).bytes(&mount.path).text(format_args!(" is not there"))
+        }
+    }
+    .text(format_args!(" (ENOENT)"))
+    .print();
+    true
+}
+
 /// Makes the image a disk of the kernel.
 fn attach(
     kernel: &'static Kernel,
@@ -177,7 +243,7 @@ fn attach(
     mount: &Mount,
     state: &MountState,
     disk: Disk,
-) -> Result<Source> {
+) -> Result<Source<'static>> {
     // SAFETY: the task is this thread's; the disk's descriptor stays open (reserved).
     match unsafe { kernel.attach_disk(thread.task(), &disk) } {
         Ok(number) => {
@@ -219,31 +285,38 @@ fn with_defaults(mount: &Mount, fstype: &CStr, data: String, members: Vec<String
 /// Inside a section of the only thread that has a task: unmounts all images. False: one is still in use, or a
 /// pseudo file system is mounted, whose contents belong to this kernel.
 pub fn unmount_idle(kernel: &Kernel, thread: &'static Thread) -> bool {
-    let mut all = settings().net == Net::None;
-    let mut mounted: Vec<_> = settings().mounts.iter().zip(MOUNTED.get().into_iter().flatten()).collect();
-    // What lies over others goes first.
-    mounted.sort_by_key(|(mount, _)| !overlay::is_overlay(mount));
-    for (mount, state) in mounted {
-        let root = state.root.load(Ordering::Acquire);
-        let Ok(path) = CString::new(&mount.path[..]) else { continue };
-        if root < 0 {
-            continue;
-        }
-        let disk = u32::try_from(state.disk.load(Ordering::Relaxed)).ok();
-        let kept = disk.is_some() || overlay::is_overlay(mount);
-        // SAFETY: the task is this thread's.
-        if !kept || unsafe { kernel.unmount(thread.task(), &path, root, disk) }.is_err() {
-            all = false;
-            continue;
-        }
-        report_write_error(kernel);
-        state.members.release(kernel, thread);
-        state.root.store(-1, Ordering::Release);
-        for number in [root, state.image.swap(-1, Ordering::Relaxed)] {
-            fdtable::release(number as usize);
+    let mounts = || settings().mounts.iter().zip(MOUNTED.get().into_iter().flatten());
+    // What lies over others goes first: they would not be kept by it.
+    for (mount, state) in mounts().filter(|(mount, _)| overlay::is_overlay(mount)) {
+        if state.root.load(Ordering::Acquire) >= 0 && !unmount_one(kernel, thread, mount, state) {
+            return false;
         }
     }
-    all
+    // What lies in another mount, or below one, goes before it: as long as one goes, another may.
+    while mounts().fold(false, |any, (mount, state)| unmount_one(kernel, thread, mount, state) || any) {}
+    settings().net == Net::None && mounts().all(|(_, state)| state.root.load(Ordering::Acquire) < 0)
+}
+
+/// False: it is not mounted, or it is in use, or it is in no image.
+fn unmount_one(kernel: &Kernel, thread: &'static Thread, mount: &Mount, state: &MountState) -> bool {
+    let root = state.root.load(Ordering::Acquire);
+    let Ok(path) = CString::new(&mount.path[..]) else { return false };
+    let disk = u32::try_from(state.disk.load(Ordering::Relaxed)).ok();
+    let may_go = root >= 0 && (disk.is_some() || overlay::is_overlay(mount));
+    // SAFETY: the task is this thread's.
+    if !may_go || unsafe { kernel.unmount(thread.task(), &path, root, disk) }.is_err() {
+        return false;
+    }
+    report_write_error(kernel);
+    state.members.release(kernel, thread);
+    state.root.store(-1, Ordering::Release);
+    for number in [root, state.image.swap(-1, Ordering::Relaxed)] {
+        // An image inside of an image has none of the host's.
+        if let Ok(number) = usize::try_from(number) {
+            fdtable::release(number);
+        }
+    }
+    true
 }
 
 /// Says that data was lost, if it was: write-back after the last close has nobody else to tell.

@@ -6,7 +6,11 @@ use crate::sys::settings::settings;
 
 /// Index of the mount that holds `path` (absolute, no `..`), and where the rest of the path begins.
 pub fn find_mount(path: &[u8]) -> Option<(usize, usize)> {
-    settings().mounts.iter().enumerate().find_map(|(i, m)| prefix::strip(path, &m.path).map(|at| (i, at)))
+    let mounts = settings().mounts.iter().enumerate();
+    // Of mounts below each other the deepest.
+    mounts
+        .filter_map(|(i, m)| prefix::strip(path, &m.path).map(|at| (i, at)))
+        .max_by_key(|&(i, _)| settings().mounts[i].path.len())
 }
 
 /// Whether the last name of `path` is the last name of a mount's path.

@@ -51,6 +51,11 @@ pub fn check(report: &mut Report, name: &OsStr) -> bool {
     !is_program(&image)
 }
 
+/// What the file or block device at a path is.
+pub fn kind_of(path: &Path) -> Option<Kind> {
+    open(path).and_then(|image| kind(&image))
+}
+
 /// A file or a block device that is named by a path.
 fn open(path: &Path) -> Option<Image> {
     use std::os::unix::fs::FileTypeExt;

@@ -5,7 +5,7 @@
 
 mod about;
 mod command;
-mod image;
+pub mod image;
 mod machine;
 mod module;
 mod report;

@@ -6,6 +6,8 @@
  *
  * queue_rq and the interrupt run with the CPU held, so the driver's own data needs no lock; only lkb_done
  * is shared with other threads.  Nothing here sleeps in the kernel's sense.
+ *
+ * A disk may be a file of another mount instead (lkb_file.c).
  */
 #include <linux/blk-mq.h>
 #include <linux/blkdev.h>
@@ -18,6 +20,7 @@
 #include <asm/shared.h>
 #include "../kernel/lkl.h"
 #include "../fs/mount.h"
+#include "lkb_file.h"
 
 #define LKB_MAX_SEGMENTS	512	/* below the host's IOV_MAX */
 #define LKB_OWN_SEGMENTS	8	/* for more, memory is taken for the time of the request */
@@ -34,6 +37,7 @@ struct lkb {
 	int number;
 	unsigned int minor;
 	long dev;
+	struct lkb_file *file;		/* not NULL: the disk is a file of another mount, and not the host's */
 	/* writes completed, and how many of them the last good flush found completed when it started */
 	unsigned long written, flushed;
 	unsigned int in_flight;		/* queued by the host */
@@ -43,6 +47,7 @@ struct lkb {
 
 struct lkb_request {
 	struct lkl_blk_request r;
+	struct lkb_work work;		/* of a disk in a file */
 	unsigned long written;		/* a flush: d->written when it was started */
 	struct lkl_iov *taken;		/* to be freed */
 	struct lkl_iov own[LKB_OWN_SEGMENTS];
@@ -213,6 +218,10 @@ static blk_status_t lkb_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_mq
 		return BLK_STS_OK;
 	}
 	if (q->r.op != LKL_BLK_FLUSH || d->flushed != d->written) {
+		if (d->file) {
+			lkb_file_queue(d->file, &q->work, rq, &q->r, lkb_complete);
+			return BLK_STS_OK;
+		}
 		ret = lkl_ops->blk_submit(&q->r);
 		if (ret == LKL_BLK_QUEUED) {
 			d->in_flight++;
@@ -291,6 +300,14 @@ long lkl_disk_add(const struct lkl_disk *what)
 	if (!d)
 		return -ENOMEM;
 	d->dev = what->dev;
+	if (what->features & LKL_DISK_FILE) {
+		d->file = lkb_file_open(what->dev, what->start);
+		if (IS_ERR(d->file)) {
+			err = PTR_ERR(d->file);
+			kfree(d);
+			return err;
+		}
+	}
 	d->minor = what->place < LKL_NO_PLACE ? what->place : LKB_UNNAMED + lkb_count;
 	d->written = 1;		/* the maker of the image may not have flushed it */
 	d->set.ops = &lkb_mq;
@@ -301,6 +318,7 @@ long lkl_disk_add(const struct lkl_disk *what)
 	d->set.flags = BLK_MQ_F_SHOULD_MERGE | BLK_MQ_F_NO_SCHED_BY_DEFAULT;
 	err = blk_mq_alloc_tag_set(&d->set);
 	if (err) {
+		lkb_file_close(d->file);
 		kfree(d);
 		return err;
 	}
@@ -309,6 +327,7 @@ long lkl_disk_add(const struct lkl_disk *what)
 		if (!IS_ERR(d->disk))
 			put_disk(d->disk);
 		blk_mq_free_tag_set(&d->set);
+		lkb_file_close(d->file);
 		kfree(d);
 		return err;
 	}
@@ -330,7 +349,10 @@ void lkb_remove(int number)
 		del_gendisk(d->disk);
 		put_disk(d->disk);
 		blk_mq_free_tag_set(&d->set);
-		lkl_ops->blk_gone(d->dev);
+		if (d->file)
+			lkb_file_close(d->file);
+		else
+			lkl_ops->blk_gone(d->dev);
 		kfree(d);
 		return;
 	}
@@ -339,6 +361,17 @@ void lkb_remove(int number)
 long lkb_write_error(void)
 {
 	return lkb_first_error;
+}
+
+/* whether the disk is a file of another mount */
+bool lkb_is_file(int number)
+{
+	struct lkb *d;
+
+	for (d = lkb_disks; d; d = d->next)
+		if (d->number == number)
+			return d->file;
+	return false;
 }
 
 /* the device number of disk n; 0: there is none */

@@ -10,12 +10,14 @@
 #include <linux/fs_struct.h>
 #include <linux/init_syscalls.h>
 #include <linux/kdev_t.h>
+#include <linux/kernel.h>
 #include <linux/mount.h>
 #include <linux/namei.h>
 #include <linux/sched.h>
 #include <linux/sched/task.h>
 #include <linux/slab.h>
 #include <linux/task_work.h>
+#include <uapi/linux/mount.h>
 #include "internal.h"
 #include "mount.h"
 
@@ -74,15 +76,24 @@ void lkl_private_end(struct lkl_private *p)
 	revert_creds(p->cred);
 }
 
+/* a place to mount on is named without symlinks: those of an image lead elsewhere for the application */
+#define PLACE	(LOOKUP_DIRECTORY | LOOKUP_NO_SYMLINKS)
+
+/* -ENOENT: inside another mount, which has no such directory */
 static int anchor_mkdir_one(const char *name)
 {
 	struct path parent;
-	struct dentry *dentry = kern_path_create(AT_FDCWD, name, &parent, LOOKUP_DIRECTORY);
-	int err = -EBUSY;
+	struct dentry *dentry;
+	int err = kern_path(name, PLACE, &parent);
 
+	if (!err)
+		path_put(&parent);
+	if (err != -ENOENT)
+		return err;
+	dentry = kern_path_create(AT_FDCWD, name, &parent, LOOKUP_DIRECTORY);
 	if (IS_ERR(dentry))
-		return PTR_ERR(dentry) == -EEXIST ? 0 : PTR_ERR(dentry);
-	if (dentry->d_sb == anchor_root.dentry->d_sb)	/* not inside another mount */
+		return PTR_ERR(dentry) == -EROFS ? -ENOENT : PTR_ERR(dentry);
+	if (dentry->d_sb == anchor_root.dentry->d_sb)
 		err = vfs_mkdir(mnt_user_ns(parent.mnt), d_inode(parent.dentry), dentry, 0755);
 	done_path_create(&parent, dentry);
 	return err;
@@ -153,26 +164,54 @@ static int open_root_at(const struct path *path, int fd, const struct cred *cred
 	return err < 0 ? err : 0;
 }
 
-/* the root of the mount at the anchor's path becomes descriptor fd */
-long anchor_open_root(const char *name, int fd, const struct cred *cred)
+/* the root of the mount becomes descriptor fd */
+long anchor_open_root(struct anchor_mount *m, int fd, const struct cred *cred)
 {
-	struct path at;
-	long err = kern_path(name, LOOKUP_DIRECTORY, &at);
+	struct vfsmount *top = m->layers[1] ?: m->layers[0];
+	struct path root = { .mnt = top, .dentry = top->mnt_root };
 
-	if (err)
-		return err;
-	err = open_root_at(&at, fd, cred);
-	path_put(&at);
+	return open_root_at(&root, fd, cred);
+}
+
+/* -EBUSY: in use, and nothing has changed */
+long anchor_umount(struct anchor_mount *m)
+{
+	long err = 0;
+	int i;
+
+	for (i = ARRAY_SIZE(m->layers) - 1; i >= 0 && !err; i--) {
+		struct path path;
+
+		if (!m->layers[i])
+			continue;
+		path = (struct path){ .mnt = m->layers[i], .dentry = m->layers[i]->mnt_root };
+		path_get(&path);
+		err = path_umount(&path, 0);	/* drops the reference */
+		if (!err)
+			m->layers[i] = NULL;
+		task_work_run();
+	}
 	return err;
 }
 
-/* "disk:N" becomes the name of the disk's node; "none:PLACE" is what is mounted without a disk */
-static long mount_source(const char **source, char *node, size_t size)
+/*
+ * "disk:N" becomes the name of the disk's node; "none:PLACE" is what is mounted without a disk.  "disk:N:/DIR": the
+ * directory is to be the mount's root.
+ */
+static long mount_source(struct anchor_mount *m, const char **source, const char **dir, char *node, size_t size)
 {
-	unsigned int n;
+	unsigned long n;
+	char *end;
 	long err;
 
-	if (strlen(*source) < 5 || kstrtouint(*source + 5, 10, &n))
+	m->disk = -1;
+	*dir = NULL;
+	if (strlen(*source) <= 5)
+		return -EINVAL;
+	n = simple_strtoul(*source + 5, &end, 10);
+	if (end[0] == ':' && end[1] == '/')
+		*dir = end + 1;
+	else if (end[0])
 		return -EINVAL;
 	if (!strncmp(*source, "none:", 5)) {
 		lkl_anonymous_devs_of(n);
@@ -183,38 +222,78 @@ static long mount_source(const char **source, char *node, size_t size)
 	if (err)
 		return err;
 	lkl_anonymous_devs_of(MINOR(lkb_devt(n)));
+	m->disk = n;
 	*source = node;
 	return 0;
+}
+
+/* the mount that was just made at the path becomes a layer */
+static long take_layer(struct anchor_mount *m, int layer)
+{
+	struct path at;
+	long err = kern_path(m->path, PLACE, &at);
+
+	if (err)
+		return err;
+	m->layers[layer] = at.mnt;
+	path_put(&at);
+	return 0;
+}
+
+static long mount_at(struct anchor_mount *m, int layer, const char *source, const char *fstype,
+		     unsigned long flags, void *data)
+{
+	struct path at;
+	long err = kern_path(m->path, PLACE, &at);
+
+	if (err)
+		return err;
+	err = -EBUSY;
+	/* on a directory of ours, on one inside another mount, or on the layer below */
+	if (at.dentry->d_sb == anchor_root.dentry->d_sb || at.dentry != at.mnt->mnt_root || layer)
+		err = path_mount(source, &at, fstype, flags, data);
+	path_put(&at);
+	return err ? err : take_layer(m, layer);
+}
+
+/* a directory of the file system on top of it */
+static long mount_dir(struct anchor_mount *m, const char *dir)
+{
+	char *from = kasprintf(GFP_KERNEL, "%s%s", m->path, dir);
+	struct path at;
+	long err;
+
+	if (!from)
+		return -ENOMEM;
+	err = kern_path(from, PLACE, &at);
+	if (!err) {
+		path_put(&at);
+		err = mount_at(m, 1, from, NULL, MS_BIND, NULL);
+	}
+	kfree(from);
+	return err;
 }
 
 static long do_anchor_mount(const char *source, struct anchor_mount *m, const char *fstype,
 			 unsigned long flags, void *data, int fd, const struct cred *cred)
 {
+	const char *dir;
 	char node[24];
-	struct path at;
 	long err;
 
-	err = mount_source(&source, node, sizeof(node));
-	if (err)
-		return err;
-	err = anchor_mkdirs(m->path);
+	err = mount_source(m, &source, &dir, node, sizeof(node));
 	if (!err)
-		err = kern_path(m->path, LOOKUP_DIRECTORY, &at);
-	if (err)
-		return err;
-	err = -EBUSY;
-	if (at.dentry->d_sb == anchor_root.dentry->d_sb)
-		err = path_mount(source, &at, fstype, flags, data);
-	path_put(&at);
+		err = anchor_mkdirs(m->path);
 	if (!err)
-		err = kern_path(m->path, LOOKUP_DIRECTORY, &at);
+		err = mount_at(m, 0, source, fstype, flags, data);
 	if (err)
 		return err;
-	err = open_root_at(&at, fd, cred);
+	if (dir)
+		err = mount_dir(m, dir);
+	if (!err)
+		err = anchor_open_root(m, fd, cred);
 	if (err)
-		path_umount(&at, 0);	/* drops the reference */
-	else
-		path_put(&at);
+		anchor_umount(m);
 	return err;
 }
 

@@ -8,12 +8,17 @@
 
 struct anchor_mount {
 	struct anchor_mount *next;		/* older */
+	/* topmost last: the file system, and a directory of it that is mounted on it; alive while they are mounted */
+	struct vfsmount *layers[2];
+	int disk;			/* number, -1: none */
 	char path[];			/* in the private view: ANCHOR_DIR "/mnt/data" */
 };
 extern struct anchor_mount *anchor_mounts;	/* newest first */
 
 void anchor_leave_cwd(void);
-long anchor_open_root(const char *name, int fd, const struct cred *cred);
+long anchor_open_root(struct anchor_mount *m, int fd, const struct cred *cred);
+long anchor_umount(struct anchor_mount *m);
+bool lkb_is_file(int number);
 dev_t lkb_devt(unsigned int n);
 long lkb_write_error(void);
 void lkb_remove(int number);

@@ -25,22 +25,17 @@ static struct anchor_mount **find_mount(const char *path)
 static long release(struct anchor_mount **at, int root_fd, const struct cred *cred)
 {
 	struct anchor_mount *m = *at;
-	struct path path;
 	long err, again;
 
 	close_fd(root_fd);
 	task_work_run();
-	err = kern_path(m->path, LOOKUP_DIRECTORY, &path);
-	if (err)
-		return err;
-	err = path_umount(&path, 0);	/* drops the reference */
-	task_work_run();
+	err = anchor_umount(m);
 	if (!err) {
 		*at = m->next;
 		kfree(m);
 		return 0;
 	}
-	again = anchor_open_root(m->path, root_fd, cred);
+	again = anchor_open_root(m, root_fd, cred);
 	return again ? again : err;
 }
 
@@ -56,7 +51,9 @@ long lkl_anchor_release(const char *path, int root_fd, int disk)
 	lkl_private_begin(&was);
 	err = release(at, root_fd, was.cred);
 	lkl_private_end(&was);
-	if (!err && disk >= 0)
+	if (!err && disk >= 0) {
 		lkb_remove(disk);
+		task_work_run();	/* a file that it was on is no longer open */
+	}
 	return err;
 }

@@ -94,26 +94,24 @@ static long force_readonly(struct super_block *sb)
 static long umount_one(struct anchor_mount *m)
 {
 	struct super_block *sb;
-	struct path path;
 	long err;
 	int i;
 
-	for (i = 0; ; i++) {
-		err = kern_path(m->path, LOOKUP_DIRECTORY, &path);
-		if (err)
+	for (i = 0; i < BUSY_TRIES; i++) {
+		err = anchor_umount(m);
+		if (err != -EBUSY) {
+			/* the image that it lies in can go as well */
+			if (!err && m->disk >= 0 && lkb_is_file(m->disk)) {
+				lkb_remove(m->disk);
+				task_work_run();
+			}
 			return err;
-		if (i == BUSY_TRIES)
-			break;
-		err = path_umount(&path, 0);	/* drops the reference */
-		task_work_run();
-		if (err != -EBUSY)
-			return err;
+		}
 		schedule_timeout_uninterruptible(1);
 	}
-	sb = path.dentry->d_sb;
+	sb = m->layers[0]->mnt_sb;
 	err = sb_rdonly(sb) ? 0 : force_readonly(sb);
 	pr_warn("lkl: %s is still in use, left read-only: %ld\n", m->path + strlen(ANCHOR_DIR), err);
-	path_put(&path);
 	return err;
 }
 
