@@ -28,6 +28,7 @@ same "$(stowaway run --mount 'homes.img[/home/me]:/mnt/me' -- ls /mnt/me)" file
 printf '#!/bin/sh\necho setup\nexit\n' >setup.run
 offset=$(stat -c %s setup.run)
 cat disc/live/filesystem.squashfs >>setup.run
-run 'stowaway doctor ./setup.run | grep offset'
+# It says that nothing can be mounted as it is, with status 1.
+run '(stowaway doctor ./setup.run || true) | grep offset'
 run "stowaway run --mount setup.run@$offset:/mnt/setup -- cat /mnt/setup/etc/issue"
 same "$(stowaway run --mount "setup.run@$offset:/mnt/setup" -- cat /mnt/setup/etc/issue)" 'a system'

@@ -36,12 +36,12 @@ examples! {
     database: "database.sh";
     loopback_network: "loopback-network.sh";
     ordinary_user: "ordinary-user.sh";
+    overlay: "overlay.sh";
     partition: "partition.sh";
     parts: "parts.sh";
     profile: "profile.sh";
     qcow2: "qcow2.sh";
     root_in_an_image: "root-in-an-image.sh";
-    overlay: "overlay.sh";
     shared_read_only: "shared-read-only.sh";
     trace_and_stats: "trace-and-stats.sh";
     untar: "untar.sh";

@@ -188,6 +188,14 @@ everyone! {
             assert!(outcome.out() == "x" && outcome.err().contains("cat: "), "{image}: {}", outcome.err());
             line_with(&outcome, words);
         }
+        let mut broken = vec![0; 256 << 10];
+        broken[1080..1082].copy_from_slice(&[0x53, 0xef]);
+        let outer = room.ext4("broken.img", 16, &[("broken", &broken)]);
+        let outcome = room.run(&["{}/broken.img:{}/m/out", "{}/m/out/broken:{}/m/in"],
+            "ls {}/m/in/x; echo >{}/m/out/made; bash -c 'ls {}/m/out'").output();
+        assert_eq!(outcome.out(), "broken\nlost+found\nmade\n", "{}", outcome.err());
+        line_with(&outcome, &["/m/out/broken: cannot mount as ext4"]);
+        assert_eq!(room.content(&outer, "/made"), b"\n");
         room.ext4("in.img", 8, &[("f", b"f\n")]);
         let inner = std::fs::read(room.path("in.img")).expect("the image");
         room.ext4("ro.img", 32, &[("in.img", &inner)]);
@@ -281,7 +289,7 @@ everyone! {
         room.says(&["{}/disk@1M#1[/d]:{}/m"], "cat {}/m/file; echo more >{}/m/more", "content\n");
         room.says(&["{}/disk@1048576#1:{}/m:ro"], "cat {}/m/d/more", "more\n");
         let outcome = room.run(&["{}/disk@1M#2:{}/m"], "cat {}/m/file").output();
-        line_with(&outcome, &["no partition 2; it has 1 (8192K)"]);
+        line_with(&outcome, &["no partition 2; it has 1 (8192K"]);
     }
 
     fn what_nobody_can_write_is_shared() {

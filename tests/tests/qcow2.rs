@@ -194,7 +194,7 @@ everyone! {
 
     fn features_that_are_not_known() {
         is_refused(79, &[1], "was not closed properly; qemu-img check -r all");
-        is_refused(79, &[8], "another compression than zlib");
+        is_refused(79, &[8], "qemu-nbd");
         is_refused(72, &[0x80], "features that Stowaway does not know");
     }
 

@@ -35,7 +35,7 @@ pub enum Command {
     Mkimage(MkimageOptions),
     /// Write a file for gdb that names the functions of the kernel in a process
     Gdb(GdbOptions),
-    /// Serve a disk image, qcow2 or raw, by the NBD protocol
+    /// Serve a disk image by the NBD protocol: qcow2, raw, packed, or what qemu-nbd reads
     Serve(ServeOptions),
     /// Write the man pages and shell completions that `make install` installs
     #[command(hide = true)]
@@ -53,7 +53,7 @@ pub struct PagesOptions {
   stowaway serve disk.qcow2 --socket /tmp/disk.nbd &
   STOWAWAY_MOUNT='nbd+unix:///?socket=/tmp/disk.nbd:/mnt/data' LD_PRELOAD=.../libstowaway.so ls /mnt/data
 
-For a qcow2 image, `stowaway run` starts such a server by itself and ends it.
+For an image that is no plain disk, `stowaway run` starts such a server by itself and ends it.
 One client at a time may use an image that can be written. Any number of clients may use one served with --read-only.
 SIGTERM ends the server: it finishes the requests under way and closes the image.
 
@@ -82,7 +82,7 @@ pub struct ServeOptions {
 /// A format of images that `serve` reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// qcow2 if it begins as such an image does
+    /// As the image says itself: qcow2, packed with gzip, xz or zstd, what qemu-nbd reads, or raw
     Auto,
     Qcow2,
     Raw,
@@ -115,6 +115,7 @@ pub struct GdbOptions {
   stowaway run --mount disk.img:/mnt/data:ro,type=ext4 -- cp -a /mnt/data/src ./out
   stowaway run --mount disk.img:/mnt,opts=noatime+data=journal -- python3 script.py
   stowaway run --mount none:/mnt/tmp,type=tmpfs -- python3 script.py
+  stowaway run --mount live.iso:/iso --mount /iso/live/filesystem.squashfs:/mnt -- ls /mnt
   stowaway run --trace=stderr,openat,memory -- ls
   stowaway run --stats=./counts.txt --mount disk.img:/mnt/data -- make -C /mnt/data
   stowaway run --as root --mount disk.img:/mnt/data -- tar -C /mnt/data -xf rootfs.tar
@@ -141,16 +142,18 @@ An option overrides a variable, and a variable overrides the file.
 Exit status: that of the program; 125 if a setting is wrong, or if --preload is given and the program cannot
 be preloaded; 126 if the program cannot be executed; 127 if it is not found.")]
 pub struct RunOptions {
-    /// Mount IMAGE on PATH: IMAGE[#N][+IMAGE[#N]]:PATH[:ro][,type=T][,opts=A+B]
+    /// Mount IMAGE on PATH: IMAGE[@OFFSET][#N][[/DIR]][+IMAGE[#N]]:PATH[:ro][,type=T][,opts=A+B]
     ///
-    /// Can be repeated. PATH is absolute and need not exist. IMAGE is a file, a block device, a qcow2 image, or an NBD
+    /// Can be repeated. PATH is absolute and need not exist; inside another mount it has to. IMAGE is a file, a file of another
+    /// mount, a block device, an image in another format (qcow2; gz, xz, zst; with qemu-nbd vmdk, vdi, vhdx, vhd), or an NBD
     /// server: nbd://HOST[:PORT]/EXPORT or nbd+unix:///EXPORT?socket=PATH, with timeout=SECONDS last (default 60).
-    /// #N is a partition of IMAGE. Images joined by + are one file system: the devices of a btrfs, or ext4 and its journal, XFS
-    /// and its log and realtime device, erofs and its chunks. T is ext2, ext3, ext4, xfs, btrfs, f2fs, vfat, exfat, ntfs3, udf, squashfs, erofs or
-    /// iso9660, or nilfs2, jfs, hfs, hfsplus, minix, cramfs or romfs; without it, the type is detected. If IMAGE is
-    /// `none`, T is tmpfs, proc, sysfs, devtmpfs or overlay. A+B are the options of mount(8), joined by + instead of commas.
-    /// Write a backslash before a : , ; + # or \ that is part of a name.
-    #[arg(long, value_name = "IMAGE[#N]:PATH[:ro][,type=T][,opts=A+B]")]
+    /// @OFFSET is where in IMAGE the disk begins, in bytes. #N is a partition of it. [/DIR] is the directory of the file system
+    /// that is mounted. Images joined by + are one file system: the devices of a btrfs, or ext4 and its journal, XFS
+    /// and its log and realtime device, erofs and its chunks. T is ext2, ext3, ext4, xfs, btrfs, f2fs, vfat, exfat, ntfs3, udf,
+    /// squashfs, erofs or iso9660, or nilfs2, jfs, hfs, hfsplus, minix, cramfs or romfs; without it, the type is detected. If
+    /// IMAGE is `none`, T is tmpfs, proc, sysfs, devtmpfs or overlay. A+B are the options of mount(8), joined by + instead of commas.
+    /// Write a backslash before a : , ; + # @ [ ] or \ that is part of a name.
+    #[arg(long, value_name = "IMAGE[@OFFSET][#N][[/DIR]]:PATH[:ro][,type=T][,opts=A+B]")]
     pub mount: Vec<OsString>,
 
     /// Memory of the kernel, 16M to 16G [default: 64M]

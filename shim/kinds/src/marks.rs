@@ -50,12 +50,16 @@ const LVM: Help =
     Help::Command("losetup and vgchange -ay make its volumes devices, then mount /dev/GROUP/VOLUME");
 const RAID: Help = Help::Command("losetup and mdadm --assemble make the array a device, then mount /dev/mdN");
 const BCACHE: Help = Help::Command("losetup makes it a device for the host's bcache");
-const QEMU: Help = Help::Command("qemu-img convert -O raw IMAGE disk.img makes a raw image of it");
+const QEMU: Help = Help::Command(
+    "stowaway run mounts it where qemu-nbd is installed (Debian package qemu-utils); or qemu-img convert -O raw IMAGE disk.img \
+     makes a raw image of it",
+);
+const BOCHS: Help = Help::Command("qemu-img convert -O raw IMAGE disk.img makes a raw image of it");
 const DMG: Help = Help::Command("dmg2img or qemu-img convert -O raw makes a raw image of it");
 const WIM: Help = Help::Command("wimlib-imagex extract unpacks it");
-const GUNZIP: Help = Help::Command("gunzip unpacks it");
-const UNXZ: Help = Help::Command("unxz unpacks it");
-const UNZSTD: Help = Help::Command("unzstd unpacks it");
+const GUNZIP: Help = Help::Command("stowaway run mounts it read-only; gunzip unpacks it");
+const UNXZ: Help = Help::Command("stowaway run mounts it read-only; unxz unpacks it");
+const UNZSTD: Help = Help::Command("stowaway run mounts it read-only; unzstd unpacks it");
 const BUNZIP2: Help = Help::Command("bunzip2 unpacks it");
 const UNLZ4: Help = Help::Command("unlz4 unpacks it");
 const UNLZOP: Help = Help::Command("lzop -d unpacks it");
@@ -89,7 +93,7 @@ marks! {
     0 b"QED\0" "a QED image (QEMU)" QEMU;
     0 b"WithoutFreeSpace" "a Parallels image" QEMU;
     0 b"WithouFreSpacExt" "a Parallels image" QEMU;
-    0 b"Bochs Virtual HD" "a Bochs image" QEMU;
+    0 b"Bochs Virtual HD" "a Bochs image" BOCHS;
     0 b"\x3a\xff\x26\xed" "an Android sparse image" SPARSE;
     0 b"MSWIM\0\0\0" "a WIM image (Windows)" WIM;
     // Packed

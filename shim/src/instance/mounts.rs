@@ -115,18 +115,9 @@ fn mount_now(
     let (mut source, fstype) = match (&mount.image, settings().holder(index)) {
         (None, _) => (Source::None(index as u32), mount.fstype.clone().unwrap_or_default()),
         (Some(_), Some(holder)) => {
-            let name = images::name(mount)?;
-            let said = Said { name: &name, reported: &state.tries.reported };
-            let root = MOUNTED.get().map_or(-1, |states| states[holder].root.load(Ordering::Acquire));
-            let holder = &settings().mounts[holder];
-            let image = InnerImage::open(kernel, thread, mount, holder, root, said)?;
-            let (fstype, never_written) = image.file_system(mount)?;
-            read_only |= never_written;
-            let source = image.attach(index as u32)?;
-            if let Source::Disk(number) = source {
-                state.disk.store(number as i32, Ordering::Relaxed);
-            }
-            (source, fstype)
+            let inner = attach_inner(kernel, thread, index, holder, state)?;
+            read_only |= inner.read_only;
+            (inner.source, inner.fstype)
         }
         (Some(_), None) => {
             let mut image = images::open(mount, &state.tries).inspect_err(|&e| {
@@ -185,6 +176,9 @@ fn mount_now(
             let name = if mount.image.is_some() { images::name(mount)? } else { fstype.clone() };
             let said = log.said_since(kernel);
             state.refused.store(e.into_raw(), Ordering::Relaxed);
+            if settings().holder(index).is_some() {
+                detach_inner(kernel, thread, state);
+            }
             if e == Errno::ENOENT && say_what_is_missing(index, &name) {
                 return Err(e);
             }
@@ -212,6 +206,42 @@ fn is_read_only(kernel: &Kernel, thread: &'static Thread, root: i32) -> bool {
     // SAFETY: the task is this thread's; the result is this function's.
     let done = unsafe { kernel.call(thread.task(), libc::SYS_fstatfs, &args, -1) };
     done == 0 && about[FLAGS] & libc::ST_RDONLY != 0
+}
+
+/// An image inside of an image that is a disk of the kernel now.
+struct Inner {
+    source: Source<'static>,
+    fstype: String,
+    read_only: bool,
+}
+
+/// Makes the image of mount `index`, which lies in the mount `holder`, a disk of the kernel.
+fn attach_inner(
+    kernel: &'static Kernel,
+    thread: &'static Thread,
+    index: usize,
+    holder: usize,
+    state: &MountState,
+) -> Result<Inner> {
+    let (mount, holding) = (&settings().mounts[index], &settings().mounts[holder]);
+    let name = images::name(mount)?;
+    let said = Said { name: &name, reported: &state.tries.reported };
+    let root = MOUNTED.get().map_or(-1, |states| states[holder].root.load(Ordering::Acquire));
+    let image = InnerImage::open(kernel, thread, mount, holding, root, said)?;
+    let (fstype, read_only) = image.file_system(mount)?;
+    let source = image.attach(index as u32)?;
+    if let Source::Disk(number) = source {
+        state.disk.store(number as i32, Ordering::Relaxed);
+    }
+    Ok(Inner { source, fstype, read_only })
+}
+
+/// The disk of an image inside of an image goes, or the mount that it lies in could not be given back.
+fn detach_inner(kernel: &'static Kernel, thread: &'static Thread, state: &MountState) {
+    if let Ok(number) = u32::try_from(state.disk.swap(-1, Ordering::Relaxed)) {
+        // SAFETY: the task is this thread's; nothing is mounted from the disk.
+        let _ = unsafe { kernel.remove_member(thread.task(), number) };
+    }
 }
 
 /// Of two directories that have to be there one is not: the one that is mounted, or the one that it is mounted on. False:

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::exports::Exports;
+use super::formats::{self, Made};
 use super::handshake;
 use super::header::{refusal, HEAD_BYTES};
 use super::image::Source;
@@ -23,6 +24,10 @@ pub fn qcow2_refusal(bytes: &[u8]) -> Option<String> {
 /// Opens a qcow2 image for reading; its size, or what is wrong with it.
 pub fn open_qcow2(path: &Path) -> Result<u64, String> {
     let source = Source { path: path.to_path_buf(), format: Format::Qcow2, read_only: true };
+    // No other program is to be started by a random image.
+    if formats::at(path).is_some_and(|made| matches!(made, Made::Qemu { .. })) {
+        return Err("it is for qemu-nbd".into());
+    }
     source.open().map(|image| image.bytes).map_err(|error| error.to_string())
 }
 

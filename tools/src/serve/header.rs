@@ -5,7 +5,6 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 
 const MAGIC: [u8; 4] = *b"QFI\xfb";
 /// What is looked at, from the start.
@@ -14,18 +13,13 @@ const CRYPT_METHOD: usize = 32;
 const INCOMPATIBLE: usize = 72;
 
 /// What the bits of the incompatible features mean to us. The data file's is the one that is understood.
-const FEATURES: [(u64, &str); 4] = [
+const FEATURES: [(u64, &str); 2] = [
     (1 << 0, "was not closed properly; qemu-img check -r all repairs it"),
     (1 << 1, "is marked as damaged; qemu-img check -r all repairs what it can"),
-    (1 << 3, "has another compression than zlib; qemu-img convert -O qcow2 makes an image with zlib"),
-    (1 << 4, "has extended L2 entries; qemu-img convert -O qcow2 makes an image without them"),
 ];
 const DATA_FILE: u64 = 1 << 2;
-
-/// Whether the file at `path` begins as a qcow2 image does.
-pub fn is_qcow2(path: &Path) -> bool {
-    File::open(path).and_then(|file| begins(&file)).unwrap_or(false)
-}
+/// Another compression than zlib, and extended L2 entries: QEMU's own server reads those.
+const FOR_QEMU: u64 = 1 << 3 | 1 << 4;
 
 /// Whether an open file begins as a qcow2 image does.
 pub fn begins(file: &File) -> io::Result<bool> {
@@ -39,10 +33,37 @@ pub fn begins(file: &File) -> io::Result<bool> {
 
 /// Whether we can do with the image. `Err` says why not.
 pub fn check(file: &File) -> Result<(), String> {
-    let mut head = [0; HEAD_BYTES];
-    let bytes = file.metadata().map_err(|error| crate::fail::reason(&error))?.len().min(HEAD_BYTES as u64);
-    file.read_exact_at(&mut head[..bytes as usize], 0).map_err(|error| crate::fail::reason(&error))?;
+    let head = head(file).map_err(|error| crate::fail::reason(&error))?;
     refusal(&head).map_or(Ok(()), Err)
+}
+
+/// Whether the qcow2 image has something that only QEMU reads, and nothing that speaks against it.
+pub fn is_for_qemu(file: &File) -> io::Result<bool> {
+    let head = head(file)?;
+    Ok(refusal(&head).is_none() && is_of_version_3(&head) && features(&head) & FOR_QEMU != 0)
+}
+
+/// The header. Bytes that the file does not have are zero.
+fn head(file: &File) -> io::Result<[u8; HEAD_BYTES]> {
+    let mut head = [0; HEAD_BYTES];
+    let mut done = 0;
+    while done < head.len() {
+        match file.read_at(&mut head[done..], done as u64)? {
+            0 => break,
+            n => done += n,
+        }
+    }
+    Ok(head)
+}
+
+fn is_of_version_3(head: &[u8; HEAD_BYTES]) -> bool {
+    head[4..8] == 3u32.to_be_bytes()
+}
+
+fn features(head: &[u8; HEAD_BYTES]) -> u64 {
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&head[INCOMPATIBLE..INCOMPATIBLE + 8]);
+    u64::from_be_bytes(bytes)
 }
 
 /// Why an image that begins with `head` is refused, if so. Bytes that the file does not have are zero.
@@ -61,11 +82,11 @@ pub fn refusal(head: &[u8; HEAD_BYTES]) -> Option<String> {
     if version == 2 {
         return None;
     }
-    let features = u64::from(word(INCOMPATIBLE)) << 32 | u64::from(word(INCOMPATIBLE + 4));
+    let features = features(head);
     if let Some((_, why)) = FEATURES.iter().find(|(bit, _)| features & bit != 0) {
         return Some(why.to_string());
     }
-    let known = FEATURES.iter().fold(DATA_FILE, |all, (bit, _)| all | bit);
+    let known = FEATURES.iter().fold(DATA_FILE | FOR_QEMU, |all, (bit, _)| all | bit);
     (features & !known != 0).then(|| format!("has features that Stowaway does not know ({features:#x})"))
 }
 
@@ -95,8 +116,6 @@ mod tests {
             (3, 2, 0, "encrypted"),
             (3, 0, 1, "not closed properly"),
             (3, 0, 2, "damaged"),
-            (3, 0, 8, "zlib"),
-            (3, 0, 16, "extended L2"),
             (3, 0, 32, "does not know (0x20)"),
         ] {
             let said = refusal(&head(version, crypt, features)).unwrap();

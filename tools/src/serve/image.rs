@@ -5,7 +5,8 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use imago::file::File as Storage;
 use imago::format::gate::ImplicitOpenGate;
@@ -14,6 +15,11 @@ use imago::qcow2::Qcow2;
 use imago::raw::Raw;
 use imago::{FormatAccess, FormatDriverBuilder, StorageOpenOptions};
 
+use super::disk::Disk;
+pub use super::disk::OpenError;
+use super::formats::{self, Made, Packing};
+use super::packed::Packed;
+use super::qemu::Qemu;
 use super::{header, lock};
 use crate::cli::Format;
 use crate::fail::reason;
@@ -30,26 +36,9 @@ pub struct Source {
     pub read_only: bool,
 }
 
-/// Why an image cannot be opened.
-#[derive(Debug)]
-pub enum OpenError {
-    /// It, or what it refers to, is in use by somebody: who.
-    Busy(String),
-    /// What is wrong with it.
-    Bad(String),
-}
-
-impl std::fmt::Display for OpenError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (OpenError::Busy(why) | OpenError::Bad(why)) = self;
-        f.write_str(why)
-    }
-}
-
-/// An open image. Dropping it writes what is not yet written, and unlocks it.
+/// An open image.
 pub struct Image {
-    /// Requests that may go on at the same time share it; what takes clusters away has it alone.
-    access: RwLock<FormatAccess<Storage>>,
+    disk: Box<dyn Disk>,
     pub bytes: u64,
 }
 
@@ -63,20 +52,57 @@ impl Source {
             Ok(false) => return Err(OpenError::Busy(in_use(&file))),
             Err(error) => return Err(bad(error)),
         }
-        let is_qcow2 = match self.format {
-            Format::Auto => header::begins(&file).map_err(bad)?,
-            format => format == Format::Qcow2,
+        let made = match self.format {
+            Format::Raw => Made::Plain,
+            Format::Qcow2 if !header::is_for_qemu(&file).map_err(bad)? => Made::Qcow2,
+            Format::Auto | Format::Qcow2 => formats::of(&file).map_err(bad)?,
         };
+        match made {
+            Made::Qemu { name, writable } => {
+                // It locks the image itself.
+                drop(file);
+                self.by_qemu(name, writable)
+            }
+            Made::Packed(packing) => self.packed(file, packing),
+            Made::Qcow2 | Made::Plain => self.own(file, made == Made::Qcow2),
+        }
+    }
+
+    /// What is read here. An image below it may be one that only QEMU reads: then QEMU has all of them.
+    fn own(&self, file: File, is_qcow2: bool) -> Result<Image, OpenError> {
         if is_qcow2 {
             header::check(&file).map_err(OpenError::Bad)?;
         }
-        let gate = Gate { read_only: self.read_only, layers: 0 };
-        let access = self.access(file, is_qcow2, gate).map_err(|error| match error.kind() {
-            io::ErrorKind::ResourceBusy => OpenError::Busy(reason(&error)),
-            _ => bad(error),
-        })?;
-        let bytes = access.size();
-        Ok(Image { access: RwLock::new(access), bytes })
+        let for_qemu = Arc::new(AtomicBool::new(false));
+        let gate = Gate { read_only: self.read_only, layers: 0, for_qemu: Arc::clone(&for_qemu) };
+        match self.access(file, is_qcow2, gate) {
+            Ok(access) => {
+                let bytes = access.size();
+                Ok(Image { disk: Box::new(Own(RwLock::new(access))), bytes })
+            }
+            Err(_) if for_qemu.load(Ordering::Relaxed) => self.by_qemu("qcow2", true),
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Err(OpenError::Busy(reason(&error))),
+            Err(error) => Err(OpenError::Bad(reason(&error))),
+        }
+    }
+
+    fn by_qemu(&self, name: &'static str, writable: bool) -> Result<Image, OpenError> {
+        if !(writable || self.read_only) {
+            return Err(OpenError::Bad(format!("this kind of {name} image can only be read: --read-only")));
+        }
+        let qemu = Qemu::start(&self.path, name, self.read_only)?;
+        Ok(Image { bytes: qemu.bytes(), disk: Box::new(qemu) })
+    }
+
+    fn packed(&self, file: File, packing: Packing) -> Result<Image, OpenError> {
+        if !self.read_only {
+            return Err(OpenError::Bad(format!(
+                "is packed with {}: it can only be read: --read-only",
+                packing.name()
+            )));
+        }
+        let packed = Packed::open(file, packing).map_err(|error| OpenError::Bad(reason(&error)))?;
+        Ok(Image { bytes: packed.bytes(), disk: Box::new(packed) })
     }
 
     fn access(&self, file: File, is_qcow2: bool, gate: Gate) -> io::Result<FormatAccess<Storage>> {
@@ -104,10 +130,23 @@ fn open_file(path: &Path, read_only: bool) -> io::Result<File> {
 }
 
 /// Opens what an image refers to: a file below it, or with its data.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Gate {
     read_only: bool,
     layers: u32,
+    /// One of them is for QEMU.
+    for_qemu: Arc<AtomicBool>,
+}
+
+impl Gate {
+    /// Err: the file is of a format that is not read here.
+    fn leave_to_qemu(&self, file: &File) -> io::Result<()> {
+        if matches!(formats::of(file)?, Made::Qemu { .. }) {
+            self.for_qemu.store(true, Ordering::Relaxed);
+            return Err(io::Error::other("is for qemu-nbd"));
+        }
+        Ok(())
+    }
 }
 
 impl ImplicitOpenGate<Storage> for Gate {
@@ -119,9 +158,11 @@ impl ImplicitOpenGate<Storage> for Gate {
             return Err(io::Error::other("more than 64 backing files in a chain; is there a loop?"));
         }
         if let (Kind::Qcow2, Some(path)) = (F::FORMAT, image.get_image_path()) {
-            header::check(&File::open(path)?).map_err(io::Error::other)?;
+            let file = File::open(path)?;
+            header::check(&file).map_err(io::Error::other)?;
+            self.leave_to_qemu(&file)?;
         }
-        Ok(FormatAccess::new(image.open(Gate { layers: self.layers + 1, ..*self })?))
+        Ok(FormatAccess::new(image.open(Gate { layers: self.layers + 1, ..self.clone() })?))
     }
 
     fn open_storage(&mut self, options: StorageOpenOptions) -> io::Result<Storage> {
@@ -136,50 +177,76 @@ impl ImplicitOpenGate<Storage> for Gate {
     }
 }
 
-impl Image {
+/// A format that is read here. Requests that may go on at the same time share it; what takes clusters away has it alone.
+struct Own(RwLock<FormatAccess<Storage>>);
+
+impl Own {
     fn shared(&self) -> RwLockReadGuard<'_, FormatAccess<Storage>> {
         // A request that panicked left the format's own state to its own locks.
-        self.access.read().unwrap_or_else(PoisonError::into_inner)
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    pub fn read(&self, to: &mut [u8], at: u64) -> io::Result<()> {
+impl Disk for Own {
+    fn read(&self, to: &mut [u8], at: u64) -> io::Result<()> {
         self.shared().read(to, at)
     }
 
-    pub fn write(&self, from: &[u8], at: u64) -> io::Result<()> {
+    fn write(&self, from: &[u8], at: u64) -> io::Result<()> {
         self.shared().write(from, at)
     }
 
-    /// All that was written is on the host's disk.
-    pub fn flush(&self) -> io::Result<()> {
+    fn flush(&self) -> io::Result<()> {
         let access = self.shared();
         access.flush()?;
         access.sync()
     }
 
+    fn trim(&self, at: u64, len: u64) -> io::Result<bool> {
+        let mut access = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        supported(access.discard_to_any(at, len))
+    }
+
+    fn zero(&self, at: u64, len: u64, holes: bool) -> io::Result<bool> {
+        if holes {
+            let mut access = self.0.write().unwrap_or_else(PoisonError::into_inner);
+            if supported(access.discard_to_zero(at, len))? {
+                return Ok(true);
+            }
+        }
+        supported(self.shared().write_zeroes(at, len))
+    }
+}
+
+impl Image {
+    pub fn read(&self, to: &mut [u8], at: u64) -> io::Result<()> {
+        self.disk.read(to, at)
+    }
+
+    pub fn write(&self, from: &[u8], at: u64) -> io::Result<()> {
+        self.disk.write(from, at)
+    }
+
+    /// All that was written is on the host's disk.
+    pub fn flush(&self) -> io::Result<()> {
+        self.disk.flush()
+    }
+
     /// Gives clusters back where the format can.
     pub fn trim(&self, at: u64, len: u64) -> io::Result<()> {
-        let mut access = self.access.write().unwrap_or_else(PoisonError::into_inner);
-        supported(access.discard_to_any(at, len)).map(drop)
+        self.disk.trim(at, len).map(drop)
     }
 
     /// Makes a range zero, and gives its clusters back if it may have holes.
     pub fn zero(&self, at: u64, len: u64, holes: bool) -> io::Result<()> {
-        if holes {
-            let mut access = self.access.write().unwrap_or_else(PoisonError::into_inner);
-            if supported(access.discard_to_zero(at, len))? {
-                return Ok(());
-            }
-        }
-        let access = self.shared();
-        if supported(access.write_zeroes(at, len))? {
+        if self.disk.zero(at, len, holes)? {
             return Ok(());
         }
         let end = at + len;
         let mut at = at;
         while at < end {
             let part = (end - at).min(ZEROES.len() as u64);
-            access.write(&ZEROES[..part as usize], at)?;
+            self.disk.write(&ZEROES[..part as usize], at)?;
             at += part;
         }
         Ok(())

@@ -3,17 +3,24 @@
 //! `serve IMAGE --socket PATH` has it until it is asked to end; `stowaway run` starts one for each such image that is
 //! mounted (`owner`), which lives as long as somebody could need it.
 //!
-//! Floors, from the lowest: sys, lock, header, image, exports, requests, handshake, fuzz, server, owner.
+//! Floors, from the lowest: sys, lock, header, formats, room, link, disk, packed, qemu, image, exports, requests, handshake, fuzz, server,
+//! owner.
 
+mod disk;
 mod exports;
+mod formats;
 #[doc(hidden)]
 pub mod fuzz;
 mod handshake;
 mod header;
 mod image;
+mod link;
 mod lock;
 pub mod owner;
+mod packed;
+mod qemu;
 mod requests;
+mod room;
 mod server;
 mod sys;
 
