@@ -33,11 +33,12 @@ mod instance;
 mod kick;
 pub mod sys;
 
-pub use api::{AbiRow, Credentials, InnerFile, Private, Source, Task};
-pub use attach::{boot, reset_in_child, watch_pressure_in, BootConfig, BootError, Kernel};
+pub use api::{AbiRow, Credentials, InnerFile, NewMember, Private, Source, Task};
+pub use attach::{attach, boot, reset_in_child, watch_pressure_in, BootConfig, BootError, Handover, Kernel};
+pub use cpu::members::confine;
 pub use cpu::Count;
 pub use dev::block::nbd::set_interrupted;
-pub use dev::block::Engine;
+pub use dev::block::{keep_descriptors_by, Engine, Store};
 pub use disk::{is_qcow2, partitions, probe_fs, Disk, DiskError, Partition, PartitionKind, Sectors, Table};
 pub use instance::region::copy_text;
 pub use instance::symbols::Symbol;

@@ -220,7 +220,10 @@ fn credentials_are_checked() {
         };
         look(&k);
         std::thread::spawn(move || {
+            // Each thread says for itself who it is.
             let other = Thread::new();
+            // SAFETY: this thread's task.
+            unsafe { other.k.set_credentials(other.t, &plain) }.unwrap();
             look(&other);
             other.release();
         })

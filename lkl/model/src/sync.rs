@@ -13,9 +13,14 @@ pub enum Step {
     LookForInterrupt,
     LookAtDeadline,
     EnsureDeadlineOwner,
+    LookForDeath,
+    TakeWord,
     /// No full barriers at all.
     Barrier,
 }
+
+/// Members at most in a scene.
+pub(crate) const MEMBERS: usize = 4;
 
 /// What is left out; 0: nothing.
 static LEFT_OUT: AtomicU8 = AtomicU8::new(0);

@@ -25,7 +25,9 @@ fn it_does_not_without_its_steps() {
             let output = child.env(BROKEN, format!("{at} {which}")).output().unwrap();
             let said = String::from_utf8_lossy(&output.stderr);
             assert!(!output.status.success(), "{} without {step:?}: nothing was noticed", scene.name);
-            let noticed = ["deadlock", "concurrent", "Causality"].iter().any(|word| said.contains(word));
+            let noticed = ["deadlock", "concurrent", "Causality", "number of branches", "is_alive"]
+                .iter()
+                .any(|word| said.contains(word));
             assert!(noticed, "{} without {step:?}: {said}", scene.name);
         }
     }

@@ -7,10 +7,11 @@
 
 use super::private::Private;
 use super::task::Task;
-use crate::attach::Kernel;
+use crate::attach::{self, Handover, Kernel};
 use crate::cpu;
-use crate::dev::block;
+use crate::dev::block::{self, Store};
 use crate::sys::{Errno, PAGE};
+use std::sync::atomic::Ordering;
 
 /// `struct lkl_creds`
 #[repr(C)]
@@ -39,6 +40,14 @@ pub struct Credentials<'a> {
     pub effective: u64,
     /// PR_GET_SECUREBITS
     pub securebits: u32,
+}
+
+/// A member that was made for a child of a fork.
+#[derive(Debug, Clone, Copy)]
+pub struct NewMember {
+    number: u32,
+    /// The task of the child's only thread.
+    pub task: *mut Task,
 }
 
 impl Kernel {
@@ -75,6 +84,52 @@ impl Kernel {
         }
     }
 
+    /// Makes the store of the descriptors that all processes of the instance need, of descriptors with numbers from `at_fd`
+    /// up. Before the first disk is attached.
+    pub fn make_store(&self, at_fd: i32) -> Result<Store, Errno> {
+        let store = Store::make(at_fd)?;
+        block::set_store(Some(store));
+        Ok(store)
+    }
+
+    /// What the program that this process executes needs to go on with this kernel by the task `t`. `None`: the instance has no
+    /// memory file or no store.
+    pub fn handover(&self, t: *mut Task) -> Option<Handover> {
+        self.words.was_shared.store(1, Ordering::Relaxed);
+        let memory = self.region.fd();
+        let store = block::store().filter(|_| memory >= 0)?;
+        Some(Handover {
+            memory,
+            store,
+            base: self.region.base(),
+            ram_bytes: self.region.ram.len(),
+            member: cpu::members::me(),
+            task: t as usize,
+        })
+    }
+
+    /// Before an exec that hands the kernel over: when this returns, no other thread of this process is in the kernel, or will
+    /// be, and nothing is left to do for the process's own threads.
+    pub fn hold_off(&self) {
+        cpu::hold_off(self.words);
+        block::leave();
+        cpu::watch::leave_clock(self.words);
+    }
+
+    /// The exec failed: the process goes on with the kernel.
+    pub fn go_on(&self) {
+        cpu::go_on(self.words);
+    }
+
+    /// After the exec: the tasks of the threads that the exec took away end.
+    ///
+    /// # Safety
+    /// As [`Kernel::call`].
+    pub unsafe fn end_other_threads(&self, t: *mut Task) -> Result<(), Errno> {
+        // SAFETY: the caller answers for the task.
+        unsafe { self.private(t, Private::OnlyThread, [0; 6]) }.map(drop)
+    }
+
     /// The first error of a write to a disk or of its flush since the last time this was asked, with the
     /// disk's host descriptor. What a kernel cannot report to anybody (write-back after the last close) would
     /// be lost silently otherwise.
@@ -89,6 +144,79 @@ impl Kernel {
     pub unsafe fn release(&self, t: *mut Task) {
         // SAFETY: the caller's promise.
         unsafe { cpu::thread_exit(self.words, Task::slot(t)) };
+    }
+
+    /// What a child of a fork needs to go on with this kernel. Made before the fork, by the thread of `t`; the child has
+    /// what that thread has: copies of the table of open files, the current directory, credentials.
+    ///
+    /// # Safety
+    /// As [`Kernel::call`].
+    pub unsafe fn new_member(&self, t: *mut Task) -> Result<NewMember, Errno> {
+        let mut slot: *mut Task = std::ptr::null_mut();
+        let args = [&raw mut slot as usize, 0, 0, 0, 0, 0];
+        self.words.was_shared.store(1, Ordering::Relaxed);
+        // SAFETY: the caller answers for the task; the pointer is valid during the call.
+        let number = unsafe { self.private(t, Private::MemberNew, args) }?;
+        Ok(NewMember { number: number as u32, task: slot })
+    }
+
+    /// In the parent, after the fork: the member is the process `pid`.
+    pub fn member_is(&self, member: NewMember, pid: u32) {
+        cpu::member_is(self.words, member.number, pid);
+    }
+
+    /// After a fork that failed: the member is nobody.
+    pub fn abandon(&self, member: NewMember) {
+        let _ = cpu::member_exit(self.words, member.number, true);
+    }
+
+    /// In the child, in its only thread: goes on with the parent's kernel, by the member's task.
+    ///
+    /// # Safety
+    /// `member` was made for this process by its parent, in this memory.
+    pub unsafe fn become_member(&self, member: NewMember) {
+        // SAFETY: the caller's promise: the slot is this thread's now.
+        attach::become_member_in_child(unsafe { &*Task::slot(member.task) });
+    }
+
+    /// The host's id of the process that the kernel calls `tgid`, as F_GETLK names the holder of a lock.
+    pub fn pid_of(&self, tgid: u32) -> Option<u32> {
+        let is_it = |row: &&cpu::MemberRow| {
+            row.number.load(Ordering::Relaxed) != 0 && row.tgid.load(Ordering::Relaxed) == tgid
+        };
+        self.words.members.iter().find(is_it).map(|row| row.pid.load(Ordering::Relaxed))
+    }
+
+    /// How many processes use the kernel.
+    pub fn members(&self) -> u32 {
+        self.words.nr_members.load(Ordering::Relaxed)
+    }
+
+    /// Whether another process uses the kernel, or did.
+    pub fn was_shared(&self) -> bool {
+        self.words.was_shared.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether a child of fork could use this kernel: not where the engine is io_uring, a disk is a server's, or a file system
+    /// (NTFS) needs mappings of this process alone.
+    pub fn can_be_shared(&self) -> bool {
+        block::can_be_shared() && !attach::has_own_mappings()
+    }
+
+    /// This process leaves, if others go on with the kernel: its tasks end, its files are closed. False: this process is the
+    /// last one, and is to make the [`Kernel::shutdown`].
+    pub fn leave(&self) -> bool {
+        if self.members() <= 1 {
+            return false;
+        }
+        cpu::watch::retire_dead(self.words);
+        if cpu::member_exit(self.words, cpu::members::me(), false) == Err(Errno::EBUSY) {
+            return false;
+        }
+        block::leave();
+        cpu::watch::leave_clock(self.words);
+        cpu::leave_for_good(self.words);
+        true
     }
 
     /// A private call of this crate itself.
@@ -109,7 +237,7 @@ impl Kernel {
         unsafe { self.private(t, Private::LoopbackUp, [0; 6]) }.map(drop)
     }
 
-    /// Sets the credentials of `t`, and those that tasks made afterwards begin with.
+    /// Sets the credentials of `t`. A new task has those of root: its thread tells the kernel who it is before its first call.
     ///
     /// # Safety
     /// As [`Kernel::call`].

@@ -9,7 +9,7 @@
 use super::facts::{read_rows, AbiRow};
 use super::kernel::Creds;
 use super::private::Private;
-use crate::instance::region::Region;
+use crate::instance::region::{Region, WINDOW_BYTES};
 use crate::sys::layout::{layout_rows, Row};
 use crate::{attach, cpu, dev};
 
@@ -48,7 +48,11 @@ const PRIVATE_CALLS: &[Row] = &[
     ("LKL_NR_reopen", Private::Reopen as usize),
     ("LKL_NR_disk_node", Private::DiskNode as usize),
     ("LKL_NR_disk_remove", Private::DiskRemove as usize),
-    ("LKL_NR_PRIVATE_END", Private::DiskRemove as usize + 1),
+    ("LKL_NR_member_new", Private::MemberNew as usize),
+    ("LKL_NR_open_fds", Private::OpenFds as usize),
+    ("LKL_NR_open_root", Private::OpenRoot as usize),
+    ("LKL_NR_only_thread", Private::OnlyThread as usize),
+    ("LKL_NR_PRIVATE_END", Private::OnlyThread as usize + 1),
 ];
 
 #[test]
@@ -66,7 +70,8 @@ fn both_sides_agree_on_layouts_and_numbers() {
         dev::block::layout::VALUES,
         super::mounts::DISK_VALUES,
         PRIVATE_CALLS,
-        &[("LKL_BOOT_LOG", attach::boot::BOOT_LOG)],
+        cpu::layout::MEMBER_ROW,
+        &[("LKL_BOOT_LOG", attach::boot::BOOT_LOG), ("LKL_WINDOW_BYTES", WINDOW_BYTES)],
     ]
     .concat();
     let (region, loaded) = Region::new(16 << 20, ()).unwrap();

@@ -15,7 +15,7 @@ mod private;
 mod task;
 
 pub use facts::AbiRow;
-pub use kernel::Credentials;
+pub use kernel::{Credentials, NewMember};
 pub use mounts::{InnerFile, Source};
 pub use private::Private;
 pub use task::Task;

@@ -48,8 +48,8 @@ const NO_PLACE: u32 = 1 << 19;
 /// `struct lkl_disk`
 #[repr(C)]
 struct NewDisk {
-    /// A `Device`, or a descriptor of the kernel's.
-    dev: usize,
+    /// The number of a [`Device`], or a descriptor of the kernel's.
+    dev: u64,
     start: u64,
     bytes: u64,
     block: u32,
@@ -84,7 +84,7 @@ impl NewDisk {
     const ZERO: u32 = 16;
     const FILE: u32 = 32;
 
-    fn of(disk: &Disk, dev: *const Device) -> NewDisk {
+    fn of(disk: &Disk, dev: u64) -> NewDisk {
         let mut features = match disk.export() {
             None => NewDisk::FLUSH | NewDisk::FUA | NewDisk::DISCARD | NewDisk::ZERO,
             Some(export) => NewDisk::of_server(export.flags),
@@ -97,7 +97,7 @@ impl NewDisk {
         let max_bytes = disk.export().map_or(MAX_BYTES, |export| export.most.clamp(64 << 10, MAX_BYTES));
         let place = disk.place().unwrap_or(NO_PLACE);
         NewDisk {
-            dev: dev as usize,
+            dev,
             start: 0,
             bytes: disk.bytes(),
             block: disk.block(),
@@ -134,15 +134,15 @@ impl Kernel {
     /// As [`Kernel::call`].
     pub unsafe fn attach_disk(&self, t: *mut Task, disk: &Disk) -> Result<u32, Errno> {
         let device = Device::make(disk.backing())?;
-        let new = NewDisk::of(disk, device);
+        let new = NewDisk::of(disk, device.number);
         // SAFETY: the caller answers for the task; the pointers are valid during the call.
         let number = unsafe { self.private(t, Private::DiskAdd, [&raw const new as usize, 0, 0, 0, 0, 0]) };
         if number.is_err() {
-            // SAFETY: the kernel does not have it.
-            unsafe { Device::free(device) };
+            block::forget(device.number);
         }
         number.map(|n| n as u32)
     }
+
     /// Makes the image a disk beside the first one of a mount; the options of that mount name it `/lkbN`.
     ///
     /// # Safety
@@ -177,7 +177,7 @@ impl Kernel {
             false => NewDisk::FILE | NewDisk::FLUSH | NewDisk::DISCARD,
         };
         let new = NewDisk {
-            dev: file.fd,
+            dev: file.fd as u64,
             start: file.start,
             bytes: file.bytes,
             block: 512,
@@ -189,6 +189,16 @@ impl Kernel {
         // SAFETY: the caller answers for the task; the pointers are valid during the call.
         unsafe { self.private(t, Private::DiskAdd, [&raw const new as usize, 0, 0, 0, 0, 0]) }
             .map(|n| n as u32)
+    }
+
+    /// Opens the root of what another process of the instance has mounted at `path`. ENOENT: nobody has.
+    ///
+    /// # Safety
+    /// As [`Kernel::call`].
+    pub unsafe fn open_root(&self, t: *mut Task, path: &CStr, root_fd: i32) -> Result<(), Errno> {
+        let args = [path.as_ptr() as usize, root_fd as usize, 0, 0, 0, 0];
+        // SAFETY: the caller answers for the task; the path is a live string.
+        unsafe { self.private(t, Private::OpenRoot, args) }.map(drop)
     }
 
     /// Mounts at `path` (absolute, the application's name for it) and opens the mount's root as

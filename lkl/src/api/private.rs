@@ -47,4 +47,13 @@ pub enum Private {
     DiskNode = 4115,
     /// `(N)`
     DiskRemove = 4116,
+    /// `(*mut *mut CallSlot) -> number of the member`
+    MemberNew = 4117,
+    /// `(bits, words, first)`: a bit for each descriptor from `first` on, a multiple of 64; set: it is open.
+    /// 0: none is, there or above
+    OpenFds = 4118,
+    /// `(path, root_fd)`
+    OpenRoot = 4119,
+    /// `()`: the other threads of the caller's process are no more
+    OnlyThread = 4120,
 }

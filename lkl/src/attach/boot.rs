@@ -7,7 +7,7 @@
 
 use super::ops::{LOG_FD, OPS};
 use crate::cpu::{self, timer, CallSlot, Shared};
-use crate::dev::block;
+use crate::dev::block::{self, Store};
 use crate::instance::image::Loaded;
 use crate::instance::region::Region;
 use crate::instance::symbols;
@@ -79,12 +79,91 @@ const BOOTING: u8 = 1;
 const READY: u8 = 2;
 static STATE: AtomicU8 = AtomicU8::new(NONE);
 
-/// In the child of a fork: the kernel is the parent's, and its memory is not here. This process may boot its own.
+/// In the child of a fork that does not go on with its parent's kernel: this process may boot its own.
 pub fn reset_in_child() {
     block::reset_in_child();
     cpu::reset_in_child();
     timer::reset_in_child();
-    STATE.store(NONE, Ordering::Release);
+    if STATE.swap(NONE, Ordering::AcqRel) == READY {
+        // SAFETY: written before READY was stored.
+        unsafe { (*KERNEL.0.get()).assume_init_ref() }.region.unmap();
+    }
+}
+
+/// What a program needs to go on with the kernel that this process had before it executed the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Handover {
+    /// Host descriptor of the memory file.
+    pub memory: i32,
+    /// Host descriptors of the store.
+    pub store: Store,
+    /// Where the region begins.
+    pub base: usize,
+    /// Bytes of RAM.
+    pub ram_bytes: usize,
+    /// This process's number among the members.
+    pub member: u32,
+    /// The task of the thread that executed the program.
+    pub task: usize,
+}
+
+/// Goes on with the kernel that this process had. `from` is what [`Kernel::handover`] gave in this process before the exec.
+/// The descriptors are taken over.
+///
+/// # Safety
+/// `from` is that; the calling thread is the process's only one.
+pub unsafe fn attach(from: &Handover) -> Result<&'static Kernel, BootError> {
+    if STATE.compare_exchange(NONE, BOOTING, Ordering::AcqRel, Ordering::Acquire).is_err() {
+        return Err(BootError::Again);
+    }
+    match attach_region(from) {
+        Ok(kernel) => {
+            block::set_store(Some(from.store));
+            // SAFETY: this thread alone is between BOOTING and READY.
+            let kernel = unsafe { (*KERNEL.0.get()).write(kernel) };
+            STATE.store(READY, Ordering::Release);
+            let Kernel { loaded, words, .. } = kernel;
+            cpu::watch::begin();
+            cpu::attach_after_exec(words, loaded.entries.run, askers(loaded), from.member);
+            Ok(kernel)
+        }
+        Err(e) => {
+            STATE.store(NONE, Ordering::Release);
+            Err(BootError::Host(e))
+        }
+    }
+}
+
+fn attach_region(from: &Handover) -> Result<Kernel, Errno> {
+    let (region, loaded) = Region::attach(from.memory, from.base, from.ram_bytes, OPS)?;
+    let words = words(&loaded);
+    let row = words.member(from.member);
+    let is_ours = row.number.load(Ordering::Relaxed) == from.member
+        && row.pid.load(Ordering::Relaxed) == crate::sys::process::pid();
+    let ready = if is_ours { block::bounce::start(&region) } else { Err(Errno::ESRCH) };
+    if let Err(e) = ready {
+        region.unmap();
+        return Err(e);
+    }
+    symbols::set_base(region.base());
+    Ok(Kernel { loaded, region, words })
+}
+
+fn words(loaded: &Loaded) -> &'static Shared {
+    // SAFETY: lkl_words() has this type, and returns words that are all atomics.
+    unsafe { &*transmute::<usize, unsafe extern "C" fn() -> *const Shared>(loaded.entries.words)() }
+}
+
+fn askers(loaded: &Loaded) -> usize {
+    // SAFETY: lkl_askers() has this type.
+    unsafe { transmute::<usize, unsafe extern "C" fn() -> usize>(loaded.entries.askers)() }
+}
+
+/// In the child of a fork that goes on with its parent's kernel: the parent's threads are not here.
+pub(crate) fn become_member_in_child(slot: &CallSlot) {
+    block::reset_threads_in_child();
+    timer::reset_in_child();
+    cpu::become_member(slot);
 }
 
 /// Boots the kernel; once per process, whether it works or not.
@@ -98,10 +177,9 @@ pub fn boot(cfg: &BootConfig<'_>) -> Result<&'static Kernel, BootError> {
     LOG_FD.store(cfg.kernel_log_fd.unwrap_or(-1), Ordering::Relaxed);
     let (region, loaded) = Region::new(cfg.mem_bytes, OPS).map_err(BootError::Host)?;
     symbols::set_base(region.base());
-    // SAFETY: lkl_words() has this type, and returns words that are all atomics.
-    let words =
-        unsafe { &*transmute::<usize, unsafe extern "C" fn() -> *const Shared>(loaded.entries.words)() };
-    cpu::begin(words, loaded.entries.run);
+    let words = words(&loaded);
+    cpu::watch::begin();
+    cpu::begin(words, loaded.entries.run, askers(&loaded));
     let started = block::bounce::start(&region).and_then(|()| timer::start()).map_err(BootError::Host);
     if let Err(e) = started.and_then(|()| start(&region, &loaded, words, cfg).map_err(BootError::Kernel)) {
         timer::stop();

@@ -6,5 +6,7 @@ pub(crate) mod boot;
 pub(crate) mod ops;
 mod pressure;
 
-pub use boot::{boot, reset_in_child, BootConfig, BootError, Kernel};
+pub(crate) use boot::become_member_in_child;
+pub use boot::{attach, boot, reset_in_child, BootConfig, BootError, Handover, Kernel};
+pub(crate) use ops::has_own_mappings;
 pub use pressure::watch_pressure_in;

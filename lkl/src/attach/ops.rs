@@ -10,10 +10,10 @@
 
 use super::pressure;
 use crate::cpu;
-use crate::dev::block::{self, Device, Request};
+use crate::dev::block::{self, Request};
 use crate::instance::{image, symbols};
 use crate::sys::{file, memory, process, signal, time};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 #[repr(C)]
 pub(crate) struct Ops {
@@ -27,13 +27,12 @@ pub(crate) struct Ops {
     timer_arm: unsafe extern "C" fn(u64),
     complete: unsafe extern "C" fn(*const cpu::CallSlot),
     blk_submit: unsafe extern "C" fn(*mut Request) -> i64,
-    blk_gone: unsafe extern "C" fn(*const Device),
+    blk_gone: unsafe extern "C" fn(u64),
     name: unsafe extern "C" fn(usize, *mut u8, usize),
     protect: unsafe extern "C" fn(usize, usize, i32) -> i64,
     release_pages: unsafe extern "C" fn(usize, usize),
-    map_memory: unsafe extern "C" fn(usize) -> i64,
-    unmap_memory: unsafe extern "C" fn(usize, usize),
     map_pages: unsafe extern "C" fn(*const usize, usize) -> i64,
+    unmap_pages: unsafe extern "C" fn(usize, usize),
     load_data: unsafe extern "C" fn(usize, usize) -> i64,
     short_of_memory: unsafe extern "C" fn() -> i32,
 }
@@ -56,9 +55,8 @@ pub(crate) const LAYOUT: &[crate::sys::layout::Row] = crate::sys::layout::layout
         name,
         protect,
         release_pages,
-        map_memory,
-        unmap_memory,
         map_pages,
+        unmap_pages,
         load_data,
         short_of_memory,
     }
@@ -79,9 +77,8 @@ pub(crate) const OPS: Ops = Ops {
     name: symbols::name,
     protect,
     release_pages,
-    map_memory,
-    unmap_memory,
     map_pages,
+    unmap_pages,
     load_data,
     short_of_memory: pressure::short_of_memory,
 };
@@ -140,19 +137,27 @@ unsafe extern "C" fn release_pages(at: usize, len: usize) {
     let _ = unsafe { memory::advise(at, len, libc::MADV_REMOVE) };
 }
 
-unsafe extern "C" fn map_memory(len: usize) -> i64 {
-    memory::map_anonymous(len).map_or_else(|e| -i64::from(e.into_raw()), |at| at as i64)
-}
+/// Whether this process has mappings that the kernel relies on and other processes would lack.
+static HAS_OWN_MAPPINGS: AtomicBool = AtomicBool::new(false);
 
-unsafe extern "C" fn unmap_memory(at: usize, len: usize) {
-    // SAFETY: from map_memory(), and the kernel is done with it.
-    unsafe { memory::unmap_anonymous(at, len) };
+/// Whether the kernel relies on mappings of this process alone: then no other process can use the kernel.
+pub(crate) fn has_own_mappings() -> bool {
+    HAS_OWN_MAPPINGS.load(Ordering::Relaxed)
 }
 
 unsafe extern "C" fn map_pages(pages: *const usize, count: usize) -> i64 {
+    if cpu::is_shared() {
+        return -i64::from(libc::EBUSY);
+    }
+    HAS_OWN_MAPPINGS.store(true, Ordering::Relaxed);
     // SAFETY: whole pages of the kernel's memory, which is mapped shared.
     let again = unsafe { memory::map_again(std::slice::from_raw_parts(pages, count)) };
     again.map_or_else(|e| -i64::from(e.into_raw()), |at| at as i64)
+}
+
+unsafe extern "C" fn unmap_pages(at: usize, len: usize) {
+    // SAFETY: from map_pages(), and the kernel is done with it.
+    unsafe { memory::unmap_anonymous(at, len) };
 }
 
 unsafe extern "C" fn load_data(at: usize, len: usize) -> i64 {

@@ -6,20 +6,21 @@
 //! `reset_in_child()` takes the words away.
 #![allow(unsafe_code)]
 
-use super::protocol::{Cpu, Env, Run};
+use super::protocol::{Begin, Cpu, Env, Run};
 use super::slots::{self, CallSlot, Request, Shared};
 use super::spin::{processor, Spin};
-use super::{backoff, switch};
+use super::{backoff, members, switch};
 use crate::kick::doorbell;
 use crate::sys::futex::{self, Scope};
 use crate::sys::time::monotonic_ns;
-use crate::sys::Errno;
+use crate::sys::{process, Errno};
 use std::mem::transmute;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 /// Requests that are not calls (`asm/host.h`).
 pub(super) const THREAD_NEW: i64 = -1;
 pub(super) const THREAD_EXIT: i64 = -2;
+pub(super) const MEMBER_EXIT: i64 = -3;
 /// Looks at a held CPU before a request is posted; and at a CPU that is held again and again.
 const SPIN_TRIES: u32 = 50;
 const SPIN_TRIES_CONTENDED: u32 = 8;
@@ -28,6 +29,8 @@ const SPIN_TRIES_CONTENDED: u32 = 8;
 pub(super) const RUN_IDLE: isize = 0;
 pub(super) const RUN_DONE: isize = 1;
 pub(super) const RUN_CALL: isize = 2;
+pub(super) const RUN_AWAY: isize = 3;
+pub(super) const RUN_DONE_AWAY: isize = 4;
 /// A nearer deadline than this is looked at on the way out of the kernel, which comes sooner than a woken thread.
 const SOON_NS: u64 = 1_000_000;
 /// How long a kicked thread may take: several times a signal's way. Then it sleeps, or cannot be diverted.
@@ -46,11 +49,16 @@ struct Host;
 impl Env for Host {
     type Spin = Spin;
 
-    fn run(&self, driver: Option<&CallSlot>, post: bool) -> Run {
+    fn run(&self, driver: Option<&CallSlot>, begin: Begin) -> Run {
         type Entry = unsafe extern "C" fn(*const CallSlot, i32) -> isize;
         let at = driver.map_or(std::ptr::null(), std::ptr::from_ref);
+        if driver.is_none() {
+            if let Some(cpu) = cpu() {
+                cpu.words.home.store(self.me(), Ordering::Relaxed);
+            }
+        }
         // SAFETY: begin() stored a function of this type; the caller holds the CPU.
-        let run = unsafe { transmute::<*mut (), Entry>(RUN.load(Ordering::Relaxed))(at, i32::from(post)) };
+        let run = unsafe { transmute::<*mut (), Entry>(RUN.load(Ordering::Relaxed))(at, how_to(begin)) };
         match driver {
             Some(w) if run == RUN_CALL => how(serve(w)),
             _ => how(run),
@@ -98,6 +106,45 @@ impl Env for Host {
     fn pause(&self) {
         std::hint::spin_loop();
     }
+
+    fn give_way(&self) {
+        process::yield_now();
+    }
+
+    fn me(&self) -> u32 {
+        members::me()
+    }
+
+    fn may_take(&self) -> bool {
+        !members::has_left()
+    }
+
+    fn is_dead(&self, member: u32) -> bool {
+        cpu().is_some_and(|cpu| members::is_dead(cpu.words, member))
+    }
+
+    fn look_after_members(&self, w: Option<&CallSlot>) {
+        if let Some(cpu) = cpu() {
+            members::look_after(cpu.words, w);
+        }
+    }
+
+    fn look_after_clock(&self) {
+        if let Some(cpu) = cpu() {
+            members::look_after_clock(cpu.words);
+        }
+    }
+}
+
+/// `LKL_LOOK` and so on (`asm/host.h`).
+pub(super) const fn how_to(begin: Begin) -> i32 {
+    match begin {
+        Begin::Look => 0,
+        Begin::Post => 1,
+        Begin::Resume => 2,
+        Begin::Adopt => 3,
+        Begin::Died => 4,
+    }
 }
 
 /// Serves the request of a thread that is the kernel's current one now, as a call like any other.
@@ -114,6 +161,8 @@ fn serve(w: &CallSlot) -> isize {
 fn how(run: isize) -> Run {
     match run {
         RUN_DONE => Run::Done,
+        RUN_AWAY => Run::Away,
+        RUN_DONE_AWAY => Run::DoneAway,
         _ => Run::Idle,
     }
 }
@@ -123,19 +172,58 @@ fn cpu() -> Option<Cpu<'static, Host>> {
     unsafe { WORDS.load(Ordering::Acquire).as_ref() }.map(on)
 }
 
+/// Whether more than one process uses the kernel.
+pub(crate) fn is_shared() -> bool {
+    words().is_some_and(Shared::is_shared)
+}
+
+/// The kernel's words, once there are any.
+pub(super) fn words() -> Option<&'static Shared> {
+    cpu().map(|cpu| cpu.words)
+}
+
 fn on(words: &'static Shared) -> Cpu<'static, Host> {
     Cpu { words, env: Host }
 }
 
 /// Before the kernel is booted: its words and its lkl_run(). The CPU is held by the caller.
-pub(crate) fn begin(words: &'static Shared, run: usize) {
-    words.cpu.store(slots::HELD, Ordering::Relaxed);
+pub(crate) fn begin(words: &'static Shared, run: usize, askers: usize) {
+    members::begin(askers);
+    words.cpu.store(members::me() | slots::ENTERED, Ordering::Relaxed);
+    words.clock_home.store(members::me(), Ordering::Relaxed);
     words.deadline.store(slots::NEVER, Ordering::Relaxed);
     words.timer_until.store(slots::NEVER, Ordering::Relaxed);
     words.waiter_until.store(slots::NEVER, Ordering::Relaxed);
     words.wake_cost_ns.store(WAKE_COST_NS, Ordering::Relaxed);
+    attach(words, run);
+}
+
+/// This process uses a kernel that another process has booted, or is booting.
+fn attach(words: &'static Shared, run: usize) {
     RUN.store(run as *mut (), Ordering::Release);
     WORDS.store(std::ptr::from_ref(words).cast_mut(), Ordering::Release);
+}
+
+/// This process was the member `number` before it executed this program. Its threads were taken away: outside of the kernel
+/// ([`hold_off`]), but perhaps with the CPU.
+pub(crate) fn attach_after_exec(words: &'static Shared, run: usize, askers: usize, number: u32) {
+    members::attach(askers, number);
+    attach(words, run);
+    on(words).take_leftovers();
+}
+
+/// Until [`go_on`] no thread of this process takes the CPU. When this returns, none has it.
+pub(crate) fn hold_off(words: &'static Shared) {
+    members::leave();
+    while on(words).is_ours() {
+        process::yield_now();
+    }
+}
+
+/// Threads of this process may take the CPU again; the calling one looks at what is pending.
+pub(crate) fn go_on(words: &'static Shared) {
+    members::come_back();
+    on(words).look();
 }
 
 /// In the child of a fork: the words are the parent's, and not there.
@@ -145,13 +233,15 @@ pub(crate) fn reset_in_child() {
 
 /// Runs `boot`, which comes back when the kernel goes idle for the first time, and waits until calls can be made.
 pub(crate) fn boot(words: &'static Shared, boot: impl FnOnce(&CallSlot) -> isize) -> Result<(), Errno> {
-    let w = CallSlot::new(Request { nr: 0, args: [0; 6], want_fd: -1, pad: 0 });
+    let w = CallSlot::new(Request { nr: 0, args: [0; 6], want_fd: -1, pad: 0 }, members::me());
     if let Run::Done = how(crate::sys::check(boot(&w))? as isize) {
         // It failed on the way, and says so in `ret`.
         w.state.store(slots::DONE, Ordering::Relaxed);
     }
     on(words).booted(&w);
-    crate::sys::check(w.ret.load(Ordering::Relaxed) as isize).map(drop)
+    crate::sys::check(w.ret.load(Ordering::Relaxed) as isize)?;
+    members::has_begun(words);
+    Ok(())
 }
 
 /// A call by the thread of `w`.
@@ -175,31 +265,44 @@ pub(crate) unsafe fn call(
         unsafe { *waiter.request.get() = Request { nr, args: *args, want_fd, pad: 0 } };
         cpu.request(waiter, tries);
     } else if words.current_in_user.load(Ordering::Relaxed) == w {
+        words.cpu.store(members::me() | slots::ENTERED, Ordering::Relaxed);
         // SAFETY: the CPU is ours, and the thread's own task is current on its empty stack.
         let run = unsafe { switch::switch(w.cast(), nr, args, want_fd, std::ptr::from_ref(words).cast()) };
+        words.cpu.store(members::me(), Ordering::Relaxed);
         match how(run) {
             Run::Done => cpu.leave(),
             Run::Idle => cpu.went_idle(waiter),
+            Run::Away => cpu.went_away(waiter),
+            Run::DoneAway => cpu.done_and_away(),
         }
     } else {
         // SAFETY: as above.
         unsafe { *waiter.request.get() = Request { nr, args: *args, want_fd, pad: 0 } };
         waiter.state.store(slots::WAITING, Ordering::Relaxed);
-        cpu.drive(waiter, true);
+        cpu.drive(waiter, Begin::Post);
     }
     waiter.ret.load(Ordering::Relaxed) as isize
 }
 
 /// Makes a request that is not a thread's call.
-fn ask(words: &'static Shared, nr: i64, arg: usize) -> isize {
-    let w = CallSlot::new(Request { nr, args: [arg, 0, 0, 0, 0, 0], want_fd: -1, pad: 0 });
-    on(words).request(&w, SPIN_TRIES);
-    w.ret.load(Ordering::Relaxed) as isize
+fn ask(words: &'static Shared, nr: i64, args: [usize; 2]) -> isize {
+    let request = Request { nr, args: [args[0], args[1], 0, 0, 0, 0], want_fd: -1, pad: 0 };
+    members::with_asker(words, request, |w| on(words).request(w, SPIN_TRIES))
 }
 
 /// A new thread of the kernel's, for a host thread.
 pub(crate) fn thread_new(words: &'static Shared) -> Result<*mut CallSlot, Errno> {
-    crate::sys::check(ask(words, THREAD_NEW, 0)).map(|w| w as *mut CallSlot)
+    crate::sys::check(ask(words, THREAD_NEW, [0; 2])).map(|w| w as *mut CallSlot)
+}
+
+/// All tasks of a member end: its files are closed when this returns. EBUSY: it lives, and no other member does.
+pub(crate) fn member_exit(words: &'static Shared, number: u32, is_dead: bool) -> Result<(), Errno> {
+    crate::sys::check(ask(words, MEMBER_EXIT, [number as usize, usize::from(is_dead)])).map(drop)
+}
+
+/// When this returns, no thread of this process is in the kernel, or will be.
+pub(crate) fn leave_for_good(words: &'static Shared) {
+    on(words).leave_for_good(members::leave);
 }
 
 /// Ends a thread of the kernel's.
@@ -207,7 +310,7 @@ pub(crate) fn thread_new(words: &'static Shared) -> Result<*mut CallSlot, Errno>
 /// # Safety
 /// No call of the thread is under way, and `w` is not used afterwards.
 pub(crate) unsafe fn thread_exit(words: &'static Shared, w: *mut CallSlot) {
-    ask(words, THREAD_EXIT, w as usize);
+    ask(words, THREAD_EXIT, [w as usize, 0]);
 }
 
 /// Ends the wait of the call of `w`, on whose thread a signal handler runs.
@@ -224,6 +327,21 @@ pub(crate) fn raise_irq(bits: u64) {
     if let Some(cpu) = cpu() {
         cpu.raise_irq(bits);
     }
+}
+
+/// This process is the member that `w` was made for, and has a kernel already.
+pub(crate) fn become_member(w: &CallSlot) {
+    members::become_member(w);
+    if let Some(cpu) = cpu() {
+        members::has_begun(cpu.words);
+    }
+}
+
+/// The member `number` is the process `pid`.
+pub(crate) fn member_is(words: &Shared, number: u32, pid: u32) {
+    words.member(number).pid.store(pid, Ordering::Release);
+    // The clock's thread may sleep for long: it looks after the members from now on.
+    wake_clock();
 }
 
 /// The clock's thread is to look around.

@@ -1,8 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The layout of the shared words, and the numbers in them, for the comparison with the kernel's (`kernel/layout_rows.h`).
 
-use super::entry::{RUN_CALL, RUN_DONE, RUN_IDLE, THREAD_EXIT, THREAD_NEW};
-use super::slots::{CallSlot, Request, Shared, PEND_INBOX, PEND_INTERRUPT, PEND_RESCHED, PEND_TIMER};
+use super::entry::{
+    how_to, MEMBER_EXIT, RUN_AWAY, RUN_CALL, RUN_DONE, RUN_DONE_AWAY, RUN_IDLE, THREAD_EXIT, THREAD_NEW,
+};
+use super::members::ASKERS;
+use super::protocol::Begin;
+use super::slots::{
+    CallSlot, MemberRow, Request, Shared, PEND_INBOX, PEND_INTERRUPT, PEND_RESCHED, PEND_TIMER,
+};
+use super::sync::MEMBERS;
 use crate::sys::layout::{layout_rows, Row};
 use std::mem::offset_of;
 
@@ -26,8 +33,22 @@ pub(crate) const SHARED: &[Row] = layout_rows!(
         backoff_ns,
         backoff_skips,
         counters,
+        clock_home,
+        nr_members,
+        home,
+        away,
+        members_seen_ns,
+        disks,
+        disks_lock,
+        was_shared,
+        asking,
+        members,
     }
 );
+
+/// `struct lkl_member_row`
+pub(crate) const MEMBER_ROW: &[Row] =
+    layout_rows!("lkl_member_row" = MemberRow { number, pid, tgid, pollers });
 
 const REQUEST: usize = offset_of!(CallSlot, request);
 
@@ -37,7 +58,7 @@ pub(crate) const CALL_SLOT: &[Row] = layout_rows!("lkl_call_slot" = CallSlot {
     "nr" => REQUEST + offset_of!(Request, nr),
     "args" => REQUEST + offset_of!(Request, args),
     "want_fd" => REQUEST + offset_of!(Request, want_fd),
-    completed_on_cpu, spin_budget, ret, woken_at_ns,
+    completed_on_cpu, spin_budget, ret, woken_at_ns, home,
 });
 
 /// Numbers in the shared words, and of entries.
@@ -49,6 +70,16 @@ pub(crate) const VALUES: &[Row] = &[
     ("LKL_RUN_IDLE", RUN_IDLE as usize),
     ("LKL_RUN_CALL", RUN_CALL as usize),
     ("LKL_RUN_DONE", RUN_DONE as usize),
+    ("LKL_RUN_AWAY", RUN_AWAY as usize),
+    ("LKL_RUN_DONE_AWAY", RUN_DONE_AWAY as usize),
+    ("LKL_LOOK", how_to(Begin::Look) as usize),
+    ("LKL_POST", how_to(Begin::Post) as usize),
+    ("LKL_RESUME", how_to(Begin::Resume) as usize),
+    ("LKL_ADOPT", how_to(Begin::Adopt) as usize),
+    ("LKL_DIED", how_to(Begin::Died) as usize),
+    ("LKL_MEMBERS", MEMBERS),
+    ("LKL_ASKERS", ASKERS),
+    ("LKL_NR_member_exit", MEMBER_EXIT as usize),
     ("LKL_NR_thread_new", THREAD_NEW as usize),
     ("LKL_NR_thread_exit", THREAD_EXIT as usize),
 ];

@@ -2,22 +2,25 @@
 //! The virtual CPU as host threads see it: calls, waits, the clock.
 //!
 //! `protocol` has the rules, `slots` the words that are shared with the kernel, `switch` the way to a kernel stack;
-//! `spin` and `backoff` say how threads wait for the CPU; `entry` is what other rooms call; `timer` is the thread of
+//! `members` has the processes that share them, `watch` how these look after each other; `spin` and `backoff` say how threads wait for the CPU; `entry` is what other rooms call; `timer` is the thread of
 //! the kernel's clock; `layout` compares the shared words with the kernel's.
 
 mod backoff;
 mod entry;
 #[cfg(test)]
 pub(crate) mod layout;
+pub(crate) mod members;
 mod protocol;
 mod slots;
 mod spin;
 mod switch;
 mod sync;
 pub(crate) mod timer;
+pub(crate) mod watch;
 
 pub(crate) use entry::{
-    arm, begin, boot, call, complete, interrupt, raise_irq, reset_in_child, thread_exit, thread_new,
+    arm, attach_after_exec, become_member, begin, boot, call, complete, go_on, hold_off, interrupt,
+    is_shared, leave_for_good, member_exit, member_is, raise_irq, reset_in_child, thread_exit, thread_new,
 };
 pub use slots::Count;
-pub(crate) use slots::{CallSlot, Shared};
+pub(crate) use slots::{CallSlot, MemberRow, Shared};

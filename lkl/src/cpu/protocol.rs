@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The one virtual CPU: how host threads share it, wait, and are woken. (kernel/cpu.c says what happens on the CPU.)
 //!
-//! 1. **Holding.** `cpu` is FREE or HELD. A thread takes the CPU by compare-and-swap and frees it by exchange. Only the
+//! 1. **Holding.** `cpu` is FREE, or has the number of the member whose thread holds it, with ENTERED while this thread is in
+//!    the kernel. A thread takes the CPU by compare-and-swap and frees it by exchange. Only the
 //!    holder runs kernel code.
 //! 2. **No event is left behind.** A thread that makes something pending sets its bit in `pending`. Then it looks for a
 //!    thread that is going to see the bit:
@@ -18,7 +19,16 @@
 //! 4. **No deadline is missed.** The holder says in `deadline` when the next timer interrupt is due. The deadline has an
 //!    owner: the clock's thread (`timer_until`), a waiting thread (`waiter_until`), or a thread that is still on its way. A
 //!    thread that leaves the kernel looks whether one of the first two owns the deadline, and wakes the clock's thread if not.
-//! 5. **Interrupted waits.** A signal handler sets `interrupted`, makes PEND_INTERRUPT pending, and turns SLEEPING into
+//! 5. **A call runs at home.** The kernel half of a call may only run on a thread of the process that made it (member). Where
+//!    another member's thread comes upon such a call, it leaves the kernel with the CPU still held, and makes the `state` of
+//!    the waiting thread HANDED. The waiting thread writes its member's number into `cpu`, makes its `state` WAITING, and
+//!    goes on in the kernel. The CPU is not free in between.
+//! 6. **Death.** A member may be killed at any moment. A thread that waits looks now and then whether the holder of the CPU
+//!    lives: the member of the thread that is HANDED, if there is one; else the member in `cpu`. If the holder died, the
+//!    waiting thread takes the CPU over by compare-and-swap. A thread that was HANDED the CPU had not gone on yet: its call
+//!    goes on without it. If the dead thread had not ENTERED, nothing has happened. Otherwise the kernel may be in the middle
+//!    of anything, and is declared dead.
+//! 7. **Interrupted waits.** A signal handler sets `interrupted`, makes PEND_INTERRUPT pending, and turns SLEEPING into
 //!    WAITING. A thread looks at `interrupted` after it has become SLEEPING.
 
 use super::slots::*;
@@ -31,6 +41,25 @@ pub(crate) enum Run {
     Idle,
     /// The driver's request is done.
     Done,
+    /// The CPU is for another member's thread: `Shared::away`.
+    Away,
+    /// The same, and the driver's request is done.
+    DoneAway,
+}
+
+/// How a stay in the kernel begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// With what is pending.
+    Look,
+    /// The driver has a new request.
+    Post,
+    /// Another member's thread has left the CPU to the driver.
+    Resume,
+    /// The same, to a thread whose process died before the thread went on.
+    Adopt,
+    /// The member `Shared::home` died while it drove.
+    Died,
 }
 
 /// What the protocol stands between: the kernel, and the host.
@@ -38,8 +67,8 @@ pub(crate) trait Env {
     /// A spinning thread's memory of one round.
     type Spin;
     fn begin_spin(&self) -> Self::Spin;
-    /// Takes what is pending and runs what can run. The CPU is held. `post`: the driver has a request.
-    fn run(&self, driver: Option<&CallSlot>, post: bool) -> Run;
+    /// Takes what is pending and runs what can run. The CPU is held.
+    fn run(&self, driver: Option<&CallSlot>, begin: Begin) -> Run;
     /// Sleeps while the word has this value, until `until` at most; may return early.
     fn sleep(&self, word: &AtomicU32, value: u32, until: u64);
     /// Ends the sleep of one thread on the word, which may not be there any more.
@@ -52,6 +81,18 @@ pub(crate) trait Env {
     fn kick(&self, answered: &dyn Fn() -> bool) -> Option<bool>;
     /// Between two looks at the CPU.
     fn pause(&self);
+    /// Lets other threads of the host go first.
+    fn give_way(&self);
+    /// This process's number among the members.
+    fn me(&self) -> u32;
+    /// Whether threads of this process may take the CPU: the process has not left.
+    fn may_take(&self) -> bool;
+    /// Whether the process of a member is no more.
+    fn is_dead(&self, member: u32) -> bool;
+    /// Looks whether all members live, if nobody did for a while. `w`: the waiting thread's.
+    fn look_after_members(&self, w: Option<&CallSlot>);
+    /// Starts the clock's thread in this process, if no process has it.
+    fn look_after_clock(&self);
 }
 
 /// After so many long waits in a row a thread no longer spins for long.
@@ -59,8 +100,12 @@ const SPIN_BUDGET: u32 = 2;
 /// What a wake-up may be measured to cost, ns: outside of that the machine was busy with something else.
 const WAKE_COST: (u64, u64) = (2_000, 50_000);
 
+/// Looks at a held CPU before others are let go first.
+const LOOKS_BEFORE_YIELD: u32 = 64;
 /// Tries to take the CPU without a look before.
 const BLIND_TRIES: u32 = 8;
+/// How long a thread sleeps before it looks after the other members, ns.
+pub(crate) const LOOK_NS: u64 = 100_000_000;
 
 pub(crate) struct Cpu<'a, W> {
     pub words: &'a Shared,
@@ -71,7 +116,103 @@ impl<W: Env> Cpu<'_, W> {
     /// Tries to take the CPU. Returns whether this thread holds it now.
     #[inline]
     pub fn try_take(&self) -> bool {
-        self.words.cpu.compare_exchange(FREE, HELD, SeqCst, Relaxed).is_ok()
+        self.env.may_take()
+            && self.words.cpu.compare_exchange(FREE, self.env.me(), SeqCst, Relaxed).is_ok()
+            && self.may_keep()
+    }
+
+    /// The process may have left between the look and the taking.
+    #[inline]
+    fn may_keep(&self) -> bool {
+        let may = self.env.may_take();
+        if !may {
+            self.words.cpu.swap(FREE, SeqCst);
+        }
+        may
+    }
+
+    /// The process leaves: when this returns, no thread of this process holds the CPU, or will. `left`: makes
+    /// [`Env::may_take`] false.
+    pub fn leave_for_good(&self, left: impl FnOnce()) {
+        let mut looks = 0;
+        while !self.try_take() {
+            looks += 1;
+            if looks % LOOKS_BEFORE_YIELD != 0 {
+                self.env.pause();
+                continue;
+            }
+            // The holder may have died, and this may be the only other member.
+            if let Some(begin) = self.inherit() {
+                self.run(None, begin);
+                break;
+            }
+            self.env.give_way();
+        }
+        left();
+        self.leave_last();
+    }
+
+    /// As [`Cpu::leave`], where other threads of this process may not take the CPU any more, and this one may.
+    fn leave_last(&self) {
+        let me = self.env.me();
+        loop {
+            if self.words.pending.load(Relaxed) != 0 && self.run(None, Begin::Look) == Run::Away {
+                return self.hand_over();
+            }
+            self.words.cpu.swap(FREE, SeqCst);
+            barrier();
+            let is_seen = self.words.pending.load(Relaxed) == 0 || self.any_poller();
+            if is_seen || self.words.cpu.compare_exchange(FREE, me, SeqCst, Relaxed).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Whether some thread is going to look. The count may be too low by those that died in the middle of a change.
+    fn any_poller(&self) -> bool {
+        self.words.pollers.load(Relaxed) as i32 > 0
+    }
+
+    /// Whether a thread of this process has the CPU, and is or will be in the kernel. A thread that was handed the CPU and has
+    /// not taken it does not count: it will not, once [`Env::may_take`] is false.
+    pub fn is_ours(&self) -> bool {
+        let me = self.env.me();
+        let holder = self.words.cpu.load(SeqCst);
+        holder == me | ENTERED || (holder == me && self.handed_to() != Some(me))
+    }
+
+    /// Looks at what is pending, if nobody else is going to.
+    pub fn look(&self) {
+        if self.try_take() {
+            self.leave();
+        }
+    }
+
+    /// After an exec: what the threads that the exec took away had of the CPU.
+    pub fn take_leftovers(&self) {
+        let me = self.env.me();
+        let holder = self.words.cpu.load(SeqCst);
+        let begin = match self.handed_to() {
+            Some(home) if home == me => Begin::Adopt,
+            _ if holder == me => Begin::Look,
+            _ if holder == me | ENTERED => Begin::Died,
+            _ => return,
+        };
+        self.words.cpu.store(me, SeqCst);
+        self.words.home.store(me, Relaxed);
+        match self.run(None, begin) {
+            Run::Away => self.hand_over(),
+            _ => self.leave(),
+        }
+    }
+
+    /// Runs the kernel. The CPU is held.
+    fn run(&self, driver: Option<&CallSlot>, begin: Begin) -> Run {
+        let me = self.env.me();
+        self.words.cpu.store(me | ENTERED, Relaxed);
+        let run = self.env.run(driver, begin);
+        self.words.cpu.store(me, Relaxed);
+        run
     }
 
     fn is_free(&self) -> bool {
@@ -85,7 +226,7 @@ impl<W: Env> Cpu<'_, W> {
         loop {
             // Between the calls of a thread that makes one after the other the CPU is free for less than a look and a try take.
             if (tries < BLIND_TRIES || self.is_free()) && self.try_take() {
-                return self.drive(w, true);
+                return self.drive(w, Begin::Post);
             }
             tries += 1;
             if tries >= spin_tries {
@@ -113,10 +254,37 @@ impl<W: Env> Cpu<'_, W> {
         self.words.pending.fetch_or(PEND_INBOX, SeqCst);
     }
 
-    /// The CPU is ours: runs the kernel until the request in `w` is done, here or elsewhere. `post`: it is new.
-    pub fn drive(&self, w: &CallSlot, post: bool) {
-        if !self.stay(w, post) {
+    /// The CPU is ours: runs the kernel until the request in `w` is done, here or elsewhere.
+    pub fn drive(&self, w: &CallSlot, begin: Begin) {
+        if !self.stay(w, begin) {
             self.wait(w);
+        }
+    }
+
+    /// After the kernel came back from the request in `w` with the CPU for another member's thread.
+    #[cold]
+    pub fn went_away(&self, w: &CallSlot) {
+        w.state.store(WAITING, Relaxed);
+        self.hand_over();
+        self.wait(w);
+    }
+
+    /// After the kernel came back from a call that is done, with the CPU for another member's thread.
+    #[cold]
+    pub fn done_and_away(&self) {
+        self.hand_over();
+        self.ensure_deadline_owner();
+    }
+
+    /// The CPU, which is ours, is for the thread of `Shared::away` from here on. The thread waits for its request.
+    #[cold]
+    fn hand_over(&self) {
+        self.words.count(Count::Handed);
+        let Some(to) = self.words.away() else { return };
+        let state = &raw const to.state;
+        if to.state.swap(HANDED, SeqCst) == SLEEPING {
+            self.words.count(Count::Woken);
+            self.env.wake(state);
         }
     }
 
@@ -133,17 +301,20 @@ impl<W: Env> Cpu<'_, W> {
     pub fn went_idle(&self, w: &CallSlot) {
         w.state.store(WAITING, Relaxed);
         if !self.release() {
-            self.drive(w, false);
+            self.drive(w, Begin::Look);
         } else {
             self.wait(w);
         }
     }
 
     /// Runs the kernel once, and frees the CPU in any case. Returns whether the request is done.
-    fn stay(&self, w: &CallSlot, mut post: bool) -> bool {
+    fn stay(&self, w: &CallSlot, mut begin: Begin) -> bool {
         loop {
-            let run = self.env.run(Some(w), post);
-            post = false;
+            let run = self.run(Some(w), begin);
+            begin = Begin::Look;
+            if matches!(run, Run::Away | Run::DoneAway) {
+                return self.stay_ended_away(w, run);
+            }
             if run == Run::Done || w.state.load(Acquire) == DONE {
                 w.state.store(NO_REQUEST, Relaxed);
                 self.leave();
@@ -155,11 +326,27 @@ impl<W: Env> Cpu<'_, W> {
         }
     }
 
+    #[cold]
+    fn stay_ended_away(&self, w: &CallSlot, run: Run) -> bool {
+        let done = run == Run::DoneAway || w.state.load(Acquire) == DONE;
+        if done {
+            w.state.store(NO_REQUEST, Relaxed);
+        }
+        self.hand_over();
+        if done {
+            self.ensure_deadline_owner();
+        }
+        done
+    }
+
     /// The CPU is ours and nothing of this thread's is left to do.
     #[inline]
     pub fn leave(&self) {
         while !self.release() {
-            self.env.run(None, false);
+            if self.run(None, Begin::Look) == Run::Away {
+                self.hand_over();
+                break;
+            }
         }
         self.ensure_deadline_owner();
     }
@@ -177,7 +364,7 @@ impl<W: Env> Cpu<'_, W> {
 
     #[cold]
     fn release_pending(&self) -> bool {
-        if self.words.pollers.load(Relaxed) != 0 {
+        if self.any_poller() {
             return true;
         }
         // The clock's thread is asked once. It may be awake without the CPU, because threads that come and go hold the CPU
@@ -194,7 +381,18 @@ impl<W: Env> Cpu<'_, W> {
     fn wait(&self, w: &CallSlot) {
         let mut since = 0;
         loop {
-            if self.poll(w, &mut since) && self.stay(w, false) {
+            let ours = self.poll(w, &mut since);
+            if w.state.load(Acquire) == HANDED {
+                if !self.take_handed(w) {
+                    self.env.give_way();
+                    continue;
+                }
+                if self.stay(w, Begin::Resume) {
+                    return;
+                }
+                continue;
+            }
+            if ours && self.stay(w, Begin::Look) {
                 return;
             }
             if w.state.load(Acquire) == DONE {
@@ -203,7 +401,67 @@ impl<W: Env> Cpu<'_, W> {
                 return self.ensure_deadline_owner();
             }
             self.sleep(w);
+            if self.words.is_shared() && w.state.load(Acquire) == WAITING {
+                match self.inherit() {
+                    Some(begin) if self.stay(w, begin) => return,
+                    Some(_) => {}
+                    None => self.env.look_after_members(Some(w)),
+                }
+            }
         }
+    }
+
+    /// The CPU was handed to the thread of `w`. The word first: who sees another `state` than HANDED sees a new word, too.
+    /// False: the process executes another program, and the thread leaves the CPU as it is.
+    fn take_handed(&self, w: &CallSlot) -> bool {
+        if !self.env.may_take() {
+            return false;
+        }
+        if taken(Step::TakeWord) {
+            self.words.cpu.store(self.env.me(), SeqCst);
+            w.state.store(WAITING, SeqCst);
+        } else {
+            w.state.store(WAITING, SeqCst);
+            self.words.cpu.store(self.env.me(), SeqCst);
+        }
+        let may = self.env.may_take();
+        if !may {
+            w.state.store(HANDED, SeqCst);
+        }
+        may
+    }
+
+    /// Takes the CPU over from a member that died; how this thread goes on.
+    pub fn inherit(&self) -> Option<Begin> {
+        let holder = self.words.cpu.load(SeqCst);
+        if !taken(Step::LookForDeath) || holder == FREE {
+            return None;
+        }
+        let (to, begin) = match self.handed_to() {
+            Some(home) => (home, Begin::Adopt),
+            None if holder & ENTERED == 0 => (holder, Begin::Look),
+            None => (holder & !ENTERED, Begin::Died),
+        };
+        if to == self.env.me() || !self.env.is_dead(to) {
+            return None;
+        }
+        // A thread that was alive at the first look may have taken the CPU since. Now it cannot any more.
+        let is_as_before = match begin {
+            Begin::Adopt => self.handed_to() == Some(to),
+            _ => self.handed_to().is_none(),
+        };
+        let me = self.env.me();
+        if !is_as_before || self.words.cpu.compare_exchange(holder, me, SeqCst, Relaxed).is_err() {
+            return None;
+        }
+        self.words.home.store(to, Relaxed);
+        Some(begin)
+    }
+
+    /// The member of the thread that the CPU was handed to, and that has not taken the CPU yet.
+    fn handed_to(&self) -> Option<u32> {
+        let to = self.words.away()?;
+        (to.state.load(SeqCst) == HANDED).then(|| to.home.load(Relaxed))
     }
 
     /// Learns from this wait for the next one. To spin for as long as a wake-up costs is never worse than twice the best
@@ -229,10 +487,12 @@ impl<W: Env> Cpu<'_, W> {
     /// Looks for a while whether the request is done, or the CPU can be taken for what is pending. True: this thread holds the CPU.
     fn poll(&self, w: &CallSlot, since: &mut u64) -> bool {
         let words = self.words;
+        let own = &words.member(self.env.me()).pollers;
+        own.fetch_add(1, Relaxed);
         words.pollers.fetch_add(1, SeqCst);
         let mut spin = self.env.begin_spin();
         let ours = loop {
-            if w.state.load(Acquire) == DONE {
+            if matches!(w.state.load(Acquire), DONE | HANDED) {
                 break false;
             }
             if words.pending.load(Relaxed) != 0 && self.is_free() && self.try_take() {
@@ -243,11 +503,12 @@ impl<W: Env> Cpu<'_, W> {
             }
         };
         words.pollers.fetch_sub(1, SeqCst);
+        own.fetch_sub(1, Relaxed);
         barrier();
         // Somebody may have relied on us.
         ours || (taken(Step::LookAfterPoll)
             && words.pending.load(Relaxed) != 0
-            && (words.pollers.load(Relaxed) == 0)
+            && !self.any_poller()
             && self.try_take())
     }
 
@@ -262,10 +523,18 @@ impl<W: Env> Cpu<'_, W> {
             && self.words.pending.load(Relaxed) & PEND_INTERRUPT != 0;
         if !is_interrupted {
             let until = self.claim_deadline();
-            self.env.sleep(&w.state, SLEEPING, until);
+            self.env.sleep(&w.state, SLEEPING, self.look_by(until));
             self.release_deadline(until);
         }
         let _ = w.state.compare_exchange(SLEEPING, WAITING, SeqCst, Acquire);
+    }
+
+    /// Not after `until`; and not too late to look after the other members, if there are any.
+    fn look_by(&self, until: u64) -> u64 {
+        match self.words.is_shared() {
+            true => until.min(self.env.now().saturating_add(LOOK_NS)),
+            false => until,
+        }
     }
 
     /// Until when this thread may sleep: to the deadline, if nobody else looks after it.
@@ -310,6 +579,9 @@ impl<W: Env> Cpu<'_, W> {
 
     #[cold]
     fn wake_timer(&self) {
+        if self.words.clock_home.load(Relaxed) == 0 {
+            self.env.look_after_clock();
+        }
         // Before the word: a thread that sleeps on the new one has said until when itself.
         self.words.timer_until.swap(0, SeqCst);
         self.words.timer_word.fetch_add(1, SeqCst);
@@ -323,7 +595,7 @@ impl<W: Env> Cpu<'_, W> {
         words.count(Count::Rung);
         let was = words.pending.fetch_or(bits, SeqCst);
         barrier();
-        if was & bits == bits || !self.is_free() || words.pollers.load(Relaxed) != 0 {
+        if was & bits == bits || !self.is_free() || self.any_poller() {
             return words.count(Count::Elided);
         }
         // A holder looks once more when it goes.
@@ -338,8 +610,10 @@ impl<W: Env> Cpu<'_, W> {
             return words.count(Count::Elided);
         }
         words.count(Count::RanByRinger);
-        self.env.run(None, false);
-        self.leave();
+        match self.run(None, Begin::Look) {
+            Run::Away => self.hand_over(),
+            _ => self.leave(),
+        }
     }
 
     /// Completes the request in `w`. `w` may be gone as soon as its state is DONE.
@@ -377,11 +651,11 @@ impl<W: Env> Cpu<'_, W> {
         let word = words.timer_word.load(SeqCst);
         words.timer_until.swap(0, SeqCst);
         barrier();
-        if words.pending.load(Relaxed) != 0 && words.pollers.load(Relaxed) == 0 && self.try_take() {
-            self.env.run(None, false);
-            while !self.release() {
-                self.env.run(None, false);
-            }
+        if words.pending.load(Relaxed) != 0 && !self.any_poller() && self.try_take() {
+            self.tick_on_cpu();
+        }
+        if words.is_shared() {
+            self.env.look_after_members(None);
         }
         let deadline = words.deadline.load(SeqCst);
         if deadline != NEVER && self.env.now() >= deadline {
@@ -395,6 +669,17 @@ impl<W: Env> Cpu<'_, W> {
         if taken(Step::LookAtDeadline) && words.deadline.load(Relaxed) < deadline {
             return;
         }
-        self.env.sleep(&words.timer_word, word, deadline);
+        self.env.sleep(&words.timer_word, word, self.look_by(deadline));
+    }
+
+    fn tick_on_cpu(&self) {
+        loop {
+            if self.run(None, Begin::Look) == Run::Away {
+                return self.hand_over();
+            }
+            if self.release() {
+                return;
+            }
+        }
     }
 }

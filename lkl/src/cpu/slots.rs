@@ -6,18 +6,21 @@
 //! A request is written by its thread before it is posted, and read by the holder of the CPU after.
 #![allow(unsafe_code)]
 
-use super::sync::{AtomicI64, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use super::sync::{AtomicI64, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, MEMBERS};
 use std::cell::UnsafeCell;
 
-/// `Shared::cpu`
+/// `Shared::cpu`: nobody holds it. Else it is the number of the member whose thread does,
 pub(crate) const FREE: u32 = 0;
-pub(crate) const HELD: u32 = 1;
+/// and this bit while that thread is in the kernel.
+pub(crate) const ENTERED: u32 = 1 << 31;
 
-/// `CallSlot::state`: no request; one that waits; the thread sleeps meanwhile; it is done.
+/// `CallSlot::state`: no request; one that waits; the thread sleeps meanwhile; it is done; it waits, and the CPU is held for
+/// its thread.
 pub(crate) const NO_REQUEST: u32 = 0;
 pub(crate) const WAITING: u32 = 1;
 pub(crate) const SLEEPING: u32 = 2;
 pub(crate) const DONE: u32 = 3;
+pub(crate) const HANDED: u32 = 4;
 
 /// `Shared::pending`: interrupt numbers, and from above:
 pub(crate) const PEND_TIMER: u64 = 1;
@@ -50,11 +53,13 @@ pub enum Count {
     Helped,
     /// Threads asked to come in from user code.
     Kicked,
+    /// The CPU went to a thread of another process, for its call.
+    Handed,
 }
 
 impl Count {
     /// All counters, with the names that people see.
-    pub const ALL: [(Count, &'static str); 8] = [
+    pub const ALL: [(Count, &'static str); 9] = [
         (Count::Rung, "rung"),
         (Count::Elided, "elided"),
         (Count::RanByRinger, "ran by the ringer"),
@@ -63,7 +68,21 @@ impl Count {
         (Count::Polled, "waits polled out"),
         (Count::Posted, "calls posted"),
         (Count::Helped, "helped by the clock"),
+        (Count::Handed, "handed to another process"),
     ];
+}
+
+/// `struct lkl_member_row`: a process that uses the instance.
+#[repr(C)]
+pub(crate) struct MemberRow {
+    /// The member's number; 0: the row is free. Numbers are not used again.
+    pub number: AtomicU32,
+    /// The host's process id; 0: the member has not begun.
+    pub pid: AtomicU32,
+    /// The kernel's thread group, which F_GETLK and the like name.
+    pub tgid: AtomicU32,
+    /// How many of its threads are among `Shared::pollers`. The kernel takes them away when the member ends.
+    pub pollers: AtomicU32,
 }
 
 /// `struct lkl_shared`. Times are CLOCK_MONOTONIC in ns. Words that other threads write at other times lie on other cache
@@ -94,7 +113,22 @@ pub(crate) struct Shared {
     pub waiter_until: AtomicU64,
     /// The futex word of the clock's thread: a change wakes the thread.
     pub timer_word: AtomicU32,
-    pub pad1: [u32; 11],
+    /// The member whose thread is the clock; 0: nobody's is.
+    pub clock_home: AtomicU32,
+    /// How many members live.
+    pub nr_members: AtomicU32,
+    /// The member of a driver that is no application thread. Only the holder touches it.
+    pub home: AtomicU32,
+    /// The thread that is to go on with the CPU. Only the holder touches it.
+    pub away: AtomicPtr<CallSlot>,
+    /// When a thread last looked whether all members live.
+    pub members_seen_ns: AtomicU64,
+    /// How many disks there were so far: each has a number of its own.
+    pub disks: AtomicU64,
+    /// The member that changes the store of the disks' descriptors; 0: nobody.
+    pub disks_lock: AtomicU32,
+    /// Not 0: there was more than one member, or a member has executed a program.
+    pub was_shared: AtomicU32,
     // Threads that find the CPU held write these.
     /// What it takes to wake a thread, ns, as measured.
     pub wake_cost_ns: AtomicU64,
@@ -106,10 +140,32 @@ pub(crate) struct Shared {
     pub backoff_skips: AtomicU32,
     pub pad2: [u64; 5],
     /// By [`Count`].
-    pub counters: [AtomicU64; 8],
+    pub counters: [AtomicU64; 10],
+    /// A bit for each slot in use of those that are no thread's.
+    pub asking: AtomicU64,
+    pub pad3: [u64; 5],
+    pub members: [MemberRow; MEMBERS],
 }
 
 impl Shared {
+    /// The row of a member, which is another's if the member is no more.
+    pub fn member(&self, number: u32) -> &MemberRow {
+        &self.members[number as usize % MEMBERS]
+    }
+
+    /// The thread that is to go on with the CPU, if the kernel was left for one. The slot may be another's by now, or be no
+    /// slot any more, unless the caller is the holder.
+    pub fn away(&self) -> Option<&CallSlot> {
+        // SAFETY: null, or an address in the kernel's memory, which is mapped as long as the instance.
+        unsafe { self.away.load(Ordering::SeqCst).as_ref() }
+    }
+
+    /// Whether more than one process uses the instance.
+    #[inline]
+    pub fn is_shared(&self) -> bool {
+        self.nr_members.load(Ordering::Relaxed) > 1
+    }
+
     pub fn counted(&self, what: Count) -> u64 {
         self.counters[what as usize].load(Ordering::Relaxed)
     }
@@ -146,6 +202,9 @@ pub(crate) struct CallSlot {
     pub ret: AtomicI64,
     /// When the thread was woken by the completion of its request; 0: it was not asleep.
     pub woken_at_ns: AtomicU64,
+    /// The member whose thread it is.
+    pub home: AtomicU32,
+    pub pad2: u32,
 }
 
 // SAFETY: `request` is written by the thread whose request it is, before it posts it, and read by the holder of the CPU
@@ -154,7 +213,7 @@ unsafe impl Sync for CallSlot {}
 
 impl CallSlot {
     /// A slot for one request of this library itself.
-    pub fn new(request: Request) -> CallSlot {
+    pub fn new(request: Request, home: u32) -> CallSlot {
         CallSlot {
             state: AtomicU32::new(WAITING),
             interrupted: AtomicU32::new(0),
@@ -165,6 +224,8 @@ impl CallSlot {
             spin_budget: AtomicU32::new(0),
             ret: AtomicI64::new(0),
             woken_at_ns: AtomicU64::new(0),
+            home: AtomicU32::new(home),
+            pad2: 0,
         }
     }
 }

@@ -3,6 +3,9 @@
 
 pub(crate) use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
+/// `LKL_MEMBERS`: how many processes may use an instance at the same time.
+pub(crate) const MEMBERS: usize = 512;
+
 /// Steps that the model (lkl/model) leaves out one by one, to see that it notices. Here all are taken.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -16,6 +19,10 @@ pub(crate) enum Step {
     LookAtDeadline,
     /// See that somebody looks after the deadline before the thread goes out.
     EnsureDeadlineOwner,
+    /// Look whether the holder of the CPU lives.
+    LookForDeath,
+    /// Write this member into the CPU's word before it is said that the handed CPU was taken.
+    TakeWord,
 }
 
 /// Whether the step is taken.

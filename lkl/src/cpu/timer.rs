@@ -45,7 +45,7 @@ pub(crate) fn stop() {
     thread.join();
 }
 
-/// In the child of a fork: forgets the clock's thread, which is not here.
+/// In the child of a fork, or where the clock is another process's: forgets the clock's thread, which is not here.
 pub(crate) fn reset_in_child() {
     if let Some(thread) = take() {
         thread.forget();

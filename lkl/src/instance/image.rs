@@ -26,6 +26,7 @@ pub(crate) struct Entries {
     pub(crate) boot: usize,
     pub(crate) run: usize,
     pub(crate) words: usize,
+    pub(crate) askers: usize,
     pub(crate) fault_fixup: usize,
     pub(crate) dump_log: usize,
     pub(crate) oops: usize,
@@ -138,11 +139,11 @@ unsafe fn find_relr(base: usize, layout: &Layout) -> (*const usize, usize) {
     (table, bytes / size_of::<usize>())
 }
 
-/// Relocates the copy at `base` but for its cold data, and finds the exported functions.
+/// Finds the exported functions of the image at `base`, and relocates the copy there, but for its cold data, if `is_new`.
 ///
 /// # Safety
-/// The image lies at `base`, its data writable and as kbuild wrote it.
-pub(crate) unsafe fn link(base: usize, layout: &Layout) -> Result<Loaded, Errno> {
+/// The image lies at `base`. If it is new, its data is writable and as kbuild wrote it.
+pub(crate) unsafe fn link(base: usize, layout: &Layout, is_new: bool) -> Result<Loaded, Errno> {
     let (mut symtab, mut strtab) = (0, 0);
     let mut d = (base + layout.dynamic) as *const dynamic::Dyn;
     // SAFETY: the section ends with DT_NULL; what it names lies in the image.
@@ -158,8 +159,10 @@ pub(crate) unsafe fn link(base: usize, layout: &Layout) -> Result<Loaded, Errno>
             }
             d = d.add(1);
         }
-        let (relr, entries) = find_relr(base, layout);
-        apply_relr(base, relr, entries, base + layout.data.start..base + layout.data.end);
+        if is_new {
+            let (relr, entries) = find_relr(base, layout);
+            apply_relr(base, relr, entries, base + layout.data.start..base + layout.data.end);
+        }
         // the overlay's linker script puts .dynstr right behind .dynsym
         let syms = std::slice::from_raw_parts(symtab as *const sym::Sym, (strtab - symtab) / sym::SIZEOF_SYM);
         find_entries(base, syms, strtab)
@@ -178,6 +181,7 @@ unsafe fn find_entries(base: usize, syms: &[sym::Sym], strtab: usize) -> Option<
         boot: find(b"lkl_boot\0")?,
         run: find(b"lkl_run\0")?,
         words: find(b"lkl_words\0")?,
+        askers: find(b"lkl_askers\0")?,
         fault_fixup: find(b"lkl_fault_fixup\0")?,
         dump_log: find(b"lkl_dump_log\0")?,
         oops: find(b"lkl_oops\0")?,

@@ -9,10 +9,11 @@
 //!   host page                               private: this process's own     -
 //!   guard
 //!   RAM                                     fresh, a page when touched      memory
+//!   window                                  as RAM, for large pieces        memory
 //! ```
-//! What is written is one memory file, mapped shared at the same offsets. So another process could map the instance at
-//! the same place. What differs between processes is in the host page. A child of fork has none of the region: it would
-//! be driving its parent's kernel.
+//! What is written is one memory file, mapped shared at the same offsets. So another process can map the instance at
+//! the same place. What differs between processes is in the host page. A child of fork has all of it: whether the child goes
+//! on with its parent's kernel, or gives the memory back, is for the fork to say (`attach::boot`).
 //!
 //! # Safety
 //! The region is reserved at a free place first. What is mapped, protected and advised afterwards lies inside it, and
@@ -31,6 +32,9 @@ pub(crate) const RAM_ALIGN: usize = 4 << 20;
 /// addresses (Go's arenas, shadow memory of sanitizers).
 const PLACES: Range<usize> = 0x2000_0000_0000..0x5000_0000_0000;
 const TRIES: usize = 16;
+
+/// `LKL_WINDOW_BYTES`
+pub(crate) const WINDOW_BYTES: usize = 64 << 20;
 
 /// See [`copy_text`].
 static COPY_TEXT: AtomicBool = AtomicBool::new(false);
@@ -64,43 +68,79 @@ impl Region {
     /// holds.
     pub(crate) fn new<T>(ram_bytes: usize, host_page: T) -> Result<(Region, Loaded), Errno> {
         let layout = image::layout();
-        let page = layout.data.end.next_multiple_of(PAGE);
-        // at least one page of nothing behind the host page
-        let ram = (page + 2 * PAGE).next_multiple_of(RAM_ALIGN);
-        let len = ram + (ram_bytes & !(RAM_ALIGN - 1));
+        let (ram, len) = parts(&layout, ram_bytes);
         let base = reserve(len)?;
-        let region = Region { base, len, fd: AtomicI32::new(-1), ram: base + ram..base + len };
-        match region.fill(&layout, page, host_page) {
-            Ok(loaded) => Ok((region, loaded)),
+        let region = Region::at(base, len, ram, -1);
+        let loaded = region.make_file(&layout).and_then(|()| region.fill(&layout, host_page, true));
+        region.made(loaded)
+    }
+
+    /// Maps an instance that another process has made, or this process before it executed another program. `fd` is its memory
+    /// file, which is closed if that fails. EEXIST: something else is at this place. ENOEXEC: another build made it.
+    pub(crate) fn attach<T>(
+        fd: i32,
+        base: usize,
+        ram_bytes: usize,
+        host_page: T,
+    ) -> Result<(Region, Loaded), Errno> {
+        let layout = image::layout();
+        let (ram, len) = parts(&layout, ram_bytes);
+        // SAFETY: the caller's, and nobody else's from here on.
+        let file = unsafe { file::OwnedFd::from_raw(fd) };
+        if !is_of_this_build(file.raw(), &layout, len) {
+            return Err(Errno::ENOEXEC);
+        }
+        memory::reserve_at(base, len)?;
+        let region = Region::at(base, len, ram, file.into_raw());
+        let loaded = region.fill(&layout, host_page, false);
+        region.made(loaded)
+    }
+
+    fn at(base: usize, len: usize, ram: Range<usize>, fd: i32) -> Region {
+        Region { base, len, fd: AtomicI32::new(fd), ram: base + ram.start..base + ram.end }
+    }
+
+    fn made(self, loaded: Result<Loaded, Errno>) -> Result<(Region, Loaded), Errno> {
+        match loaded {
+            Ok(loaded) => Ok((self, loaded)),
             Err(e) => {
-                region.unmap();
+                self.unmap();
                 Err(e)
             }
         }
     }
 
-    fn fill<T>(&self, layout: &Layout, page: usize, host_page: T) -> Result<Loaded, Errno> {
+    fn make_file(&self, layout: &Layout) -> Result<(), Errno> {
         // The program's file size limit holds for a memory file, too, and not for shared memory without a descriptor.
         if process::file_size_limit() >= self.len as u64 {
-            let fd = file::memory_file(c"stowaway", self.len)?;
-            self.fd.store(fd.into_raw(), Ordering::Relaxed);
+            let file = file::memory_file(c"stowaway", self.len)?;
+            // Nothing of the file is mapped where the constants are: there the file says which build made it.
+            file::write_at(file.raw(), &image::bytes()[layout.head.clone()], 0)?;
+            self.fd.store(file.into_raw(), Ordering::Relaxed);
         }
+        Ok(())
+    }
+
+    fn fill<T>(&self, layout: &Layout, host_page: T, is_new: bool) -> Result<Loaded, Errno> {
+        let page = layout.data.end.next_multiple_of(PAGE);
         self.map_constants(layout)?;
         self.map_shared(layout.cold.start..page)?;
         self.map_shared(self.ram.start - self.base..self.len)?;
-        // SAFETY: the image is there, and its data has just been copied; the relocated constants are not written again.
+        if is_new {
+            // SAFETY: just mapped, writable.
+            unsafe { image::copy(self.base, layout.data.start..layout.filled) };
+        }
+        // SAFETY: the image is there. If it is new, its data has just been copied; the relocated constants are not written
+        // again.
         let loaded = unsafe {
-            image::copy(self.base, layout.data.start..layout.filled);
-            let loaded = image::link(self.base, layout)?;
+            let loaded = image::link(self.base, layout, is_new)?;
             memory::protect(loaded.relro.start, loaded.relro.len(), READ)?;
             loaded
         };
         self.write_host_page(page, host_page)?;
-        // A child must not have it, and pages of 2 MiB would take memory that is never used.
-        for advice in [libc::MADV_DONTFORK, libc::MADV_NOHUGEPAGE] {
-            // SAFETY: the advice empties nothing.
-            let _ = unsafe { memory::advise(self.base, self.len, advice) };
-        }
+        // Pages of 2 MiB would take memory that is never used.
+        // SAFETY: the advice empties nothing.
+        let _ = unsafe { memory::advise(self.base, self.len, libc::MADV_NOHUGEPAGE) };
         Ok(loaded)
     }
 
@@ -183,6 +223,24 @@ impl Region {
         unsafe { memory::unmap(self.base, self.len) };
         close(self.fd.swap(-1, Ordering::Relaxed));
     }
+}
+
+/// Where the RAM lies, from the base on, and how long the region is.
+fn parts(layout: &Layout, ram_bytes: usize) -> (Range<usize>, usize) {
+    let page = layout.data.end.next_multiple_of(PAGE);
+    // at least one page of nothing behind the host page
+    let ram = (page + 2 * PAGE).next_multiple_of(RAM_ALIGN);
+    let ram_end = ram + (ram_bytes & !(RAM_ALIGN - 1));
+    (ram..ram_end, ram_end + WINDOW_BYTES)
+}
+
+/// Whether the memory file was made by the same build of this library, for a region of `len` bytes.
+fn is_of_this_build(fd: i32, layout: &Layout, len: usize) -> bool {
+    let ours = &image::bytes()[layout.head.clone()];
+    let mut theirs = vec![0; ours.len()];
+    file::stat_fd(fd).is_ok_and(|st| st.st_size as usize == len)
+        && file::read_at(fd, &mut theirs, 0) == Ok(ours.len())
+        && theirs == ours
 }
 
 fn close(fd: i32) {

@@ -24,7 +24,7 @@ impl OwnedFd {
         OwnedFd(fd)
     }
 
-    fn made(fd: usize) -> OwnedFd {
+    pub(super) fn made(fd: usize) -> OwnedFd {
         OwnedFd(fd as i32)
     }
 

@@ -6,7 +6,7 @@
 #![allow(unsafe_code)]
 
 use super::call::{call, plain, try_call};
-use super::Errno;
+use super::{Errno, OwnedFd};
 use std::ffi::CStr;
 
 /// The process id.
@@ -17,6 +17,23 @@ pub fn pid() -> u32 {
 /// The id of the calling thread.
 pub fn tid() -> u32 {
     plain(libc::SYS_gettid, [0; 6]).unwrap_or(0) as u32
+}
+
+/// Whether a process is no more: its parent need not have waited for it yet.
+pub fn has_ended(pid: u32) -> bool {
+    match plain(libc::SYS_pidfd_open, [pid as usize, 0, 0, 0, 0, 0]) {
+        Ok(fd) => {
+            let fd = OwnedFd::made(fd);
+            let mut poll = libc::pollfd { fd: fd.raw(), events: libc::POLLIN, revents: 0 };
+            // SAFETY: a live structure.
+            unsafe { call(libc::SYS_poll, [&raw mut poll as usize, 1, 0, 0, 0, 0]) == 1 }
+        }
+        // No descriptor is free: a process that waits to be waited for passes for alive.
+        Err(e) if e != Errno::ESRCH => {
+            plain(libc::SYS_kill, [pid as usize, 0, 0, 0, 0, 0]) == Err(Errno::ESRCH)
+        }
+        Err(_) => true,
+    }
 }
 
 /// exit_group(2)

@@ -63,6 +63,11 @@ pub(crate) fn end() {
     }
 }
 
+/// In the child of a fork that goes on with its parent's kernel: the parent's threads, which may have buffers, are not here.
+pub(crate) fn reset_in_child() {
+    TAKEN.store(0, Relaxed);
+}
+
 /// Notes that the host has this memory again.
 pub(crate) fn released(at: usize, len: usize) {
     pages(at, len).iter().for_each(|page| page.store(0, Relaxed));

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A disk of the kernel's, on the host's side. It lies in a mapping of its own from attach to `blk_gone`: a page that says
-//! what the disk is, which nobody can write, and its state.
+//! A disk of the kernel's, on the host's side, as one process has it. It lies in a mapping of its own from attach to
+//! `blk_gone`: a page that says what the disk is, which nobody can write, and its state.
+//!
+//! The kernel knows the disk by a number. A process that was not there when the disk was attached, or that has become
+//! another program since, makes its own device when the first request comes, with a descriptor from the store.
 //!
 //! # Safety
 //! A device is mapped as long as it is in the list; the driver says when it has no request of a device any more.
@@ -8,9 +11,12 @@
 
 use super::nbd::Link;
 use super::request::Request;
+use super::store::{Entry, Store};
+use crate::cpu::watch;
 use crate::sys::{file, memory, Errno, PAGE};
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering};
+use std::sync::OnceLock;
 
 /// What is behind the descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +41,11 @@ pub(crate) struct Backing {
 
 /// A disk of the kernel's: what it is. Read-only once it is made.
 pub(crate) struct Device {
+    /// What the kernel calls the disk.
+    pub(crate) number: u64,
     pub(crate) fd: i32,
+    /// The descriptor came from the store: it is closed with the device.
+    is_copy: bool,
     pub(crate) kind: Kind,
     /// Where the disk begins: a partition's.
     pub(crate) start: u64,
@@ -66,7 +76,19 @@ static DEVICES: AtomicPtr<Device> = AtomicPtr::new(null_mut());
 const BYTES: usize = 2 * PAGE;
 
 impl Device {
+    /// A device for a new disk, for all processes of the instance.
     pub(crate) fn make(backing: Backing) -> Result<&'static Device, Errno> {
+        let number = watch::next_disk();
+        let made = Device::make_for_this_process(number, backing, false)?;
+        if let (Some(store), true) = (store(), backing.kind != Kind::Nbd) {
+            let Backing { fd, start, .. } = backing;
+            let entry = Entry { disk: number, start, is_device: u64::from(backing.kind == Kind::Block) };
+            watch::with_disks(|| store.add(entry, fd))?;
+        }
+        Ok(made)
+    }
+
+    fn make_for_this_process(number: u64, backing: Backing, is_copy: bool) -> Result<&'static Device, Errno> {
         const { assert!(size_of::<Device>() <= PAGE && size_of::<State>() <= PAGE) };
         let Backing { fd, kind, start } = backing;
         let at = memory::map_anonymous(BYTES)? as *mut Device;
@@ -74,14 +96,15 @@ impl Device {
             tries: [const { AtomicBool::new(true) }; 2],
             link: (kind == Kind::Nbd).then(|| Link::new(fd)),
             gone: AtomicBool::new(false),
-            next: AtomicPtr::new(DEVICES.load(Ordering::Relaxed)),
+            next: AtomicPtr::new(null_mut()),
         };
         let memory = kind == Kind::File && in_memory(fd);
         // SAFETY: a fresh mapping, large enough; the first page is constant once it is written.
         let made = unsafe {
             let place = at.byte_add(PAGE).cast::<State>();
             place.write(state);
-            at.write(Device { fd, kind, start, identity: identity(fd), memory, state: &*place });
+            let identity = identity(fd);
+            at.write(Device { number, fd, is_copy, kind, start, identity, memory, state: &*place });
             let _ = memory::protect(at as usize, PAGE, libc::PROT_READ);
             &*at
         };
@@ -90,8 +113,48 @@ impl Device {
             unsafe { memory::unmap_anonymous(at as usize, BYTES) };
             return Err(e);
         }
-        DEVICES.store(at, Ordering::Release);
+        made.enlist(at);
         Ok(made)
+    }
+
+    fn enlist(&self, at: *mut Device) {
+        let mut first = DEVICES.load(Ordering::Relaxed);
+        loop {
+            self.state.next.store(first, Ordering::Relaxed);
+            match DEVICES.compare_exchange_weak(first, at, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(now) => first = now,
+            }
+        }
+    }
+
+    /// The device that the kernel calls `number`. `None`: this process cannot have its descriptor. The CPU is held.
+    pub(crate) fn find(number: u64) -> Option<&'static Device> {
+        Device::find_here(number).or_else(|| Device::fetch(number))
+    }
+
+    fn find_here(number: u64) -> Option<&'static Device> {
+        let mut at = DEVICES.load(Ordering::Acquire);
+        // SAFETY: devices in the list are mapped.
+        while let Some(device) = unsafe { at.as_ref() } {
+            if device.number == number {
+                return Some(device);
+            }
+            at = device.state.next.load(Ordering::Acquire);
+        }
+        None
+    }
+
+    /// Another process has attached the disk.
+    #[cold]
+    fn fetch(number: u64) -> Option<&'static Device> {
+        let (fd, entry) = watch::with_disks(|| store()?.look().ok()?.take(number))?;
+        let fd = match KEEP.get() {
+            Some(keep) => keep(fd.into_raw()),
+            None => fd.into_raw(),
+        };
+        let kind = if entry.is_device != 0 { Kind::Block } else { Kind::File };
+        Device::make_for_this_process(number, Backing { fd, kind, start: entry.start }, true).ok()
     }
 
     /// The connection, if the disk is a server's.
@@ -123,6 +186,9 @@ impl Device {
             }
             place = &device.state.next;
         }
+        if gone.is_copy {
+            file::close(gone.fd);
+        }
         // SAFETY: it is in no list any more, and the kernel is done with it.
         unsafe { memory::unmap_anonymous(at as usize, BYTES) };
     }
@@ -151,6 +217,13 @@ impl Device {
         }
     }
 
+    /// Whether any disk is a server's.
+    pub(crate) fn any_link() -> bool {
+        let any = std::sync::atomic::AtomicBool::new(false);
+        Device::each_link(|_| any.store(true, Ordering::Relaxed));
+        any.into_inner()
+    }
+
     /// In the child of a fork: the devices are the parent's.
     pub(crate) fn reset_in_child() {
         Device::each_link(|link| link.forget());
@@ -173,10 +246,46 @@ impl Device {
 }
 
 impl Request {
-    /// The device that the request is for.
+    /// The device that the request is for, once the request was submitted.
     pub(crate) fn device(&self) -> &'static Device {
-        // SAFETY: the device outlives its requests: the driver says when it has none any more.
-        unsafe { &*self.dev.cast::<Device>() }
+        // SAFETY: submit() found the device, and the driver says when it has no request any more.
+        unsafe { &*self.device }
+    }
+}
+
+/// How a descriptor from the store gets a number that the program does not see.
+static KEEP: OnceLock<fn(i32) -> i32> = OnceLock::new();
+
+/// Says how a new descriptor of this library's gets a number that the program does not see: the function returns that number.
+/// It is called with the virtual CPU held.
+pub fn keep_descriptors_by(keep: fn(i32) -> i32) {
+    let _ = KEEP.set(keep);
+}
+
+/// Where this process has the store of descriptors.
+static STORE: [AtomicI32; 2] = [const { AtomicI32::new(-1) }; 2];
+
+/// The store of the instance's descriptors, if it has one.
+pub(crate) fn store() -> Option<Store> {
+    let [read, write] = [0, 1].map(|end: usize| STORE[end].load(Ordering::Relaxed));
+    (read >= 0 && write >= 0).then_some(Store { read, write })
+}
+
+/// The store is here from now on.
+pub(crate) fn set_store(store: Option<Store>) {
+    let Store { read, write } = store.unwrap_or(Store { read: -1, write: -1 });
+    STORE[0].store(read, Ordering::Relaxed);
+    STORE[1].store(write, Ordering::Relaxed);
+}
+
+/// The kernel has done with the disk `number`.
+pub(crate) fn gone(number: u64) {
+    if let Some(device) = Device::find_here(number) {
+        // SAFETY: the driver's promise.
+        unsafe { Device::free(device) };
+    }
+    if let Some(store) = store() {
+        let _ = watch::with_disks(|| store.remove(number));
     }
 }
 

@@ -5,7 +5,7 @@
 //! The driver's promises: a request is the host's from `submit` to its completion, and a device is there until `gone`.
 #![allow(unsafe_code)]
 
-use super::device::Device;
+use super::device::{self, Device};
 use super::nbd::Link;
 use super::request::{note_error, Request, ALONE, EIO, FUA, NOW, QUEUED, WRITE};
 use super::transfer::{attempt, perform};
@@ -54,7 +54,11 @@ pub(crate) unsafe extern "C" fn submit(request: *mut Request) -> i64 {
     // SAFETY: the driver gives it to us; a queued request is not touched here any more.
     unsafe {
         let r = &mut *request;
-        let device = r.device();
+        let Some(device) = Device::find(r.dev) else {
+            note_error(r, EIO);
+            return EIO;
+        };
+        r.device = device;
         r.fd = device.fd;
         r.off += device.start;
         let result = match device.link() {
@@ -117,9 +121,8 @@ unsafe fn over_link(link: &Link, request: *mut Request) -> i64 {
 }
 
 /// `ops.blk_gone`
-pub(crate) unsafe extern "C" fn gone(device: *const Device) {
-    // SAFETY: the driver's promise.
-    unsafe { Device::free(device) };
+pub(crate) unsafe extern "C" fn gone(device: u64) {
+    device::gone(device);
 }
 
 /// Ends the threads of all engines and connections: the kernel has ended, and nothing is in flight.
@@ -130,6 +133,22 @@ pub(crate) fn stop() {
     });
     workers::stop();
     uring::stop();
+}
+
+/// The process leaves the instance, and others go on with it: what its threads have taken is done first.
+pub(crate) fn leave() {
+    workers::stop();
+}
+
+/// In the child of a fork that goes on with its parent's kernel: the threads that do the parent's I/O are not here.
+pub(crate) fn reset_threads_in_child() {
+    bounce::reset_in_child();
+    workers::reset_in_child();
+}
+
+/// Whether a child of fork could do the I/O of all disks: rings and connections are one process's.
+pub(crate) fn can_be_shared() -> bool {
+    ENGINE.load(Ordering::Relaxed) != URING && !Device::any_link()
 }
 
 /// In the child of a fork, before it makes a call: the threads that do the parent's I/O are not here, and nothing

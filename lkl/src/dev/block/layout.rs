@@ -10,7 +10,7 @@ pub(crate) const IOV: &[Row] = layout_rows!("lkl_iov" = Iov { base, len });
 
 /// `struct lkl_blk_request`
 pub(crate) const REQUEST: &[Row] = layout_rows!("lkl_blk_request" = Request {
-    next, done, dev, op, flags, iov, n, status, off, len, "host" = finished,
+    next, done, dev, op, flags, iov, n, status, off, len, "host_device" = device, "host" = finished, taker,
 });
 
 /// Operations, flags and results of requests.

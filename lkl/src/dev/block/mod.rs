@@ -10,7 +10,7 @@
 //! `request` is the border to the driver; `device` is a disk on the host's side; `engine` chooses the engine of a
 //! request; `transfer` and `discard` do a request on the calling thread; `past_limit` writes beyond the file size
 //! limit of the program; `bounce` reads into memory that is not there
-//! yet; `queue` and `workers` are the engine of threads; `ring` and `uring` are the engine of io_uring; `nbd` is a
+//! yet; `store` has the descriptors that all processes of an instance need; `queue` and `workers` are the engine of threads; `ring` and `uring` are the engine of io_uring; `nbd` is a
 //! disk on another machine or in another process.
 
 pub(crate) mod bounce;
@@ -24,11 +24,14 @@ mod past_limit;
 mod queue;
 mod request;
 mod ring;
+mod store;
 mod transfer;
 mod uring;
 mod workers;
 
-pub(crate) use device::{Backing, Device, Kind};
-pub(crate) use engine::{gone, set_engine, stop, submit};
+pub use device::keep_descriptors_by;
+pub(crate) use device::{gone as forget, set_store, store, Backing, Device, Kind};
+pub(crate) use engine::{can_be_shared, gone, leave, reset_threads_in_child, set_engine, stop, submit};
 pub use engine::{reset_in_child, Engine};
 pub(crate) use request::{take_write_error, Request};
+pub use store::Store;

@@ -5,6 +5,7 @@
 //! Pointers in a request are the driver's, valid while the request is the host's.
 #![allow(unsafe_code)]
 
+use super::device::Device;
 use crate::dev::irq;
 use crate::sys::futex::{self, Scope};
 use crate::sys::Errno;
@@ -39,8 +40,8 @@ pub(crate) const QUEUED: i64 = 1;
 pub(crate) struct Request {
     pub(crate) next: *mut Request,
     pub(super) done: *const AtomicPtr<Request>,
-    /// A `Device`, as given to the kernel.
-    pub(super) dev: *const (),
+    /// The number of the device, as given to the kernel.
+    pub(super) dev: u64,
     pub(crate) op: u32,
     pub(crate) flags: u32,
     pub(crate) iov: *mut Iov,
@@ -48,12 +49,15 @@ pub(crate) struct Request {
     pub(super) status: i32,
     pub(crate) off: u64,
     pub(crate) len: u64,
+    /// The device in this process, from `submit` on.
+    pub(super) device: *const Device,
     /// What the submitter of a [`NOW`] request sleeps on.
     pub(super) finished: AtomicU32,
     /// The device's host descriptor, from `submit` on.
     pub(crate) fd: i32,
-    /// The rest of what the driver keeps for this side.
-    rest: [u32; 2],
+    /// The member whose process has the request. The driver's.
+    pub(super) taker: u32,
+    pub(super) pad: u32,
 }
 
 impl Request {

@@ -18,7 +18,8 @@
 #include <linux/sched/stat.h>
 #include <linux/slab.h>
 #include <asm/shared.h>
-#include "../kernel/lkl.h"
+#include "../kernel/cpu.h"
+#include "../kernel/members.h"
 #include "../fs/mount.h"
 #include "lkb_file.h"
 
@@ -48,6 +49,7 @@ struct lkb {
 struct lkb_request {
 	struct lkl_blk_request r;
 	struct lkb_work work;		/* of a disk in a file */
+	bool queued;			/* the host has it */
 	unsigned long written;		/* a flush: d->written when it was started */
 	struct lkl_iov *taken;		/* to be freed */
 	struct lkl_iov own[LKB_OWN_SEGMENTS];
@@ -105,7 +107,7 @@ static bool lkb_alone(const struct lkb *d, const struct request *rq)
 {
 	if (d->in_flight || lkl_inside != 1 || !single_task_running())
 		return false;
-	if (lkl_creator && lkl_creator->signal->nr_threads == 2)
+	if (lkl_nr_threads == 1)
 		return true;
 	return (req_op(rq) == REQ_OP_READ || req_op(rq) == REQ_OP_WRITE) && !(rq->cmd_flags & REQ_FUA) &&
 	       sched_clock() - READ_ONCE(lkl_shared.last_contended_ns) > LKB_QUIET_NS;
@@ -117,7 +119,9 @@ static bool lkb_prepare(struct lkb *d, struct request *rq, bool last)
 	struct lkl_blk_request *r = &q->r;
 
 	q->taken = NULL;
+	q->queued = false;
 	r->done = &lkb_done;
+	r->taker = lkl_driver_home();
 	r->dev = d->dev;
 	r->n = 0;
 	r->status = 0;
@@ -200,12 +204,33 @@ static void lkb_complete(struct request *rq)
 	blk_mq_end_request(rq, lkb_status(&q->r));
 }
 
+/* hands a prepared request to the host */
+static void lkb_submit(struct lkb *d, struct request *rq)
+{
+	struct lkb_request *q = blk_mq_rq_to_pdu(rq);
+	long ret;
+
+	if (q->r.op != LKL_BLK_FLUSH || d->flushed != d->written) {
+		if (d->file) {
+			lkb_file_queue(d->file, &q->work, rq, &q->r, lkb_complete);
+			return;
+		}
+		q->queued = true;
+		ret = lkl_ops->blk_submit(&q->r);
+		if (ret == LKL_BLK_QUEUED) {
+			d->in_flight++;
+			return;
+		}
+		q->queued = false;
+		q->r.status = ret;
+	}
+	lkb_complete(rq);
+}
+
 static blk_status_t lkb_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_mq_queue_data *bd)
 {
 	struct request *rq = bd->rq;
 	struct lkb *d = rq->q->queuedata;
-	struct lkb_request *q = blk_mq_rq_to_pdu(rq);
-	long ret;
 
 	blk_mq_start_request(rq);
 	/* NTFS replays its journal even so: what it changed then stays in memory, and nobody's data is lost */
@@ -217,19 +242,7 @@ static blk_status_t lkb_queue_rq(struct blk_mq_hw_ctx *hctx, const struct blk_mq
 		blk_mq_end_request(rq, BLK_STS_NOTSUPP);
 		return BLK_STS_OK;
 	}
-	if (q->r.op != LKL_BLK_FLUSH || d->flushed != d->written) {
-		if (d->file) {
-			lkb_file_queue(d->file, &q->work, rq, &q->r, lkb_complete);
-			return BLK_STS_OK;
-		}
-		ret = lkl_ops->blk_submit(&q->r);
-		if (ret == LKL_BLK_QUEUED) {
-			d->in_flight++;
-			return BLK_STS_OK;
-		}
-		q->r.status = ret;
-	}
-	lkb_complete(rq);
+	lkb_submit(d, rq);
 	return BLK_STS_OK;
 }
 
@@ -238,14 +251,41 @@ static irqreturn_t lkb_interrupt(int irq, void *unused)
 	struct lkl_blk_request *r = __atomic_exchange_n(&lkb_done, NULL, __ATOMIC_ACQUIRE), *next;
 
 	for (; r; r = next) {
-		struct request *rq = blk_mq_rq_from_pdu(container_of(r, struct lkb_request, r));
+		struct lkb_request *q = container_of(r, struct lkb_request, r);
+		struct request *rq = blk_mq_rq_from_pdu(q);
 		struct lkb *d = rq->q->queuedata;
 
 		next = r->next;
 		d->in_flight--;
+		q->queued = false;
 		blk_mq_complete_request(rq);
 	}
 	return IRQ_HANDLED;
+}
+
+/* a request may be done twice: it says where, and what */
+static bool lkb_redo(struct request *rq, void *taker)
+{
+	struct lkb_request *q = blk_mq_rq_to_pdu(rq);
+	struct lkb *d = rq->q->queuedata;
+
+	if (!q->queued || q->r.taker != *(unsigned int *)taker)
+		return true;
+	d->in_flight--;
+	kfree(q->taken);
+	lkb_prepare(d, rq, false);
+	lkb_submit(d, rq);
+	return true;
+}
+
+void lkb_redo_requests(unsigned int taker)
+{
+	struct lkb *d;
+
+	/* what they did is done, even if nobody was told */
+	lkb_interrupt(LKL_IRQ_BLOCK, NULL);
+	for (d = lkb_disks; d; d = d->next)
+		blk_mq_tagset_busy_iter(&d->set, lkb_redo, &taker);
 }
 
 static const struct blk_mq_ops lkb_mq = {

@@ -39,6 +39,21 @@ static long release(struct anchor_mount **at, int root_fd, const struct cred *cr
 	return again ? again : err;
 }
 
+/* private call: (path, root_fd): another member may have mounted it; -ENOENT: nobody has */
+long lkl_open_root(const char *path, int root_fd)
+{
+	struct anchor_mount **at = find_mount(path);
+	struct lkl_private was;
+	long err;
+
+	if (!at)
+		return -ENOENT;
+	lkl_private_begin(&was);
+	err = anchor_open_root(*at, root_fd, was.cred);
+	lkl_private_end(&was);
+	return err;
+}
+
 /* private call: (path, root_fd, disk or -1); -EBUSY: a task uses it, and nothing has changed */
 long lkl_anchor_release(const char *path, int root_fd, int disk)
 {

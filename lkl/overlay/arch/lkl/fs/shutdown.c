@@ -17,27 +17,17 @@
 #include <linux/task_work.h>
 #include "internal.h"
 #include "mount.h"
+#include "../kernel/members.h"
 
 #define SETTLE_TRIES	(HZ / 5)	/* ticks: 200 ms */
 #define BUSY_TRIES	5
-
-static void interrupt_others(void)
-{
-	struct task_struct *t;
-
-	rcu_read_lock();
-	for_each_thread(current, t)
-		if (t != current)
-			set_notify_signal(t);
-	rcu_read_unlock();
-}
 
 static void wait_for_others(void)
 {
 	int i;
 
 	for (i = 0; i < SETTLE_TRIES && lkl_inside > 1; i++) {
-		interrupt_others();
+		lkl_interrupt_others();
 		schedule_timeout_uninterruptible(1);
 	}
 }
@@ -57,8 +47,20 @@ static int next_open(unsigned int fd)
 	return fd;
 }
 
+/* private call: a bit for each descriptor from first on, a multiple of 64; set: it is open.  0: none is, here or above */
+long lkl_open_fds(unsigned long *bits, unsigned long words, unsigned long first)
+{
+	int fd = next_open(first);
+	long any = fd >= 0;
+
+	memset(bits, 0, words * sizeof(*bits));
+	for (; fd >= 0 && fd < first + words * BITS_PER_LONG; fd = next_open(fd + 1))
+		__set_bit(fd - first, bits);
+	return any;
+}
+
 /* the first error of a close is kept: it may be the only report of a failed write-back */
-static long close_all(void)
+long lkl_close_all(void)
 {
 	long err = 0, one;
 	int fd;
@@ -125,7 +127,8 @@ long lkl_shutdown(void)
 		return -ENODEV;
 	WRITE_ONCE(lkl_stopped, LKL_STOPPING);
 	wait_for_others();
-	err = close_all();
+	lkl_end_other_members();
+	err = lkl_close_all();
 	anchor_leave_cwd();
 	lkl_private_begin(&was);
 	while ((m = anchor_mounts)) {

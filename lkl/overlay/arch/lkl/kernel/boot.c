@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Boot, and pid 1's life: it makes the tasks of application threads. */
+/* Boot, and pid 1's life: it makes the first member, and is the parent of all tasks that lose theirs. */
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
@@ -9,6 +9,7 @@
 #include "lkl.h"
 
 bool lkl_log_on;
+unsigned long lkl_window, lkl_window_bytes = LKL_WINDOW_BYTES;
 struct lkl_call_slot *lkl_booter;
 
 /* entered with the alignment of a function */
@@ -27,6 +28,7 @@ LKL_API long lkl_boot(struct lkl_call_slot *w, const struct lkl_host_ops *ops, u
 	lkl_shared.call = (unsigned long)lkl_call;
 	lkl_shared.deadline = ~0UL;
 	lkl_booter = w;
+	lkl_window = mem + bytes;
 	err = lkl_setup(mem, bytes, cmdline);
 	if (err)
 		return err;
@@ -47,19 +49,14 @@ static void raise_limits(void)
 void lkl_run_user_init(void)
 {
 	raise_limits();
-	ignore_signals(current);	/* shared by all host tasks; EPIPE etc. are still returned */
+	ignore_signals(current);	/* copied to all host tasks; EPIPE etc. are still returned, and nobody waits for a child */
 	lkl_anchor_enter();
-	lkl_creator = current;
-	lkl_booter->ret = 0;
+	lkl_booter->ret = lkl_first_member();
 	lkl_ops->complete(lkl_booter);
 	lkl_booter = NULL;
 	for (;;) {
-		if (!lkl_create_threads()) {
-			set_current_state(TASK_IDLE);
-			if (!lkl_create_threads())
-				schedule();
-			__set_current_state(TASK_RUNNING);
-		}
+		set_current_state(TASK_IDLE);
+		schedule();
 		if (task_work_pending(current))
 			task_work_run();
 	}

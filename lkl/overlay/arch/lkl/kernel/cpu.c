@@ -14,7 +14,10 @@
  *  3. A host thread comes in by lkl_call() or lkl_run().  It gets out by lkl_exit() or by idle, always to
  *     lkl_shared.host_sp; or lkl_call() returns, if its task never left the CPU to the host in between
  *     (lkl_shared.entry_seq).  So a task does not care which host thread runs it.
- *  4. Nothing is asynchronous: "interrupts" run when the irq flag goes on, in cpu_relax() and at every entry.  So plain C is
+ *  4. A call runs at home: its task copies from and to the memory of its thread's process (member, members.c), so only a
+ *     thread of this member may drive it.  Everything else may run on any member's thread.  __switch_to() to a call of
+ *     another member stays half made: the CPU goes to the thread of that call, which finishes the switch (LKL_RESUME).
+ *  5. Nothing is asynchronous: "interrupts" run when the irq flag goes on, in cpu_relax() and at every entry.  So plain C is
  *     atomic for all kernel code.
  */
 #include <linux/sched.h>
@@ -33,12 +36,36 @@ struct lkl_shared lkl_shared;
 struct lkl_call_slot *lkl_driver;
 static struct lkl_call_slot *new_request;	/* comes in with this entry */
 
+/* the CPU is for the thread of w from here on; leaver: whose task has just given it up, if an application thread's */
+static void leave_to(struct lkl_call_slot *w, void **save, struct lkl_thread *leaver)
+{
+	long how = LKL_RUN_AWAY;
+
+	if (leaver && leaver->may_leave && lkl_driver == &leaver->slot) {
+		leaver->answered = true;
+		how = LKL_RUN_DONE_AWAY;
+	}
+	lkl_shared.away = w;
+	lkl_ctx_switch(save, lkl_shared.host_sp, how);
+}
+
 struct task_struct *__switch_to(struct task_struct *prev, struct task_struct *next)
 {
+	struct lkl_thread *t = next->thread.owner;
+
 	lkl_switch_last = prev;
 	lkl_current = next;
-	lkl_ctx_switch(&prev->thread.sp, next->thread.sp, 0);
+	lkl_user_gone = t && lkl_is_dead(t);
+	if (unlikely(t && t->serving && t->slot.home != lkl_driver_home() && !lkl_user_gone))
+		leave_to(&t->slot, &prev->thread.sp, prev->thread.owner);
+	else
+		lkl_ctx_switch(&prev->thread.sp, next->thread.sp, 0);
 	return lkl_switch_last;
+}
+
+void lkl_hand_to(struct lkl_call_slot *w)
+{
+	leave_to(w, &current->thread.sp, NULL);
 }
 
 void __noreturn lkl_exit(long how)
@@ -127,20 +154,43 @@ static void *fresh_context(unsigned long stack_top, void (*entry)(void))
 	return sp;
 }
 
-LKL_API long lkl_run(struct lkl_call_slot *driver, int post)
+/* goes on where another member's thread left the CPU to the thread of lkl_shared.away */
+static long resume(int how)
+{
+	struct lkl_thread *t = container_of(lkl_shared.away, struct lkl_thread, slot);
+
+	lkl_shared.away = NULL;
+	if (how == LKL_ADOPT)
+		t->dead = true;
+	lkl_user_gone = lkl_is_dead(t);
+	return lkl_ctx_switch(&lkl_shared.host_sp, lkl_current->thread.sp, 0);
+}
+
+LKL_API long lkl_run(struct lkl_call_slot *driver, int how)
 {
 	struct lkl_call_slot *user = lkl_shared.current_in_user;
 
 	if (unlikely(lkl_dead))
 		return lkl_run_dead(driver);
+	if (unlikely(how == LKL_DIED))
+		return lkl_member_died(driver);
 	lkl_driver = driver;
 	lkl_shared.entry_seq++;
 	lkl_shared.current_in_user = NULL;
-	if (post)
+	if (unlikely(how == LKL_RESUME || how == LKL_ADOPT))
+		return resume(how);
+	if (how == LKL_POST)
 		last_call = jiffies;
-	new_request = post ? driver : NULL;
+	new_request = how == LKL_POST ? driver : NULL;
 	return lkl_ctx_switch(&lkl_shared.host_sp,
 			      user ? fresh_context(user->stack_top, reuse_idle_stack) : init_task.thread.sp, 0);
+}
+
+static struct lkl_call_slot askers[LKL_ASKERS];
+
+LKL_API struct lkl_call_slot *lkl_askers(void)
+{
+	return askers;
 }
 
 LKL_API struct lkl_shared *lkl_words(void)

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The application's credentials: host tasks are made by pid 1 as root and then adopt these. */
+/* The application's credentials: each thread tells its task what the host gives the thread. */
 #include <linux/cred.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/uidgid.h>
 #include "lkl.h"
-
-static const struct cred *app_cred;	/* for tasks made from now on; NULL: root */
 
 static int fill_groups(struct cred *new, const struct lkl_creds *c)
 {
@@ -66,15 +64,5 @@ long lkl_set_creds(const struct lkl_creds *c)
 	new->sgid = KGIDT_INIT(c->sgid);
 	new->fsgid = KGIDT_INIT(c->fsgid);
 	fill_caps(new, c);
-	if (app_cred)
-		put_cred(app_cred);
-	app_cred = get_cred(new);
 	return commit_creds(new);
-}
-
-/* a fresh host task, on its way in */
-void lkl_adopt_creds(void)
-{
-	if (app_cred)
-		commit_creds((struct cred *)get_cred(app_cred));
 }

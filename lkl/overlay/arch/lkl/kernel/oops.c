@@ -100,6 +100,26 @@ long lkl_run_dead(struct lkl_call_slot *driver)
 	return LKL_RUN_DONE;
 }
 
+/* the member lkl_shared.home was killed while it drove: what it was at may be half done */
+long lkl_member_died(struct lkl_call_slot *driver)
+{
+	const struct lkl_member_row *row = &lkl_shared.members[lkl_shared.home % LKL_MEMBERS];
+	const struct lkl_thread *t = lkl_current->thread.owner;
+	char text[200];
+
+	lkl_dead = true;
+	lkl_irqs_on = 0;
+	lkl_shared.current_in_user = NULL;
+	lkl_shared.deadline = ~0UL;
+	lkl_driver = driver;
+	lkl_for_each_request(fail);
+	scnprintf(text, sizeof(text),
+		  "stowaway: process %u was killed inside the kernel, in call %ld: what was the kernel's gives EIO from now on; the images are as after a power cut\n",
+		  row->pid, t ? t->slot.nr : -1L);
+	say(text);
+	return lkl_run_dead(driver);
+}
+
 static void __noreturn die(void)
 {
 	bool again = lkl_dead;

@@ -35,4 +35,8 @@ const lkl_private_t lkl_private_calls[LKL_NR_PRIVATE_END - LKL_NR_PRIVATE] = {
 	PRIVATE(reopen),
 	PRIVATE(disk_node),
 	PRIVATE(disk_remove),
+	PRIVATE(member_new),
+	PRIVATE(open_fds),
+	PRIVATE(open_root),
+	PRIVATE(only_thread),
 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Application threads in the kernel: their tasks, their calls, their end.  A task serves the requests of its thread.
+ * Application threads in the kernel: their tasks, their calls, their end.  (members.c has the processes they belong to.)  A task serves the requests of its thread.
  * If the thread itself drives the CPU, and the task is the last that ran, a call is a call (lkl_call()); else the
  * request is posted, and the task takes it up when it is scheduled, on whatever host thread that happens.
  */
@@ -15,12 +15,12 @@
 #include <linux/syscalls.h>
 #include <asm/syscall.h>
 #include "cpu.h"
+#include "members.h"
 
 unsigned int lkl_inside;
 unsigned int lkl_stopped;
-struct task_struct *lkl_creator;
-static LIST_HEAD(threads);
-static struct lkl_call_slot *create_list;
+unsigned int lkl_nr_threads;
+LIST_HEAD(lkl_threads);
 
 static struct lkl_thread *thread_of(struct lkl_call_slot *w)
 {
@@ -31,10 +31,8 @@ void lkl_post(struct lkl_call_slot *w)
 {
 	struct lkl_thread *t = thread_of(w);
 
-	if (w->nr == LKL_NR_thread_new) {
-		w->next = create_list;
-		create_list = w;
-		wake_up_process(lkl_creator);
+	if (w->nr == LKL_NR_thread_new || w->nr == LKL_NR_member_exit) {
+		lkl_member_request(w);
 		return;
 	}
 	if (w->nr == LKL_NR_thread_exit) {
@@ -42,6 +40,12 @@ void lkl_post(struct lkl_call_slot *w)
 		t->ender = w;
 	}
 	t->posted = true;
+	lkl_wake_thread(t);
+}
+
+/* the task takes up what is posted, or ends */
+void lkl_wake_thread(struct lkl_thread *t)
+{
 	/* to the scheduler its thread ran all the time that it was current, out in user code: a call does not pay for that */
 	if (!t->task->on_rq)
 		t->task->se.vruntime = 0;
@@ -58,8 +62,18 @@ void lkl_interrupt_waits(void)
 {
 	struct lkl_thread *t;
 
-	list_for_each_entry(t, &threads, list)
+	list_for_each_entry(t, &lkl_threads, list)
 		if (READ_ONCE(t->slot.interrupted) && t->serving)
+			set_notify_signal(t->task);
+}
+
+/* all calls but the running one are to end */
+void lkl_interrupt_others(void)
+{
+	struct lkl_thread *t;
+
+	list_for_each_entry(t, &lkl_threads, list)
+		if (t->task && t->task != current)
 			set_notify_signal(t->task);
 }
 
@@ -122,7 +136,7 @@ static inline void serve(struct lkl_thread *t, long nr, const unsigned long *arg
  * the rest costs more.  What still wants to run then goes on elsewhere.
  */
 #define TURNS	4
-static noinline void yield_to_runnable(void)
+static noinline void yield_to_runnable(struct lkl_thread *t)
 {
 	unsigned long start = jiffies;
 	int turns;
@@ -132,7 +146,11 @@ static noinline void yield_to_runnable(void)
 			return;
 		if (!single_task_running() && READ_ONCE(lkl_shared.pollers))
 			break;
+		t->may_leave = true;
 		yield();
+		t->may_leave = false;
+		if (t->answered)
+			return;
 	}
 	if (!single_task_running())
 		__atomic_fetch_or(&lkl_shared.pending, PEND_RESCHED, __ATOMIC_SEQ_CST);
@@ -166,7 +184,11 @@ static void call_done(struct lkl_thread *t)
 {
 	if (lkl_driver == &t->slot) {
 		if (others_wait())
-			yield_to_runnable();
+			yield_to_runnable(t);
+		if (t->answered) {
+			t->answered = false;
+			return;
+		}
 		if (lkl_driver == &t->slot) {
 			lkl_shared.current_in_user = &t->slot;
 			lkl_exit(LKL_RUN_DONE);
@@ -178,24 +200,35 @@ static void call_done(struct lkl_thread *t)
 
 static void __noreturn thread_exit(struct lkl_thread *t)
 {
+	struct lkl_member *m = t->member;
+
 	list_del(&t->list);
+	lkl_nr_threads--;
 	current->thread.owner = NULL;
-	t->ender->ret = 0;
-	complete_request(t->ender);
+	if (t->ender) {
+		t->ender->ret = 0;
+		complete_request(t->ender);
+	}
 	kfree(t);
+	lkl_member_lost_thread(m);
 	do_exit(0);
 }
 
 void __noreturn lkl_thread_loop(struct lkl_thread *t)
 {
 	for (;;) {
-		while (!t->posted) {
+		while (!t->posted && !lkl_is_gone(t)) {
 			__set_current_state(TASK_PARKED);
 			schedule();
 		}
 		t->posted = false;
-		if (t->ender)
+		if (t->ender || lkl_is_gone(t))
 			thread_exit(t);
+		if (unlikely(t->slot.home != lkl_driver_home())) {
+			lkl_hand_to(&t->slot);
+			if (lkl_is_gone(t))
+				thread_exit(t);
+		}
 		if (lkl_driver == &t->slot) {
 			/* on its own thread: a call like any other, with the caller's frames below it */
 			t->passed = 0;
@@ -223,87 +256,87 @@ LKL_API long lkl_call(struct lkl_call_slot *w, long nr, const unsigned long *arg
 		t->passed = 0;
 	} else if (t->passed++) {
 		t->passed = 0;
+		t->serving = true;	/* args are the thread's own memory: go on at home only */
 		yield();
 	}
 	serve(t, nr, args, want_fd);
 	if (likely(lkl_shared.entry_seq == seq)) {
 		if (others_wait())
-			yield_to_runnable();
+			yield_to_runnable(t);
 		if (likely(lkl_shared.entry_seq == seq))
 			return LKL_RUN_DONE;
+		if (t->answered) {
+			t->answered = false;
+			lkl_thread_loop(t);
+		}
 	}
 	call_done(t);
 	lkl_thread_loop(t);
 }
 
+/* the first thing that a thread's task runs */
 static int thread_start(void *arg)
 {
 	struct lkl_thread *t = arg;
+	struct lkl_call_slot *maker = t->maker;
 
 	current->thread.owner = t;
 	t->task = current;
 	/* how late a sleep may be is the host's to say: it adds its own slack */
 	current->timer_slack_ns = 1;
 	t->slot.stack_top = (unsigned long)task_pt_regs(current) & ~63UL;
-	lkl_adopt_creds();
-	t->maker->ret = (long)&t->slot;
-	complete_request(t->maker);
 	t->maker = NULL;
+	if (t->made)
+		complete(t->made);
+	t->made = NULL;
+	if (maker) {
+		maker->ret = (long)&t->slot;
+		complete_request(maker);
+	}
 	lkl_thread_loop(t);
 }
 
-static void create_thread(struct lkl_call_slot *maker)
+/* a thread of current's member, of which current is the leader; maker: whose request it is, or NULL */
+struct lkl_thread *lkl_create_thread(struct lkl_member *m, struct lkl_call_slot *maker, struct completion *made)
 {
 	struct kernel_clone_args args = {
 		.flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD,
 		.fn = thread_start,
 	};
 	struct lkl_thread *t = kzalloc(sizeof(*t), GFP_KERNEL);
-	int pid = -ENOMEM;
+	int pid;
 
 	BUILD_BUG_ON(offsetof(struct lkl_thread, slot));
-	if (t) {
-		t->maker = maker;
-		list_add_tail(&t->list, &threads);
-		args.fn_arg = t;
-		pid = kernel_clone(&args);
-	}
+	if (!t)
+		return ERR_PTR(-ENOMEM);
+	t->member = m;
+	t->slot.home = lkl_member_number(m);
+	t->maker = maker;
+	t->made = made;
+	list_add_tail(&t->list, &lkl_threads);
+	lkl_nr_threads++;
+	args.fn_arg = t;
+	pid = kernel_clone(&args);
 	if (pid < 0) {
 		pr_err("lkl: no task for a thread: %d\n", pid);
-		if (t)
-			list_del(&t->list);
+		list_del(&t->list);
+		lkl_nr_threads--;
 		kfree(t);
-		maker->ret = pid;
-		complete_request(maker);
+		return ERR_PTR(pid);
 	}
-}
-
-bool lkl_create_threads(void)
-{
-	struct lkl_call_slot *w;
-	bool any = create_list;
-
-	while ((w = create_list)) {
-		create_list = w->next;
-		create_thread(w);
-	}
-	return any;
+	return t;
 }
 
 void lkl_for_each_request(void (*f)(struct lkl_call_slot *w))
 {
-	struct lkl_call_slot *w, *next;
 	struct lkl_thread *t;
 
-	list_for_each_entry(t, &threads, list) {
+	list_for_each_entry(t, &lkl_threads, list) {
 		if (t->serving || t->posted)
 			f(&t->slot);
 		f(t->ender);
 		f(t->maker);
 	}
-	for (w = create_list; w; w = next) {
-		next = w->next;
-		f(w);
-	}
+	lkl_for_each_member_request(f);
 	f(lkl_booter);
 }

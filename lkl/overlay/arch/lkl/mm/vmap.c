@@ -11,9 +11,10 @@
  *
  * vmap() (NTFS) lets the host map the pages once more: its callers read a disk into pages that they have mapped.
  *
- * An alias that the kernel's own memory has no room for in one piece is memory of the host's: an extent of erofs
- * may unpack to more than the largest block of pages.
+ * An alias that the kernel's own memory has no room for in one piece lies behind that memory, in the window: an extent of
+ * erofs may unpack to more than the largest block of pages.
  */
+#include <linux/genalloc.h>
 #include <linux/gfp.h>
 #include <linux/hash.h>
 #include <linux/highmem.h>
@@ -26,8 +27,8 @@
 struct alias {
 	struct hlist_node node;
 	void *addr;
-	bool hosts;			/* addr is memory of the host's */
-	bool same;			/* the pages themselves, mapped once more */
+	bool in_window;
+	bool same;			/* the pages themselves, mapped once more by the host */
 	unsigned int count;
 	struct page *pages[];
 };
@@ -101,31 +102,44 @@ static size_t alias_bytes(const struct alias *a)
 	return (size_t)a->count << PAGE_SHIFT;
 }
 
+static struct gen_pool *window;
+
+static int __init make_window(void)
+{
+	window = gen_pool_create(PAGE_SHIFT, NUMA_NO_NODE);
+	if (!window || gen_pool_add(window, lkl_window, lkl_window_bytes, NUMA_NO_NODE))
+		panic("lkl: no memory for the window\n");
+	return 0;
+}
+core_initcall(make_window);
+
 static bool get_memory(struct alias *a)
 {
 	size_t bytes = alias_bytes(a);
-	long at;
 
-	a->hosts = false;
+	a->in_window = false;
 	a->addr = NULL;
 	if (bytes <= (PAGE_SIZE << (MAX_ORDER - 1)))
 		a->addr = alloc_pages_exact(bytes, GFP_KERNEL | __GFP_NOWARN | __GFP_NORETRY);
 	if (a->addr)
 		return true;
-	at = lkl_ops->map_memory(bytes);
-	if (IS_ERR_VALUE(at))
-		return false;
-	a->hosts = true;
-	a->addr = (void *)at;
-	return true;
+	a->in_window = true;
+	a->addr = (void *)gen_pool_alloc(window, bytes);
+	return a->addr;
 }
 
 static void put_memory(const struct alias *a)
 {
-	if (a->hosts)
-		lkl_ops->unmap_memory((unsigned long)a->addr, alias_bytes(a));
-	else
+	if (a->same) {
+		lkl_ops->unmap_pages((unsigned long)a->addr, alias_bytes(a));
+		return;
+	}
+	if (!a->in_window) {
 		free_pages_exact(a->addr, alias_bytes(a));
+		return;
+	}
+	lkl_ops->release_pages((unsigned long)a->addr, alias_bytes(a));
+	gen_pool_free(window, (unsigned long)a->addr, alias_bytes(a));
 }
 
 /* the pages themselves, mapped by the host */
@@ -143,7 +157,6 @@ static bool map_again(struct alias *a, struct page **pages)
 	kfree(addresses);
 	if (IS_ERR_VALUE(at))
 		return false;
-	a->hosts = true;
 	a->addr = (void *)at;
 	return true;
 }

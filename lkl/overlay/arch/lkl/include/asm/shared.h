@@ -9,9 +9,21 @@
 
 struct lkl_call_slot;
 
+/*
+ * A process that uses the instance.  Numbers are not used again, for the pids of a host repeat.  The row of member N is
+ * number N % LKL_MEMBERS, so no two living members have the same N % LKL_MEMBERS.
+ */
+#define LKL_MEMBERS	512
+struct lkl_member_row {
+	unsigned int		number;		/* 0: the row is free */
+	unsigned int		pid;		/* the host's; 0: the member has not begun */
+	unsigned int		tgid;		/* the kernel's: what F_GETLK and the like name */
+	unsigned int		pollers;	/* how many of lkl_shared.pollers are its threads */
+};
+
 struct lkl_shared {
 	/* every call writes these */
-	unsigned int		cpu;		/* 0: free, 1: held */
+	unsigned int		cpu;		/* 0: free; else whose it is: slots.rs */
 	unsigned int		pollers;	/* threads that look at pending and at the CPU */
 	unsigned long		pending;	/* PEND_* and interrupt numbers */
 	struct lkl_call_slot	*inbox;		/* requests of threads that found the CPU held */
@@ -25,7 +37,14 @@ struct lkl_shared {
 	unsigned long		timer_until;
 	unsigned long		waiter_until;
 	unsigned int		timer_word;
-	unsigned int		pad1[11];
+	unsigned int		clock_home;	/* the member whose thread is the clock; 0: nobody's */
+	unsigned int		nr_members;	/* those that live */
+	unsigned int		home;		/* holder only: the member of a driver that is no application thread */
+	struct lkl_call_slot	*away;		/* holder only: the thread that is to go on with the CPU */
+	unsigned long		members_seen_ns; /* when a thread last looked whether all members live */
+	unsigned long		disks;		/* how many there were so far */
+	unsigned int		disks_lock;	/* the member that changes the host's store of their descriptors; 0: nobody */
+	unsigned int		was_shared;	/* there was more than one member, or one has executed a program */
 	/* threads that find the CPU held write these */
 	unsigned long		wake_cost_ns;
 	unsigned long		last_contended_ns;
@@ -33,7 +52,10 @@ struct lkl_shared {
 	unsigned int		backoff_skips;
 	unsigned long		pad2[5];
 	/* statistics */
-	unsigned long		counters[8];
+	unsigned long		counters[10];
+	unsigned long		asking;		/* a bit for each of lkl_askers() in use */
+	unsigned long		pad3[5];
+	struct lkl_member_row	members[LKL_MEMBERS];
 } __attribute__((aligned(64)));
 
 /* One request of a host thread; the first part of struct lkl_thread. */
@@ -50,6 +72,8 @@ struct lkl_call_slot {
 	unsigned int		spin_budget;	/* how many more waits may spin for long */
 	long			ret;
 	unsigned long		woken_at_ns;	/* by whoever completed the request */
+	unsigned int		home;		/* the member whose thread it is */
+	unsigned int		pad2;
 } __attribute__((aligned(64)));
 
 extern struct lkl_shared lkl_shared;

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The processes that use the instance (members.c) and their threads (thread.c). */
+#ifndef _LKL_MEMBERS_H
+#define _LKL_MEMBERS_H
+#include "lkl.h"
+
+struct completion;
+
+/* thread.c */
+extern struct list_head lkl_threads;
+struct lkl_thread *lkl_create_thread(struct lkl_member *m, struct lkl_call_slot *maker, struct completion *made);
+void lkl_wake_thread(struct lkl_thread *t);
+
+/* members.c: LKL_NR_thread_new or LKL_NR_member_exit has come in */
+void lkl_member_request(struct lkl_call_slot *w);
+unsigned int lkl_member_number(const struct lkl_member *m);
+void lkl_member_lost_thread(struct lkl_member *m);
+void lkl_for_each_member_request(void (*f)(struct lkl_call_slot *w));
+/* lkb.c: what a member whose process is no more was to do for disks is done by others */
+void lkb_redo_requests(unsigned int taker);
+/* the other members end, and get a moment for that */
+void lkl_end_other_members(void);
+#endif

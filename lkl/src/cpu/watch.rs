@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! How the processes that use an instance look after each other: members whose process is no more end, and some process has the
+//! thread of the clock.
+
+use super::members::{self, is_dead, me, Watch};
+use super::protocol::LOOK_NS;
+use super::slots::{Shared, ENTERED, NEVER};
+use super::{entry, timer};
+use crate::sys::{process, time};
+use std::sync::atomic::Ordering;
+
+/// Before this process uses a kernel.
+pub(crate) fn begin() {
+    members::watch_by(Watch { members: look_after, clock: |words| take_clock(words, 0) });
+}
+
+/// Sees to members whose process is no more: their files are closed, their locks dropped. Does nothing if a thread of any
+/// process did so a moment ago.
+fn look_after(words: &'static Shared) {
+    let now = time::monotonic_ns();
+    let seen = words.members_seen_ns.load(Ordering::Relaxed);
+    let is_mine = |seen| {
+        words.members_seen_ns.compare_exchange(seen, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    };
+    if now.saturating_sub(seen) < LOOK_NS / 2 || !is_mine(seen) {
+        return;
+    }
+    retire_dead(words);
+    let clock = words.clock_home.load(Ordering::SeqCst);
+    if clock == 0 || (clock != me() && is_dead(words, clock)) {
+        take_clock(words, clock);
+    }
+}
+
+/// Ends the members whose process is no more.
+pub(crate) fn retire_dead(words: &'static Shared) {
+    for row in &words.members {
+        let number = row.number.load(Ordering::Acquire);
+        // A member that holds the CPU and died is another matter.
+        if number != 0
+            && number != me()
+            && is_dead(words, number)
+            && words.cpu.load(Ordering::SeqCst) & !ENTERED != number
+        {
+            // Another thread may have been faster.
+            let _ = entry::member_exit(words, number, true);
+        }
+    }
+}
+
+fn take_clock(words: &'static Shared, from: u32) {
+    if words.clock_home.compare_exchange(from, me(), Ordering::SeqCst, Ordering::Relaxed).is_ok()
+        && timer::start().is_err()
+    {
+        words.clock_home.store(0, Ordering::SeqCst);
+    }
+}
+
+/// The number of a new disk. There is a kernel, or one is booting.
+pub(crate) fn next_disk() -> u64 {
+    entry::words().map_or(0, |words| words.disks.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Runs `work`, one process at a time. Not from a signal handler.
+pub(crate) fn with_disks<T>(work: impl FnOnce() -> T) -> T {
+    let Some(words) = entry::words() else { return work() };
+    let lock = &words.disks_lock;
+    loop {
+        match lock.compare_exchange(0, me(), Ordering::Acquire, Ordering::Relaxed) {
+            Ok(_) => break,
+            // It died with the lock. The store holds what it held, or nothing.
+            Err(holder) if holder != me() && is_dead(words, holder) => {
+                let _ = lock.compare_exchange(holder, 0, Ordering::Relaxed, Ordering::Relaxed);
+            }
+            Err(_) => process::sleep_ns(20_000),
+        }
+    }
+    let done = work();
+    lock.store(0, Ordering::Release);
+    done
+}
+
+/// The clock's thread of this process, if the clock is here, ends: another member starts one when it needs the clock.
+pub(crate) fn leave_clock(words: &Shared) {
+    if words.clock_home.load(Ordering::SeqCst) == me() {
+        timer::stop();
+        words.timer_until.store(NEVER, Ordering::SeqCst);
+        words.clock_home.store(0, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The descriptors that all processes of an instance need: those of its images.
+//!
+//! A child of fork inherits descriptors, and so does a program that is executed. What a process opens later the others do
+//! not have. So each image's descriptor is also sent into a socket whose both ends all of them inherit, and stays there as
+//! a message: whoever needs the descriptor looks into the socket (MSG_PEEK), which makes a copy of the open file
+//! description (unix(7)). Locks of the description hold as long as any process, or the message, refers to it.
+//!
+//! There is one message, with all images. Whoever adds or removes one replaces the message, with a lock held.
+//!
+//! # Safety
+//! Buffers of messages live on the stack during the calls. Descriptors that arrive are new, and this process's own.
+#![allow(unsafe_code)]
+
+use crate::sys::{self, file, Errno, OwnedFd};
+use std::mem::{size_of, MaybeUninit};
+
+/// Images in use at a time, at most: SCM_MAX_FD of the host is 253.
+pub(crate) const MOST: usize = 128;
+
+/// What a message says of a descriptor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(C)]
+pub(crate) struct Entry {
+    /// The disk's number among all that the instance ever had.
+    pub(crate) disk: u64,
+    /// Where the disk begins in the file, bytes.
+    pub(crate) start: u64,
+    /// 1: a block device; 0: a regular file.
+    pub(crate) is_device: u64,
+}
+
+/// Bytes of the ancillary data with [`MOST`] descriptors (cmsg(3)).
+const CONTROL: usize = size_of::<libc::cmsghdr>() + MOST * size_of::<i32>();
+
+/// What a message holds.
+pub(crate) struct Contents {
+    entries: [Entry; MOST],
+    fds: [i32; MOST],
+    count: usize,
+}
+
+/// Memory for ancillary data, aligned for its header.
+#[repr(C, align(8))]
+struct Control([u8; CONTROL]);
+
+impl Contents {
+    fn empty() -> Contents {
+        Contents { entries: [Entry::default(); MOST], fds: [-1; MOST], count: 0 }
+    }
+
+    /// The descriptor of a disk, which is the caller's, and what is said of it. All others are closed.
+    pub(crate) fn take(mut self, disk: u64) -> Option<(OwnedFd, Entry)> {
+        let at = self.entries[..self.count].iter().position(|entry| entry.disk == disk)?;
+        let fd = std::mem::replace(&mut self.fds[at], -1);
+        // SAFETY: it has just arrived, and the slot is empty now.
+        Some((unsafe { OwnedFd::from_raw(fd) }, self.entries[at]))
+    }
+
+    /// Takes one more. False: there are too many.
+    fn add(&mut self, entry: Entry, fd: i32) -> bool {
+        if self.count == MOST {
+            return false;
+        }
+        (self.entries[self.count], self.fds[self.count]) = (entry, fd);
+        self.count += 1;
+        true
+    }
+
+    fn remove(&mut self, disk: u64) {
+        if let Some(at) = self.entries[..self.count].iter().position(|entry| entry.disk == disk) {
+            file::close(self.fds[at]);
+            self.count -= 1;
+            self.entries.copy_within(at + 1..self.count + 1, at);
+            self.fds.copy_within(at + 1..self.count + 1, at);
+            self.fds[self.count] = -1;
+        }
+    }
+
+    /// Calls `transfer` (sendmsg or recvmsg) with a message of these parts.
+    fn with_message(
+        &mut self,
+        control: &mut Control,
+        count: usize,
+        transfer: impl FnOnce(&mut libc::msghdr) -> Result<usize, Errno>,
+    ) -> Result<usize, Errno> {
+        let mut part = libc::iovec {
+            iov_base: self.entries.as_mut_ptr().cast(),
+            // A message of no bytes would be none to those who look.
+            iov_len: (count * size_of::<Entry>()).max(1),
+        };
+        // SAFETY: plain data, valid as zeroes.
+        let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+        message.msg_iov = &raw mut part;
+        message.msg_iovlen = 1;
+        message.msg_control = control.0.as_mut_ptr().cast();
+        message.msg_controllen = match count {
+            0 => 0,
+            n => size_of::<libc::cmsghdr>() + n * size_of::<i32>(),
+        };
+        transfer(&mut message)
+    }
+
+    fn send(&mut self, socket: i32) -> Result<(), Errno> {
+        let mut control = Control([0; CONTROL]);
+        let count = self.count;
+        let header = libc::cmsghdr {
+            cmsg_len: size_of::<libc::cmsghdr>() + count * size_of::<i32>(),
+            cmsg_level: libc::SOL_SOCKET,
+            cmsg_type: libc::SCM_RIGHTS,
+        };
+        // SAFETY: aligned for the header, and large enough.
+        unsafe { control.0.as_mut_ptr().cast::<libc::cmsghdr>().write(header) };
+        for (fd, to) in
+            self.fds[..count].iter().zip(control.0[size_of::<libc::cmsghdr>()..].chunks_exact_mut(4))
+        {
+            to.copy_from_slice(&fd.to_ne_bytes());
+        }
+        let flags = (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as usize;
+        self.with_message(&mut control, count, |message| {
+            let args = [socket as usize, std::ptr::from_mut(message) as usize, flags, 0, 0, 0];
+            // SAFETY: live structures.
+            unsafe { sys::try_call(libc::SYS_sendmsg, args) }
+        })
+        .map(drop)
+    }
+
+    /// Reads the message; `flags`: whether it stays (MSG_PEEK). EAGAIN: there is none.
+    fn receive(socket: i32, flags: i32) -> Result<Contents, Errno> {
+        let mut contents = Contents::empty();
+        let mut control = Control([0; CONTROL]);
+        let flags = (flags | libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC) as usize;
+        let bytes = contents.with_message(&mut control, MOST, |message| {
+            let args = [socket as usize, std::ptr::from_mut(message) as usize, flags, 0, 0, 0];
+            // SAFETY: live structures.
+            unsafe { sys::try_call(libc::SYS_recvmsg, args) }
+        })?;
+        // The header counts exactly; the length of all ancillary data is rounded up. Without descriptors it is still zero.
+        // SAFETY: aligned for the header, and large enough.
+        let header = unsafe { control.0.as_ptr().cast::<libc::cmsghdr>().read() };
+        let fds = header.cmsg_len.saturating_sub(size_of::<libc::cmsghdr>()) / size_of::<i32>();
+        for (fd, from) in contents.fds[..fds.min(MOST)]
+            .iter_mut()
+            .zip(control.0[size_of::<libc::cmsghdr>()..].chunks_exact(4))
+        {
+            *fd = i32::from_ne_bytes([from[0], from[1], from[2], from[3]]);
+        }
+        contents.count = (bytes / size_of::<Entry>()).min(fds);
+        Ok(contents)
+    }
+}
+
+impl Drop for Contents {
+    fn drop(&mut self) {
+        self.fds.iter().filter(|&&fd| fd >= 0).for_each(|&fd| file::close(fd));
+    }
+}
+
+/// The two ends of the socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Store {
+    /// Where messages are read.
+    pub read: i32,
+    /// Where messages are sent.
+    pub write: i32,
+}
+
+impl Store {
+    /// A new socket with an empty message, of two descriptors with numbers from `at_fd` up.
+    pub(crate) fn make(at_fd: i32) -> Result<Store, Errno> {
+        let mut ends = [0i32; 2];
+        let kind = (libc::SOCK_DGRAM | libc::SOCK_CLOEXEC) as usize;
+        let args = [libc::AF_UNIX as usize, kind, 0, ends.as_mut_ptr() as usize, 0, 0];
+        // SAFETY: a live array of two; then new descriptors.
+        let [read, write] = unsafe {
+            sys::try_call(libc::SYS_socketpair, args)?;
+            ends.map(|fd| OwnedFd::from_raw(fd))
+        };
+        let (read, write) = (read.move_up(at_fd)?, write.move_up(at_fd)?);
+        Contents::empty().send(write.raw())?;
+        Ok(Store { read: read.into_raw(), write: write.into_raw() })
+    }
+
+    /// What is there now. The descriptors are copies.
+    pub(crate) fn look(self) -> Result<Contents, Errno> {
+        Contents::receive(self.read, libc::MSG_PEEK)
+    }
+
+    /// Adds the descriptor of a disk. The caller holds the lock of the instance.
+    pub(crate) fn add(self, entry: Entry, fd: i32) -> Result<(), Errno> {
+        let copy = file::dup(fd, 0)?;
+        self.replace(|contents| contents.add(entry, copy.into_raw()))
+    }
+
+    /// Removes the descriptor of a disk. The caller holds the lock of the instance.
+    pub(crate) fn remove(self, disk: u64) -> Result<(), Errno> {
+        self.replace(|contents| {
+            contents.remove(disk);
+            true
+        })
+    }
+
+    fn replace(self, change: impl FnOnce(&mut Contents) -> bool) -> Result<(), Errno> {
+        let mut contents = Contents::receive(self.read, 0).or_else(|e| match e {
+            Errno::EAGAIN => Ok(Contents::empty()),
+            e => Err(e),
+        })?;
+        let fits = change(&mut contents);
+        contents.send(self.write)?;
+        if fits {
+            Ok(())
+        } else {
+            Err(Errno::EMFILE)
+        }
+    }
+}
+
+const _: () = assert!(size_of::<Entry>() * MOST == size_of::<[Entry; MOST]>());
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(disk: u64) -> Entry {
+        Entry { disk, start: disk * 512, is_device: 0 }
+    }
+
+    #[test]
+    fn what_is_added_is_found_by_all_until_it_is_removed() {
+        let store = Store::make(10).unwrap();
+        assert!(store.look().unwrap().take(1).is_none());
+        let file = file::memory_file(c"a", 100).unwrap();
+        store.add(entry(1), file.raw()).unwrap();
+        store.add(entry(2), store.read).unwrap();
+        for _ in 0..3 {
+            let (fd, said) = store.look().unwrap().take(1).unwrap();
+            assert_eq!(said, entry(1));
+            assert_eq!(file::stat_fd(fd.raw()).unwrap().st_ino, file::stat_fd(file.raw()).unwrap().st_ino);
+        }
+        store.remove(1).unwrap();
+        assert!(store.look().unwrap().take(1).is_none());
+        assert_eq!(store.look().unwrap().take(2).unwrap().1, entry(2));
+        [store.read, store.write].into_iter().for_each(file::close);
+    }
+
+    #[test]
+    fn no_other_descriptor_is_closed() {
+        let store = Store::make(10).unwrap();
+        let file = file::memory_file(c"a", 100).unwrap();
+        for disk in 0..5 {
+            store.add(entry(disk), file.raw()).unwrap();
+            for taken in 0..=disk {
+                assert!(store.look().unwrap().take(taken).is_some());
+            }
+            assert!(file::stat_fd(0).is_ok(), "after {disk}");
+        }
+        [store.read, store.write].into_iter().for_each(file::close);
+    }
+
+    #[test]
+    fn too_many_are_refused_and_nothing_is_lost() {
+        let store = Store::make(10).unwrap();
+        for disk in 0..MOST as u64 {
+            store.add(entry(disk), 0).unwrap();
+        }
+        assert_eq!(store.add(entry(999), 0), Err(Errno::EMFILE));
+        assert!(store.look().unwrap().take(MOST as u64 - 1).is_some());
+        [store.read, store.write].into_iter().for_each(file::close);
+    }
+}
