@@ -18,7 +18,7 @@ use crate::instance::{enter, kick, server_keepalive};
 use crate::loader;
 use crate::lookup::{covered_dirs, cwd};
 use crate::observe;
-use crate::process::{exit, fork, handoff};
+use crate::process::{exit, fork, handoff, member};
 use crate::signals::{deliver, end};
 use crate::sys::errno::{Errno, Explained};
 use crate::sys::host;
@@ -50,8 +50,12 @@ extern "C" fn destruct() {
 }
 
 extern "C" fn construct() {
-    if read_settings() && install() && told::is_told() {
-        loader::tell_ids();
+    if read_settings() {
+        let installed = install();
+        member::take_over();
+        if installed && told::is_told() {
+            loader::tell_ids();
+        }
     }
 }
 
@@ -64,6 +68,7 @@ unsafe extern "C" fn begin(sp: *mut usize) -> ! {
     read_settings();
     if install() {
         thread::leave_tls();
+        member::take_over();
     }
     loading.run()
 }
@@ -93,9 +98,15 @@ fn distribute(asked: Asked) -> Result<bool, ConfigError> {
     if let Some((_, text)) = asked.variables.iter().find(|(name, _)| name.as_bytes() == b"STOWAWAY_FDS") {
         handoff::accept(text.as_bytes());
     }
+    let said = |name: &[u8]| {
+        let variable = asked.variables.iter().find(|(variable, _)| variable.as_bytes() == name);
+        variable.map(|(_, text)| text.as_bytes())
+    };
+    if let Some(text) = said(b"STOWAWAY_MEMBER") {
+        member::accept(text);
+    }
     if let Some(who) = asked.config.run_as {
-        let id = asked.variables.iter().find(|(name, _)| name.as_bytes() == b"STOWAWAY_ID");
-        told::begin(who.uid, who.gid, id.map(|(_, text)| text.as_bytes()));
+        told::begin(who.uid, who.gid, said(b"STOWAWAY_ID"));
     }
     let wanted = asked.wants_anything();
     if wanted {

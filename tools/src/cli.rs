@@ -136,6 +136,7 @@ such as these:
   block_engine = \"auto\"
   perf_map = \"no\"
   doorbell = \"auto\"
+  share = \"no\"
 
 An option overrides a variable, and a variable overrides the file.
 
@@ -227,6 +228,14 @@ pub struct RunOptions {
     /// uintr: by a user interrupt, on processors that have them. auto: uintr where it works, else futex.
     #[arg(long, value_name = "auto|futex|signal|uintr")]
     pub doorbell: Option<OsString>,
+
+    /// An experiment: the program and all that it starts share one kernel, as processes share Linux
+    ///
+    /// Files stay open over fork and exec, with shared offsets and locks: shells, pipelines, make and git work on one mount.
+    /// A process that is killed (SIGKILL) inside the kernel stops the kernel for all of them. Not for qcow2, NBD, NTFS and
+    /// io_uring.
+    #[arg(long)]
+    pub share: bool,
 
     /// A TOML file of settings
     #[arg(long, value_name = "FILE")]

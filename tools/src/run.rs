@@ -112,6 +112,7 @@ fn from_options(options: &RunOptions) -> RawConfig {
     let mut raw = RawConfig::default();
     let no_follow = options.no_follow.then(|| OsString::from("no"));
     let perf_map = options.perf_map.then(|| OsString::from("yes"));
+    let share = options.share.then(|| OsString::from("yes"));
     let single = [
         (Key::Mem, &options.mem),
         (Key::Net, &options.net),
@@ -124,6 +125,7 @@ fn from_options(options: &RunOptions) -> RawConfig {
         (Key::BlockEngine, &options.block_engine),
         (Key::PerfMap, &perf_map),
         (Key::Doorbell, &options.doorbell),
+        (Key::Share, &share),
         (Key::Config, &options.config),
     ];
     let mounts = options.mount.iter().map(|value| (Key::Mount, value));

@@ -40,6 +40,8 @@ pub struct Config {
     pub perf_map: bool,
     /// How threads in the program's own code learn of events.
     pub doorbell: Doorbell,
+    /// Whether parent and children share one kernel.
+    pub share: bool,
     /// The current directory inside a mount that an exec handed over; absolute.
     pub cwd: Option<PathBuf>,
     /// Whether `stowaway run` started the program: an error ends it then.
@@ -61,6 +63,7 @@ impl Default for Config {
             block_engine: BlockEngine::default(),
             perf_map: false,
             doorbell: Doorbell::default(),
+            share: false,
             cwd: None,
             under_run: false,
         }
@@ -134,6 +137,7 @@ impl Config {
         vars.extend(self.perf_map.then(|| (Key::PerfMap, "yes".into())));
         let bell = self.doorbell;
         vars.extend((bell != Doorbell::Auto).then(|| (Key::Doorbell, bell.to_string().into())));
+        vars.extend(self.share.then(|| (Key::Share, "yes".into())));
         vars.extend(self.cwd.iter().map(|cwd| (Key::Cwd, cwd.clone().into())));
         vars.extend(self.under_run.then(|| (Key::Run, "1".into())));
         vars.into_iter().map(|(key, value)| (key.env().to_string(), value)).collect()

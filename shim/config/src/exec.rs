@@ -11,10 +11,8 @@ pub const EXEC: &[u8] = b"STOWAWAY_EXEC=";
 pub const EXEC_PATH: &[u8] = b"STOWAWAY_EXEC_PATH=";
 /// Put before the variables that are for the program's dynamic loader and libc alone.
 pub const KEPT: &[u8] = b"STOWAWAY_KEPT_";
-/// Descriptors that the program before the exec handed on.
-const FDS: &[u8] = b"STOWAWAY_FDS=";
-/// Who the program is told that it is (the setting `as`), after it became somebody else.
-const ID: &[u8] = b"STOWAWAY_ID=";
+/// What the program before the exec handed on: descriptors, the kernel, who the program is told that it is (the setting `as`).
+const HANDED_ON: [&[u8]; 3] = [b"STOWAWAY_FDS=", b"STOWAWAY_MEMBER=", b"STOWAWAY_ID="];
 
 /// What the loader does with a variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +28,7 @@ pub fn fate(entry: &[u8]) -> Fate {
     let name = entry.split(|&byte| byte == b'=').next().unwrap_or(entry);
     if entry.starts_with(KEPT) {
         Fate::Keep(KEPT.len())
-    } else if [EXEC, EXEC_PATH, FDS, ID].iter().any(|ours| entry.starts_with(ours))
+    } else if [EXEC, EXEC_PATH].iter().chain(&HANDED_ON).any(|ours| entry.starts_with(ours))
         || !matches!(Key::from_env(name), Ok(None))
     {
         Fate::Drop

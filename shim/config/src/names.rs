@@ -11,13 +11,14 @@ pub const ENV_PREFIX: &[u8] = b"STOWAWAY_";
 
 /// Variables for our own build, tests and benches, and what the library tells itself over an exec
 /// (`STOWAWAY_FDS`, `exec.rs`): not settings, never an error.
-pub const RESERVED_PREFIXES: [&str; 9] = [
+pub const RESERVED_PREFIXES: [&str; 10] = [
     "STOWAWAY_BIN_",
     "STOWAWAY_BUILD_",
     "STOWAWAY_KERNEL_SOURCE",
     "STOWAWAY_TEST_",
     "STOWAWAY_BENCH_",
     "STOWAWAY_FDS",
+    "STOWAWAY_MEMBER",
     "STOWAWAY_EXEC",
     "STOWAWAY_ID",
     "STOWAWAY_KEPT_",
@@ -50,6 +51,8 @@ pub enum Key {
     PerfMap,
     /// How threads in the program's own code learn of events.
     Doorbell,
+    /// Whether parent and children share one kernel.
+    Share,
     /// A settings file.
     Config,
     /// Internal: the current directory inside a mount, handed over at exec.
@@ -61,7 +64,7 @@ pub enum Key {
 }
 
 /// (key, environment, option of `stowaway run`, key in a file); an empty name: not in that source.
-const ROWS: [(Key, &str, &str, &str); 16] = [
+const ROWS: [(Key, &str, &str, &str); 17] = [
     (Key::Mount, "STOWAWAY_MOUNT", "--mount", "mount"),
     (Key::Mem, "STOWAWAY_MEM", "--mem", "mem"),
     (Key::Net, "STOWAWAY_NET", "--net", "net"),
@@ -74,6 +77,7 @@ const ROWS: [(Key, &str, &str, &str); 16] = [
     (Key::BlockEngine, "STOWAWAY_BLOCK_ENGINE", "--block-engine", "block_engine"),
     (Key::PerfMap, "STOWAWAY_PERF_MAP", "--perf-map", "perf_map"),
     (Key::Doorbell, "STOWAWAY_DOORBELL", "--doorbell", "doorbell"),
+    (Key::Share, "STOWAWAY_SHARE", "--share", "share"),
     (Key::Config, "STOWAWAY_CONFIG", "--config", ""),
     (Key::Cwd, "STOWAWAY_CWD", "", ""),
     (Key::Run, "STOWAWAY_RUN", "", ""),
@@ -141,7 +145,7 @@ impl Key {
             return Ok(Some(row.0));
         }
         let name = String::from_utf8_lossy(name);
-        Err(unknown(&name, "no such setting", ROWS.iter().map(|row| row.1).take(13)))
+        Err(unknown(&name, "no such setting", ROWS.iter().map(|row| row.1).take(14)))
     }
 
     /// The key of a line in a settings file.

@@ -232,6 +232,10 @@ pub(crate) fn perf_map(key: &str, value: &[u8]) -> Result<bool, ConfigError> {
     word(key, value, &[("yes", true), ("no", false), ("1", true), ("0", false)])
 }
 
+pub(crate) fn share(key: &str, value: &[u8]) -> Result<bool, ConfigError> {
+    word(key, value, &[("yes", true), ("no", false), ("1", true), ("0", false)])
+}
+
 /// `SINK[,NAME...]`; a comma in a file's name is escaped.
 pub(crate) fn trace(key: &str, value: &[u8]) -> Result<Trace, ConfigError> {
     let mut pieces = split(value, b",").into_iter();

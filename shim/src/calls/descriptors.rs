@@ -283,6 +283,7 @@ pub fn fcntl(c: &Call<'_>) -> Result {
         (EPOLL_EMPTY, _) => c.to_host(),
         // Close-on-exec belongs to the number, and the number is the host's.
         (KERNEL, libc::F_GETFD | libc::F_SETFD) => c.to_host(),
+        (KERNEL, libc::F_GETLK) => owner::get_lock(c),
         (KERNEL, libc::F_SETOWN | owner::F_SETOWN_EX) => owner::set(c),
         (KERNEL, libc::F_GETOWN | owner::F_GETOWN_EX) => owner::get(c),
         (KERNEL, libc::F_SETFL) => {

@@ -6,7 +6,7 @@ use crate::instance::enter::{enter_kernel, KernelContext};
 use crate::sys::call::{args, Call};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::report::say_once;
-use crate::sys::{fs, host, user};
+use crate::sys::{fs, host, kernel, user};
 
 /// Not in libc (include/uapi/asm-generic/fcntl.h).
 pub const F_SETOWN_EX: i32 = 15;
@@ -21,6 +21,20 @@ const F_OWNER_PGRP: i32 = 2;
 struct Owner {
     kind: i32,
     id: i32,
+}
+
+/// F_GETLK: the holder of the lock in the way, as the host calls the process.
+pub fn get_lock(c: &Call<'_>) -> Result {
+    const TYPE: usize = core::mem::offset_of!(libc::flock, l_type);
+    const PID: usize = core::mem::offset_of!(libc::flock, l_pid);
+    let r = c.to_kernel()?;
+    let lock = c.args[2];
+    if i32::from(user::read::<u16>(lock + TYPE)?) != libc::F_UNLCK {
+        let holder = user::read::<i32>(lock + PID)?;
+        let pid = u32::try_from(holder).ok().and_then(|tgid| kernel::running()?.pid_of(tgid));
+        user::write(lock + PID, &pid.map_or(holder, |pid| pid as i32))?;
+    }
+    Ok(r)
 }
 
 /// F_SETOWN, F_SETOWN_EX

@@ -120,6 +120,7 @@ pub fn seccomp(c: &Call<'_>) -> Result {
 fn confine(c: &Call<'_>) -> Result {
     freeze(c.frame);
     CONFINED.store(true, Ordering::Relaxed);
+    lkl::confine();
     c.to_host()
 }
 

@@ -10,7 +10,7 @@ use crate::exec::plan::{decide, Decision, Plan};
 use crate::exec::request::{Names, Request};
 use crate::exec::resolve::{find, Content, Found, Program};
 use crate::observe;
-use crate::process::{exit, handoff};
+use crate::process::{exit, handoff, member};
 use crate::signals::actions;
 use crate::sys::call::Call;
 use crate::sys::errno::{Errno, Result};
@@ -51,10 +51,18 @@ pub fn exec_observed(request: &Request, leave: impl FnOnce()) -> Result {
     let id = become_told::variable(names.exe())?;
     let id = id.as_ref().map_or(0, Pages::address);
     let mut scratch = Scratch::take()?;
+    let mut handover = None;
     let handed_on = match decision.plan {
         Plan::Preload | Plan::Load(_) => {
-            let [cwd, fds] = handoff::variables(scratch.buffers());
-            [cwd, fds, id]
+            let buffers = scratch.buffers();
+            handover = member::describe(&mut buffers.link);
+            match handover {
+                Some(_) => [buffers.link.as_ptr() as usize, 0, id],
+                None => {
+                    let [cwd, fds] = handoff::variables(buffers);
+                    [cwd, fds, id]
+                }
+            }
         }
         _ => [0; 3],
     };
@@ -67,9 +75,18 @@ pub fn exec_observed(request: &Request, leave: impl FnOnce()) -> Result {
     let environment = Environment::new(request.envp, &decision.plan, loaded, kept::get(), handed_on)?;
     leave();
     observe::end();
-    exit::without_kernel(|| {
-        actions::with_ignored_handed_on(|| execute(request, &found, &decision.plan, &environment))
-    })
+    let execute =
+        || actions::with_ignored_handed_on(|| execute(request, &found, &decision.plan, &environment));
+    match handover {
+        Some(handover) => member::hand_over(&handover, execute),
+        None if is_no_program(&found) => member::try_with_kernel(execute),
+        None => exit::without_kernel(execute),
+    }
+}
+
+/// Whether the host will hardly execute it: a text without `#!`, say (ENOEXEC).
+fn is_no_program(found: &Found) -> bool {
+    matches!(found, Found::Program(program) if matches!(program.content, Content::Other))
 }
 
 /// Whether a tool of valgrind's is executed: a static program, which finds its launcher's name in the environment

@@ -98,6 +98,11 @@ pub fn set(fd: usize, class: u8) {
     HIGHEST.fetch_max(fd + 1, Ordering::Relaxed);
 }
 
+/// One above the highest number that ever had a class.
+pub fn end() -> usize {
+    HIGHEST.load(Ordering::Relaxed)
+}
+
 /// Whether any descriptor is the kernel's.
 #[inline]
 pub fn any_kernel() -> bool {

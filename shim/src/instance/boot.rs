@@ -50,12 +50,8 @@ fn not_running(thread: &'static Thread) -> Result<&'static Kernel> {
     }
 }
 
-fn boot(thread: &'static Thread) -> Result<&'static Kernel> {
-    let _change = change();
-    if kernel::state() != State::None {
-        return running().ok_or(Errno::EIO);
-    }
-    let _room = fdtable::room();
+/// Before there is a kernel in this process: what this library needs of the host. Where the kernel's log goes.
+fn prepare() -> Result<Option<i32>> {
     fdtable::keep_stderr();
     let log_fd = match &settings().kernel_log {
         Sink::Off => None,
@@ -66,16 +62,77 @@ fn boot(thread: &'static Thread) -> Result<&'static Kernel> {
     if settings().perf_map {
         lkl::copy_text();
     }
-    let config = lkl::BootConfig { mem_bytes: settings().mem as usize, kernel_log_fd: log_fd, cmdline: c"" };
-    let kernel = lkl::boot(&config).map_err(boot_failed)?;
-    kernel.move_memory_fd(|fd| fdtable::reserve(fd, Keep::InProcess).unwrap_or(-1));
+    Ok(log_fd)
+}
+
+/// This process has a kernel, new or not.
+fn is_there(kernel: &'static Kernel) {
     lkl::set_interrupted(signal_waits);
+    lkl::keep_descriptors_by(|fd| {
+        let kept = fdtable::reserve(fd, Keep::InProcess).unwrap_or(fd);
+        if kept != fd {
+            fs::close(fd);
+        }
+        kept
+    });
     kick::kernel_is_up(kernel);
-    start_engine(kernel);
     if settings().perf_map {
         write_perf_map(kernel);
     }
     mounts::init();
+    actions::catch_fatal();
+}
+
+/// Goes on with the kernel that this process had before it executed this program. In the constructor's thread, which is the
+/// process's only one.
+pub fn attach(from: &lkl::Handover, thread: &'static Thread) -> Result<()> {
+    let _change = change();
+    let _room = fdtable::room();
+    prepare()?;
+    // SAFETY: the program before the exec wrote it for this process; no thread is there yet but this one.
+    let kernel = unsafe { lkl::attach(from) }.map_err(attach_failed)?;
+    for fd in [from.memory, from.store.read, from.store.write] {
+        fs::set_cloexec(fd, true);
+        fdtable::set(fd as usize, fdtable::RESERVED);
+    }
+    is_there(kernel);
+    thread.task.store(from.task as *mut lkl::Task, Ordering::Relaxed);
+    kernel::task_made();
+    kick::enroll(thread);
+    kernel::set_up(kernel);
+    // SAFETY: the task is this thread's: the one that executed this program has gone on as this thread.
+    unsafe { kernel.end_other_threads(thread.task()) }?;
+    tell_credentials(kernel, thread)
+}
+
+fn attach_failed(error: lkl::BootError) -> Errno {
+    let errno = match error {
+        lkl::BootError::Host(e) => e,
+        _ => Errno::EIO,
+    };
+    let why = match errno {
+        Errno::EEXIST => "the address is taken in this program",
+        Errno::ENOEXEC => "another build of the library made it",
+        _ => "the host refuses",
+    };
+    say!("the kernel cannot be taken over from the program before: {why}: {}", Explained(errno));
+    kernel::set_failed(Errno::EIO);
+    errno
+}
+
+fn boot(thread: &'static Thread) -> Result<&'static Kernel> {
+    let _change = change();
+    if kernel::state() != State::None {
+        return running().ok_or(Errno::EIO);
+    }
+    let _room = fdtable::room();
+    let log_fd = prepare()?;
+    let config = lkl::BootConfig { mem_bytes: settings().mem as usize, kernel_log_fd: log_fd, cmdline: c"" };
+    let kernel = lkl::boot(&config).map_err(boot_failed)?;
+    kernel.move_memory_fd(|fd| fdtable::reserve(fd, Keep::InProcess).unwrap_or(-1));
+    make_store(kernel);
+    start_engine(kernel);
+    is_there(kernel);
     adopt_locked(kernel, thread)?;
     // SAFETY: adopt_locked() gave this thread its task; the limit is a live structure.
     limits::tell(|nr, args| from_raw(unsafe { kernel.call(thread.task(), nr, args, -1) }));
@@ -85,9 +142,18 @@ fn boot(thread: &'static Thread) -> Result<&'static Kernel> {
             say!("net=lo: the loopback device does not come up: {}", Explained(e));
         }
     }
-    actions::catch_fatal();
     kernel::set_up(kernel);
     Ok(kernel)
+}
+
+/// Without a store each process has the images that it has opened itself.
+fn make_store(kernel: &Kernel) {
+    match kernel.make_store(fdtable::reserved_range_start()) {
+        Ok(store) => {
+            [store.read, store.write].into_iter().for_each(|fd| fdtable::set(fd as usize, fdtable::RESERVED))
+        }
+        Err(e) => log::warn!("no store for the descriptors of images: {e}"),
+    }
 }
 
 /// Whether a signal that came inside the section waits for the end of the section.
@@ -173,6 +239,11 @@ fn adopt_locked(kernel: &'static Kernel, thread: &'static Thread) -> Result<()> 
     thread.task.store(task.as_ptr(), Ordering::Relaxed);
     kernel::task_made();
     kick::enroll(thread);
+    tell_credentials(kernel, thread)
+}
+
+/// Tells the kernel who the thread is.
+fn tell_credentials(kernel: &'static Kernel, thread: &'static Thread) -> Result<()> {
     let umask = proc_self::umask().unwrap_or(0o022);
     let who = Credentials::now().map_err(|_| Errno::ENOMEM)?;
     // SAFETY: the task was just made for this thread; umask takes an integer.
@@ -198,6 +269,10 @@ pub fn shut_down(thread: &'static Thread) {
     let _change = change();
     let Some(kernel) = running() else { return };
     kernel::set_ending();
+    if kernel.leave() {
+        // Others go on with the kernel. The last one unmounts.
+        return mounts::report_write_error(kernel);
+    }
     if adopt_locked(kernel, thread).is_ok() {
         // SAFETY: the task is this thread's.
         if let Err(e) = unsafe { kernel.shutdown(thread.task()) } {

@@ -57,6 +57,17 @@ impl KernelContext {
         r
     }
 
+    /// What a child of fork needs to go on with this kernel. With `kernel::change` held until after the fork.
+    pub fn new_member(&mut self) -> Result<lkl::NewMember> {
+        // SAFETY: the task is this thread's.
+        unsafe { self.kernel.new_member(self.thread.task()) }
+    }
+
+    /// The kernel itself.
+    pub fn kernel(&self) -> &'static lkl::Kernel {
+        self.kernel
+    }
+
     /// Unmounts what is not in use. False: something is.
     pub fn unmount_idle(&mut self) -> bool {
         mounts::unmount_idle(self.kernel, self.thread)

@@ -8,12 +8,16 @@ use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 
 use lkl::{Disk, DiskError, Sectors};
+use once_cell::sync::OnceCell;
 use stowaway_config::{Mount, READ_ONLY_TYPES};
 
 use crate::fdtable;
 use crate::sys::errno::{Errno, Explained, Result};
 use crate::sys::host;
 use crate::sys::report::Line;
+
+/// The kernel's NTFS maps pages once more, in one process.
+const NTFS: &str = "ntfs3";
 
 /// The call starts again, as SA_RESTART says (include/linux/errno.h).
 const ERESTARTSYS: i32 = 512;
@@ -155,6 +159,29 @@ pub fn open_further(further: &Mount, tries: &Tries, read_only: bool) -> Result<D
         .map_err(|e| said.cannot_open(e, further, &name))?;
     fdtable::set(disk.fd() as usize, fdtable::RESERVED);
     Ok(disk)
+}
+
+/// Whether all processes of an instance can use these mounts: an NTFS, or an image that a server has, is one process's alone.
+pub fn can_be_shared(mounts: &[Mount]) -> bool {
+    static ANSWER: OnceCell<bool> = OnceCell::new();
+    *ANSWER.get_or_init(|| !mounts.iter().any(is_one_process_s))
+}
+
+fn is_one_process_s(mount: &Mount) -> bool {
+    if mount.address().is_some() {
+        return true;
+    }
+    if let Some(fstype) = &mount.fstype {
+        return fstype == NTFS;
+    }
+    let Ok(name) = name(mount) else { return false };
+    if mount.image.is_none() {
+        return false;
+    }
+    let Ok(disk) = look(mount, &name, true, lkl::sys::time::monotonic_ns()) else { return false };
+    let found = lkl::probe_fs(&disk);
+    disk.close();
+    found.is_ok_and(|found| found.is_some_and(|fstype| fstype.to_bytes() == NTFS.as_bytes()))
 }
 
 /// How the image is called in messages: as the user wrote it, without what is no part of the name.

@@ -21,6 +21,7 @@ use crate::instance::overlay;
 use crate::sys::big_stack::on_big_stack;
 use crate::sys::credentials::Credentials;
 use crate::sys::errno::{Errno, Explained, Result};
+use crate::sys::fs;
 use crate::sys::kernel::{change, park_forever_if_ending};
 use crate::sys::report::Line;
 use crate::sys::settings::settings;
@@ -110,6 +111,11 @@ fn mount_now(
     let mount = &settings().mounts[index];
     let _room = fdtable::room();
     let path = CString::new(&mount.path[..]).map_err(|_| Errno::EINVAL)?;
+    if kernel.members() > 1 || kernel.was_shared() {
+        if let Some(root) = open_root(kernel, thread, &path) {
+            return Ok(root);
+        }
+    }
     let mut read_only = mount.read_only || overlay::is_read_only(mount);
     let mut members = Vec::new();
     let (mut source, fstype) = match (&mount.image, settings().holder(index)) {
@@ -264,6 +270,18 @@ fn say_what_is_missing(index: usize, name: &CStr) -> bool {
     .text(format_args!(" (ENOENT)"))
     .print();
     true
+}
+
+/// The root of what another process of the instance has mounted.
+fn open_root(kernel: &'static Kernel, thread: &'static Thread, path: &CStr) -> Option<i32> {
+    let root = fdtable::placeholder(fdtable::reserved_range_start() as usize, true).ok()?;
+    // SAFETY: the task is this thread's.
+    if unsafe { kernel.open_root(thread.task(), path, root) }.is_err() {
+        fs::close(root);
+        return None;
+    }
+    fdtable::set(root as usize, fdtable::RESERVED);
+    Some(root)
 }
 
 /// Makes the image a disk of the kernel.

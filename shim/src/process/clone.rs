@@ -4,7 +4,8 @@
 
 use trampoline::Frame;
 
-use crate::process::fork::{fork_here, give_back_for_spawn};
+use crate::process::fork::{fork_here, prepare_spawn};
+use crate::process::share;
 use crate::sys::call::{self, args, Call};
 use crate::sys::errno::{from_raw, Errno, Result};
 use crate::sys::host::Args;
@@ -50,20 +51,20 @@ fn onto_stack(
     has_stack: bool,
 ) -> Result {
     let is_thread = flags & CLONE_THREAD != 0;
-    if !is_thread {
-        give_back_for_spawn();
-    }
     // A thread on its maker's stack is nothing that anybody does.
     let (Some(frame), true) = (frame, has_stack) else { return Err(Errno::EINVAL) };
-    if is_thread {
-        told::lend();
+    match is_thread {
+        true => told::lend(),
+        false => prepare_spawn(),
     }
     // SAFETY: the application hands the stack to its child; nothing else uses it.
-    let r = from_raw(unsafe { frame.clone_onto(nr, args, top, is_thread) });
-    if is_thread && r.is_err() {
-        told::take_back();
+    let r = unsafe { frame.clone_onto(nr, args, top, is_thread) };
+    match is_thread {
+        true if r < 0 => told::take_back(),
+        true => {}
+        false => share::end_spawn(r),
     }
-    r
+    from_raw(r)
 }
 
 /// `struct clone_args` (include/uapi/linux/sched.h), up to its current size.

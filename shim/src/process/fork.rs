@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The one fork protocol: an ordered table of stages ([`STAGES`]).
 //!
-//! A child of fork does not have its parent's kernel (its memory is MADV_DONTFORK). So images that the process has no
-//! open file in are unmounted and unlocked before the fork, and a current directory in a mount is left by name. If
-//! nothing at all of the kernel is in use then, the kernel is *idle*: the child loses nothing and boots a kernel of its
-//! own when the child needs one. Otherwise the child gets EIO for what was its parent's.
+//! A child of fork goes on with its parent's kernel, as a member of the instance: it has the parent's open files, locks,
+//! current directory and credentials, as Linux has it. The kernel makes the child's task before the fork (`share.rs`).
+//!
+//! A kernel that cannot be shared ([`lkl::Kernel::can_be_shared`]) is its parent's alone. Images that the parent has no open
+//! file in are unmounted and unlocked before the fork, and a current directory in a mount is left by name. If nothing of
+//! the kernel is in use then, the kernel is *idle*, and the child boots a kernel of its own when the child needs one.
+//! Otherwise the child gets EIO for what was open.
 
 use core::sync::atomic::Ordering;
 
@@ -13,11 +16,22 @@ use crate::instance::enter::{enter_kernel_without_cwd, KernelContext};
 use crate::instance::kick;
 use crate::lookup::cwd;
 use crate::observe;
-use crate::process::handoff;
+use crate::process::{handoff, share};
 use crate::signals::{app_sud, cancel};
 use crate::sys::errno::{from_raw, to_raw, Result};
 use crate::sys::host::Ret;
 use crate::sys::{host, kernel, memory, sigcalls, thread};
+
+/// What a child of a fork does with the kernel that its parent has.
+#[derive(Clone, Copy)]
+pub enum Fate {
+    /// Nothing of the kernel was in use, or there is none: the child boots its own.
+    Idle,
+    /// The kernel is the parent's alone.
+    Lost,
+    /// The child goes on with the kernel.
+    Shared(lkl::NewMember),
+}
 
 /// What is done with one thing around a fork.
 struct Stage {
@@ -26,62 +40,52 @@ struct Stage {
     /// Before the fork, inside a kernel section, in the table's reverse order. False: it is in use, so the kernel is not
     /// idle, and the stages that are left are not run.
     before: Option<fn(&mut KernelContext) -> bool>,
-    /// In the parent, after the fork or its failure, in the table's order.
-    in_parent: Option<fn()>,
-    /// In the child's only thread, in the table's order. True: the kernel was idle.
-    in_child: Option<fn(bool)>,
+    /// In the child's only thread, in the table's order.
+    in_child: Option<fn(Fate)>,
 }
 
 /// In the child's order: what a stage needs stands above it. The parent needs nothing: an image that was unmounted, and
 /// a directory that was left, come back with the next call that needs them.
 static STAGES: [Stage; 8] = [
-    Stage { name: "allocator", before: None, in_parent: None, in_child: Some(|_| memory::reset_in_child()) },
-    Stage { name: "doorbell", before: None, in_parent: None, in_child: Some(|_| kick::forget_in_child()) },
+    Stage { name: "allocator", before: None, in_child: Some(|_| memory::reset_in_child()) },
+    Stage { name: "doorbell", before: None, in_child: Some(|_| kick::forget_in_child()) },
     Stage {
         name: "Syscall User Dispatch of the application",
         before: None,
-        in_parent: None,
         in_child: Some(|_| app_sud::reset_in_child()),
     },
-    Stage { name: "thread", before: None, in_parent: None, in_child: Some(keep_or_discard_thread) },
-    Stage {
-        name: "statistics",
-        before: None,
-        in_parent: None,
-        in_child: Some(|_| observe::forget_in_child()),
-    },
+    Stage { name: "thread", before: None, in_child: Some(keep_or_discard_thread) },
+    Stage { name: "statistics", before: None, in_child: Some(|_| observe::forget_in_child()) },
     Stage {
         name: "kernel",
         before: Some(KernelContext::unmount_idle),
-        in_parent: None,
-        in_child: Some(leave_parents_kernel),
+        in_child: Some(go_on_or_leave_parents_kernel),
     },
     Stage {
         name: "files handed over",
         before: None,
-        in_parent: None,
-        in_child: Some(|idle| {
-            if !idle {
+        in_child: Some(|fate| {
+            if let Fate::Lost = fate {
                 handoff::forget_in_child()
             }
         }),
     },
-    Stage {
-        name: "current directory",
-        before: Some(cwd::leave),
-        in_parent: None,
-        in_child: Some(|_| cwd::forget_in_child()),
-    },
+    Stage { name: "current directory", before: Some(cwd::leave), in_child: Some(|_| cwd::forget_in_child()) },
 ];
 
-/// The child has one thread. With an idle kernel the thread keeps its page, without a task; else nothing of it is of use.
-fn keep_or_discard_thread(idle: bool) {
+/// The child has one thread. If nothing of the thread's state is of use, the state goes.
+fn keep_or_discard_thread(fate: Fate) {
     let Some(thread) = thread::current() else { return };
-    if idle {
-        thread.task.store(core::ptr::null_mut(), Ordering::Relaxed);
-        thread.tid.store(host::ids().1, Ordering::Relaxed);
-        return;
-    }
+    let task = match fate {
+        Fate::Idle => core::ptr::null_mut(),
+        Fate::Shared(member) => member.task,
+        Fate::Lost => return discard_thread(thread),
+    };
+    thread.task.store(task, Ordering::Relaxed);
+    thread.tid.store(host::ids().1, Ordering::Relaxed);
+}
+
+fn discard_thread(thread: &thread::Thread) {
     let mask = thread.noted.mask.load(Ordering::Relaxed);
     let was_noted = thread.noted.sig.load(Ordering::Relaxed) != 0;
     thread::discard();
@@ -90,7 +94,12 @@ fn keep_or_discard_thread(idle: bool) {
     }
 }
 
-fn leave_parents_kernel(idle: bool) {
+fn go_on_or_leave_parents_kernel(fate: Fate) {
+    let idle = match fate {
+        Fate::Shared(member) => return share::in_child(member),
+        Fate::Idle => true,
+        Fate::Lost => false,
+    };
     lkl::reset_in_child();
     if kernel::leave_parents(idle) || idle {
         fdtable::forget_kernel();
@@ -104,15 +113,11 @@ fn run_before(context: &mut KernelContext) -> bool {
     alone && STAGES.iter().rev().filter_map(|stage| stage.before).all(|before| before(context))
 }
 
-fn run_in_parent() {
-    STAGES.iter().filter_map(|stage| stage.in_parent).for_each(|in_parent| in_parent());
-}
-
 /// In the child of a fork, its only thread.
-fn after_fork(idle: bool) {
+fn after_fork(fate: Fate) {
     for stage in &STAGES {
         if let Some(in_child) = stage.in_child {
-            in_child(idle);
+            in_child(fate);
             log::trace!("fork: {} is the child's", stage.name);
         }
     }
@@ -128,10 +133,20 @@ fn may_be_idle() -> bool {
     !fdtable::any_kernel() && kernel::tasks() == own
 }
 
-/// Makes a child that goes on right here, in a copy of this memory but for the kernel's. `make` is the host's call.
+/// Makes a child that goes on right here, in a copy of this memory. `make` is the host's call.
 pub fn fork_here(make: impl Fn() -> Result) -> Result {
     /// No result of clone(2).
     const NOT_IDLE: Ret = Ret::MIN;
+    share::boot_for_children();
+    if share::can_share() {
+        let mut fate = Fate::Lost;
+        let r = trampoline::fork(|| {
+            let r = share::fork(&make);
+            fate = r.1;
+            r.0
+        });
+        return finish(r, fate);
+    }
     if may_be_idle() {
         let forked_idle = || {
             let mut r = NOT_IDLE;
@@ -146,23 +161,25 @@ pub fn fork_here(make: impl Fn() -> Result) -> Result {
         };
         let r = trampoline::fork(forked_idle);
         if r != NOT_IDLE {
-            return finish(r, true);
+            return finish(r, Fate::Idle);
         }
     }
-    finish(trampoline::fork(|| to_raw(make())), false)
+    finish(trampoline::fork(|| to_raw(make())), Fate::Lost)
 }
 
-fn finish(r: Ret, idle: bool) -> Result {
-    match r {
-        0 => after_fork(idle),
-        _ => run_in_parent(),
+fn finish(r: Ret, fate: Fate) -> Result {
+    if r == 0 {
+        after_fork(fate);
     }
     from_raw(r)
 }
 
-/// For a child that goes on elsewhere and only executes something: the images are given back.
-pub fn give_back_for_spawn() {
-    if may_be_idle() {
+/// For a child that goes on elsewhere: what the child will do with the kernel. Ends with [`share::end_spawn`].
+pub fn prepare_spawn() {
+    share::boot_for_children();
+    if share::can_share() {
+        share::begin_spawn();
+    } else if may_be_idle() {
         let _ = enter_kernel_without_cwd(|context| {
             let _change = kernel::change();
             run_before(context);
@@ -175,7 +192,7 @@ pub fn give_back_for_spawn() {
 pub extern "C" fn child_started(is_thread: bool) {
     cancel::forget_call();
     if !is_thread {
-        after_fork(false);
+        after_fork(share::take_spawned().map_or(Fate::Lost, Fate::Shared));
     }
 }
 
@@ -186,8 +203,7 @@ mod tests {
     #[test]
     fn every_stage_does_something_and_has_a_name_of_its_own() {
         for (i, stage) in STAGES.iter().enumerate() {
-            let works = stage.before.is_some() || stage.in_parent.is_some() || stage.in_child.is_some();
-            assert!(works, "{}", stage.name);
+            assert!(stage.before.is_some() || stage.in_child.is_some(), "{}", stage.name);
             assert!(!STAGES[..i].iter().any(|other| other.name == stage.name), "{}", stage.name);
         }
     }

@@ -6,3 +6,5 @@ pub mod exit;
 pub mod fork;
 pub mod handoff;
 pub mod handoff_text;
+pub mod member;
+pub mod share;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Which kernel this process has, in a low room: signal handlers need the kernel, and so do the rooms that boot it.
 //!
-//! States: NONE -> UP -> ENDING -> DOWN, FAILED if the kernel did not boot. A child of fork does not have its parent's
-//! kernel: the child starts at NONE again if nothing of the kernel was in use, else in LOST. Only UP lets a call
-//! through. ENDING is the end of the process (or an exec): Linux takes the other threads of the process away inside
+//! States: NONE -> UP -> ENDING -> DOWN, FAILED if the kernel did not boot. A child of fork goes on with its parent's kernel
+//! (UP) if that has anything in use. Otherwise the child starts at NONE again. Where a kernel cannot be shared, the child
+//! is in LOST. Only UP lets a call through. ENDING is the end of the process (or an exec): Linux takes the other threads of the process away inside
 //! their calls, so here they wait for ever. DOWN follows only where an exec failed.
 #![allow(unsafe_code)]
 
@@ -144,7 +144,13 @@ fn park() {
     sigcalls::set_mask(mask);
 }
 
-/// In the child of a fork: the parent's kernel is not in this process's memory. `was_idle`: nothing of the kernel was in
+/// In the child of a fork that goes on with its parent's kernel: its only thread has a task.
+pub fn share_parents() {
+    CHANGE.reset();
+    TASKS.store(1, Ordering::Relaxed);
+}
+
+/// In the child of a fork that does not go on with its parent's kernel. `was_idle`: nothing of the kernel was in
 /// use, so the child may boot one of its own when the child needs one, which most children, that only execute something,
 /// do not. True: the child lost what it had of the kernel.
 pub fn leave_parents(was_idle: bool) -> bool {

@@ -52,6 +52,7 @@ static INACTIVE: Settings = Settings {
         block_engine: BlockEngine::Auto,
         perf_map: false,
         doorbell: Doorbell::Futex,
+        share: false,
         cwd: None,
         under_run: false,
     },

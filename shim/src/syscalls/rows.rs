@@ -187,7 +187,7 @@ rows! {
     // Memory
     mmap [Ptr Size Prot Map Fd Offset] Own(memory::mmap), "a private mapping of a file in a mount is a copy; MAP_SHARED is ENODEV";
     // Processes, threads, signals
-    fork [] Own(clone::fork), "what the parent has open in a mount is EIO in the child";
+    fork [] Own(clone::fork), "with --share the child goes on with the parent's kernel; else what the parent has open in a mount is EIO in the child";
     vfork [] Own(clone::vfork), "the child gets a copy of the memory";
     clone [Clone Ptr Ptr Ptr Hex] Own(clone::clone), "without CLONE_THREAD as fork";
     clone3 [Ptr Size] Own(clone::clone3), "without CLONE_THREAD as fork";

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! An exec that keeps the kernel: the new program goes on with the kernel of the program before, as the same member of the
+//! instance. What was open stays open, with its offset and its locks; the current directory stays; close-on-exec is the
+//! host's to do, and the kernel follows.
+//!
+//! STOWAWAY_MEMBER tells the new program where the kernel is. The descriptors in it stay open over the exec.
+
+use core::sync::atomic::Ordering;
+
+use lkl::{Handover, Store};
+use once_cell::sync::OnceCell;
+
+use crate::fdtable;
+use crate::instance::boot;
+use crate::instance::enter::{enter_kernel, KernelContext};
+use crate::lookup::cwd;
+use crate::process::share;
+use crate::signals::deliver::deliver_noted;
+use crate::sys::call::args;
+use crate::sys::decimal::{self, Decimal};
+use crate::sys::errno::Result;
+use crate::sys::kernel::{self, running};
+use crate::sys::scratch::PATH_MAX;
+use crate::sys::{fs, thread};
+
+/// The variable by which one program's library tells the next one's where the kernel is.
+pub const MEMBER: &[u8] = b"STOWAWAY_MEMBER=";
+
+/// Numbers in the variable: descriptors of the memory file and of the store, base, RAM, member, task, current directory.
+const NUMBERS: usize = 8;
+
+/// What the environment said.
+static SAID: OnceCell<[usize; NUMBERS]> = OnceCell::new();
+
+// ---------------------------------------------------------------- before the exec
+
+/// What the new program is told; `None`: it cannot go on with this kernel. `text` gets the variable.
+pub fn describe(text: &mut [u8; PATH_MAX]) -> Option<Handover> {
+    if !share::can_share() {
+        return None;
+    }
+    // What was left for a fork, or is to be opened again, is the kernel's again after this.
+    enter_kernel(|_: &mut KernelContext| Ok(0)).ok()?;
+    let task = thread::current()?.task();
+    let handover = running()?.handover(task)?;
+    let Handover { memory, store, base, ram_bytes, member, .. } = handover;
+    let numbers = [
+        memory as usize,
+        store.read as usize,
+        store.write as usize,
+        base,
+        ram_bytes,
+        member as usize,
+        task as usize,
+        usize::from(cwd::class() == fdtable::KERNEL),
+    ];
+    let mut len = MEMBER.len();
+    text[..len].copy_from_slice(MEMBER);
+    for number in numbers {
+        let number = Decimal::new(number);
+        let digits = number.as_bytes();
+        text[len..len + digits.len()].copy_from_slice(digits);
+        text[len + digits.len()] = b':';
+        len += digits.len() + 1;
+    }
+    text[len - 1] = 0;
+    Some(handover)
+}
+
+/// Makes the exec `execute`, with the kernel handed over. Returns only if the exec failed; then nothing has changed.
+pub fn hand_over(handover: &Handover, execute: impl FnOnce() -> Result) -> Result {
+    kernel::park_forever_if_ending();
+    let Some(kernel) = running() else { return execute() };
+    let keep = |keep: bool| {
+        for fd in [handover.memory, handover.store.read, handover.store.write] {
+            fs::set_cloexec(fd, !keep);
+        }
+    };
+    keep(true);
+    let r = hold_off_during(kernel, execute);
+    keep(false);
+    r
+}
+
+/// Makes an exec that will hardly come to anything, of something that would not go on with the kernel. If it does, what was
+/// written is on the images, and they are as after a crash: a journal is replayed.
+pub fn try_with_kernel(execute: impl FnOnce() -> Result) -> Result {
+    kernel::park_forever_if_ending();
+    let Some(kernel) = running() else { return execute() };
+    let _ = enter_kernel(|context| context.call(libc::SYS_sync, &args([])));
+    hold_off_during(kernel, execute)
+}
+
+/// No thread of this process is in the kernel while `execute` runs, so that the exec may take the threads away.
+fn hold_off_during(kernel: &lkl::Kernel, execute: impl FnOnce() -> Result) -> Result {
+    // A handler of the program must not call the kernel from here on.
+    let thread = thread::current();
+    let set_inside =
+        |inside: u32| thread.iter().for_each(|thread| thread.inside.store(inside, Ordering::Relaxed));
+    set_inside(1);
+    kernel.hold_off();
+    let r = execute();
+    kernel.go_on();
+    set_inside(0);
+    if let Some(thread) = thread {
+        deliver_noted(thread);
+    }
+    r
+}
+
+// ---------------------------------------------------------------- in the new program
+
+/// Takes what the program before the exec said. In the constructor.
+pub fn accept(text: &[u8]) {
+    let mut numbers = [0; NUMBERS];
+    let mut fields = text.split(|&byte| byte == b':');
+    for number in &mut numbers {
+        let Some(said) = fields.next().and_then(decimal::parse) else { return };
+        *number = said;
+    }
+    let _ = SAID.set(numbers);
+}
+
+/// Goes on with the kernel of the program before. At the end of the constructor, in the only thread.
+pub fn take_over() {
+    let Some(&[memory, read, write, base, ram_bytes, member, task, in_mount]) = SAID.get() else { return };
+    let store = Store { read: read as i32, write: write as i32 };
+    let from = Handover { memory: memory as i32, store, base, ram_bytes, member: member as u32, task };
+    let Ok(thread) = thread::current_or_new() else { return };
+    if boot::attach(&from, thread).is_err() {
+        return;
+    }
+    if in_mount != 0 {
+        cwd::changed(fdtable::KERNEL);
+    }
+    settle_tables();
+}
+
+/// What is open in the kernel is open here if the host has its placeholder. Otherwise the exec has closed the placeholder.
+fn settle_tables() {
+    let _ = enter_kernel(|context| {
+        share::each_open(context, fdtable::LIMIT, |context, number| {
+            if fdtable::is_placeholder(number) {
+                fdtable::set(number, fdtable::KERNEL);
+            } else {
+                let _ = context.call(libc::SYS_close, &args([number]));
+            }
+        })
+    });
+}
