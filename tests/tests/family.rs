@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Several processes on one mount, with one kernel (`--share`): forks, execs and their ends, against a directory of the host.
+
+use stowaway_tests::everyone;
+use stowaway_tests::fixture::{Kind, Side};
+use stowaway_tests::mounted::{our_lines, said_ok, Mounted};
+use stowaway_tests::process::{Outcome, Run};
+
+/// Runs the words natively and on the mount; `@` stands for the directory.
+fn both(mounted: &Mounted, words: &[&str]) -> [Outcome; 2] {
+    let with = |dir: &str| words.iter().map(|word| word.replace('@', dir)).collect::<Vec<_>>();
+    let native = mounted.fixture.dir(Side::Native).display().to_string();
+    let shared = mounted.run(with(&mounted.dir())).env("STOWAWAY_SHARE", "yes");
+    [Run::new(with(&native)).output(), shared.output()]
+}
+
+/// The same output, status and complaints in both, nothing from us, and a clean image.
+fn same(words: &[&str]) {
+    let mounted = Mounted::new(Kind::Basic);
+    same_on(&mounted, words);
+    mounted.check();
+}
+
+fn same_on(mounted: &Mounted, words: &[&str]) {
+    let [native, ours] = both(mounted, words);
+    let plain = |outcome: &Outcome| {
+        let dirs = [mounted.fixture.dir(Side::Native).display().to_string(), mounted.dir()];
+        let text = |text: String| dirs.iter().fold(text, |text, dir| text.replace(dir, "@"));
+        (outcome.status.clone(), text(outcome.out()), text(outcome.err()))
+    };
+    assert_eq!(plain(&ours), plain(&native), "{words:?}");
+    assert_eq!(our_lines(&ours), Vec::<String>::new(), "{words:?}");
+}
+
+/// A program that checks one matter: natively, and with a shared kernel.
+fn fact((name, source): (&str, &str)) {
+    let mounted = Mounted::new(Kind::Basic);
+    let program = mounted.program(name, source);
+    let (dir, host) = (mounted.fixture.dir(Side::Native), mounted.fixture.host(Side::Native));
+    let mut native = Run::new([program.as_os_str(), dir.as_os_str(), host.as_os_str()]);
+    native.cwd = Some(host);
+    said_ok("natively", &native.output());
+    let words = [program.as_os_str(), mounted.dir().as_ref(), mounted.host().as_ref()].map(ToOwned::to_owned);
+    let outcome = mounted.run(words).env("STOWAWAY_SHARE", "yes").output();
+    said_ok("with a shared kernel", &outcome);
+    assert_eq!(outcome.err(), "");
+    mounted.check();
+}
+
+/// A shell's line, in bash and in dash.
+fn shells(script: &str) {
+    for shell in ["bash", "dash"] {
+        same(&[shell, "-c", script]);
+    }
+}
+
+fn python(script: &str) {
+    same(&["python3", "-c", script, "@"]);
+}
+
+everyone! {
+    fn what_a_child_has_of_its_parent() {
+        fact(("shared_forks", include_str!("../programs/facts/shared_forks.c")));
+    }
+
+    fn forks_amid_the_work_of_other_threads() {
+        fact(("crowd", include_str!("../programs/facts/crowd.c")));
+    }
+
+    fn groups_and_redirections_of_a_shell() {
+        shells("{ ls -d /; ls -d /usr; } >@/list; cat @/list; (cat @/list; echo more) >>@/both; cat <@/both");
+        shells("seq 3 >@/n; wc -l <@/n; while read x; do cat @/n; done <@/n; exec 3<@/n; cat <&3");
+        shells("x=$(cat @/hello.txt; cat <@/hello.txt); echo \"$x\"; echo text | tee @/t | cat - @/t");
+    }
+
+    fn pipelines_with_both_ends_on_the_mount() {
+        shells("seq 500 >@/in; sort -r <@/in | uniq | head -n 400 | tail -n 3 >@/out; cat @/out");
+        shells("mkfifo @/pipe; seq 2000 >@/pipe & cat @/pipe | md5sum; wait; ls @");
+    }
+
+    fn directories_of_a_shell() {
+        shells("mkdir -p @/a/b; cd @/a; ls; cd b; pwd; cd ..; touch f; ls -A; (cd b && touch g); ls b; cd /; ls @/a");
+        shells("mkdir @/gone; cd @/gone; rmdir ../gone; ls -A . ; ls .. | grep -c gone; cd /");
+    }
+
+    fn commands_that_a_tool_starts() {
+        same(&["sh", "-c", "for i in 1 2 3; do echo $i >@/f$i; done; find @ -name 'f?' -exec cat {} + | sort; \
+            cd @ && find . -name 'f?' -execdir cat {} \\; | sort; ls @/f? | xargs -P2 -n1 cat | sort"]);
+        same(&["sh", "-c", "printf 'all: a b\\n\\tcat a b >c\\na b:\\n\\techo $* >$*\\n' | tr '*' '\\100' >@/Makefile; make -s -j2 -C @ 2>&1; cat @/c"]);
+        same(&["sh", "-c", "mkdir @/from; seq 9 >@/from/s; tar -C @ -czf @/a.tgz from; mkdir @/to; tar -C @/to -xzf @/a.tgz; cat @/to/from/s"]);
+    }
+
+    fn an_offset_is_shared_after_fork_and_exec() {
+        python("import os, sys\nd = sys.argv[1]\n\
+            open(d + '/o', 'w').write('abcdefghij')\n\
+            f = os.open(d + '/o', os.O_RDWR)\n\
+            os.set_inheritable(f, True)\n\
+            print(os.read(f, 2))\n\
+            p = os.fork()\n\
+            if p == 0:\n    print(os.read(f, 2), flush=True); os._exit(0)\n\
+            os.waitpid(p, 0)\n\
+            print(os.read(f, 1), flush=True)\n\
+            p = os.spawnvp(os.P_WAIT, 'sh', ['sh', '-c', 'head -c 2 <&%d >/dev/null' % f])\n\
+            print(p, os.lseek(f, 0, os.SEEK_CUR) > 5)");
+    }
+
+    fn locks_between_processes() {
+        python("import os, sys, fcntl, errno, time\nd = sys.argv[1]\n\
+            a = os.open(d + '/l', os.O_CREAT | os.O_RDWR)\n\
+            fcntl.lockf(a, fcntl.LOCK_EX)\n\
+            b = os.open(d + '/l', os.O_RDWR)\n\
+            r, w = os.pipe()\n\
+            p = os.fork()\n\
+            if p == 0:\n\
+            \x20   try: fcntl.lockf(b, fcntl.LOCK_EX | fcntl.LOCK_NB); print('got it')\n\
+            \x20   except OSError as e: print(errno.errorcode[e.errno])\n\
+            \x20   sys.stdout.flush(); os.write(w, b'x'); fcntl.lockf(b, fcntl.LOCK_EX); print('then', flush=True); os._exit(0)\n\
+            os.read(r, 1)\n\
+            fcntl.lockf(a, fcntl.LOCK_UN)\n\
+            print(os.waitpid(p, 0)[1])");
+        python("import os, sys, fcntl\nd = sys.argv[1]\n\
+            a = os.open(d + '/l', os.O_CREAT | os.O_RDWR)\n\
+            fcntl.flock(a, fcntl.LOCK_EX)\n\
+            p = os.fork()\n\
+            if p == 0:\n    fcntl.flock(a, fcntl.LOCK_UN); os._exit(0)\n\
+            os.waitpid(p, 0)\n\
+            b = os.open(d + '/l', os.O_RDWR)\n\
+            print(fcntl.flock(b, fcntl.LOCK_EX | fcntl.LOCK_NB))");
+    }
+
+    fn what_is_open_survives_exec() {
+        python("import os, sys\nd = sys.argv[1]\n\
+            if len(sys.argv) == 2:\n\
+            \x20   names = []\n\
+            \x20   for i in range(100):\n\
+            \x20       f = os.open('%s/file-%04d' % (d, i), os.O_CREAT | os.O_RDWR); os.write(f, b'%04d' % i)\n\
+            \x20       os.set_inheritable(f, i % 10 != 9); names.append(str(f))\n\
+            \x20   f = os.open(d, os.O_TMPFILE | os.O_RDWR); os.write(f, b'0100'); os.set_inheritable(f, True); names.append(str(f))\n\
+            \x20   f = os.open(d + '/u', os.O_CREAT | os.O_RDWR); os.write(f, b'0101'); os.unlink(d + '/u'); os.set_inheritable(f, True); names.append(str(f))\n\
+            \x20   script = open('/proc/self/cmdline', 'rb').read().split(b'\\0')[2]\n\
+            \x20   os.chdir(d)\n\
+            \x20   os.execv(sys.executable, [sys.executable, '-c', script, d, ','.join(names)])\n\
+            for i, f in enumerate(map(int, sys.argv[2].split(','))):\n\
+            \x20   try: ok = os.pread(f, 9, 0) == b'%04d' % i\n\
+            \x20   except OSError as e: ok = e.strerror\n\
+            \x20   if ok is not True: print(i, ok)\n\
+            print(os.getcwd() == d, len(os.listdir('.')))");
+    }
+
+    fn a_child_of_a_program_with_threads() {
+        python("import os, sys, subprocess\nd = sys.argv[1]\n\
+            from concurrent.futures import ThreadPoolExecutor\n\
+            pool = ThreadPoolExecutor(2)\n\
+            print(pool.submit(lambda: open(d + '/hello.txt').read()).result())\n\
+            print(subprocess.run(['cat', d + '/hello.txt'], capture_output=True))\n\
+            print(subprocess.run(['cat'], stdin=open(d + '/hello.txt'), stdout=open(d + '/copy', 'w')).returncode)\n\
+            print(open(d + '/copy').read())");
+    }
+
+    fn an_orphan_goes_on() {
+        shells("(sleep 0.4; echo late >@/late) & echo early >@/early; sleep 0.8; cat @/early @/late");
+    }
+
+    fn a_failed_exec_changes_nothing() {
+        python("import os, sys\nd = sys.argv[1]\n\
+            f = os.open(d + '/hello.txt', os.O_RDONLY)\n\
+            open(d + '/s', 'w').write('echo hi'); os.chmod(d + '/s', 0o755)\n\
+            for name in ['/nonexistent', d + '/s', d, d + '/hello.txt']:\n\
+            \x20   try: os.execv(name, ['x'])\n\
+            \x20   except OSError as e: print(e.errno)\n\
+            print(os.read(f, 9), os.listdir(d).count('s'))");
+    }
+
+    fn multiprocessing() {
+        python("import sys, multiprocessing as m, os\nd = sys.argv[1]\n\
+            def work(n):\n\
+            \x20   with open('%s/m%d' % (d, n), 'w') as f: f.write(str(n * n))\n\
+            \x20   return os.path.getsize('%s/m%d' % (d, n))\n\
+            open(d + '/first', 'w').close()\n\
+            with m.get_context('fork').Pool(3) as pool: print(pool.map(work, range(20)))\n\
+            print(sorted(os.listdir(d)))");
+    }
+}
