@@ -43,6 +43,14 @@ const fn qemu(name: &'static str) -> Made {
     Made::Qemu { name, writable: true }
 }
 
+/// A format of QEMU's by the name that people have for it.
+pub fn for_people(name: &'static str) -> &'static str {
+    match name {
+        "vpc" => "vhd (vpc)",
+        name => name,
+    }
+}
+
 /// Where a mark stands (negative: from the end), the mark, and what it says.
 const MARKS: [(i64, &[u8], Made); 13] = [
     (0, b"KDMV", qemu("vmdk")),

@@ -64,7 +64,10 @@ fn served(mount: &Mount) -> Option<(PathBuf, Made)> {
 fn say_who(image: &Path, made: Made, read_only: bool) {
     let how = if read_only { "read-only" } else { "read and written" };
     match made {
-        Made::Qemu { name, .. } => eprintln!("stowaway: {}: {name}, {how} by qemu-nbd", image.display()),
+        Made::Qemu { name, .. } => {
+            let name = formats::for_people(name);
+            eprintln!("stowaway: {}: {name}, {how} by qemu-nbd", image.display());
+        }
         Made::Packed(packing) => {
             eprintln!("stowaway: {}: packed with {}, read-only", image.display(), packing.name());
         }
