@@ -86,7 +86,7 @@ fn bad_settings_name_their_key() {
         (&["--kernel-log", "stdout"], &["--kernel-log: ", "off, stderr or a file"]),
         (&["--mount", "disk.img:mnt"], &["--mount: ", "relative PATH"]),
         (&["--mount", "disk.img:/m,size=1"], &["--mount: ", "unknown option"]),
-        (&["--mount", "disk.img:/m", "--mount", "none:/m/n,type=tmpfs"], &["--mount: ", "overlap"]),
+        (&["--mount", "disk.img:/m", "--mount", "none:/m,type=tmpfs"], &["--mount: ", "two mounts on"]),
         (&["--config", "none.toml"], &["--config: none.toml: No such file"]),
     ];
     for (options, words) in cases {
