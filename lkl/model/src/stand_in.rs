@@ -270,7 +270,8 @@ fn words() -> Shared {
         pad2: [0; 5],
         counters: std::array::from_fn(|_| AtomicU64::new(0)),
         asking: AtomicU64::new(0),
-        pad3: [0; 5],
+        mounts_lock: AtomicU32::new(0),
+        pad3: [0; 9],
         members: std::array::from_fn(|_| MemberRow {
             number: AtomicU32::new(0),
             pid: AtomicU32::new(0),

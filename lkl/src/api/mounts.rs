@@ -8,6 +8,7 @@
 use super::private::Private;
 use super::task::Task;
 use crate::attach::Kernel;
+use crate::cpu;
 use crate::dev::block::{self, nbd, Device, Engine};
 use crate::disk::Disk;
 use crate::sys::text::Text;
@@ -189,6 +190,11 @@ impl Kernel {
         // SAFETY: the caller answers for the task; the pointers are valid during the call.
         unsafe { self.private(t, Private::DiskAdd, [&raw const new as usize, 0, 0, 0, 0, 0]) }
             .map(|n| n as u32)
+    }
+
+    /// Runs `work`, which mounts, while no other process of the instance does so. The caller holds off its own threads.
+    pub fn alone_with_mounts<T>(&self, work: impl FnOnce() -> T) -> T {
+        cpu::watch::with_mounts(self.words, work)
     }
 
     /// Opens the root of what another process of the instance has mounted at `path`. ENOENT: nobody has.

@@ -143,7 +143,9 @@ pub(crate) struct Shared {
     pub counters: [AtomicU64; 10],
     /// A bit for each slot in use of those that are no thread's.
     pub asking: AtomicU64,
-    pub pad3: [u64; 5],
+    /// The member that mounts; 0: nobody.
+    pub mounts_lock: AtomicU32,
+    pub pad3: [u32; 9],
     pub members: [MemberRow; MEMBERS],
 }
 

@@ -7,7 +7,7 @@ use super::protocol::LOOK_NS;
 use super::slots::{Shared, ENTERED, NEVER};
 use super::{entry, timer};
 use crate::sys::{process, time};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Before this process uses a kernel.
 pub(crate) fn begin() {
@@ -64,7 +64,19 @@ pub(crate) fn next_disk() -> u64 {
 /// Runs `work`, one process at a time. Not from a signal handler.
 pub(crate) fn with_disks<T>(work: impl FnOnce() -> T) -> T {
     let Some(words) = entry::words() else { return work() };
-    let lock = &words.disks_lock;
+    with_lock(words, &words.disks_lock, work)
+}
+
+/// Runs `work`, which mounts, one process at a time. Not from a signal handler.
+pub(crate) fn with_mounts<T>(words: &Shared, work: impl FnOnce() -> T) -> T {
+    // A mount may need another one first. The threads of one process hold each other off.
+    match words.mounts_lock.load(Ordering::Relaxed) == me() {
+        true => work(),
+        false => with_lock(words, &words.mounts_lock, work),
+    }
+}
+
+fn with_lock<T>(words: &Shared, lock: &AtomicU32, work: impl FnOnce() -> T) -> T {
     loop {
         match lock.compare_exchange(0, me(), Ordering::Acquire, Ordering::Relaxed) {
             Ok(_) => break,

@@ -97,7 +97,10 @@ fn mount_alone(
     if refused != 0 {
         return Err(Errno::new(refused));
     }
-    let root = on_big_stack(|| mount_now(kernel, thread, index, state))?;
+    let root = on_big_stack(|| match kernel.was_shared() {
+        true => kernel.alone_with_mounts(|| mount_now(kernel, thread, index, state)),
+        false => mount_now(kernel, thread, index, state),
+    })?;
     state.root.store(root, Ordering::Release);
     Ok((root, true))
 }
