@@ -147,3 +147,13 @@ pub fn said_ok(how: &str, outcome: &Outcome) {
 pub fn our_lines(outcome: &Outcome) -> Vec<String> {
     outcome.err().lines().filter(|line| line.starts_with("stowaway: ")).map(str::to_string).collect()
 }
+
+/// One line of ours, with these words.
+#[track_caller]
+pub fn line_with(outcome: &Outcome, words: &[&str]) {
+    let lines = our_lines(outcome);
+    assert_eq!(lines.len(), 1, "{}", outcome.err());
+    for word in words {
+        assert!(lines[0].contains(word), "no {word} in {}", lines[0]);
+    }
+}

@@ -5,8 +5,8 @@
 use std::path::PathBuf;
 use std::process::Command;
 use stowaway_tests::everyone;
-use stowaway_tests::mounted::our_lines;
-use stowaway_tests::process::{Outcome, Run};
+use stowaway_tests::mounted::line_with;
+use stowaway_tests::process::Run;
 use stowaway_tests::qcow2::{convert, Qcow2};
 use stowaway_tests::user;
 use stowaway_tests::work::processes;
@@ -25,16 +25,6 @@ fn made(name: &str, words: &[&str]) -> Option<Qcow2> {
     disk.image.set_file_name(name);
     convert(words, &disk.mounted.fixture.image, &disk.image);
     Some(disk)
-}
-
-/// One line of ours, with these words.
-#[track_caller]
-fn line_with(outcome: &Outcome, words: &[&str]) {
-    let lines = our_lines(outcome);
-    assert_eq!(lines.len(), 1, "{}", outcome.err());
-    for word in words {
-        assert!(lines[0].contains(word), "no {word} in {}", lines[0]);
-    }
 }
 
 /// A script does what it does on a disk, and the file has all of it as soon as the command is back.

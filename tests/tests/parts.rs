@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use stowaway_tests::everyone;
 use stowaway_tests::fixture::{check_image, temporary, tool};
 use stowaway_tests::held::Held;
-use stowaway_tests::mounted::our_lines;
-use stowaway_tests::process::{Outcome, Run};
+use stowaway_tests::mounted::line_with;
+use stowaway_tests::process::Run;
 use stowaway_tests::{artifacts, ext4, user};
 use tempfile::TempDir;
 
@@ -91,16 +91,6 @@ impl Room {
         let inner = self.path("cut");
         std::fs::write(&inner, self.content(image, path)).expect("a file");
         inner
-    }
-}
-
-/// One line of ours, with these words.
-#[track_caller]
-fn line_with(outcome: &Outcome, words: &[&str]) {
-    let lines = our_lines(outcome);
-    assert_eq!(lines.len(), 1, "{}", outcome.err());
-    for word in words {
-        assert!(lines[0].contains(word), "no {word} in {}", lines[0]);
     }
 }
 

@@ -47,6 +47,15 @@ __attribute__((unused)) static char HELLO[PATH_MAX];
 	} \
 } while (0)
 
+/* How a child ended, as waitpid() has it. */
+__attribute__((unused)) static int status_of(pid_t child)
+{
+	int status;
+
+	CHECK(waitpid(child, &status, 0) == child);
+	return status;
+}
+
 /* The call fails with this errno and no other. */
 #define FAILS(call, expected) do { \
 	errno = 0; \

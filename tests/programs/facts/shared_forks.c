@@ -5,14 +5,6 @@
 
 extern char **environ;
 
-static int status_of(pid_t child)
-{
-	int status;
-
-	CHECK(waitpid(child, &status, 0) == child);
-	return status;
-}
-
 static int check(void)
 {
 	char got[8], *spawned[] = { "/bin/sh", "-c", "exit 5", NULL };
