@@ -7,11 +7,12 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use super::exports::{Claim, Exports};
+use super::numbers::{
+    IHAVEOPT, INFO_EXPORT, NBDMAGIC, OPTION_REPLY, OPT_GO, REP_ACK, REP_INFO, SEND_FLUSH, SEND_TRIM,
+    SEND_WRITE_ZEROES,
+};
 use super::sys;
 
-const NBDMAGIC: u64 = 0x4e42_444d_4147_4943;
-const IHAVEOPT: u64 = 0x4948_4156_454f_5054;
-const OPTION_REPLY: u64 = 0x0003_e889_0455_65a9;
 const FIXED_NEWSTYLE: u16 = 1;
 const NO_ZEROES: u16 = 2;
 const ZEROES: usize = 124;
@@ -20,25 +21,18 @@ const OPT_EXPORT_NAME: u32 = 1;
 const OPT_ABORT: u32 = 2;
 const OPT_LIST: u32 = 3;
 const OPT_INFO: u32 = 6;
-const OPT_GO: u32 = 7;
 
-const REP_ACK: u32 = 1;
 const REP_SERVER: u32 = 2;
-const REP_INFO: u32 = 3;
 const REP_ERR_UNSUPPORTED: u32 = 1 << 31 | 1;
 const REP_ERR_POLICY: u32 = 1 << 31 | 2;
 const REP_ERR_INVALID: u32 = 1 << 31 | 3;
 const REP_ERR_UNKNOWN: u32 = 1 << 31 | 6;
-const INFO_EXPORT: u16 = 0;
 const INFO_BLOCK_SIZE: u16 = 3;
 
 /// What an export can do.
 const HAS_FLAGS: u16 = 1 << 0;
 const READ_ONLY: u16 = 1 << 1;
-const SEND_FLUSH: u16 = 1 << 2;
 const SEND_FUA: u16 = 1 << 3;
-const SEND_TRIM: u16 = 1 << 5;
-const SEND_WRITE_ZEROES: u16 = 1 << 6;
 const CAN_MULTI_CONN: u16 = 1 << 8;
 
 /// Smallest, best and largest request.

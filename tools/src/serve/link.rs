@@ -5,31 +5,16 @@
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 
-const NBDMAGIC: u64 = 0x4e42_444d_4147_4943;
-const IHAVEOPT: u64 = 0x4948_4156_454f_5054;
-const OPTION_REPLY: u64 = 0x0003_e889_0455_65a9;
+use super::numbers::{
+    DISCONNECT, FLAG_NO_HOLE, FLUSH, IHAVEOPT, INFO_EXPORT, NBDMAGIC, OPTION_REPLY, OPT_GO, READ,
+    REPLY_MAGIC, REP_ACK, REP_INFO, REQUEST_MAGIC, SEND_FLUSH, SEND_TRIM, SEND_WRITE_ZEROES, TRIM, WRITE,
+    WRITE_ZEROES,
+};
+
 /// Fixed newstyle, and no zeroes.
 const CLIENT_FLAGS: u32 = 3;
-const OPT_GO: u32 = 7;
-const REP_ACK: u32 = 1;
-const REP_INFO: u32 = 3;
-const INFO_EXPORT: u16 = 0;
 /// More than any reply to an option has.
 const REPLY_MOST: u32 = 64 << 10;
-
-const REQUEST_MAGIC: u32 = 0x2560_9513;
-const REPLY_MAGIC: u32 = 0x6744_6698;
-const READ: u16 = 0;
-const WRITE: u16 = 1;
-const DISCONNECT: u16 = 2;
-const FLUSH: u16 = 3;
-const TRIM: u16 = 4;
-const WRITE_ZEROES: u16 = 6;
-const FLAG_NO_HOLE: u16 = 1 << 1;
-
-const SEND_FLUSH: u16 = 1 << 2;
-const SEND_TRIM: u16 = 1 << 5;
-const SEND_WRITE_ZEROES: u16 = 1 << 6;
 
 /// A connection that has chosen the server's export.
 pub struct Link {

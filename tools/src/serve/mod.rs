@@ -3,7 +3,7 @@
 //! `serve IMAGE --socket PATH` has it until it is asked to end; `stowaway run` starts one for each such image that is
 //! mounted (`owner`), which lives as long as somebody could need it.
 //!
-//! Floors, from the lowest: sys, lock, header, formats, room, link, disk, packed, qemu, image, exports, requests, handshake, fuzz, server,
+//! Floors, from the lowest: sys, lock, header, formats, room, numbers, link, disk, packed, qemu, image, exports, requests, handshake, fuzz, server,
 //! owner.
 
 mod disk;
@@ -16,6 +16,7 @@ mod header;
 mod image;
 mod link;
 mod lock;
+mod numbers;
 pub mod owner;
 mod packed;
 mod qemu;

@@ -5,20 +5,14 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 
 use super::image::Image;
+use super::numbers::{
+    DISCONNECT, FLAG_NO_HOLE, FLUSH, READ, REPLY_MAGIC, REQUEST_MAGIC, TRIM, WRITE, WRITE_ZEROES,
+};
 
-const REQUEST_MAGIC: u32 = 0x2560_9513;
-const REPLY_MAGIC: u32 = 0x6744_6698;
 const REQUEST_BYTES: usize = 28;
 const REPLY_BYTES: usize = 16;
 
-const READ: u16 = 0;
-const WRITE: u16 = 1;
-const DISCONNECT: u16 = 2;
-const FLUSH: u16 = 3;
-const TRIM: u16 = 4;
-const WRITE_ZEROES: u16 = 6;
 const FLAG_FUA: u16 = 1 << 0;
-const FLAG_NO_HOLE: u16 = 1 << 1;
 
 /// Of one read or write.
 pub const LEN_MOST: u32 = 32 << 20;
