@@ -37,52 +37,42 @@ pub fn socket(c: &Call<'_>) -> Result {
     open_in_kernel(c, c.args[1])
 }
 
-/// bind(2)
-pub fn bind(c: &Call<'_>) -> Result {
+/// Makes the call by `on_host` if the socket is the host's, else as it is in the kernel.
+fn by_owner<'a>(c: &Call<'a>, on_host: impl FnOnce(&Call<'a>) -> Result) -> Result {
     match fdtable::owner(c.args[0])? {
-        Owner::Host => unix_names::bind(c),
+        Owner::Host => on_host(c),
         Owner::Kernel => c.to_kernel(),
     }
+}
+
+/// bind(2)
+pub fn bind(c: &Call<'_>) -> Result {
+    by_owner(c, unix_names::bind)
 }
 
 /// connect(2)
 pub fn connect(c: &Call<'_>) -> Result {
-    match fdtable::owner(c.args[0])? {
-        Owner::Host => unix_names::to_peer(c, [1, 2]),
-        Owner::Kernel => c.to_kernel(),
-    }
+    by_owner(c, |c| unix_names::to_peer(c, [1, 2]))
 }
 
 /// getsockname(2), getpeername(2)
 pub fn tell(c: &Call<'_>) -> Result {
-    match fdtable::owner(c.args[0])? {
-        Owner::Host => unix_names::tell(c, [1, 2]),
-        Owner::Kernel => c.to_kernel(),
-    }
+    by_owner(c, |c| unix_names::tell(c, [1, 2]))
 }
 
 /// recvfrom(2)
 pub fn recvfrom(c: &Call<'_>) -> Result {
-    match fdtable::owner(c.args[0])? {
-        Owner::Host => unix_names::tell(c, [4, 5]),
-        Owner::Kernel => c.to_kernel(),
-    }
+    by_owner(c, |c| unix_names::tell(c, [4, 5]))
 }
 
 /// recvmsg(2)
 pub fn recvmsg(c: &Call<'_>) -> Result {
-    match fdtable::owner(c.args[0])? {
-        Owner::Host => unix_names::receive_message(c),
-        Owner::Kernel => c.to_kernel(),
-    }
+    by_owner(c, unix_names::receive_message)
 }
 
 /// recvmmsg(2)
 pub fn recvmmsg(c: &Call<'_>) -> Result {
-    match fdtable::owner(c.args[0])? {
-        Owner::Host => unix_names::receive_messages(c),
-        Owner::Kernel => c.to_kernel(),
-    }
+    by_owner(c, unix_names::receive_messages)
 }
 
 /// sendto(2)
