@@ -148,7 +148,7 @@ impl Kernel {
     ///
     /// # Safety
     /// As [`Kernel::attach_disk`].
-    pub unsafe fn attach_member(&self, t: *mut Task, disk: &Disk) -> Result<u32, Errno> {
+    pub unsafe fn attach_further(&self, t: *mut Task, disk: &Disk) -> Result<u32, Errno> {
         // SAFETY: the caller's promise.
         unsafe {
             let number = self.attach_disk(t, disk)?;
@@ -161,7 +161,7 @@ impl Kernel {
     ///
     /// # Safety
     /// As [`Kernel::call`]; the mount is gone.
-    pub unsafe fn remove_member(&self, t: *mut Task, number: u32) -> Result<(), Errno> {
+    pub unsafe fn remove_disk(&self, t: *mut Task, number: u32) -> Result<(), Errno> {
         // SAFETY: the caller's promise.
         let done = unsafe { self.private(t, Private::DiskRemove, [number as usize, 0, 0, 0, 0, 0]) };
         block::Device::reap();

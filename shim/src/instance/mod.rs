@@ -4,12 +4,12 @@
 
 pub mod boot;
 pub mod enter;
+mod further_images;
 pub mod images;
 mod inner_image;
 mod kernel_log;
 pub mod kick;
 pub mod limits;
-mod members;
 pub mod mounts;
 mod overlay;
 pub mod pair;

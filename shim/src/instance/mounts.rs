@@ -13,10 +13,10 @@ use once_cell::sync::OnceCell;
 use stowaway_config::{mount_flags, Mount, Net};
 
 use crate::fdtable;
+use crate::instance::further_images::{self, FurtherImages};
 use crate::instance::images::{self, Said, Tries};
 use crate::instance::inner_image::InnerImage;
 use crate::instance::kernel_log::{last_words, KernelLog, Reason};
-use crate::instance::members::{self, Members};
 use crate::instance::overlay;
 use crate::sys::big_stack::on_big_stack;
 use crate::sys::credentials::Credentials;
@@ -36,7 +36,7 @@ struct MountState {
     /// The kernel's number for its disk, and the image's host descriptor; -1: none.
     disk: AtomicI32,
     image: AtomicI32,
-    members: Members,
+    further: FurtherImages,
     tries: Tries,
     /// Why the kernel would not mount it, an errno; 0: it was not asked, or did. A missing image may appear, a
     /// broken one does not heal: it stays attached (and locked by us), so it is not opened again either.
@@ -49,7 +49,7 @@ pub fn init() {
         root: AtomicI32::new(-1),
         disk: AtomicI32::new(-1),
         image: AtomicI32::new(-1),
-        members: Members::of(mount),
+        further: FurtherImages::of(mount),
         tries: Tries { reported: AtomicI32::new(0), begun_ns: AtomicU64::new(0) },
         refused: AtomicI32::new(0),
     };
@@ -114,13 +114,13 @@ fn mount_now(
     let mount = &settings().mounts[index];
     let _room = fdtable::room();
     let path = CString::new(&mount.path[..]).map_err(|_| Errno::EINVAL)?;
-    if kernel.members() > 1 || kernel.was_shared() {
+    if kernel.was_shared() {
         if let Some(root) = open_root(kernel, thread, &path) {
             return Ok(root);
         }
     }
     let mut read_only = mount.read_only || overlay::is_read_only(mount);
-    let mut members = Vec::new();
+    let mut devices = Vec::new();
     let (mut source, fstype) = match (&mount.image, settings().holder(index)) {
         (None, _) => (Source::None(index as u32), mount.fstype.clone().unwrap_or_default()),
         (Some(_), Some(holder)) => {
@@ -138,16 +138,17 @@ fn mount_now(
             // The same in every process: all have the same settings.
             image.disk.set_place(index as u32);
             read_only = image.read_only;
-            let further = match members::open(mount, &state.tries, &image.disk, &image.fstype, read_only) {
-                Ok(further) => further,
-                Err(e) => {
-                    images::close(image.disk);
-                    return Err(e);
-                }
-            };
+            let further =
+                match further_images::open(mount, &state.tries, &image.disk, &image.fstype, read_only) {
+                    Ok(further) => further,
+                    Err(e) => {
+                        images::close(image.disk);
+                        return Err(e);
+                    }
+                };
             let source = attach(kernel, thread, mount, state, image.disk)?;
-            members = state
-                .members
+            devices = state
+                .further
                 .attach(kernel, thread, mount, &state.tries, further)
                 .inspect_err(|e| state.refused.store(e.into_raw(), Ordering::Relaxed))?;
             (source, image.fstype)
@@ -165,7 +166,7 @@ fn mount_now(
     if read_only {
         flags |= libc::MS_RDONLY;
     }
-    let data = CString::new(with_defaults(mount, &fstype, data, members)).map_err(|_| Errno::EINVAL)?;
+    let data = CString::new(with_defaults(mount, &fstype, data, devices)).map_err(|_| Errno::EINVAL)?;
     let log = KernelLog::now(kernel);
     // SAFETY: the task is this thread's.
     match unsafe { kernel.mount(thread.task(), source, &path, &fstype, flags, &data, root) } {
@@ -249,7 +250,7 @@ fn attach_inner(
 fn detach_inner(kernel: &'static Kernel, thread: &'static Thread, state: &MountState) {
     if let Ok(number) = u32::try_from(state.disk.swap(-1, Ordering::Relaxed)) {
         // SAFETY: the task is this thread's; nothing is mounted from the disk.
-        let _ = unsafe { kernel.remove_member(thread.task(), number) };
+        let _ = unsafe { kernel.remove_disk(thread.task(), number) };
     }
 }
 
@@ -316,10 +317,10 @@ const WITHOUT_OWNERS: [&CStr; 4] = [c"vfat", c"exfat", c"ntfs3", c"hfs"];
 
 /// Options that are understood here: tmpfs is a ramfs, whose root would be 0755 (as tmpfs has it: 1777); and
 /// where files have no owners, all is the caller's instead of root's, who made the mount.
-fn with_defaults(mount: &Mount, fstype: &CStr, data: String, members: Vec<String>) -> String {
+fn with_defaults(mount: &Mount, fstype: &CStr, data: String, devices: Vec<String>) -> String {
     let given = |name: &str| mount.opts.iter().any(|o| o.starts_with(name));
     let data = if overlay::is_overlay(mount) { overlay::options(&data) } else { data };
-    let mut options: Vec<String> = (!data.is_empty()).then_some(data).into_iter().chain(members).collect();
+    let mut options: Vec<String> = (!data.is_empty()).then_some(data).into_iter().chain(devices).collect();
     if fstype == c"tmpfs" && !given("mode=") {
         options.push("mode=1777".into());
     }
@@ -359,7 +360,7 @@ fn unmount_one(kernel: &Kernel, thread: &'static Thread, mount: &Mount, state: &
         return false;
     }
     report_write_error(kernel);
-    state.members.release(kernel, thread);
+    state.further.release(kernel, thread);
     state.root.store(-1, Ordering::Release);
     for number in [root, state.image.swap(-1, Ordering::Relaxed)] {
         // An image inside of an image has none of the host's.
@@ -378,7 +379,7 @@ pub fn report_write_error(kernel: &Kernel) {
         if state.image.load(Ordering::Relaxed) == number {
             return mount.image.as_ref();
         }
-        mount.more[state.members.position(number)?].image.as_ref()
+        mount.more[state.further.position(number)?].image.as_ref()
     });
     Line::new()
         .bytes(image.map_or(b"an image", |path| path.as_os_str().as_bytes()))

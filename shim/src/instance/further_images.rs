@@ -15,24 +15,24 @@ use crate::sys::errno::{Errno, Explained, Result};
 use crate::sys::thread::Thread;
 
 /// The further images of a mount, in the order of the settings.
-pub struct Members(Vec<Member>);
+pub struct FurtherImages(Vec<Further>);
 
-struct Member {
+struct Further {
     /// The kernel's number for the disk, and the image's host descriptor; -1: none.
     disk: AtomicI32,
     image: AtomicI32,
 }
 
-impl Members {
+impl FurtherImages {
     /// Places for those of a mount; none is attached.
-    pub fn of(mount: &Mount) -> Members {
-        let none = |_: &Mount| Member { disk: AtomicI32::new(-1), image: AtomicI32::new(-1) };
-        Members(mount.more.iter().map(none).collect())
+    pub fn of(mount: &Mount) -> FurtherImages {
+        let none = |_: &Mount| Further { disk: AtomicI32::new(-1), image: AtomicI32::new(-1) };
+        FurtherImages(mount.more.iter().map(none).collect())
     }
 
     /// Whether the image of this descriptor is one of them; its place among them.
     pub fn position(&self, image: i32) -> Option<usize> {
-        self.0.iter().position(|member| member.image.load(Ordering::Relaxed) == image)
+        self.0.iter().position(|further| further.image.load(Ordering::Relaxed) == image)
     }
 
     /// Makes the opened images disks of the kernel; the options that name them.
@@ -46,16 +46,16 @@ impl Members {
     ) -> Result<Vec<String>> {
         let mut options = Vec::new();
         let mut failed = None;
-        for ((member, further), (disk, option)) in self.0.iter().zip(&mount.more).zip(opened) {
+        for ((place, further), (disk, option)) in self.0.iter().zip(&mount.more).zip(opened) {
             if failed.is_some() {
                 images::close(disk);
                 continue;
             }
             // SAFETY: the task is this thread's; the disk's descriptor stays open (reserved).
-            match unsafe { kernel.attach_member(thread.task(), &disk) } {
+            match unsafe { kernel.attach_further(thread.task(), &disk) } {
                 Ok(number) => {
-                    member.disk.store(number as i32, Ordering::Relaxed);
-                    member.image.store(disk.fd(), Ordering::Relaxed);
+                    place.disk.store(number as i32, Ordering::Relaxed);
+                    place.image.store(disk.fd(), Ordering::Relaxed);
                     options.push(format!("{option}=/lkb{number}"));
                 }
                 Err(e) => {
@@ -74,12 +74,12 @@ impl Members {
 
     /// Gives the images back, when their mount is gone.
     pub fn release(&self, kernel: &Kernel, thread: &'static Thread) {
-        for member in &self.0 {
-            if let Ok(number) = u32::try_from(member.disk.swap(-1, Ordering::Relaxed)) {
+        for further in &self.0 {
+            if let Ok(number) = u32::try_from(further.disk.swap(-1, Ordering::Relaxed)) {
                 // SAFETY: the task is this thread's, and the mount is gone.
-                let _ = unsafe { kernel.remove_member(thread.task(), number) };
+                let _ = unsafe { kernel.remove_disk(thread.task(), number) };
             }
-            let image = member.image.swap(-1, Ordering::Relaxed);
+            let image = further.image.swap(-1, Ordering::Relaxed);
             if image >= 0 {
                 fdtable::release(image as usize);
             }
