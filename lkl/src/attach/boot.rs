@@ -125,6 +125,7 @@ pub unsafe fn attach(from: &Handover) -> Result<&'static Kernel, BootError> {
             let Kernel { loaded, words, .. } = kernel;
             cpu::watch::begin();
             cpu::attach_after_exec(words, loaded.entries.run, askers(loaded), from.member);
+            cpu::watch::drop_locks(words);
             Ok(kernel)
         }
         Err(e) => {

@@ -143,8 +143,10 @@ impl<W: Env> Cpu<'_, W> {
             }
             // The holder may have died, and this may be the only other member.
             if let Some(begin) = self.inherit() {
-                self.run(None, begin);
-                break;
+                if self.run(None, begin) != Run::Away {
+                    break;
+                }
+                self.hand_over();
             }
             self.env.give_way();
         }

@@ -14,6 +14,13 @@ pub(crate) fn begin() {
     members::watch_by(Watch { members: look_after, clock: |words| take_clock(words, 0) });
 }
 
+/// After an exec, in the only thread: a thread that the exec took away may have held a lock.
+pub(crate) fn drop_locks(words: &Shared) {
+    for lock in [&words.disks_lock, &words.mounts_lock] {
+        let _ = lock.compare_exchange(me(), 0, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
+
 /// Sees to members whose process is no more: their files are closed, their locks dropped. Does nothing if a thread of any
 /// process did so a moment ago.
 fn look_after(words: &'static Shared) {
@@ -69,11 +76,7 @@ pub(crate) fn with_disks<T>(work: impl FnOnce() -> T) -> T {
 
 /// Runs `work`, which mounts, one process at a time. Not from a signal handler.
 pub(crate) fn with_mounts<T>(words: &Shared, work: impl FnOnce() -> T) -> T {
-    // A mount may need another one first. The threads of one process hold each other off.
-    match words.mounts_lock.load(Ordering::Relaxed) == me() {
-        true => work(),
-        false => with_lock(words, &words.mounts_lock, work),
-    }
+    with_lock(words, &words.mounts_lock, work)
 }
 
 fn with_lock<T>(words: &Shared, lock: &AtomicU32, work: impl FnOnce() -> T) -> T {
