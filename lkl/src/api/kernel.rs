@@ -84,9 +84,10 @@ impl Kernel {
         }
     }
 
-    /// Makes the store of the descriptors that all processes of the instance need, of descriptors with numbers from `at_fd`
-    /// up. Before the first disk is attached.
-    pub fn make_store(&self, at_fd: i32) -> Result<Store, Errno> {
+    /// Makes what other processes need to use this kernel: the store of descriptors, with numbers from `at_fd` up. Before the
+    /// first disk is attached.
+    pub fn prepare_to_share(&self, at_fd: i32) -> Result<Store, Errno> {
+        self.region.say_build()?;
         let store = Store::make(at_fd)?;
         block::set_store(Some(store));
         Ok(store)
@@ -187,11 +188,6 @@ impl Kernel {
         self.words.members.iter().find(is_it).map(|row| row.pid.load(Ordering::Relaxed))
     }
 
-    /// How many processes use the kernel.
-    pub fn members(&self) -> u32 {
-        self.words.nr_members.load(Ordering::Relaxed)
-    }
-
     /// Whether another process uses the kernel, or did.
     pub fn was_shared(&self) -> bool {
         self.words.was_shared.load(Ordering::Relaxed) != 0
@@ -206,7 +202,7 @@ impl Kernel {
     /// This process leaves, if others go on with the kernel: its tasks end, its files are closed. False: this process is the
     /// last one, and is to make the [`Kernel::shutdown`].
     pub fn leave(&self) -> bool {
-        if self.members() <= 1 {
+        if !self.words.is_shared() {
             return false;
         }
         cpu::watch::retire_dead(self.words);

@@ -71,7 +71,7 @@ impl Region {
         let (ram, len) = parts(&layout, ram_bytes);
         let base = reserve(len)?;
         let region = Region::at(base, len, ram, -1);
-        let loaded = region.make_file(&layout).and_then(|()| region.fill(&layout, host_page, true));
+        let loaded = region.make_file().and_then(|()| region.fill(&layout, host_page, true));
         region.made(loaded)
     }
 
@@ -110,15 +110,19 @@ impl Region {
         }
     }
 
-    fn make_file(&self, layout: &Layout) -> Result<(), Errno> {
+    fn make_file(&self) -> Result<(), Errno> {
         // The program's file size limit holds for a memory file, too, and not for shared memory without a descriptor.
         if process::file_size_limit() >= self.len as u64 {
             let file = file::memory_file(c"stowaway", self.len)?;
-            // Nothing of the file is mapped where the constants are: there the file says which build made it.
-            file::write_at(file.raw(), &image::bytes()[layout.head.clone()], 0)?;
             self.fd.store(file.into_raw(), Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    /// Before other processes map the region: says in the memory file which build made it. (Nothing of the file is mapped where
+    /// the constants are.)
+    pub(crate) fn say_build(&self) -> Result<(), Errno> {
+        file::write_at(self.fd(), &image::bytes()[image::layout().head], 0).map(drop)
     }
 
     fn fill<T>(&self, layout: &Layout, host_page: T, is_new: bool) -> Result<Loaded, Errno> {

@@ -130,7 +130,9 @@ fn boot(thread: &'static Thread) -> Result<&'static Kernel> {
     let config = lkl::BootConfig { mem_bytes: settings().mem as usize, kernel_log_fd: log_fd, cmdline: c"" };
     let kernel = lkl::boot(&config).map_err(boot_failed)?;
     kernel.move_memory_fd(|fd| fdtable::reserve(fd, Keep::InProcess).unwrap_or(-1));
-    make_store(kernel);
+    if settings().share {
+        prepare_to_share(kernel);
+    }
     start_engine(kernel);
     is_there(kernel);
     adopt_locked(kernel, thread)?;
@@ -146,13 +148,13 @@ fn boot(thread: &'static Thread) -> Result<&'static Kernel> {
     Ok(kernel)
 }
 
-/// Without a store each process has the images that it has opened itself.
-fn make_store(kernel: &Kernel) {
-    match kernel.make_store(fdtable::reserved_range_start()) {
+/// Without what is made here, the kernel is this process's alone.
+fn prepare_to_share(kernel: &Kernel) {
+    match kernel.prepare_to_share(fdtable::reserved_range_start()) {
         Ok(store) => {
             [store.read, store.write].into_iter().for_each(|fd| fdtable::set(fd as usize, fdtable::RESERVED))
         }
-        Err(e) => log::warn!("no store for the descriptors of images: {e}"),
+        Err(e) => log::warn!("the kernel cannot be shared: {e}"),
     }
 }
 

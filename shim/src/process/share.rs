@@ -26,21 +26,19 @@ use lkl::sys::futex::{Lock, LockGuard};
 /// Before the first child: the kernel that the process and its children are to share. Each of them would boot its own
 /// otherwise, and only one of them would get an image.
 pub fn boot_for_children() {
-    if kernel::state() == kernel::State::None
-        && settings().is_active()
-        && settings().share
-        && settings().follow
-        && images::can_be_shared(&settings().mounts)
-    {
+    if kernel::state() == kernel::State::None && settings().is_active() && settings().follow && is_wanted() {
         let _ = enter_kernel(|_| Ok(0));
     }
 }
 
+/// Whether the user wants a shared kernel, and what is to be mounted allows it.
+fn is_wanted() -> bool {
+    settings().share && images::can_be_shared(&settings().mounts)
+}
+
 /// Whether a child could go on with this process's kernel.
 pub fn can_share() -> bool {
-    settings().share
-        && running().is_some_and(lkl::Kernel::can_be_shared)
-        && images::can_be_shared(&settings().mounts)
+    is_wanted() && running().is_some_and(lkl::Kernel::can_be_shared)
 }
 
 /// Makes a member, and the child by `make`. The host's answer, and what the child does with the kernel.

@@ -146,9 +146,9 @@ pub(crate) fn reset_threads_in_child() {
     workers::reset_in_child();
 }
 
-/// Whether a child of fork could do the I/O of all disks: rings and connections are one process's.
+/// Whether a child of fork could do the I/O of all disks: it finds them in the store; rings and connections are one process's.
 pub(crate) fn can_be_shared() -> bool {
-    ENGINE.load(Ordering::Relaxed) != URING && !Device::any_link()
+    device::store().is_some() && ENGINE.load(Ordering::Relaxed) != URING && !Device::any_link()
 }
 
 /// In the child of a fork, before it makes a call: the threads that do the parent's I/O are not here, and nothing
