@@ -129,9 +129,9 @@ impl RawConfig {
             trace: read(&self.trace, Key::Trace, values::trace)?.unwrap_or_default(),
             block_engine: read(&self.block_engine, Key::BlockEngine, values::block_engine)?
                 .unwrap_or_default(),
-            perf_map: read(&self.perf_map, Key::PerfMap, values::perf_map)?.unwrap_or(false),
+            perf_map: read(&self.perf_map, Key::PerfMap, values::yes_or_no)?.unwrap_or(false),
             doorbell: read(&self.doorbell, Key::Doorbell, values::doorbell)?.unwrap_or_default(),
-            share: read(&self.share, Key::Share, values::share)?.unwrap_or(false),
+            share: read(&self.share, Key::Share, values::yes_or_no)?.unwrap_or(false),
             cwd: read(&self.cwd, Key::Cwd, directory)?,
             under_run: read(&self.run, Key::Run, flag)?.unwrap_or(false),
             mounts: mounts.iter().map(|(mount, _)| mount.clone()).collect(),

@@ -228,11 +228,8 @@ pub(crate) fn follow(key: &str, value: &[u8]) -> Result<bool, ConfigError> {
     word(key, value, &[("yes", true), ("no", false)])
 }
 
-pub(crate) fn perf_map(key: &str, value: &[u8]) -> Result<bool, ConfigError> {
-    word(key, value, &[("yes", true), ("no", false), ("1", true), ("0", false)])
-}
-
-pub(crate) fn share(key: &str, value: &[u8]) -> Result<bool, ConfigError> {
+/// A switch.
+pub(crate) fn yes_or_no(key: &str, value: &[u8]) -> Result<bool, ConfigError> {
     word(key, value, &[("yes", true), ("no", false), ("1", true), ("0", false)])
 }
 
