@@ -78,6 +78,10 @@ everyone! {
         shells("mkfifo @/pipe; seq 2000 >@/pipe & cat @/pipe | md5sum; wait; ls @");
     }
 
+    fn processes_that_end_at_the_same_moment() {
+        shells("for i in $(seq 60); do x=$(echo $i | cat | cat | cat); echo $x >>@/list; done; md5sum <@/list");
+    }
+
     fn directories_of_a_shell() {
         shells("mkdir -p @/a/b; cd @/a; ls; cd b; pwd; cd ..; touch f; ls -A; (cd b && touch g); ls b; cd /; ls @/a");
         shells("mkdir @/gone; cd @/gone; rmdir ../gone; ls -A . ; ls .. | grep -c gone; cd /");

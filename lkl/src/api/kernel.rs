@@ -209,9 +209,12 @@ impl Kernel {
         if cpu::member_exit(self.words, cpu::members::me(), false) == Err(Errno::EBUSY) {
             return false;
         }
-        block::leave();
         cpu::watch::leave_clock(self.words);
+        block::begin_to_leave();
         cpu::leave_for_good(self.words);
+        // No thread of this process drives any more, and none is given a request.
+        block::leave();
+        cpu::members::give_row_back(self.words, cpu::members::me());
         true
     }
 

@@ -75,6 +75,11 @@ pub fn confine() {
     IS_CONFINED.store(true, Ordering::Relaxed);
 }
 
+/// The row of member `number`, which has left or died and is not in the kernel, is free.
+pub(crate) fn give_row_back(words: &Shared, number: u32) {
+    let _ = words.member(number).number.compare_exchange(number, 0, Ordering::Release, Ordering::Relaxed);
+}
+
 /// Whether the process of member `number` is no more.
 pub(super) fn is_dead(words: &Shared, number: u32) -> bool {
     let row = words.member(number);

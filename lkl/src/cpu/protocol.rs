@@ -584,6 +584,11 @@ impl<W: Env> Cpu<'_, W> {
         if self.words.clock_home.load(Relaxed) == 0 {
             self.env.look_after_clock();
         }
+        self.poke_clock();
+    }
+
+    #[cold]
+    fn poke_clock(&self) {
         // Before the word: a thread that sleeps on the new one has said until when itself.
         self.words.timer_until.swap(0, SeqCst);
         self.words.timer_word.fetch_add(1, SeqCst);
@@ -609,6 +614,10 @@ impl<W: Env> Cpu<'_, W> {
             }
         }
         if !self.try_take() {
+            if !self.env.may_take() {
+                // This process has left: the clock's thread of another one looks.
+                self.poke_clock();
+            }
             return words.count(Count::Elided);
         }
         words.count(Count::RanByRinger);

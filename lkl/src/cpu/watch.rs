@@ -6,7 +6,7 @@ use super::members::{self, is_dead, me, Watch};
 use super::protocol::LOOK_NS;
 use super::slots::{Shared, ENTERED, NEVER};
 use super::{entry, timer};
-use crate::sys::{process, time};
+use crate::sys::{process, time, Errno};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Before this process uses a kernel.
@@ -49,8 +49,10 @@ pub(crate) fn retire_dead(words: &'static Shared) {
             && is_dead(words, number)
             && words.cpu.load(Ordering::SeqCst) & !ENTERED != number
         {
-            // Another thread may have been faster.
-            let _ = entry::member_exit(words, number, true);
+            // Another thread may have been faster; or the member had left in order, and died with its row.
+            if entry::member_exit(words, number, true) == Err(Errno::ESRCH) {
+                members::give_row_back(words, number);
+            }
         }
     }
 }

@@ -135,7 +135,15 @@ pub(crate) fn stop() {
     uring::stop();
 }
 
-/// The process leaves the instance, and others go on with it: what its threads have taken is done first.
+/// The process is about to leave the instance, for good: what its threads have taken is done, and what it still submits as a
+/// driver is done at once. A thread that ends with the process would take a request with it.
+pub(crate) fn begin_to_leave() {
+    ENGINE.store(INLINE, Ordering::SeqCst);
+    workers::stop();
+}
+
+/// The process leaves the instance, and others go on with it: what its threads have taken is done first. No thread of the
+/// process drives any more.
 pub(crate) fn leave() {
     workers::stop();
 }

@@ -81,6 +81,7 @@ static struct lkl_member *new_member(void)
 	while (!m->number || row_of(m->number)->number);
 	WRITE_ONCE(row_of(m->number)->pid, 0);
 	WRITE_ONCE(row_of(m->number)->pollers, 0);
+	WRITE_ONCE(row_of(m->number)->tgid, 0);
 	WRITE_ONCE(row_of(m->number)->number, m->number);
 	list_add_tail(&m->list, &members);
 	WRITE_ONCE(lkl_shared.nr_members, lkl_shared.nr_members + 1);
@@ -92,10 +93,12 @@ static void forget_member(struct lkl_member *m)
 	/* threads that were killed while they polled; those of a member that leaves in order are parked, or look in vain */
 	unsigned int pollers = __atomic_exchange_n(&row_of(m->number)->pollers, 0, __ATOMIC_SEQ_CST);
 
-	if (m->dead)
-		__atomic_fetch_sub(&lkl_shared.pollers, pollers, __ATOMIC_SEQ_CST);
 	list_del(&m->list);
-	WRITE_ONCE(row_of(m->number)->number, 0);
+	if (m->dead) {
+		__atomic_fetch_sub(&lkl_shared.pollers, pollers, __ATOMIC_SEQ_CST);
+		/* or else: its process may have the CPU once more, and gives the row back when it has left for good */
+		WRITE_ONCE(row_of(m->number)->number, 0);
+	}
 	WRITE_ONCE(lkl_shared.nr_members, lkl_shared.nr_members - 1);
 	kfree(m);
 }
@@ -133,6 +136,14 @@ static bool is_over(const struct lkl_member *m)
 	return m->gone && !m->nr_threads && !m->requests;
 }
 
+static void redo_requests(struct lkl_member *m)
+{
+	if (!m->dead || m->redone)
+		return;
+	m->redone = true;
+	lkb_redo_requests(m->number);
+}
+
 /* what the leader runs */
 static int lead(void *arg)
 {
@@ -154,10 +165,7 @@ static int lead(void *arg)
 	while (!is_over(m)) {
 		if (serve_requests(m))
 			continue;
-		if (m->dead && !m->redone) {
-			m->redone = true;
-			lkb_redo_requests(m->number);
-		}
+		redo_requests(m);
 		set_current_state(TASK_IDLE);
 		if (!m->requests && !is_over(m))
 			schedule();
@@ -165,6 +173,8 @@ static int lead(void *arg)
 		if (task_work_pending(current))
 			task_work_run();
 	}
+	/* its threads may have ended before the leader's first look */
+	redo_requests(m);
 	/* what the member had open is closed when whoever waits for its end goes on */
 	lkl_close_all();
 	if (m->ender)
