@@ -103,6 +103,21 @@ pub const ROWS: &[Row] = &[
         goals: &[Goal::AtLeast(1.0)],
         ..calls("pread-two", "4 KiB pread by two threads at once, throughput by that of one", Op::TwoPread)
     },
+    Row {
+        unit: "us",
+        goals: &[Goal::Ratio(1.5)],
+        ..calls("fork-exit", "fork and exit, a file open", Op::Fork)
+    },
+    Row {
+        unit: "us",
+        goals: &[Goal::Over(400.0)],
+        ..calls("fork-true", "fork and exec of /bin/true, a file open", Op::ForkTrue)
+    },
+    Row {
+        unit: "us",
+        goals: &[Goal::Over(500.0)],
+        ..calls("fork-cat", "fork and exec of cat of 1 MiB, cached", Op::ForkCat)
+    },
     passes("read-4k", "256 MiB in 4 KiB blocks, cached", 4096, Cache::Warm),
     Row {
         goals: &[Goal::Ratio(1.2)],
@@ -130,6 +145,16 @@ pub const ROWS: &[Row] = &[
     Row {
         goals: &[Goal::Ratio(1.3)],
         ..random("random-4k-cold", "4 KiB at random, once each, from the disk", Cache::Cold)
+    },
+    Row {
+        goals: &[Goal::Ratio(1.5)],
+        ..program(
+            "pipeline",
+            "mount, ls | sort | uniq | wc of 1,000 names, unmount",
+            Template::Small,
+            &["/bin/sh", "-c", "ls \"$0\"/d1000 | sort | uniq | wc -l", "{dir}"],
+            Expect::OneLine,
+        )
     },
     program(
         "find-wc",

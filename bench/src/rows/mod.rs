@@ -70,6 +70,12 @@ pub enum Op {
     TwoPread,
     /// One pass over the big file in blocks of so many bytes.
     ReadPass(usize),
+    /// A child that ends at once; the directory's file is open.
+    Fork,
+    /// A child that executes `/bin/true`.
+    ForkTrue,
+    /// A child that executes `/bin/cat` with a file of 1 MiB.
+    ForkCat,
     /// A call that does nothing, from a site in the worker's own code.
     NullSite,
     /// A call that does nothing, with nothing caught: Syscall User Dispatch is armed, and the site is in its allowed range. What is left

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{bail, Context, Result};
 
 use super::compute::both;
-use super::{calibrated, caught, code};
+use super::{calibrated, caught, code, processes};
 use crate::worker::protocol::{Answer, CATCH, TOUCH};
 
 const SMALL_BYTES: usize = 1 << 20;
@@ -31,6 +31,10 @@ pub enum Task {
     Pass(usize),
     /// List and read once: what the memory row calls use.
     Use,
+    /// Children (`processes.rs`).
+    Fork,
+    ForkTrue,
+    ForkCat,
     /// Calls from sites of our own (`code.rs`).
     NullSite,
     AllowedSite,
@@ -53,6 +57,9 @@ impl Task {
                 "fsync" => Task::Fsync,
                 "random" => Task::Random,
                 "pread-two" => Task::TwoPread,
+                "fork" => Task::Fork,
+                "fork-true" => Task::ForkTrue,
+                "fork-cat" => Task::ForkCat,
                 "use" => Task::Use,
                 "null-site" => Task::NullSite,
                 "allowed-site" => Task::AllowedSite,
@@ -168,6 +175,9 @@ impl Files {
             Task::Fstat => (0..times).try_for_each(|_| self.fstat().map(drop)),
             Task::Pass(_) => (0..times).try_for_each(|_| self.pass()),
             Task::Use => (0..times).try_for_each(|_| self.list_and_read()),
+            Task::Fork => (0..times).try_for_each(|_| processes::fork_and_exit()),
+            Task::ForkTrue => (0..times).try_for_each(|_| processes::fork_and_true()),
+            Task::ForkCat => (0..times).try_for_each(|_| processes::fork_and_cat(&self.path)),
             Task::NullSite | Task::AllowedSite => null_calls(times, code::null),
             Task::HandlerSite => null_calls(times, code::null_of_libc),
             Task::PreadSite => self.pread_site(times),

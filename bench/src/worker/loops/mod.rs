@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What a worker repeats: loops about the kernel library, about files, and about call sites.
 //!
-//! Floors, from the lowest: syscalls, sockets, code, caught, compute, rings, waits, kernel, files.
+//! Floors, from the lowest: syscalls, sockets, code, caught, compute, processes, rings, waits, kernel, files.
 
 use anyhow::Result;
 
@@ -12,6 +12,7 @@ pub mod code;
 mod compute;
 pub mod files;
 pub mod kernel;
+mod processes;
 mod rings;
 mod sockets;
 mod syscalls;
