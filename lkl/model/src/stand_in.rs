@@ -271,7 +271,11 @@ fn words() -> Shared {
         counters: std::array::from_fn(|_| AtomicU64::new(0)),
         asking: AtomicU64::new(0),
         mounts_lock: AtomicU32::new(0),
-        pad3: [0; 9],
+        keeper: AtomicU32::new(0),
+        keeper_state: AtomicU32::new(0),
+        unsaid: AtomicU32::new(0),
+        lost_write: AtomicU32::new(0),
+        pad3: [0; 5],
         members: std::array::from_fn(|_| MemberRow {
             number: AtomicU32::new(0),
             pid: AtomicU32::new(0),

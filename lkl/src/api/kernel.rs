@@ -10,7 +10,8 @@ use super::task::Task;
 use crate::attach::{self, Handover, Kernel};
 use crate::cpu;
 use crate::dev::block::{self, Store};
-use crate::sys::{Errno, PAGE};
+use crate::sys::time::monotonic_ns;
+use crate::sys::{process, Errno, PAGE};
 use std::sync::atomic::Ordering;
 
 /// `struct lkl_creds`
@@ -135,7 +136,11 @@ impl Kernel {
     /// disk's host descriptor. What a kernel cannot report to anybody (write-back after the last close) would
     /// be lost silently otherwise.
     pub fn take_write_error(&self) -> Option<(i32, Errno)> {
-        block::take_write_error()
+        let by_keeper = || match self.words.lost_write.swap(0, Ordering::Relaxed) {
+            0 => None,
+            error => Some((-1, Errno::new(error as i32))),
+        };
+        block::take_write_error().or_else(by_keeper)
     }
 
     /// Ends the kernel task of a thread that makes no more calls, and frees its memory.
@@ -199,21 +204,58 @@ impl Kernel {
         block::can_be_shared() && !attach::has_own_mappings()
     }
 
+    /// Sends a SIGKILL by `send` while no process is inside the kernel; and waits, for a moment, until the processes that the
+    /// signal goes to are no more. Not from a signal handler, nor with a handler to come on this thread.
+    pub fn kill_outside<T, E>(
+        &self,
+        send: impl FnOnce() -> core::result::Result<T, E>,
+        is_over: &dyn Fn() -> bool,
+    ) -> core::result::Result<T, E> {
+        const HOLDER_NS: u64 = 500_000_000;
+        const TARGET_NS: u64 = 100_000_000;
+        cpu::with_nobody_inside(self.words, HOLDER_NS, || {
+            let sent = send();
+            let until = monotonic_ns() + TARGET_NS;
+            while sent.is_ok() && !is_over() && monotonic_ns() < until {
+                process::yield_now();
+            }
+            sent
+        })
+    }
+
+    /// Whether another process uses the kernel now, if only the keeper.
+    pub fn has_others(&self) -> bool {
+        self.words.is_shared()
+    }
+
+    /// Whether `what` holds for the host's id of any process that uses the kernel and lives.
+    pub fn any_process(&self, what: impl Fn(u32) -> bool) -> bool {
+        self.words.members.iter().any(|row| {
+            let (number, pid) = (row.number.load(Ordering::Relaxed), row.pid.load(Ordering::Relaxed));
+            number != 0 && pid != 0 && what(pid) && !process::has_ended(pid)
+        })
+    }
+
     /// This process leaves, if others go on with the kernel: its tasks end, its files are closed. False: this process is the
     /// last one, and is to make the [`Kernel::shutdown`].
     pub fn leave(&self) -> bool {
-        if !self.words.is_shared() {
+        if self.words.is_shared() {
+            cpu::watch::retire_dead(self.words);
+        }
+        if !self.has_live_company() && self.dismiss_keeper() && !self.words.is_shared() {
             return false;
         }
-        cpu::watch::retire_dead(self.words);
+        self.leave_to_others()
+    }
+
+    /// False: there are no others.
+    pub(crate) fn leave_to_others(&self) -> bool {
         if cpu::member_exit(self.words, cpu::members::me(), false) == Err(Errno::EBUSY) {
             return false;
         }
         cpu::watch::leave_clock(self.words);
         block::begin_to_leave();
         cpu::leave_for_good(self.words);
-        // No thread of this process drives any more, and none is given a request.
-        block::leave();
         cpu::members::give_row_back(self.words, cpu::members::me());
         true
     }

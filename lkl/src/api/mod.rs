@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What a process does with its kernel.
 //!
-//! `kernel` has calls, threads and shutdown; `task` is what a thread needs to call; `mounts` has disks and mounts;
+//! `kernel` has calls, threads and shutdown; `keeper` is the process that outlives the program's; `task` is what a thread needs to call; `mounts` has disks and mounts;
 //! `faults` is what a signal handler may ask; `facts` describes the kernel's interface, code and log; `private` names the
 //! calls beyond x86-64's table; `layout` compares all shared structures with the kernel's.
 
 mod facts;
 mod faults;
+mod keeper;
 mod kernel;
 #[cfg(test)]
 mod layout;

@@ -8,12 +8,14 @@
 //! Pointers are the kernel's own, valid during the call.
 #![allow(unsafe_code)]
 
+use super::boot::Kernel;
 use super::pressure;
 use crate::cpu;
 use crate::dev::block::{self, Request};
 use crate::instance::{image, symbols};
 use crate::sys::{file, memory, process, signal, time};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::OnceLock;
 
 #[repr(C)]
 pub(crate) struct Ops {
@@ -103,7 +105,22 @@ unsafe extern "C" fn print(s: *const u8, len: u32) {
 
 unsafe extern "C" fn alert(s: *const u8, len: u32) {
     // SAFETY: the kernel's text.
-    file::write_all(2, unsafe { text(s, len) });
+    let text = unsafe { text(s, len) };
+    match LEFT_BY.get() {
+        Some(kernel) => {
+            let _ = file::write_at(kernel.region.fd(), text, kernel.region.unsaid_at());
+            kernel.words.unsaid.store(len, Ordering::SeqCst);
+        }
+        None => file::write_all(2, text),
+    }
+}
+
+/// The kernel, in a process that has no stderr.
+static LEFT_BY: OnceLock<&'static Kernel> = OnceLock::new();
+
+/// What the kernel alerts of is left to other processes.
+pub(crate) fn leave_alerts_to_others(kernel: &'static Kernel) {
+    let _ = LEFT_BY.set(kernel);
 }
 
 unsafe extern "C" fn panic() {

@@ -220,6 +220,31 @@ pub(crate) fn hold_off(words: &'static Shared) {
     }
 }
 
+/// The member that has the CPU, or is to take it; `None`: nobody has.
+pub(crate) fn holder(words: &'static Shared) -> Option<u32> {
+    on(words).holder()
+}
+
+/// Runs `work` with the CPU held and nobody in the kernel, if that can be had in `patience_ns`; else just so.
+pub(crate) fn with_nobody_inside<T>(words: &'static Shared, patience_ns: u64, work: impl FnOnce() -> T) -> T {
+    let cpu = on(words);
+    let until = monotonic_ns().saturating_add(patience_ns);
+    let mut looks = 0u32;
+    while !cpu.try_take() {
+        looks += 1;
+        if looks % 64 == 0 {
+            if monotonic_ns() > until {
+                return work();
+            }
+            process::yield_now();
+        }
+        std::hint::spin_loop();
+    }
+    let done = work();
+    cpu.leave();
+    done
+}
+
 /// Threads of this process may take the CPU again; the calling one looks at what is pending.
 pub(crate) fn go_on(words: &'static Shared) {
     members::come_back();

@@ -81,7 +81,7 @@ pub(crate) fn give_row_back(words: &Shared, number: u32) {
 }
 
 /// Whether the process of member `number` is no more.
-pub(super) fn is_dead(words: &Shared, number: u32) -> bool {
+pub(crate) fn is_dead(words: &Shared, number: u32) -> bool {
     let row = words.member(number);
     let pid = row.pid.load(Ordering::Acquire);
     row.number.load(Ordering::Acquire) != number || (pid != 0 && !is_confined() && process::has_ended(pid))
@@ -93,8 +93,10 @@ static WATCH: OnceLock<Watch> = OnceLock::new();
 /// How a process looks after the others.
 #[derive(Clone, Copy)]
 pub(super) struct Watch {
-    /// Sees to members whose process is no more, if nobody did so a moment ago.
+    /// Sees to members whose process is no more or is stopped, if nobody did so a moment ago.
     pub(super) members: fn(&'static Shared),
+    /// Starts the clock's thread in this process, if the process that had it is no more.
+    pub(super) dead_clock: fn(&'static Shared),
     /// Starts the clock's thread in this process, if no process has it.
     pub(super) clock: fn(&'static Shared),
 }
@@ -104,11 +106,14 @@ pub(super) fn watch_by(watch: Watch) {
     let _ = WATCH.set(watch);
 }
 
-/// Sees to members whose process is no more. `w`: of the waiting thread that looks.
+/// Sees to members whose process is no more. `w`: of the waiting thread that looks. Such a thread only sees to it that there is a
+/// clock, whose thread does the rest: it may be handed the CPU at any moment, and so can make no other request meanwhile.
 #[cold]
 pub(super) fn look_after(words: &'static Shared, w: Option<&CallSlot>) {
-    if let Some(watch) = WATCH.get().filter(|_| !is_confined() && !w.is_some_and(is_asker)) {
-        (watch.members)(words);
+    let Some(watch) = WATCH.get().filter(|_| !is_confined()) else { return };
+    match w {
+        None => (watch.members)(words),
+        Some(_) => (watch.dead_clock)(words),
     }
 }
 
@@ -126,11 +131,6 @@ fn is_confined() -> bool {
 
 fn slots() -> *mut CallSlot {
     ASKER_SLOTS.load(Ordering::Relaxed)
-}
-
-fn is_asker(w: &CallSlot) -> bool {
-    let at = std::ptr::from_ref(w).cast_mut();
-    (slots()..slots().wrapping_add(ASKERS)).contains(&at)
 }
 
 /// Makes a request in a slot where other members can see to it, and returns the request's result.

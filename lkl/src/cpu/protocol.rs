@@ -106,6 +106,10 @@ const LOOKS_BEFORE_YIELD: u32 = 64;
 const BLIND_TRIES: u32 = 8;
 /// How long a thread sleeps before it looks after the other members, ns.
 pub(crate) const LOOK_NS: u64 = 100_000_000;
+/// The same in the keeper, whose work is to look.
+const KEEPERS_LOOK_NS: u64 = 10_000_000;
+/// The same where the only other member is the keeper, which nobody kills.
+const LOOK_AFTER_KEEPER_NS: u64 = 1_000_000_000;
 
 pub(crate) struct Cpu<'a, W> {
     pub words: &'a Shared,
@@ -460,6 +464,12 @@ impl<W: Env> Cpu<'_, W> {
         Some(begin)
     }
 
+    /// The member that has the CPU, or is to take it.
+    pub fn holder(&self) -> Option<u32> {
+        let holder = self.words.cpu.load(SeqCst);
+        (holder != FREE).then(|| self.handed_to().unwrap_or(holder & !ENTERED))
+    }
+
     /// The member of the thread that the CPU was handed to, and that has not taken the CPU yet.
     fn handed_to(&self) -> Option<u32> {
         let to = self.words.away()?;
@@ -533,10 +543,13 @@ impl<W: Env> Cpu<'_, W> {
 
     /// Not after `until`; and not too late to look after the other members, if there are any.
     fn look_by(&self, until: u64) -> u64 {
-        match self.words.is_shared() {
-            true => until.min(self.env.now().saturating_add(LOOK_NS)),
-            false => until,
-        }
+        let patience = match (self.words.is_shared(), self.words.has_company()) {
+            (true, _) if self.words.keeper.load(Relaxed) == self.env.me() => KEEPERS_LOOK_NS,
+            (true, true) => LOOK_NS,
+            (true, false) => LOOK_AFTER_KEEPER_NS,
+            (false, _) => return until,
+        };
+        until.min(self.env.now().saturating_add(patience))
     }
 
     /// Until when this thread may sleep: to the deadline, if nobody else looks after it.

@@ -72,6 +72,9 @@ impl Count {
     ];
 }
 
+/// `MemberRow::tgid` of a member that has ended in order: its process may have the CPU once more.
+pub(crate) const HAS_LEFT: u32 = u32::MAX;
+
 /// `struct lkl_member_row`: a process that uses the instance.
 #[repr(C)]
 pub(crate) struct MemberRow {
@@ -79,7 +82,7 @@ pub(crate) struct MemberRow {
     pub number: AtomicU32,
     /// The host's process id; 0: the member has not begun.
     pub pid: AtomicU32,
-    /// The kernel's thread group, which F_GETLK and the like name.
+    /// The kernel's thread group, which F_GETLK and the like name; or [`HAS_LEFT`].
     pub tgid: AtomicU32,
     /// How many of its threads are among `Shared::pollers`. The kernel takes them away when the member ends.
     pub pollers: AtomicU32,
@@ -145,7 +148,15 @@ pub(crate) struct Shared {
     pub asking: AtomicU64,
     /// The member that mounts; 0: nobody.
     pub mounts_lock: AtomicU32,
-    pub pad3: [u32; 9],
+    /// The member that is the keeper; 0: there is none.
+    pub keeper: AtomicU32,
+    /// How far the keeper is (`api/keeper.rs`). A futex word.
+    pub keeper_state: AtomicU32,
+    /// Bytes of what the keeper, which has no stderr, left to be said by another process; 0: nothing.
+    pub unsaid: AtomicU32,
+    /// An errno: what the keeper wrote was refused, and nobody knows yet.
+    pub lost_write: AtomicU32,
+    pub pad3: [u32; 5],
     pub members: [MemberRow; MEMBERS],
 }
 
@@ -160,6 +171,12 @@ impl Shared {
     pub fn away(&self) -> Option<&CallSlot> {
         // SAFETY: null, or an address in the kernel's memory, which is mapped as long as the instance.
         unsafe { self.away.load(Ordering::SeqCst).as_ref() }
+    }
+
+    /// Whether a process of the program's beside this one uses the instance, or did a moment ago.
+    pub fn has_company(&self) -> bool {
+        let keeper = u32::from(self.keeper.load(Ordering::Relaxed) != 0);
+        self.nr_members.load(Ordering::Relaxed) > 1 + keeper
     }
 
     /// Whether more than one process uses the instance.

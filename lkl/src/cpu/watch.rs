@@ -11,7 +11,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Before this process uses a kernel.
 pub(crate) fn begin() {
-    members::watch_by(Watch { members: look_after, clock: |words| take_clock(words, 0) });
+    members::watch_by(Watch {
+        members: look_after,
+        dead_clock: take_dead_clock,
+        clock: |words| take_clock(words, 0),
+    });
 }
 
 /// After an exec, in the only thread: a thread that the exec took away may have held a lock.
@@ -33,9 +37,44 @@ fn look_after(words: &'static Shared) {
         return;
     }
     retire_dead(words);
+    take_dead_clock(words);
+    release_stopped(words);
+}
+
+/// A process that was stopped (SIGSTOP, SIGTSTP) with the CPU in its hands is in the way of all. It goes on until it has left
+/// the kernel, and is stopped again. Not by a thread that waits for a call.
+pub(crate) fn release_stopped(words: &'static Shared) {
+    const PATIENCE_NS: u64 = 1_000_000_000;
+    const STOP_NS: u64 = 20_000_000;
+    let Some(pid) = entry::holder(words).map(|number| words.member(number).pid.load(Ordering::Relaxed))
+    else {
+        return;
+    };
+    if pid == process::pid() || !process::is_stopped(pid) || process::signal(pid, libc::SIGCONT).is_err() {
+        return;
+    }
+    entry::with_nobody_inside(words, PATIENCE_NS, || {
+        let until = time::monotonic_ns() + STOP_NS;
+        let sent = process::signal(pid, libc::SIGSTOP);
+        while sent.is_ok() && !process::is_stopped(pid) && time::monotonic_ns() < until {
+            process::yield_now();
+        }
+    });
+}
+
+/// The clock becomes this process's if no process has it.
+pub(crate) fn take_dead_clock(words: &'static Shared) {
     let clock = words.clock_home.load(Ordering::SeqCst);
     if clock == 0 || (clock != me() && is_dead(words, clock)) {
         take_clock(words, clock);
+    }
+}
+
+/// Ends a member whose process is no more.
+pub(crate) fn end_dead(words: &'static Shared, number: u32) {
+    // Another thread may have been faster; or the member had left in order.
+    if entry::member_exit(words, number, true) == Err(Errno::ESRCH) {
+        members::give_row_back(words, number);
     }
 }
 
@@ -49,10 +88,7 @@ pub(crate) fn retire_dead(words: &'static Shared) {
             && is_dead(words, number)
             && words.cpu.load(Ordering::SeqCst) & !ENTERED != number
         {
-            // Another thread may have been faster; or the member had left in order, and died with its row.
-            if entry::member_exit(words, number, true) == Err(Errno::ESRCH) {
-                members::give_row_back(words, number);
-            }
+            end_dead(words, number);
         }
     }
 }

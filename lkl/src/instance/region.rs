@@ -125,6 +125,11 @@ impl Region {
         file::write_at(self.fd(), &image::bytes()[image::layout().head], 0).map(drop)
     }
 
+    /// Where in the memory file a text may lie that one process leaves to others: behind the image's head.
+    pub(crate) fn unsaid_at(&self) -> u64 {
+        image::layout().head.end.next_multiple_of(PAGE) as u64
+    }
+
     fn fill<T>(&self, layout: &Layout, host_page: T, is_new: bool) -> Result<Loaded, Errno> {
         let page = layout.data.end.next_multiple_of(PAGE);
         self.map_constants(layout)?;

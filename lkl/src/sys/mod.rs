@@ -9,7 +9,7 @@
 //!
 //! # Files
 //! `call` has the gate; `errno` the error numbers; `file`, `memory`, `futex`, `signal`, `process`, `time` and
-//! `socket` the typed calls; `text` writes numbers; `helper_thread` makes threads without libc.
+//! `socket` the typed calls; `text` writes numbers; `helper_thread` makes threads without libc, and `spawn` processes.
 
 mod call;
 mod errno;
@@ -22,6 +22,7 @@ pub mod memory;
 pub mod process;
 pub mod signal;
 pub mod socket;
+pub mod spawn;
 pub mod text;
 pub mod time;
 

@@ -6,7 +6,7 @@
 #![allow(unsafe_code)]
 
 use super::call::{call, plain, try_call};
-use super::{Errno, OwnedFd};
+use super::{file, Errno, OwnedFd};
 use std::ffi::CStr;
 
 /// The process id.
@@ -19,14 +19,37 @@ pub fn tid() -> u32 {
     plain(libc::SYS_gettid, [0; 6]).unwrap_or(0) as u32
 }
 
+/// Whether the process of a pidfd is no more.
+pub fn is_over(pidfd: i32) -> bool {
+    let mut poll = libc::pollfd { fd: pidfd, events: libc::POLLIN, revents: 0 };
+    // SAFETY: a live structure.
+    unsafe { call(libc::SYS_poll, [&raw mut poll as usize, 1, 0, 0, 0, 0]) == 1 }
+}
+
+/// Whether a process is stopped by a signal: its state in /proc/PID/stat, behind the name (proc(5)).
+pub fn is_stopped(pid: u32) -> bool {
+    let mut room = [0; 32];
+    let mut path = super::text::Text::new(&mut room);
+    path.put(b"/proc/").decimal(pid.into()).put(b"/stat");
+    let Ok(path) = CStr::from_bytes_until_nul(&room) else { return false };
+    let mut text = [0; 128];
+    let len =
+        file::open(path, libc::O_RDONLY).and_then(|file| file::read(file.raw(), &mut text)).unwrap_or(0);
+    let state = text[..len].iter().rposition(|&byte| byte == b')').and_then(|at| text.get(at + 2));
+    state == Some(&b'T')
+}
+
+/// Sends a signal to a process.
+pub fn signal(pid: u32, signal: i32) -> Result<(), Errno> {
+    plain(libc::SYS_kill, [pid as usize, signal as usize, 0, 0, 0, 0]).map(drop)
+}
+
 /// Whether a process is no more: its parent need not have waited for it yet.
 pub fn has_ended(pid: u32) -> bool {
     match plain(libc::SYS_pidfd_open, [pid as usize, 0, 0, 0, 0, 0]) {
         Ok(fd) => {
             let fd = OwnedFd::made(fd);
-            let mut poll = libc::pollfd { fd: fd.raw(), events: libc::POLLIN, revents: 0 };
-            // SAFETY: a live structure.
-            unsafe { call(libc::SYS_poll, [&raw mut poll as usize, 1, 0, 0, 0, 0]) == 1 }
+            is_over(fd.raw())
         }
         // No descriptor is free: a process that waits to be waited for passes for alive.
         Err(e) if e != Errno::ESRCH => {

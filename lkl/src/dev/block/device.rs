@@ -217,6 +217,19 @@ impl Device {
         }
     }
 
+    /// Closes the descriptors that came from the store, when this process has left the instance.
+    pub(crate) fn close_copies() {
+        let mut at = DEVICES.load(Ordering::Acquire);
+        // SAFETY: as above.
+        while let Some(device) = unsafe { at.as_ref() } {
+            if device.is_copy {
+                file::close(device.fd);
+            }
+            at = device.state.next.load(Ordering::Acquire);
+        }
+        DEVICES.store(null_mut(), Ordering::Release);
+    }
+
     /// Whether any disk is a server's.
     pub(crate) fn any_link() -> bool {
         let any = std::sync::atomic::AtomicBool::new(false);

@@ -148,6 +148,11 @@ pub(crate) fn leave() {
     workers::stop();
 }
 
+/// The keeper has left: the images are not open here any more.
+pub(crate) fn close_copies() {
+    Device::close_copies();
+}
+
 /// In the child of a fork that goes on with its parent's kernel: the threads that do the parent's I/O are not here.
 pub(crate) fn reset_threads_in_child() {
     bounce::reset_in_child();

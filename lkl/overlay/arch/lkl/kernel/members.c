@@ -9,6 +9,8 @@
  */
 #include <linux/completion.h>
 #include <linux/fdtable.h>
+#include <linux/fs_struct.h>
+#include <linux/path.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/slab.h>
@@ -26,12 +28,16 @@ struct lkl_member {
 	bool			gone;		/* its tasks end */
 	bool			dead;		/* so does its memory: the process is no more */
 	bool			redone;		/* what its process was to do for disks */
+	bool			bare;		/* has nothing of the task that made it */
 	/* while a fork waits: where the first thread's slot goes, and what is completed when the thread is there */
 	struct lkl_call_slot	**first;
 	struct completion	*made;
 };
 
 #define END_TRIES	(HZ / 5)	/* ticks: 200 ms */
+
+/* lkl_member_row.tgid: the member has ended in order */
+#define LKL_HAS_LEFT	(~0U)
 
 static LIST_HEAD(members);
 static unsigned int last_number;
@@ -96,8 +102,10 @@ static void forget_member(struct lkl_member *m)
 	list_del(&m->list);
 	if (m->dead) {
 		__atomic_fetch_sub(&lkl_shared.pollers, pollers, __ATOMIC_SEQ_CST);
-		/* or else: its process may have the CPU once more, and gives the row back when it has left for good */
 		WRITE_ONCE(row_of(m->number)->number, 0);
+	} else {
+		/* its process may have the CPU once more, and gives the row back when it has left for good */
+		WRITE_ONCE(row_of(m->number)->tgid, LKL_HAS_LEFT);
 	}
 	WRITE_ONCE(lkl_shared.nr_members, lkl_shared.nr_members - 1);
 	kfree(m);
@@ -136,12 +144,15 @@ static bool is_over(const struct lkl_member *m)
 	return m->gone && !m->nr_threads && !m->requests;
 }
 
-static void redo_requests(struct lkl_member *m)
+/* the keeper must not keep files open that the program closes, nor a mount busy */
+static void drop_inherited(void)
 {
-	if (!m->dead || m->redone)
-		return;
-	m->redone = true;
-	lkb_redo_requests(m->number);
+	struct path root;
+
+	lkl_close_all();
+	get_fs_root(current->fs, &root);
+	set_fs_pwd(current->fs, &root);
+	path_put(&root);
 }
 
 /* what the leader runs */
@@ -152,6 +163,8 @@ static int lead(void *arg)
 
 	m->leader = current;
 	WRITE_ONCE(row_of(m->number)->tgid, current->tgid);
+	if (m->bare)
+		drop_inherited();
 	if (m->first) {
 		t = lkl_create_thread(m, NULL, m->made);
 		if (IS_ERR(t)) {
@@ -206,8 +219,8 @@ long lkl_first_member(void)
 	return IS_ERR(m) ? PTR_ERR(m) : start_member(m);
 }
 
-/* private call: a member with one thread, and with what the calling thread has; for the child of a fork */
-long lkl_member_new(struct lkl_call_slot **to)
+/* private call: a member with one thread, and with what the calling thread has, for the child of a fork; bare: with nothing */
+long lkl_member_new(struct lkl_call_slot **to, bool bare)
 {
 	DECLARE_COMPLETION_ONSTACK(made);
 	struct lkl_call_slot *slot = NULL;
@@ -218,8 +231,11 @@ long lkl_member_new(struct lkl_call_slot **to)
 	if (IS_ERR(m))
 		return PTR_ERR(m);
 	number = m->number;
+	/* until its own process begins, it lives as long as the process that makes it */
+	WRITE_ONCE(row_of(number)->pid, row_of(current->thread.owner->member->number)->pid);
 	m->first = &slot;
 	m->made = &made;
+	m->bare = bare;
 	err = start_member(m);
 	if (err)
 		return err;

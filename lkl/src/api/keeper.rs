@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The keeper: a process of this library's own that uses the instance, and outlives the program's processes where they are
+//! killed. Linux keeps what a process wrote when the process is killed; so does an instance with a keeper, which syncs and
+//! unmounts when nobody else is left.
+//!
+//! One process of the program starts the keeper, in the background. The last process of the program that ends in order
+//! dismisses the keeper, and unmounts itself: the images are free when the program has ended.
+//!
+//! `Shared::keeper_state`: NONE -> WAITING (-> HURRIED) -> STARTING -> UP -> LEAVING -> GONE. Whoever changes the state does so by
+//! compare-and-swap, and wakes the others.
+//!
+//! # Safety
+//! Tasks are used by the thread that made them, or by the only thread of the keeper.
+#![allow(unsafe_code)]
+
+use super::{Private, Task};
+use crate::attach::{self, Handover, Kernel};
+use crate::cpu::{self, members, watch, Shared, HAS_LEFT};
+use crate::dev::block;
+use crate::sys::futex::{self, Scope};
+use crate::sys::time::monotonic_ns;
+use crate::sys::{file, process, Errno};
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+
+/// There is none.
+const NONE: u32 = 0;
+/// A thread waits a moment before it starts the keeper: most programs end soon.
+const WAITING: u32 = 1;
+/// The thread is to wait no longer.
+const HURRIED: u32 = 6;
+/// The keeper's member is there, and its process on the way.
+const STARTING: u32 = 2;
+/// The keeper looks after the others.
+const UP: u32 = 3;
+/// The program's last process ends, and unmounts itself.
+const LEAVING: u32 = 4;
+/// It has left, or could not be started.
+const GONE: u32 = 5;
+
+/// How often the keeper looks whether the others live, ns.
+const LOOK_NS: u64 = 50_000_000;
+/// The most that is left to be said.
+const UNSAID_BYTES: usize = 400;
+/// How long the keeper may take to leave, ns.
+const LEAVE_NS: u64 = 3_000_000_000;
+
+fn change(words: &Shared, from: u32, to: u32) -> bool {
+    let is_changed = words.keeper_state.compare_exchange(from, to, SeqCst, SeqCst).is_ok();
+    if is_changed {
+        futex::wake(&raw const words.keeper_state, u32::MAX >> 1, Scope::Shared);
+    }
+    is_changed
+}
+
+/// Sleeps while the state is `state`, for `ns` at most. Whether the state is still the same.
+fn wait_in(words: &Shared, state: u32, ns: u64) -> bool {
+    let until = monotonic_ns().saturating_add(ns);
+    while words.keeper_state.load(SeqCst) == state && monotonic_ns() < until {
+        futex::wait_until(&words.keeper_state, state, until, Scope::Shared);
+    }
+    words.keeper_state.load(SeqCst) == state
+}
+
+/// In a process of the program's.
+impl Kernel {
+    /// Whether the calling process is to start the keeper: there is none, and nobody else is about to start one.
+    pub fn claim_keeper(&self) -> bool {
+        change(self.words, NONE, WAITING)
+    }
+
+    /// Waits for `ns`. False: the keeper is not to be started any more.
+    pub fn wait_before_keeper(&self, ns: u64) -> bool {
+        wait_in(self.words, WAITING, ns);
+        change(self.words, WAITING, STARTING) || change(self.words, HURRIED, STARTING)
+    }
+
+    /// A thread that waits starts the keeper now.
+    pub fn hurry_keeper(&self) {
+        change(self.words, WAITING, HURRIED);
+    }
+
+    /// Waits for a moment until the keeper that was started looks after the others.
+    pub fn wait_for_keeper(&self) {
+        wait_in(self.words, STARTING, LEAVE_NS);
+    }
+
+    /// The keeper that has not been started yet is not started.
+    pub fn cancel_keeper(&self) {
+        change(self.words, WAITING, NONE);
+    }
+
+    /// Makes the keeper's member, which has no files; what its process needs. Between [`Kernel::wait_before_keeper`] and the
+    /// process, by a thread without a task.
+    pub fn new_keeper(&self) -> Result<Handover, Errno> {
+        let store = block::store().ok_or(Errno::ENOENT)?;
+        let task = Task::new(self)?.as_ptr();
+        let mut slot: *mut Task = std::ptr::null_mut();
+        let args = [&raw mut slot as usize, 1, 0, 0, 0, 0];
+        // SAFETY: the task was just made, and is this thread's until it is released; the pointer is valid during the call.
+        let made = unsafe {
+            let made = self.private(task, Private::MemberNew, args);
+            self.release(task);
+            made
+        };
+        let member = made? as u32;
+        self.words.keeper.store(member, SeqCst);
+        Ok(Handover {
+            memory: self.region.fd(),
+            store,
+            base: self.region.base(),
+            ram_bytes: self.region.ram.len(),
+            member,
+            task: slot as usize,
+        })
+    }
+
+    /// In the keeper's process, which shares the memory of its maker yet: the member is the calling process.
+    pub fn keeper_is_this_process(&self, from: &Handover) {
+        self.words.member(from.member).pid.store(process::pid(), SeqCst);
+    }
+
+    /// The keeper could not be started. `made`: its member is there.
+    pub fn keeper_failed(&self, made: Option<&Handover>) {
+        if let Some(from) = made {
+            let _ = cpu::member_exit(self.words, from.member, true);
+        }
+        self.words.keeper.store(0, SeqCst);
+        change(self.words, STARTING, GONE);
+    }
+
+    /// Before the program's last process ends the kernel: when this returns, the keeper has left, or will never come. False:
+    /// it does not answer, and will unmount.
+    pub(crate) fn dismiss_keeper(&self) -> bool {
+        let words = self.words;
+        self.cancel_keeper();
+        if change(words, STARTING, LEAVING) {
+            // Its process finds that out before it touches anything.
+            self.keeper_has_gone(true);
+        } else if change(words, UP, LEAVING) {
+            let until = monotonic_ns() + LEAVE_NS;
+            while wait_in(words, LEAVING, LOOK_NS) {
+                let keeper = words.keeper.load(SeqCst);
+                if members::is_dead(words, keeper) {
+                    self.keeper_has_gone(true);
+                    break;
+                }
+                if monotonic_ns() > until {
+                    return false;
+                }
+            }
+        }
+        words.keeper.store(0, SeqCst);
+        true
+    }
+
+    fn keeper_has_gone(&self, is_dead: bool) {
+        let _ = cpu::member_exit(self.words, self.words.keeper.load(SeqCst), is_dead);
+        self.words.keeper_state.store(GONE, SeqCst);
+    }
+
+    /// What the keeper left to be said, if anything: calls `say` with it.
+    #[cold]
+    pub fn take_unsaid(&self, say: impl FnOnce(&[u8])) {
+        let mut text = [0; UNSAID_BYTES];
+        let len = self.words.unsaid.swap(0, SeqCst) as usize;
+        if let (true, Ok(n)) = (
+            len > 0,
+            file::read_at(self.region.fd(), &mut text[..len.min(UNSAID_BYTES)], self.region.unsaid_at()),
+        ) {
+            say(&text[..n]);
+        }
+    }
+
+    /// The host's id of the keeper's process, if there is a keeper.
+    pub fn keeper_pid(&self) -> Option<u32> {
+        let number = self.words.keeper.load(SeqCst);
+        let pid = self.words.member(number).pid.load(SeqCst);
+        (number != 0 && pid != 0).then_some(pid)
+    }
+
+    /// Whether a process of the program's beside this one, and not the keeper, uses the kernel.
+    pub fn has_live_company(&self) -> bool {
+        let (me, keeper) = (members::me(), self.words.keeper.load(SeqCst));
+        self.words.members.iter().any(|row| {
+            let number = row.number.load(SeqCst);
+            let is_other = number != 0 && number != me && number != keeper;
+            is_other && row.tgid.load(SeqCst) != HAS_LEFT && !members::is_dead(self.words, number)
+        })
+    }
+}
+
+/// In the keeper.
+impl Kernel {
+    /// The keeper has no stderr: what is to be said is left in the memory file, for [`Kernel::take_unsaid`].
+    pub fn leave_alerts_to_others(&'static self) {
+        attach::leave_alerts_to_others(self);
+    }
+
+    /// Looks after the other members until they dismiss the keeper, or none is left. Then the keeper syncs and unmounts. The
+    /// process ends after this.
+    ///
+    /// # Safety
+    /// `t` is the task that was made for this process, and the calling thread the only one that uses it.
+    pub unsafe fn keep(&self, t: *mut Task) -> Result<(), Errno> {
+        let words = self.words;
+        if !change(words, STARTING, UP) {
+            return Ok(());
+        }
+        while wait_in(words, UP, LOOK_NS) {
+            self.look_after_others();
+            if !self.has_live_company() && change(words, UP, GONE) {
+                // SAFETY: the caller's promise.
+                let done = unsafe { self.shutdown(t) };
+                if let Some((_, error)) = self.take_write_error() {
+                    return Err(error);
+                }
+                return done;
+            }
+        }
+        if let Some((_, error)) = self.take_write_error() {
+            words.lost_write.store(error.into_raw() as u32, Relaxed);
+        }
+        let _ = self.leave_to_others();
+        block::close_copies();
+        change(words, LEAVING, GONE);
+        Ok(())
+    }
+
+    /// Ends the dead. Also those that were killed inside the kernel: whoever asks for their end finds that the kernel is dead.
+    fn look_after_others(&self) {
+        for row in &self.words.members {
+            let number = row.number.load(SeqCst);
+            if number != 0 && number != members::me() && members::is_dead(self.words, number) {
+                watch::end_dead(self.words, number);
+            }
+        }
+        watch::take_dead_clock(self.words);
+        watch::release_stopped(self.words);
+    }
+}
