@@ -13,8 +13,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use stowaway_config::{ConfigError, Level, Sink};
 use trampoline::Vectors;
 
-use crate::exec::kept;
-use crate::instance::{enter, kick, server_keepalive};
+use crate::exec::{kept, library};
+use crate::instance::{enter, keeper, kick, server_keepalive};
 use crate::loader;
 use crate::lookup::{covered_dirs, cwd};
 use crate::observe;
@@ -63,6 +63,10 @@ extern "C" fn construct() {
 /// starts has interception whatever it asks for: `stowaway run` shows every call.
 unsafe extern "C" fn begin(sp: *mut usize) -> ! {
     // SAFETY: our dynamic loader hands on what the kernel gave it.
+    if let Some(text) = unsafe { loader::variable(sp, keeper::KEEPER) } {
+        keeper::be_keeper(text);
+    }
+    // SAFETY: as above.
     let loading = unsafe { crate::loader::read_order(sp) };
     settings::set_is_loader();
     read_settings();
@@ -123,6 +127,7 @@ fn install() -> bool {
     lkl::sys::set_gate(trampoline::gate::RAW);
     start_log();
     enter::resume_by(handoff::resume);
+    keeper::library_by(library::open);
     end::before_end(exit::before_end);
     server_keepalive::connect_all();
     kick::find();

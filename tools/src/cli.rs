@@ -37,9 +37,21 @@ pub enum Command {
     Gdb(GdbOptions),
     /// Serve a disk image by the NBD protocol: qcow2, raw, packed, or what qemu-nbd reads
     Serve(ServeOptions),
+    /// List the kernels that run, and the processes that use each of them
+    Ps(PsOptions),
     /// Write the man pages and shell completions that `make install` installs
     #[command(hide = true)]
     Pages(PagesOptions),
+}
+
+#[derive(Args)]
+#[command(after_help = "Of other users' processes only root sees anything.
+
+Exit status: 0; 1 if /proc cannot be read.")]
+pub struct PsOptions {
+    /// Print JSON, for programs
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Args)]
@@ -136,7 +148,8 @@ such as these:
   block_engine = \"auto\"
   perf_map = \"no\"
   doorbell = \"auto\"
-  share = \"no\"
+  share = \"yes\"
+  keeper = \"yes\"
 
 An option overrides a variable, and a variable overrides the file.
 
@@ -229,13 +242,20 @@ pub struct RunOptions {
     #[arg(long, value_name = "auto|futex|signal|uintr")]
     pub doorbell: Option<OsString>,
 
-    /// An experiment: the program and all that it starts share one kernel, as processes share Linux
+    /// Give each process a kernel of its own
     ///
-    /// Files stay open over fork and exec, with shared offsets and locks: shells, pipelines, make and git work on one mount.
-    /// A process that is killed (SIGKILL) inside the kernel stops the kernel for all of them. Not for qcow2, NBD, NTFS and
-    /// io_uring.
+    /// Without this option, the program and all that it starts share one kernel, as processes share Linux: what is open stays
+    /// open over fork and exec, with shared offsets and locks. With this option, an image is one process's at a time, and a
+    /// process that is killed (SIGKILL) inside the kernel stops nobody else.
     #[arg(long)]
-    pub share: bool,
+    pub no_share: bool,
+
+    /// Leave no process behind that unmounts the images if the program is killed
+    ///
+    /// Without this option, a small process of Stowaway's (stowaway-keeper) starts soon after a writable image is mounted. If
+    /// the program is killed (SIGKILL), the keeper writes what the program had written to the image, and unmounts.
+    #[arg(long)]
+    pub no_keeper: bool,
 
     /// A TOML file of settings
     #[arg(long, value_name = "FILE")]

@@ -2,7 +2,7 @@
 //! The `stowaway` command: runs a program with a Linux kernel inside it, examines machine and program, makes
 //! and serves images.
 //!
-//! Floors, from the lowest: fail, cli, elf, host, packages, library, program, mkimage, gdb, serve, doctor, run, pages,
+//! Floors, from the lowest: fail, cli, elf, host, packages, library, program, mkimage, gdb, serve, doctor, ps, run, pages,
 //! settings_page.
 #![deny(unsafe_code)]
 
@@ -17,6 +17,7 @@ mod mkimage;
 mod packages;
 mod pages;
 mod program;
+mod ps;
 mod run;
 #[doc(hidden)]
 pub mod serve;
@@ -41,6 +42,7 @@ pub fn command() -> i32 {
             Command::Mkimage(options) => mkimage::mkimage(&options),
             Command::Gdb(options) => gdb::gdb(&options),
             Command::Serve(options) => serve::serve(&options),
+            Command::Ps(options) => ps::ps(&options),
             Command::Pages(options) => pages::pages(&options),
         },
         Err(error) => return usage(&error, &args),

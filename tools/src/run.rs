@@ -112,7 +112,8 @@ fn from_options(options: &RunOptions) -> RawConfig {
     let mut raw = RawConfig::default();
     let no_follow = options.no_follow.then(|| OsString::from("no"));
     let perf_map = options.perf_map.then(|| OsString::from("yes"));
-    let share = options.share.then(|| OsString::from("yes"));
+    let no_share = options.no_share.then(|| OsString::from("no"));
+    let no_keeper = options.no_keeper.then(|| OsString::from("no"));
     let single = [
         (Key::Mem, &options.mem),
         (Key::Net, &options.net),
@@ -125,7 +126,8 @@ fn from_options(options: &RunOptions) -> RawConfig {
         (Key::BlockEngine, &options.block_engine),
         (Key::PerfMap, &perf_map),
         (Key::Doorbell, &options.doorbell),
-        (Key::Share, &share),
+        (Key::Share, &no_share),
+        (Key::Keeper, &no_keeper),
         (Key::Config, &options.config),
     ];
     let mounts = options.mount.iter().map(|value| (Key::Mount, value));

@@ -93,6 +93,7 @@ fn default(key: Key) -> String {
         Key::Doorbell => config.doorbell.to_string(),
         Key::PerfMap => yes_or_no(config.perf_map),
         Key::Share => yes_or_no(config.share),
+        Key::Keeper => yes_or_no(config.keeper),
         Key::Follow => yes_or_no(config.follow),
         Key::Stats | Key::Trace if !config.is_watched() => "off".to_string(),
         key => {

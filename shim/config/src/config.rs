@@ -42,6 +42,8 @@ pub struct Config {
     pub doorbell: Doorbell,
     /// Whether parent and children share one kernel.
     pub share: bool,
+    /// Whether a process of our own outlives the program's where they are killed.
+    pub keeper: bool,
     /// The current directory inside a mount that an exec handed over; absolute.
     pub cwd: Option<PathBuf>,
     /// Whether `stowaway run` started the program: an error ends it then.
@@ -63,7 +65,8 @@ impl Default for Config {
             block_engine: BlockEngine::default(),
             perf_map: false,
             doorbell: Doorbell::default(),
-            share: false,
+            share: true,
+            keeper: true,
             cwd: None,
             under_run: false,
         }
@@ -137,7 +140,8 @@ impl Config {
         vars.extend(self.perf_map.then(|| (Key::PerfMap, "yes".into())));
         let bell = self.doorbell;
         vars.extend((bell != Doorbell::Auto).then(|| (Key::Doorbell, bell.to_string().into())));
-        vars.extend(self.share.then(|| (Key::Share, "yes".into())));
+        vars.extend((!self.share).then(|| (Key::Share, "no".into())));
+        vars.extend((!self.keeper).then(|| (Key::Keeper, "no".into())));
         vars.extend(self.cwd.iter().map(|cwd| (Key::Cwd, cwd.clone().into())));
         vars.extend(self.under_run.then(|| (Key::Run, "1".into())));
         vars.into_iter().map(|(key, value)| (key.env().to_string(), value)).collect()

@@ -53,6 +53,8 @@ pub enum Key {
     Doorbell,
     /// Whether parent and children share one kernel.
     Share,
+    /// Whether a process of our own outlives the program's where they are killed.
+    Keeper,
     /// A settings file.
     Config,
     /// Internal: the current directory inside a mount, handed over at exec.
@@ -64,7 +66,7 @@ pub enum Key {
 }
 
 /// (key, environment, option of `stowaway run`, key in a file); an empty name: not in that source.
-const ROWS: [(Key, &str, &str, &str); 17] = [
+const ROWS: [(Key, &str, &str, &str); 18] = [
     (Key::Mount, "STOWAWAY_MOUNT", "--mount", "mount"),
     (Key::Mem, "STOWAWAY_MEM", "--mem", "mem"),
     (Key::Net, "STOWAWAY_NET", "--net", "net"),
@@ -77,7 +79,8 @@ const ROWS: [(Key, &str, &str, &str); 17] = [
     (Key::BlockEngine, "STOWAWAY_BLOCK_ENGINE", "--block-engine", "block_engine"),
     (Key::PerfMap, "STOWAWAY_PERF_MAP", "--perf-map", "perf_map"),
     (Key::Doorbell, "STOWAWAY_DOORBELL", "--doorbell", "doorbell"),
-    (Key::Share, "STOWAWAY_SHARE", "--share", "share"),
+    (Key::Share, "STOWAWAY_SHARE", "--no-share", "share"),
+    (Key::Keeper, "STOWAWAY_KEEPER", "--no-keeper", "keeper"),
     (Key::Config, "STOWAWAY_CONFIG", "--config", ""),
     (Key::Cwd, "STOWAWAY_CWD", "", ""),
     (Key::Run, "STOWAWAY_RUN", "", ""),
@@ -145,7 +148,7 @@ impl Key {
             return Ok(Some(row.0));
         }
         let name = String::from_utf8_lossy(name);
-        Err(unknown(&name, "no such setting", ROWS.iter().map(|row| row.1).take(14)))
+        Err(unknown(&name, "no such setting", ROWS.iter().map(|row| row.1).take(15)))
     }
 
     /// The key of a line in a settings file.

@@ -10,7 +10,7 @@ use lkl::Kernel;
 use stowaway_config::{BlockEngine, Net, Sink};
 
 use crate::fdtable::{self, Keep};
-use crate::instance::{kick, limits, mounts};
+use crate::instance::{keeper, kick, limits, mounts};
 use crate::signals::actions;
 use crate::sys::big_stack::on_big_stack;
 use crate::sys::credentials::Credentials;
@@ -154,7 +154,8 @@ fn prepare_to_share(kernel: &Kernel) {
         Ok(store) => {
             [store.read, store.write].into_iter().for_each(|fd| fdtable::set(fd as usize, fdtable::RESERVED))
         }
-        Err(e) => log::warn!("the kernel cannot be shared: {e}"),
+        // Under a file size limit there is no memory file, say.
+        Err(e) => log::debug!("the kernel cannot be shared: {e}"),
     }
 }
 
@@ -271,6 +272,7 @@ pub fn shut_down(thread: &'static Thread) {
     let _change = change();
     let Some(kernel) = running() else { return };
     kernel::set_ending();
+    keeper::settle(!kernel.has_live_company());
     if kernel.leave() {
         // Others go on with the kernel. The last one unmounts.
         return mounts::report_write_error(kernel);

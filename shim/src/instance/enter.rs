@@ -21,6 +21,7 @@ use crate::sys::credentials::Credentials;
 use crate::sys::errno::{from_raw, to_raw, Errno, Result};
 use crate::sys::host::{Args, Ret};
 use crate::sys::kernel::{self, park_forever_if_ending};
+use crate::sys::report::Line;
 use crate::sys::thread::{self, ServedBy, Thread};
 
 /// What a section works with: the kernel, and the calling thread's task in it.
@@ -54,6 +55,9 @@ impl KernelContext {
         compiler_fence(Ordering::SeqCst);
         self.thread.in_call.store(0, Ordering::Relaxed);
         park_forever_if_ending();
+        if r == EIO {
+            self.kernel.take_unsaid(say_for_keeper);
+        }
         r
     }
 
@@ -83,6 +87,12 @@ impl KernelContext {
     pub fn mount_root(&mut self, index: usize) -> Result<usize> {
         mounts::mount_root(self.kernel, self.thread, index).map(|root| root as usize)
     }
+}
+
+/// Says what the kernel said in the keeper.
+fn say_for_keeper(text: &[u8]) {
+    let text = text.strip_prefix(b"stowaway: ").unwrap_or(text);
+    Line::new().bytes(text.strip_suffix(b"\n").unwrap_or(text)).print();
 }
 
 /// A call that opens no descriptor.
@@ -185,6 +195,7 @@ const ERESTARTSYS: Ret = -512;
 const ERESTARTNOINTR: Ret = -513;
 const ERESTARTNOHAND: Ret = -514;
 const ERESTART_RESTARTBLOCK: Ret = -516;
+const EIO: Ret = -(libc::EIO as Ret);
 const EFBIG: Ret = -(libc::EFBIG as Ret);
 
 /// Whether a signal, or what else ends waits, ended the call: before or after it became an errno of the application's.

@@ -12,6 +12,7 @@ use once_cell::sync::OnceCell;
 use stowaway_config::{Mount, READ_ONLY_TYPES};
 
 use crate::fdtable;
+use crate::instance::keeper;
 use crate::sys::errno::{Errno, Explained, Result};
 use crate::sys::host;
 use crate::sys::report::Line;
@@ -197,23 +198,32 @@ pub fn close(disk: Disk) {
 }
 
 /// Locks an image, or a part of it. One that is in use may be so by a process on its way out (the one before in a script,
-/// the left side of a pipeline): it gets a moment for that.
+/// the left side of a pipeline): it gets a moment for that. A keeper whose program was killed gets longer: it writes what
+/// the program had written.
 fn lock_patiently(mut disk: Disk) -> core::result::Result<Disk, DiskError> {
     const TRIES: u32 = 25;
+    const TRIES_OF_KEEPER: u32 = 1_000;
     const PAUSE_NS: i64 = 10_000_000;
-    for left in (0..TRIES).rev() {
-        match disk.lock(None) {
+    let mut tries = 0;
+    loop {
+        let refused = match disk.lock(None) {
             Ok(()) => return Ok(disk),
-            Err(DiskError::Busy { .. } | DiskError::InUse(_)) if left > 0 => {
-                host::sleep_ns(PAUSE_NS);
-            }
-            Err(e) => {
-                disk.close();
-                return Err(e);
-            }
+            Err(refused) => refused,
+        };
+        tries += 1;
+        let may_wait = match &refused {
+            DiskError::Busy { pid: Some(pid) } if keeper::is_keeper(*pid) => tries < TRIES_OF_KEEPER,
+            // Nobody that can be seen: a keeper has the image only in the store, and will open it to write.
+            DiskError::Busy { pid: None } => tries < 2 * TRIES,
+            DiskError::Busy { .. } | DiskError::InUse(_) => tries < TRIES,
+            _ => false,
+        };
+        if !may_wait {
+            disk.close();
+            return Err(refused);
         }
+        host::sleep_ns(PAUSE_NS);
     }
-    unreachable!("the last try returns")
 }
 
 /// Opens the part of an image that the mount is, unlocked.

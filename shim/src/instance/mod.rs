@@ -7,6 +7,7 @@ pub mod enter;
 mod further_images;
 pub mod images;
 mod inner_image;
+pub mod keeper;
 mod kernel_log;
 pub mod kick;
 pub mod limits;

@@ -16,6 +16,7 @@ use crate::fdtable;
 use crate::instance::further_images::{self, FurtherImages};
 use crate::instance::images::{self, Said, Tries};
 use crate::instance::inner_image::InnerImage;
+use crate::instance::keeper;
 use crate::instance::kernel_log::{last_words, KernelLog, Reason};
 use crate::instance::overlay;
 use crate::sys::big_stack::on_big_stack;
@@ -171,6 +172,7 @@ fn mount_now(
     // SAFETY: the task is this thread's.
     match unsafe { kernel.mount(thread.task(), source, &path, &fstype, flags, &data, root) } {
         Ok(()) => {
+            keep(kernel);
             log::debug!("mounted {:?} as {:?}", path, fstype);
             if !read_only && is_read_only(kernel, thread, root) {
                 let said = last_words(&log.said_since(kernel));
@@ -332,6 +334,13 @@ fn with_defaults(mount: &Mount, fstype: &CStr, data: String, devices: Vec<String
         }
     }
     options.join(",")
+}
+
+/// Somebody is to look after the instance, if it has a writable image.
+pub fn keep(kernel: &'static Kernel) {
+    if settings().mounts.iter().any(|mount| mount.image.is_some() && !mount.read_only) {
+        keeper::start(kernel);
+    }
 }
 
 /// Inside a section of the only thread that has a task: unmounts all images. False: one is still in use, or a

@@ -40,6 +40,17 @@ extern "C" {
     fn stowaway_load_enter(sp: usize, entry: usize) -> !;
 }
 
+/// The value of a variable (`NAME=`) on the initial stack.
+///
+/// # Safety
+/// As for [`read_order`].
+pub unsafe fn variable(sp: *mut usize, name: &[u8]) -> Option<&'static [u8]> {
+    // SAFETY: the caller's promise.
+    let stack = unsafe { Initial::read(sp) };
+    let found = stack.environment().find_map(|variable| variable.to_bytes().strip_prefix(name));
+    found
+}
+
 /// Reads the initial stack, and what the environment on it says; ends the process if it says nothing.
 ///
 /// # Safety

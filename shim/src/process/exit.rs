@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use stowaway_config::BlockEngine;
 
 use crate::instance::enter::{final_entry, reopen_after_final_entry, shut_down};
-use crate::instance::{boot, kick};
+use crate::instance::{boot, keeper, kick};
 use crate::observe;
 use crate::sys::call::{self, args, Call};
 use crate::sys::errno::Result;
@@ -51,6 +51,7 @@ pub fn exit(c: &Call<'_>, is_confined: bool) -> Result {
 
 /// Whether the application has no thread but the calling one.
 fn is_last_thread() -> bool {
+    keeper::reap();
     let mut ours = lkl::helper_threads();
     if settings().block_engine == BlockEngine::IoUring {
         ours += proc_self::io_workers();

@@ -13,7 +13,7 @@ use core::sync::atomic::Ordering;
 
 use crate::fdtable;
 use crate::instance::enter::{enter_kernel_without_cwd, KernelContext};
-use crate::instance::kick;
+use crate::instance::{keeper, kick};
 use crate::lookup::cwd;
 use crate::observe;
 use crate::process::{handoff, share};
@@ -46,8 +46,9 @@ struct Stage {
 
 /// In the child's order: what a stage needs stands above it. The parent needs nothing: an image that was unmounted, and
 /// a directory that was left, come back with the next call that needs them.
-static STAGES: [Stage; 8] = [
+static STAGES: [Stage; 9] = [
     Stage { name: "allocator", before: None, in_child: Some(|_| memory::reset_in_child()) },
+    Stage { name: "keeper's start", before: None, in_child: Some(|_| keeper::forget_in_child()) },
     Stage { name: "doorbell", before: None, in_child: Some(|_| kick::forget_in_child()) },
     Stage {
         name: "Syscall User Dispatch of the application",

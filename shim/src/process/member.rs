@@ -11,8 +11,8 @@ use lkl::{Handover, Store};
 use once_cell::sync::OnceCell;
 
 use crate::fdtable;
-use crate::instance::boot;
 use crate::instance::enter::{enter_kernel, KernelContext};
+use crate::instance::{boot, keeper, mounts};
 use crate::lookup::cwd;
 use crate::process::share;
 use crate::signals::deliver::deliver_noted;
@@ -71,6 +71,7 @@ pub fn describe(text: &mut [u8; PATH_MAX]) -> Option<Handover> {
 pub fn hand_over(handover: &Handover, execute: impl FnOnce() -> Result) -> Result {
     kernel::park_forever_if_ending();
     let Some(kernel) = running() else { return execute() };
+    keeper::settle(true);
     let keep = |keep: bool| {
         for fd in [handover.memory, handover.store.read, handover.store.write] {
             fs::set_cloexec(fd, !keep);
@@ -134,6 +135,9 @@ pub fn take_over() {
         cwd::changed(fdtable::KERNEL);
     }
     settle_tables();
+    if let Some(kernel) = running() {
+        mounts::keep(kernel);
+    }
 }
 
 /// What is open in the kernel is open here if the host has its placeholder. Otherwise the exec has closed the placeholder.

@@ -53,6 +53,11 @@ pub fn pid() -> usize {
     plain(libc::SYS_getpid, &[]).unwrap_or(0)
 }
 
+/// The group of a process; 0: the caller's. `None`: there is no such process.
+pub fn group_of(pid: u32) -> Option<u32> {
+    plain(libc::SYS_getpgid, &[pid as usize]).ok().map(|group| group as u32)
+}
+
 /// Whether there is a process, a thread or a group of processes with this id.
 pub fn is_there(id: i32, is_group: bool) -> bool {
     let which = if is_group { -id } else { id };

@@ -6,8 +6,8 @@ use syscalls::Sysno;
 use super::table::Row;
 use super::table::Serve::{Fd, Host, HostFdOnly, OtherKind, Own, Told};
 use crate::calls::{
-    alternate, descriptors, devices, host_paths, identity, limits, links, listing, memory, paths, process,
-    sockets, transfer, uring, xattrs,
+    alternate, descriptors, devices, host_paths, identity, kill, limits, links, listing, memory, paths,
+    process, sockets, transfer, uring, xattrs,
 };
 use crate::exec;
 use crate::observe::Arg;
@@ -220,6 +220,11 @@ rows! {
     setgroups [Int Ptr] Own(identity::setgroups);
     capset [Ptr Ptr] Own(identity::capset);
     unshare [Clone] Own(process::unshare);
+    kill [Int Signal] Own(kill::kill), "a SIGKILL from a process of the instance meets none of the others inside the kernel";
+    tkill [Int Signal] Own(kill::tkill);
+    tgkill [Int Int Signal] Own(kill::tgkill);
+    rt_sigqueueinfo [Int Signal Ptr] Own(kill::rt_sigqueueinfo);
+    pidfd_send_signal [Fd Signal Ptr Hex] Own(kill::pidfd_send_signal);
     setns [Fd Int] Own(process::setns);
     // By descriptor, and not done: named instead of failing on the placeholder
     fsmount [Fd Flags Int] HostFdOnly(0);
@@ -250,10 +255,6 @@ rows! {
     shmdt [Ptr] Host;
     rt_sigreturn [] Host;
     rt_sigtimedwait [Ptr Ptr Time Size] Host;
-    rt_sigqueueinfo [Int Signal Ptr] Host;
-    kill [Int Signal] Host;
-    tkill [Int Signal] Host;
-    tgkill [Int Int Signal] Host;
     pause [] Host;
     alarm [Int] Host;
     getitimer [Int Ptr] Host;
@@ -297,7 +298,6 @@ rows! {
     wait4 [Int Ptr Wait Ptr] Host;
     waitid [Int Int Ptr Wait Ptr] Host;
     pidfd_open [Int Hex] Host;
-    pidfd_send_signal [Fd Signal Ptr Hex] Host;
     pidfd_getfd [Fd Fd Hex] Host;
     prlimit64 [Int Limit Ptr Ptr] Own(limits::prlimit64);
     getrlimit [Limit Ptr] Host;

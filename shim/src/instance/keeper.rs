@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Starts the keeper: a small process of ours that looks after the instance when the program's processes are killed (see
+//! [`lkl::Kernel::keep`]). It is this library, executed by itself. It has nothing of the program's: no terminal, no
+//! directory, no descriptor; and nobody of the program's family waits for it.
+#![allow(unsafe_code)]
+
+use core::cell::UnsafeCell;
+use core::ffi::CStr;
+use core::sync::atomic::{AtomicBool, Ordering};
+use std::ffi::CString;
+
+use lkl::sys::futex::Lock;
+use lkl::sys::helper_thread::HelperThread;
+use lkl::sys::spawn;
+use lkl::{Handover, Kernel, Store};
+use once_cell::sync::OnceCell;
+
+use crate::sys::decimal::{self, Decimal};
+use crate::sys::errno::{Errno, Result};
+use crate::sys::fs::{self, OwnedFd};
+use crate::sys::host;
+use crate::sys::settings::settings;
+
+/// The variable that tells the library that it is a keeper's.
+pub const KEEPER: &[u8] = b"STOWAWAY_KEPT_BY=";
+/// The process's name.
+const NAME: &CStr = c"stowaway-keeper";
+/// A program that ends sooner needs no keeper, ns.
+const PATIENCE_NS: u64 = 10_000_000;
+/// Numbers in the variable: descriptors of the memory file and of the store, base, RAM, member, task.
+const NUMBERS: usize = 7;
+
+/// How the library's own file is opened.
+static LIBRARY: OnceCell<fn() -> Option<OwnedFd>> = OnceCell::new();
+
+/// Says how the library's own file is opened. In the constructor.
+pub fn library_by(open: fn() -> Option<OwnedFd>) {
+    let _ = LIBRARY.set(open);
+}
+
+/// The thread that starts the keeper, until it is waited for.
+struct Starter {
+    lock: Lock,
+    thread: UnsafeCell<Option<HelperThread>>,
+}
+
+// SAFETY: `thread` is touched with the lock held, or by the only thread of a child.
+unsafe impl Sync for Starter {}
+
+static STARTER: Starter = Starter { lock: Lock::new(), thread: UnsafeCell::new(None) };
+
+/// A writable image is mounted: somebody is to look after it. Returns at once.
+pub fn start(kernel: &'static Kernel) {
+    if !settings().keeper || !kernel.can_be_shared() || !kernel.claim_keeper() {
+        return;
+    }
+    let _guard = STARTER.lock.hold();
+    match HelperThread::spawn(c"stowaway-start", run, core::ptr::from_ref(kernel) as usize) {
+        // SAFETY: the lock is held.
+        Ok(thread) => unsafe { *STARTER.thread.get() = Some(thread) },
+        Err(_) => kernel.cancel_keeper(),
+    }
+}
+
+/// No thread is about to start the keeper when this returns. `cancel`: a thread that still waits starts none.
+pub fn settle(cancel: bool) {
+    let _guard = STARTER.lock.hold();
+    // SAFETY: the lock is held.
+    let Some(thread) = (unsafe { (*STARTER.thread.get()).take() }) else { return };
+    if let (Some(kernel), true) = (Kernel::get(), cancel) {
+        kernel.cancel_keeper();
+    }
+    thread.join();
+}
+
+/// In the child of a fork: the thread is the parent's.
+pub fn forget_in_child() {
+    STARTER.lock.reset();
+    // SAFETY: the only thread.
+    if let Some(thread) = unsafe { (*STARTER.thread.get()).take() } {
+        thread.forget();
+    }
+}
+
+/// Before the last process may be killed: if there is to be a keeper, it is there when this returns.
+pub fn ensure(kernel: &'static Kernel) {
+    kernel.hurry_keeper();
+    settle(false);
+    kernel.wait_for_keeper();
+}
+
+/// Whether a process is a keeper: its name says so.
+pub fn is_keeper(pid: u32) -> bool {
+    let Ok(path) = CString::new(format!("/proc/{pid}/comm")) else { return false };
+    let mut name = [0; 16];
+    let len = fs::read_start(&path, &mut name).unwrap_or(0);
+    name[..len].strip_suffix(b"\n") == Some(NAME.to_bytes())
+}
+
+/// The thread is waited for if it has ended.
+pub fn reap() {
+    let _guard = STARTER.lock.hold();
+    // SAFETY: the lock is held.
+    let slot = unsafe { &mut *STARTER.thread.get() };
+    if let Some(thread) = slot.take_if(|thread| thread.has_ended()) {
+        thread.join();
+    }
+}
+
+/// What the thread runs.
+extern "C" fn run(kernel: usize) {
+    // SAFETY: start()'s kernel, which stays as long as the process.
+    let kernel = unsafe { &*(kernel as *const Kernel) };
+    if !kernel.wait_before_keeper(PATIENCE_NS) {
+        return;
+    }
+    let made = kernel.new_keeper().ok();
+    if !made.is_some_and(|from| execute(kernel, from)) {
+        kernel.keeper_failed(made.as_ref());
+    }
+}
+
+/// What the new process needs, made before it is: it shares this process's memory.
+struct Plan {
+    kernel: &'static Kernel,
+    from: Handover,
+    text: [u8; KEEPER.len() + 21 * NUMBERS],
+    is_executed: AtomicBool,
+}
+
+/// Makes the keeper's process. Whether it has executed the library.
+fn execute(kernel: &'static Kernel, from: Handover) -> bool {
+    let plan = Plan { kernel, from, text: describe(&from), is_executed: AtomicBool::new(true) };
+    // SAFETY: the functions make host calls only, and end in an exec or an exit. The plan outlives them.
+    let made = unsafe { spawn::spawn(leave_family, &raw const plan as usize) };
+    made.is_ok_and(|pid| {
+        spawn::wait_for(pid);
+        plan.is_executed.load(Ordering::Relaxed)
+    })
+}
+
+fn describe(from: &Handover) -> [u8; KEEPER.len() + 21 * NUMBERS] {
+    let Handover { memory, store: Store { read, write }, base, ram_bytes, member, task } = *from;
+    let mut text = [0; KEEPER.len() + 21 * NUMBERS];
+    text[..KEEPER.len()].copy_from_slice(KEEPER);
+    let mut len = KEEPER.len();
+    for number in [memory as usize, read as usize, write as usize, base, ram_bytes, member as usize, task] {
+        let number = Decimal::new(number);
+        let digits = number.as_bytes();
+        text[len..len + digits.len()].copy_from_slice(digits);
+        text[len + digits.len()] = b':';
+        len += digits.len() + 1;
+    }
+    text[len - 1] = 0;
+    text
+}
+
+/// The first of two processes: it ends at once, so that the second is nobody's child.
+extern "C" fn leave_family(plan: usize) -> ! {
+    // SAFETY: execute()'s, whose thread waits.
+    let is_executed = unsafe { &(*(plan as *const Plan)).is_executed };
+    // SAFETY: makes a session for this process.
+    let _ = unsafe { host::call(libc::SYS_setsid, &[]) };
+    // SAFETY: as in execute().
+    if unsafe { spawn::spawn(become_keeper, plan) }.is_err() {
+        is_executed.store(false, Ordering::Relaxed);
+    }
+    host::exit_group(0)
+}
+
+extern "C" fn become_keeper(plan: usize) -> ! {
+    // SAFETY: execute()'s, whose thread waits.
+    let plan = unsafe { &*(plan as *const Plan) };
+    plan.kernel.keeper_is_this_process(&plan.from);
+    let _ = execute_library(plan);
+    plan.is_executed.store(false, Ordering::Relaxed);
+    host::exit_group(1)
+}
+
+/// Executes the library with the instance's descriptors, and no other.
+fn execute_library(plan: &Plan) -> Result {
+    let library = LIBRARY.get().and_then(|open| open()).ok_or(Errno::ENOENT)?;
+    let nothing = fs::open(c"/dev/null", libc::O_RDWR, 0)?;
+    for number in 0..3 {
+        fs::copy_onto(nothing.raw(), number, false)?;
+    }
+    let _ = fs::close_range(3, u32::MAX as usize, libc::CLOSE_RANGE_CLOEXEC as usize);
+    let Handover { memory, store, .. } = plan.from;
+    [memory, store.read, store.write].into_iter().for_each(|fd| fs::set_cloexec(fd, false));
+    let _ = fs::change_directory(c"/");
+    let argv = [NAME.as_ptr() as usize, 0];
+    let envp = [plan.text.as_ptr() as usize, 0];
+    let flags = libc::AT_EMPTY_PATH as usize;
+    let (argv, envp) = (argv.as_ptr() as usize, envp.as_ptr() as usize);
+    // SAFETY: live strings; the host replaces this process's memory, which was never its own.
+    unsafe { host::call(libc::SYS_execveat, &[library.raw() as usize, fs::address(c""), argv, envp, flags]) }
+}
+
+/// What the keeper's process does. `text`: the variable's value.
+pub fn be_keeper(text: &[u8]) -> ! {
+    let mut numbers = [0; NUMBERS];
+    let mut fields = text.split(|&byte| byte == b':');
+    for number in &mut numbers {
+        match fields.next().and_then(decimal::parse) {
+            Some(said) => *number = said,
+            None => host::exit_group(1),
+        }
+    }
+    let mut name = [0; 16];
+    name[..NAME.to_bytes().len()].copy_from_slice(NAME.to_bytes());
+    host::set_thread_name(&name);
+    let [memory, read, write, base, ram_bytes, member, task] = numbers;
+    let store = Store { read: read as i32, write: write as i32 };
+    let from = Handover { memory: memory as i32, store, base, ram_bytes, member: member as u32, task };
+    // SAFETY: the program's process wrote it for this one, whose only thread this is.
+    let kept = unsafe { lkl::attach(&from) }.map(|kernel| {
+        kernel.leave_alerts_to_others();
+        // SAFETY: as above.
+        unsafe { kernel.keep(task as *mut lkl::Task) }
+    });
+    host::exit_group(usize::from(!matches!(kept, Ok(Ok(())))))
+}
