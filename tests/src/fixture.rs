@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::ffi::{CString, OsString};
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -287,6 +288,15 @@ pub fn copy_sparse(from: &Path, to: &Path) -> io::Result<()> {
         at += length as u64;
     }
     Ok(())
+}
+
+/// Whether somebody has a lock of the image that a writer could not bear.
+pub fn is_in_use(image: &File) -> bool {
+    let mut lock = libc::flock { l_type: libc::F_WRLCK as i16, l_whence: 0, l_start: 0, l_len: 0, l_pid: 0 };
+    // SAFETY: a live descriptor and a live structure.
+    let asked = unsafe { libc::fcntl(image.as_raw_fd(), libc::F_OFD_GETLK, &raw mut lock) };
+    assert_eq!(asked, 0, "F_OFD_GETLK: {}", io::Error::last_os_error());
+    i32::from(lock.l_type) != libc::F_UNLCK
 }
 
 /// Checks an image the way its owner would: `e2fsck -fn`, and that it was unmounted cleanly.

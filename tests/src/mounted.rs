@@ -3,8 +3,8 @@
 
 use crate::artifacts::{self, Artifacts};
 use crate::ext4::Image;
-use crate::fixture::{check_image, Fixture, Kind, Side, Stock};
-use crate::process::{Outcome, Run};
+use crate::fixture::{check_image, is_in_use, Fixture, Kind, Side, Stock};
+use crate::process::{Outcome, Run, DEADLINE};
 use crate::program;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -74,6 +74,17 @@ impl Mounted {
         let base = self.fixture.base.path();
         std::fs::write(base.join("fact.h"), include_str!("../programs/facts/fact.h")).expect("a header");
         program::compile(base, name, source)
+    }
+
+    /// Waits until nobody has the image: a keeper goes on for a moment after its program was killed.
+    #[track_caller]
+    pub fn wait_until_free(&self) {
+        let file = std::fs::File::open(&self.fixture.image).expect("the image");
+        let end = std::time::Instant::now() + DEADLINE;
+        while is_in_use(&file) {
+            assert!(std::time::Instant::now() < end, "the image stays in use");
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
     }
 
     /// The image is whole and was unmounted.

@@ -154,7 +154,7 @@ everyone! {
         let mounted = Mounted::new(Kind::Basic);
         let script = "import os, signal, sys\nopen(sys.argv[1] + '/new', 'w').write('a')\nos.sync()\n\
             os.fsync(os.open(sys.argv[1], os.O_RDONLY))\nos.kill(os.getpid(), signal.SIGKILL)\n";
-        mounted.run(["python3", "-c", script, &mounted.dir()]).output();
+        mounted.run(["python3", "-c", script, &mounted.dir()]).env("STOWAWAY_KEEPER", "no").output();
         let line = fails(&mounted, "{I}:{D}:ro", &["Read-only file system"]);
         assert!(line.contains("recovery required") && line.contains("opts=noload"), "{line}");
         assert_eq!(cat(&mounted, "{I}:{D}:ro,opts=noload").expect_exit(0).out(), "Hello, world!\n");

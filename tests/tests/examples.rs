@@ -34,7 +34,10 @@ macro_rules! examples {
 examples! {
     build_an_image: "build-an-image.sh";
     database: "database.sh";
+    git: "git.sh";
+    killed: "killed.sh";
     loopback_network: "loopback-network.sh";
+    make: "make.sh";
     ordinary_user: "ordinary-user.sh";
     overlay: "overlay.sh";
     partition: "partition.sh";
@@ -43,7 +46,9 @@ examples! {
     qcow2: "qcow2.sh";
     root_in_an_image: "root-in-an-image.sh";
     shared_read_only: "shared-read-only.sh";
+    shell_and_pipelines: "shell-and-pipelines.sh";
     trace_and_stats: "trace-and-stats.sh";
+    two_programs_one_network: "two-programs-one-network.sh";
     untar: "untar.sh";
     work_on_an_image: "work-on-an-image.sh";
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Several processes on one mount, with one kernel (`--share`): forks, execs and their ends, against a directory of the host.
+//! Several processes on one mount, with one kernel: forks, execs and their ends, against a directory of the host.
 
 use stowaway_tests::everyone;
 use stowaway_tests::fixture::{Kind, Side};
@@ -10,7 +10,7 @@ use stowaway_tests::process::{Outcome, Run};
 fn both(mounted: &Mounted, words: &[&str]) -> [Outcome; 2] {
     let with = |dir: &str| words.iter().map(|word| word.replace('@', dir)).collect::<Vec<_>>();
     let native = mounted.fixture.dir(Side::Native).display().to_string();
-    let shared = mounted.run(with(&mounted.dir())).env("STOWAWAY_SHARE", "yes");
+    let shared = mounted.run(with(&mounted.dir()));
     [Run::new(with(&native)).output(), shared.output()]
 }
 
@@ -41,7 +41,7 @@ fn fact((name, source): (&str, &str)) {
     native.cwd = Some(host);
     said_ok("natively", &native.output());
     let words = [program.as_os_str(), mounted.dir().as_ref(), mounted.host().as_ref()].map(ToOwned::to_owned);
-    let outcome = mounted.run(words).env("STOWAWAY_SHARE", "yes").output();
+    let outcome = mounted.run(words).output();
     said_ok("with a shared kernel", &outcome);
     assert_eq!(outcome.err(), "");
     mounted.check();
@@ -80,6 +80,27 @@ everyone! {
 
     fn processes_that_end_at_the_same_moment() {
         shells("for i in $(seq 60); do x=$(echo $i | cat | cat | cat); echo $x >>@/list; done; md5sum <@/list");
+    }
+
+    fn a_stopped_process_is_in_nobodys_way() {
+        // A busy process is inside the kernel most of the time. What it holds is the CPU, or it is handed the CPU.
+        shells("sh -c 'while :; do echo x >@/busy; done' & a=$!; mkfifo @/pipe; cat @/pipe >@/out & b=$!; \
+            for i in 1 2 3 4 5 6; do kill -STOP $a $b; ls @/hello.txt; kill -CONT $a $b; sleep 0.05; done; kill -STOP $a; \
+            cat @/hello.txt; echo text >@/pipe; wait $b; cat @/out; kill -KILL $a; cat @/hello.txt");
+    }
+
+    fn ps_lists_the_family() {
+        let mounted = Mounted::new(Kind::Basic);
+        let command = mounted.artifacts.command.display().to_string();
+        let script = format!("cat <@/hello.txt >@/copy; sleep 0.3; (read x; true) <&0 & \
+            env -u LD_PRELOAD STOWAWAY_MOUNT= {command} ps; kill $!; wait").replace('@', &mounted.dir());
+        let outcome = mounted.run(["bash", "-c", &script]).stdin("").output();
+        assert_eq!((outcome.status.as_str(), our_lines(&outcome)), ("exit 0", vec![]), "{}", outcome.err());
+        let out = outcome.out();
+        let image = mounted.fixture.image.display().to_string();
+        let ours = out.split("instance ").find(|part| part.contains(&image)).unwrap_or_else(|| panic!("{out}"));
+        assert!(ours.matches("bash -c").count() >= 2 && ours.contains("  stowaway-keeper\n"), "{out}");
+        mounted.check();
     }
 
     fn directories_of_a_shell() {

@@ -8,7 +8,7 @@ use stowaway_tests::mounted::Mounted;
 use stowaway_tests::process::{Outcome, Run};
 use stowaway_tests::{artifacts, everyone, user};
 
-const INSTALLED: [&str; 11] = [
+const INSTALLED: [&str; 12] = [
     "bin/stowaway",
     "lib/stowaway/libstowaway.so",
     "share/bash-completion/completions/stowaway",
@@ -16,6 +16,7 @@ const INSTALLED: [&str; 11] = [
     "share/man/man1/stowaway-doctor.1",
     "share/man/man1/stowaway-gdb.1",
     "share/man/man1/stowaway-mkimage.1",
+    "share/man/man1/stowaway-ps.1",
     "share/man/man1/stowaway-run.1",
     "share/man/man1/stowaway-serve.1",
     "share/man/man1/stowaway.1",

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! SIGKILL at random moments of a write load: the journal replays clean, and what was fsync'ed is whole.
+//! SIGKILL at random moments of a write load: the journal replays clean, and what was fsync'ed is whole. With a keeper, too,
+//! which goes on with what the program had written, or finds that the program was killed inside the kernel.
 #![allow(unsafe_code)]
 
 use std::collections::HashMap;
@@ -23,8 +24,9 @@ fn fill(length: usize, mut seed: u32) -> Vec<u8> {
 }
 
 /// Starts the load, kills it after this time, and returns what it reported until then.
-fn load_and_kill(mounted: &Mounted, program: &Path, after: Duration) -> String {
-    let mut child = mounted.run([program.as_os_str(), mounted.dir().as_ref()]).spawn();
+fn load_and_kill(mounted: &Mounted, program: &Path, after: Duration, keeper: &str) -> String {
+    let run = mounted.run([program.as_os_str(), mounted.dir().as_ref()]).env("STOWAWAY_KEEPER", keeper);
+    let mut child = run.spawn();
     let mut out = BufReader::new(child.stdout.take().expect("a pipe"));
     let mut said = String::new();
     out.read_line(&mut said).expect("the first line");
@@ -87,7 +89,8 @@ fn kills(times: u32) {
     for round in 0..times {
         random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         let after = Duration::from_micros(u64::from(random >> 16) % 50_000);
-        let said = load_and_kill(&mounted, &program, after);
+        let said = load_and_kill(&mounted, &program, after, if round % 2 == 0 { "no" } else { "yes" });
+        mounted.wait_until_free();
         safe_files(&said, &mut safe);
         // Checked on a copy: the next round's kernel replays the journal of the original itself.
         copy_sparse(&mounted.fixture.image, &copy).expect("a copy of the image");
