@@ -116,6 +116,8 @@ impl Kernel {
         cpu::hold_off(self.words);
         block::leave();
         cpu::watch::leave_clock(self.words);
+        // What was done last for a disk is for another process to see.
+        cpu::wake_clock();
     }
 
     /// The exec failed: the process goes on with the kernel.
@@ -256,6 +258,9 @@ impl Kernel {
         cpu::watch::leave_clock(self.words);
         block::begin_to_leave();
         cpu::leave_for_good(self.words);
+        // No thread of this process drives any more, and none is given a request.
+        block::leave();
+        cpu::wake_clock();
         cpu::members::give_row_back(self.words, cpu::members::me());
         true
     }

@@ -77,6 +77,11 @@ pub fn sync(c: &Call<'_>) -> Result {
     c.to_host()
 }
 
+/// exit_group(2)
+pub fn exit_group(c: &Call<'_>) -> Result {
+    exit::exit_group(c, is_confined())
+}
+
 /// exit(2)
 pub fn exit(c: &Call<'_>) -> Result {
     exit::exit(c, is_confined())

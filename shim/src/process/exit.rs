@@ -10,7 +10,7 @@ use crate::instance::{boot, keeper, kick};
 use crate::observe;
 use crate::sys::call::{self, args, Call};
 use crate::sys::errno::Result;
-use crate::sys::kernel::{self, park_forever_if_ending};
+use crate::sys::kernel::{self, park_forever_if_ending, running};
 use crate::sys::report::say;
 use crate::sys::settings::settings;
 use crate::sys::{host, proc_self, sigcalls, thread, told};
@@ -21,8 +21,12 @@ pub fn before_end() {
     shut_down();
 }
 
-/// exit_group(2): the images are unmounted first.
-pub fn exit_group(c: &Call<'_>) -> Result {
+/// exit_group(2): the images are unmounted first. `is_confined`: a filter of the application may forbid what that needs. Then
+/// the processes that go on with the kernel find that this one is no more.
+pub fn exit_group(c: &Call<'_>, is_confined: bool) -> Result {
+    if is_confined && running().is_some_and(lkl::Kernel::has_others) {
+        return c.to_host();
+    }
     end_process(c.args[0])
 }
 

@@ -11,7 +11,7 @@ use crate::calls::{
 };
 use crate::exec;
 use crate::observe::Arg;
-use crate::process::{clone, exit};
+use crate::process::clone;
 use crate::signals::{mask, sigaction};
 use crate::sys::errno::Errno;
 use crate::wait::{epoll, poll};
@@ -194,7 +194,7 @@ rows! {
     execve [Path Argv Envp] Own(exec::execve), "files in mounts are opened again by name in the new program";
     execveat [DirFd Path Argv Envp At] Own(exec::execveat), "files in mounts are opened again by name in the new program";
     exit [Int] Own(process::exit);
-    exit_group [Int] Own(exit::exit_group);
+    exit_group [Int] Own(process::exit_group);
     rt_sigaction [Signal Ptr Ptr Size] Own(sigaction::sigaction);
     rt_sigpending [Ptr Size] Own(mask::sigpending);
     rt_sigprocmask [How Ptr Ptr Size] Own(mask::sigprocmask), "SIGSYS, SIGSEGV, SIGBUS are never blocked";
