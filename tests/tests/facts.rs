@@ -90,6 +90,7 @@ everyone! {
     fn descriptor_numbers() { as_native(program!("fds")); }
     fn paths_and_inodes() { on_both_grounds(program!("paths")); }
     fn transfers() { as_native(program!("transfer")); }
+    fn splices() { as_native(program!("splice")); }
     fn threads() { as_native(program!("threads")); }
     fn signals() { as_native(program!("signals")); }
     fn rare_ways_of_common_calls() { as_native(program!("odds")); }

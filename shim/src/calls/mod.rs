@@ -16,6 +16,7 @@ pub mod owner;
 pub mod paths;
 pub mod process;
 pub mod sockets;
+pub mod splice;
 pub mod transfer;
 pub mod unix_names;
 mod unix_room;

@@ -22,7 +22,7 @@ fn pair(a: usize, b: usize) -> Result<Pair> {
 }
 
 /// Makes the call as it is, or with `mixed` if the two descriptors are not of one owner.
-fn by_pair(c: &Call<'_>, a: usize, b: usize, mixed: impl FnOnce() -> Result) -> Result {
+pub fn by_pair(c: &Call<'_>, a: usize, b: usize, mixed: impl FnOnce() -> Result) -> Result {
     match pair(c.args[a], c.args[b])? {
         Pair::Both(Owner::Host) => c.to_host(),
         Pair::Both(Owner::Kernel) => c.to_kernel(),
@@ -31,7 +31,7 @@ fn by_pair(c: &Call<'_>, a: usize, b: usize, mixed: impl FnOnce() -> Result) -> 
 }
 
 /// The flags that a descriptor is open with, whoever has it.
-fn open_flags(fd: usize) -> Result<i32> {
+pub fn open_flags(fd: usize) -> Result<i32> {
     match fdtable::class(fd) {
         KERNEL => enter::open_flags(fd),
         _ => fs::open_flags(fd as i32).and_then(|flags| match flags & libc::O_PATH {
@@ -51,7 +51,7 @@ fn check_mode(flags: i32, mode: i32) -> Result<()> {
 }
 
 /// EBADF, unless the first is open for reading and the second for writing. The flags of the second.
-fn both_open(input: usize, out: usize) -> Result<i32> {
+pub fn both_open(input: usize, out: usize) -> Result<i32> {
     let flags = [open_flags(input)?, open_flags(out)?];
     check_mode(flags[0], libc::O_RDONLY)?;
     check_mode(flags[1], libc::O_WRONLY)?;
@@ -59,7 +59,7 @@ fn both_open(input: usize, out: usize) -> Result<i32> {
 }
 
 /// The type in the mode of an open descriptor.
-fn kind(fd: usize) -> Result<u32> {
+pub fn kind(fd: usize) -> Result<u32> {
     fs::filled_stat(|to| on(fd, libc::SYS_fstat, args([fd, to]))).map(|status| status.st_mode & libc::S_IFMT)
 }
 
@@ -89,57 +89,6 @@ pub fn copy_file_range(c: &Call<'_>) -> Result {
             _ => Err(Errno::EBADF),
         }
     })
-}
-
-/// splice(2): a pipe is the host's, so a kernel file has none to splice with. What is wrong beside that comes first
-/// (fs/splice.c, `do_splice`).
-pub fn splice(c: &Call<'_>) -> Result {
-    let [input, offset_in, out, offset_out, len, flags] = c.args;
-    by_pair(c, 0, 2, || {
-        if len == 0 {
-            return Ok(0);
-        }
-        check_splice_flags(flags)?;
-        open_flags(input).and_then(|_| open_flags(out))?;
-        let ends = [(input, offset_in), (out, offset_out)];
-        for (end, offset) in ends {
-            if offset != 0 && kind(end)? == libc::S_IFIFO {
-                return Err(Errno::ESPIPE);
-            }
-        }
-        for (_, offset) in ends.into_iter().filter(|(_, offset)| *offset != 0) {
-            user::read::<i64>(offset)?;
-        }
-        refuse_splice(input, out)
-    })
-}
-
-/// tee(2)
-pub fn tee(c: &Call<'_>) -> Result {
-    let [input, out, len, flags, ..] = c.args;
-    by_pair(c, 0, 1, || {
-        check_splice_flags(flags)?;
-        match len {
-            0 => Ok(0),
-            _ => refuse_splice(input, out),
-        }
-    })
-}
-
-fn check_splice_flags(flags: usize) -> Result<()> {
-    const KNOWN: u32 = 0xf;
-    match flags as u32 & !KNOWN {
-        0 => Ok(()),
-        _ => Err(Errno::EINVAL),
-    }
-}
-
-fn refuse_splice(input: usize, out: usize) -> Result {
-    both_open(input, out)?;
-    if [kind(input)?, kind(out)?].contains(&libc::S_IFIFO) {
-        say_once!("splice, tee: not supported between a file in a mount and a pipe of the host (EINVAL)");
-    }
-    Err(Errno::EINVAL)
 }
 
 /// vmsplice(2): of a file that is no pipe EBADF, as the kernel says. A kernel's pipe cannot take pages of the application.
@@ -242,7 +191,7 @@ fn write_out(out: usize, buffer: usize, count: usize) -> (usize, Result) {
     (put, Ok(put))
 }
 
-fn on(fd: usize, nr: i64, args: Args) -> Result {
+pub fn on(fd: usize, nr: i64, args: Args) -> Result {
     if fdtable::class(fd) == KERNEL {
         return enter_kernel(|context| context.call(nr, &args));
     }

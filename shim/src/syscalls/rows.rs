@@ -7,7 +7,7 @@ use super::table::Row;
 use super::table::Serve::{Fd, Host, HostFdOnly, OtherKind, Own, Told};
 use crate::calls::{
     alternate, descriptors, devices, host_paths, identity, kill, limits, links, listing, memory, paths,
-    process, sockets, transfer, uring, xattrs,
+    process, sockets, splice, transfer, uring, xattrs,
 };
 use crate::exec;
 use crate::observe::Arg;
@@ -55,8 +55,8 @@ rows! {
     pwritev2 [Fd Iov Int Offset Int Flags] Own(transfer::write);
     sendfile [Fd Fd Ptr Size] Own(transfer::sendfile);
     copy_file_range [Fd Ptr Fd Ptr Size Flags] Own(transfer::copy_file_range), "EXDEV between host and mount";
-    splice [Fd Ptr Fd Ptr Size Flags] Own(transfer::splice), "EINVAL between host and mount";
-    tee [Fd Fd Size Flags] Own(transfer::tee), "EINVAL between host and mount";
+    splice [Fd Ptr Fd Ptr Size Flags] Own(splice::splice), "between host and mount the bytes are copied";
+    tee [Fd Fd Size Flags] Own(splice::tee), "EINVAL between host and mount";
     vmsplice [Fd Iov Int Flags] Own(transfer::vmsplice), "ENOSYS on a pipe in a mount";
     // Files by descriptor
     lseek [Fd Offset Whence] Fd(0);
@@ -188,9 +188,9 @@ rows! {
     mmap [Ptr Size Prot Map Fd Offset] Own(memory::mmap), "a private mapping of a file in a mount is a copy; MAP_SHARED is ENODEV";
     // Processes, threads, signals
     fork [] Own(clone::fork), "with --share the child goes on with the parent's kernel; else what the parent has open in a mount is EIO in the child";
-    vfork [] Own(clone::vfork), "the child gets a copy of the memory";
-    clone [Clone Ptr Ptr Ptr Hex] Own(clone::clone), "without CLONE_THREAD as fork";
-    clone3 [Ptr Size] Own(clone::clone3), "without CLONE_THREAD as fork";
+    vfork [] Own(clone::vfork), "the child has a copy of the memory, and gives back what it stores";
+    clone [Clone Ptr Ptr Ptr Hex] Own(clone::clone), "without CLONE_THREAD as fork or vfork; with CLONE_VM alone mounts are out of the child's reach";
+    clone3 [Ptr Size] Own(clone::clone3), "as clone";
     execve [Path Argv Envp] Own(exec::execve), "files in mounts are opened again by name in the new program";
     execveat [DirFd Path Argv Envp At] Own(exec::execveat), "files in mounts are opened again by name in the new program";
     exit [Int] Own(process::exit);
