@@ -45,6 +45,22 @@ pub fn is_for_us(head: &[u8]) -> bool {
     head.len() >= SIZEOF_EHDR && u16::from_le_bytes([head[MACHINE], head[MACHINE + 1]]) == EM_X86_64
 }
 
+/// Whether the host may run a file of another machine: by its 32-bit half, or by an emulator (binfmt_misc).
+pub fn may_be_run(head: &[u8]) -> bool {
+    const MACHINE: usize = 18;
+    const EM_386: u16 = 3;
+    if head.len() < SIZEOF_EHDR_32 {
+        return false;
+    }
+    let machine = u16::from_le_bytes([head[MACHINE], head[MACHINE + 1]]);
+    let emulates =
+        || fs::access_at(fs::AT_FDCWD, fs::address(c"/proc/sys/fs/binfmt_misc/status"), libc::F_OK);
+    machine == EM_386 || head.len() >= SIZEOF_EHDR && emulates().is_ok()
+}
+
+/// The length of the header of a 32-bit file.
+const SIZEOF_EHDR_32: usize = 52;
+
 impl Elf {
     /// Reads the headers of `fd`; ENOEXEC where the kernel would not take it.
     pub fn read(fd: i32) -> Result<Elf> {

@@ -27,7 +27,10 @@ pub fn copy(
     let file = opened.unwrap_or(dirfd);
     let named =
         context.call(lkl::Private::FdPath as i64, &args([file, exe.as_mut_ptr() as usize, exe.len()]));
-    let filled = fill(context, file, copy.raw(), room.bytes());
+    let filled = match is_being_written(context, file) {
+        true => Err(Errno::ETXTBSY),
+        false => fill(context, file, copy.raw(), room.bytes()),
+    };
     if opened.is_some() {
         let _ = context.call(libc::SYS_close, &args([file]));
     }
@@ -44,6 +47,18 @@ fn open(context: &mut KernelContext, at: KernelPath, flags: i32) -> Result<Optio
     let follow = if flags & libc::AT_SYMLINK_NOFOLLOW != 0 { libc::O_NOFOLLOW } else { 0 };
     let how = (libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | follow) as usize;
     context.call(libc::SYS_openat, &args([at.dirfd, at.path, how])).map(Some)
+}
+
+/// Whether somebody has the file open for writing, which its owner and root can tell: such a file takes no lease (fcntl(2)).
+fn is_being_written(context: &mut KernelContext, file: usize) -> bool {
+    let lease = |context: &mut KernelContext, kind: i32| {
+        context.call(libc::SYS_fcntl, &args([file, libc::F_SETLEASE as usize, kind as usize]))
+    };
+    let taken = lease(context, libc::F_RDLCK);
+    if taken.is_ok() {
+        let _ = lease(context, libc::F_UNLCK);
+    }
+    taken == Err(Errno::EAGAIN)
 }
 
 /// Copies a kernel file to a host descriptor. EACCES: a directory or device is no program.

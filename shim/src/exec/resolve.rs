@@ -128,7 +128,7 @@ fn content(fd: i32, head: &[u8; HEAD]) -> Result<Content> {
         return Ok(Content::Other);
     }
     if !elf::is_for_us(head) {
-        return Ok(Content::Foreign);
+        return if elf::may_be_run(head) { Ok(Content::Foreign) } else { Ok(Content::Other) };
     }
     Elf::read(fd).map(Content::Elf)
 }
