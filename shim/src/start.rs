@@ -16,7 +16,7 @@ use trampoline::Vectors;
 use crate::exec::{kept, library};
 use crate::instance::{enter, keeper, kick, server_keepalive};
 use crate::loader;
-use crate::lookup::{covered_dirs, cwd};
+use crate::lookup::{covered_dirs, cwd, mount_points};
 use crate::observe;
 use crate::process::{exit, fork, handoff, member};
 use crate::signals::{deliver, end};
@@ -116,6 +116,7 @@ fn distribute(asked: Asked) -> Result<bool, ConfigError> {
     if wanted {
         kept::remember(&asked.variables, &asked.config, asked.cwd.as_deref());
     }
+    mount_points::find(asked.config.mounts.iter().map(|m| &m.path[..]));
     let covered = covered_dirs::find(asked.config.mounts.iter().map(|m| &m.path[..]));
     observe::start(&asked, table::arguments)?;
     asked.put_in_force(covered);

@@ -17,6 +17,7 @@ pub mod cwd;
 pub mod directory;
 pub mod magic_links;
 pub mod mount_lookup;
+pub mod mount_points;
 mod prefix;
 pub mod resolve;
 pub mod route;

@@ -58,6 +58,12 @@ pub fn read_at(fd: i32, into: &mut [u8], offset: usize) -> Result {
     Ok(done)
 }
 
+/// Where the next read of an open file begins.
+pub fn offset(fd: i32) -> Result {
+    // SAFETY: changes nothing.
+    unsafe { host::call(libc::SYS_lseek, &[fd as usize, 0, libc::SEEK_CUR as usize]) }
+}
+
 /// pwrite(2).
 pub fn write_at(fd: i32, from: &[u8], offset: usize) -> Result {
     // SAFETY: reads the buffer.
