@@ -34,6 +34,6 @@ pub use gate::gate;
 pub use host::KernelSigaction;
 pub use install::{
     arm_thread, divert, fork, freeze, install, is_installed, learn_all, on_fault, rewrite_sites,
-    uninterrupted, Child, Foreign, Fork, Unsupported, INT80_CALLS,
+    uninterrupted, Child, Cloned, Foreign, Fork, Unsupported, INT80_CALLS,
 };
 pub use vectors::Vectors;

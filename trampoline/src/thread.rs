@@ -17,7 +17,7 @@
 
 use core::arch::asm;
 use core::mem::offset_of;
-use core::sync::atomic::AtomicU32;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::abi::{PAGE, RED_ZONE};
 use crate::frame::{CALLER_WORDS, FRAME_BYTES};
@@ -65,6 +65,8 @@ pub struct Block {
     pub(crate) user: [usize; USER_WORDS],
     /// The embedder's, which a new thread has from its maker.
     pub(crate) inherited: usize,
+    /// Not 0: no thread of this process, see [`is_guest`].
+    pub(crate) guest: usize,
 }
 
 /// Where a thread was when it was diverted (`divert.rs`). The landing copies it to its stack at once, and is not
@@ -174,6 +176,33 @@ pub(crate) fn end_of_callers_stack(sp: usize) -> Option<usize> {
     (is_on_own_stack(sp) && sp <= frame).then(|| unsafe { *((frame + CALLER_WORDS) as *const usize) })
 }
 
+/// There is or was a guest.
+static HAS_GUESTS: AtomicBool = AtomicBool::new(false);
+
+/// The block is that of a guest.
+///
+/// # Safety
+/// A fresh block.
+pub(crate) unsafe fn set_guest(block: *mut Block) {
+    // SAFETY: the caller's word.
+    unsafe { (*block).guest = 1 };
+    HAS_GUESTS.store(true, Ordering::Release);
+}
+
+/// Whether there is or was a guest.
+#[inline]
+pub fn has_guests() -> bool {
+    HAS_GUESTS.load(Ordering::Acquire)
+}
+
+/// Whether the caller is a *guest*: a process that shares this one's memory and is none of its threads. Whoever keeps words of the
+/// process or of its threads in memory asks first. Async-signal-safe; where a guest was made, every thread must be armed.
+#[inline]
+pub fn is_guest() -> bool {
+    // SAFETY: the calling thread's own block.
+    has_guests() && unsafe { (*block()).guest != 0 }
+}
+
 /// What [`handler_begins`] changed.
 pub struct Interrupted {
     floor: usize,
@@ -239,6 +268,12 @@ pub(crate) fn is_in_handler(sp: usize) -> bool {
         }
         is_in
     }
+}
+
+/// The memory that this crate has mapped for the calling thread, which is armed.
+pub fn own_memory() -> core::ops::Range<usize> {
+    let start = mapping_of(block() as usize);
+    start..start + MAPPING
 }
 
 /// Ends the calling thread, whose signals are all blocked, and gives its stack back.

@@ -41,7 +41,8 @@ unsafe extern "C-unwind" fn handler(frame: &mut Frame) {
     }
     if frame.nr == libc::SYS_clone as usize {
         // SAFETY: pthread_create hands over a fresh stack.
-        frame.rax = unsafe { frame.clone_onto(libc::SYS_clone, &args, args[1], true) } as usize;
+        frame.rax =
+            unsafe { frame.clone_onto(libc::SYS_clone, &args, args[1], trampoline::Cloned::Thread) } as usize;
         return;
     }
     // SAFETY: the call is the caller's own.

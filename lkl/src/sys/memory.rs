@@ -7,6 +7,7 @@
 #![allow(unsafe_code)]
 
 use super::call::{call, try_call};
+use super::own_memory;
 use super::process::RaisedLimit;
 use super::Errno;
 
@@ -24,7 +25,10 @@ pub fn map_anonymous(len: usize) -> Result<usize, Errno> {
     unsafe {
         let at = map(0, len + 2 * PAGE, libc::PROT_NONE, flags, -1, 0)? + PAGE;
         match protect(at, len, READ_WRITE) {
-            Ok(()) => Ok(at),
+            Ok(()) => {
+                own_memory::note(at, len);
+                Ok(at)
+            }
             Err(e) => {
                 unmap_anonymous(at, len);
                 Err(e)
@@ -38,6 +42,7 @@ pub fn map_anonymous(len: usize) -> Result<usize, Errno> {
 /// # Safety
 /// The memory is the caller's, and nothing refers to it afterwards.
 pub unsafe fn unmap_anonymous(at: usize, len: usize) {
+    own_memory::forget(at);
     // SAFETY: the caller's promise.
     unsafe { unmap(at - PAGE, len.next_multiple_of(PAGE) + 2 * PAGE) };
 }

@@ -8,8 +8,9 @@
 //! takes a lock that is not named so, panics, or uses thread-local storage.
 //!
 //! # Files
-//! `call` has the gate; `errno` the error numbers; `file`, `memory`, `futex`, `signal`, `process`, `time` and
-//! `socket` the typed calls; `text` writes numbers; `helper_thread` makes threads without libc, and `spawn` processes.
+//! `call` has the gate; `errno` the error numbers; `own_memory` says what of the memory is ours; `file`, `memory`, `futex`, `signal`,
+//! `process`, `time` and `socket` the typed calls; `text` writes numbers; `helper_thread` makes threads without libc, and `spawn`
+//! processes.
 
 mod call;
 mod errno;
@@ -19,6 +20,7 @@ pub mod helper_thread;
 #[cfg(test)]
 pub(crate) mod layout;
 pub mod memory;
+pub mod own_memory;
 pub mod process;
 pub mod signal;
 pub mod socket;

@@ -10,7 +10,7 @@ use crate::exec::plan::{decide, Decision, Plan};
 use crate::exec::request::{Names, Request};
 use crate::exec::resolve::{find, Content, Found, Program};
 use crate::observe;
-use crate::process::{exit, handoff, member};
+use crate::process::{exit, handoff, member, stores};
 use crate::signals::actions;
 use crate::sys::call::Call;
 use crate::sys::errno::{Errno, Result};
@@ -31,6 +31,7 @@ pub fn exec(call: &Call<'_>, request: &Request) -> Result {
     }
     if kept::get().is_none() && !is_loader() {
         // Nothing was asked for: there is nothing to hand on.
+        stores::give_back();
         return call.to_host();
     }
     exec_observed(request, || observe::leave(call))
@@ -75,6 +76,7 @@ pub fn exec_observed(request: &Request, leave: impl FnOnce()) -> Result {
     let environment = Environment::new(request.envp, &decision.plan, loaded, kept::get(), handed_on)?;
     leave();
     observe::end();
+    stores::give_back();
     let execute =
         || actions::with_ignored_handed_on(|| execute(request, &found, &decision.plan, &environment));
     match handover {

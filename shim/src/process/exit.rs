@@ -8,6 +8,7 @@ use stowaway_config::BlockEngine;
 use crate::instance::enter::{final_entry, reopen_after_final_entry, shut_down};
 use crate::instance::{boot, keeper, kick};
 use crate::observe;
+use crate::process::stores;
 use crate::sys::call::{self, args, Call};
 use crate::sys::errno::Result;
 use crate::sys::kernel::{self, park_forever_if_ending, running};
@@ -15,8 +16,9 @@ use crate::sys::report::say;
 use crate::sys::settings::settings;
 use crate::sys::{host, proc_self, sigcalls, thread, told};
 
-/// What has to happen before the process ends, by whatever: the last word of those that watch, and the unmounting.
+/// What has to happen before the process ends, by whatever: what its parent is to have of it, the last word of those that watch, and the unmounting.
 pub fn before_end() {
+    stores::give_back();
     observe::end();
     shut_down();
 }
@@ -54,7 +56,7 @@ pub fn exit(c: &Call<'_>, is_confined: bool) -> Result {
 }
 
 /// Whether the application has no thread but the calling one.
-fn is_last_thread() -> bool {
+pub fn is_last_thread() -> bool {
     keeper::reap();
     let mut ours = lkl::helper_threads();
     if settings().block_engine == BlockEngine::IoUring {

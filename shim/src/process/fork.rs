@@ -16,7 +16,7 @@ use crate::instance::enter::{enter_kernel_without_cwd, KernelContext};
 use crate::instance::{keeper, kick};
 use crate::lookup::cwd;
 use crate::observe;
-use crate::process::{handoff, share};
+use crate::process::{handoff, share, stores};
 use crate::signals::{app_sud, cancel};
 use crate::sys::errno::{from_raw, to_raw, Result};
 use crate::sys::host::Ret;
@@ -46,7 +46,8 @@ struct Stage {
 
 /// In the child's order: what a stage needs stands above it. The parent needs nothing: an image that was unmounted, and
 /// a directory that was left, come back with the next call that needs them.
-static STAGES: [Stage; 9] = [
+static STAGES: [Stage; 10] = [
+    Stage { name: "stores that the parent gets", before: None, in_child: Some(|_| stores::begin_in_child()) },
     Stage { name: "allocator", before: None, in_child: Some(|_| memory::reset_in_child()) },
     Stage { name: "keeper's start", before: None, in_child: Some(|_| keeper::forget_in_child()) },
     Stage { name: "doorbell", before: None, in_child: Some(|_| kick::forget_in_child()) },

@@ -7,4 +7,6 @@ pub mod fork;
 pub mod handoff;
 pub mod handoff_text;
 pub mod member;
+pub mod own_memory;
 pub mod share;
+pub mod stores;

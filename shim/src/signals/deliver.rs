@@ -51,6 +51,10 @@ pub fn deliver_noted(thread: &Thread) -> Ran {
 
 /// Every caught signal but SIGSYS.
 unsafe extern "C-unwind" fn on_signal(sig: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    if is_guest() {
+        // SAFETY: the kernel's arguments.
+        return unsafe { act_in_guest(sig, info, context) };
+    }
     if claimed::deal_with(sig, context) {
         return;
     }
@@ -74,6 +78,38 @@ unsafe extern "C-unwind" fn on_signal(sig: c_int, info: *mut libc::siginfo_t, co
         Some(thread) if thread.is_inside() && !from_fault => note(thread, sig, info, uc),
         // SAFETY: the application's handler gets what the kernel handed us.
         _ => unsafe { act(sig, info, context, 0) },
+    }
+}
+
+/// Whether the calling thread is a guest: not one of our own threads, whose GS base may be gone.
+fn is_guest() -> bool {
+    trampoline::thread::has_guests()
+        && !lkl::is_helper_thread(host::ids().1)
+        && trampoline::thread::is_guest()
+}
+
+/// A signal of a process that shares this memory, and has nothing else of ours: the state of threads is not its own.
+///
+/// # Safety
+/// The arguments are those that the kernel handed to a handler.
+#[cold]
+unsafe extern "C-unwind" fn act_in_guest(sig: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    // SAFETY: the kernel hands a valid ucontext.
+    let uc = unsafe { &mut *context.cast::<libc::ucontext_t>() };
+    let ip = &mut uc.uc_mcontext.gregs[libc::REG_RIP as usize];
+    if let Some(next) = user::fixup(*ip as usize) {
+        *ip = next as i64;
+        return;
+    }
+    match action(sig).handler {
+        libc::SIG_IGN => {}
+        libc::SIG_DFL => end::die_alone(sig),
+        // SAFETY: the address was given to sigaction as a handler, and the arguments are the kernel's.
+        handler => unsafe {
+            let handler: extern "C-unwind" fn(c_int, *mut libc::siginfo_t, *mut c_void) =
+                core::mem::transmute(handler);
+            handler(sig, info, context)
+        },
     }
 }
 

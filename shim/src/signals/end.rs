@@ -35,6 +35,14 @@ pub fn die_of(sig: c_int, info: usize) -> ! {
     host::exit_group(128 + sig as usize)
 }
 
+/// Ends a guest by a signal: nothing is the guest's to unmount.
+pub fn die_alone(sig: c_int) -> ! {
+    reset_to_default(sig);
+    sigcalls::raise(sig);
+    sigcalls::unblock(bit(sig));
+    host::exit_group(128 + sig as usize)
+}
+
 /// Ends the process by a signal that no handler gets, as the host does for misuse.
 pub fn force(sig: c_int) -> ! {
     die_of(sig, 0)

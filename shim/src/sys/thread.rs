@@ -107,6 +107,8 @@ pub struct Thread {
     pub kick_number: AtomicU64,
     /// Where the doorbell finds the thread; null: nowhere.
     pub kick_target: AtomicPtr<lkl::doorbell::KickTarget>,
+    /// While the thread makes a child as by vfork(2): where that child leaves what it stores (`process::stores`); else 0.
+    pub lent: AtomicUsize,
     /// The stack that user interrupts arrive on; 0: none.
     pub interrupt_stack: AtomicUsize,
     /// The tid this page was made for: a child of fork inherits the page but is another thread.
@@ -140,6 +142,47 @@ pub fn words() -> &'static ThreadWords {
             options(pure, readonly, nostack)
         );
         &*address
+    }
+}
+
+/// A copy of the calling thread's words.
+pub struct WordsCopy([usize; WORDS]);
+
+const WORDS: usize = size_of::<ThreadWords>() / size_of::<usize>();
+
+impl WordsCopy {
+    /// Of the words as they are.
+    pub fn take() -> WordsCopy {
+        // SAFETY: the thread's own words, each of which may have any bits.
+        WordsCopy(unsafe { core::ptr::from_ref(words()).cast::<[usize; WORDS]>().read_volatile() })
+    }
+
+    /// The words are again as they were.
+    pub fn put_back(self) {
+        // SAFETY: as above; everything in the words is a cell.
+        unsafe { core::ptr::from_ref(words()).cast_mut().cast::<[usize; WORDS]>().write_volatile(self.0) }
+    }
+}
+
+global_asm!(".weak __rseq_offset");
+
+/// Where libc has registered the calling thread's `struct rseq` (rseq(2)), into which the host writes at any time. None: libc does
+/// not say.
+pub fn rseq() -> Option<usize> {
+    if FOREIGN_TLS.load(Ordering::Relaxed) {
+        return None;
+    }
+    let (offset, thread): (*const isize, usize);
+    // SAFETY: reads the thread pointer, and the GOT entry of libc's variable: null, if libc has none.
+    unsafe {
+        asm!(
+            "mov {o}, qword ptr [rip + __rseq_offset@GOTPCREL]",
+            "mov {t}, qword ptr fs:[0]",
+            o = out(reg) offset,
+            t = out(reg) thread,
+            options(pure, readonly, nostack)
+        );
+        offset.as_ref().map(|&offset| thread.wrapping_add_signed(offset))
     }
 }
 

@@ -5,6 +5,7 @@
 mod compatibility;
 pub mod dispatch;
 pub mod entry;
+mod guest;
 mod hooks;
 mod i386;
 mod rows;

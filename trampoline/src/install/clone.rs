@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! clone(2) onto a new stack: a thread, or a process with a stack of its own, armed before its first instruction.
+//! clone(2) onto a new stack: a thread, or a process with a stack of its own, armed before its first instruction; or a *guest*, a
+//! process that shares this one's memory without being one of its threads. A guest is known by its block
+//! ([`thread::is_guest`]): what the memory says of descriptors, signals and threads is not the guest's. Its sites are not
+//! rewritten, because it may have stopped (ptrace(2)) whoever holds the lock for that.
 //!
 //! # Safety
 //! The child's frame is on a stack of this crate that the child alone uses: on that of its new block, or in its copy of
@@ -17,6 +20,17 @@ use super::signals::block_signals;
 use crate::frame::Frame;
 use crate::{entry, gate, host, thread};
 
+/// What is to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cloned {
+    /// A thread of this process.
+    Thread,
+    /// A process with a copy of the memory.
+    Process,
+    /// A process that shares the memory.
+    Guest,
+}
+
 /// Runs first in every thread (true) or process (false) cloned onto a new stack, armed, with all signals blocked.
 pub type Child = extern "C" fn(bool);
 
@@ -30,11 +44,11 @@ pub(super) fn set_child(child: Child) {
 impl Frame {
     /// Carries out clone(2) (`nr` 56) or clone3(2) (435) for the caller with `args`, where `stack_top` is
     /// the child's new stack pointer. The parent gets the result; the child goes on behind the caller's own
-    /// call, armed, with the caller's registers and 0 in rax. A child that shares the memory must be a thread.
+    /// call, armed, with the caller's registers and 0 in rax. `what` must be what `args` say.
     ///
     /// # Safety
     /// The call's own conditions.
-    pub unsafe fn clone_onto(&self, nr: i64, args: &[usize; 6], stack_top: usize, shares: bool) -> isize {
+    pub unsafe fn clone_onto(&self, nr: i64, args: &[usize; 6], stack_top: usize, what: Cloned) -> isize {
         let mut own = self.clone();
         own.rax = 0;
         own.rsp = stack_top;
@@ -42,21 +56,20 @@ impl Frame {
         own.rip = self.resume();
         // SAFETY: the caller vouches for the call.
         unsafe {
-            if shares {
-                before_thread(self.rip);
-                clone_thread(nr, args, own)
-            } else {
-                clone_process(nr, args, own)
+            if what == Cloned::Process {
+                return clone_process(nr, args, own);
             }
+            before_thread(self.rip);
+            clone_sharing(nr, args, own, what == Cloned::Guest)
         }
     }
 }
 
-/// A thread, whose frame is at the top of its own new stack.
+/// A thread or a guest, whose frame is at the top of its own new stack.
 ///
 /// # Safety
 /// That of the call.
-unsafe fn clone_thread(nr: i64, args: &[usize; 6], mut child: Frame) -> isize {
+unsafe fn clone_sharing(nr: i64, args: &[usize; 6], mut child: Frame, is_guest: bool) -> isize {
     let block = match thread::allocate() {
         Ok(block) => block,
         Err(errno) => return -errno as isize,
@@ -67,7 +80,11 @@ unsafe fn clone_thread(nr: i64, args: &[usize; 6], mut child: Frame) -> isize {
     let result = unsafe {
         let frame = block.cast::<Frame>().sub(1);
         frame.write(child);
-        (*block).inherited = thread::inherited();
+        if is_guest {
+            thread::set_guest(block);
+        } else {
+            (*block).inherited = thread::inherited();
+        }
         gate::stowaway_gate_clone(nr, args.as_ptr(), frame.cast(), block.cast(), started)
     };
     host::set_signal_mask(mask);
@@ -102,8 +119,10 @@ unsafe extern "C" fn started(block: *mut c_void, frame: *mut c_void) -> ! {
     }
     // SAFETY: set_child() stored a Child before any call was dispatched; the frame is `clone_onto`'s.
     unsafe {
-        let child: Child = core::mem::transmute(CHILD.load(Ordering::Relaxed));
-        child(is_thread);
+        if !(is_thread && thread::is_guest()) {
+            let child: Child = core::mem::transmute(CHILD.load(Ordering::Relaxed));
+            child(is_thread);
+        }
         host::set_signal_mask((*frame).again as u64);
         entry::stowaway_resume(frame)
     }

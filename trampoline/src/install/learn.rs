@@ -62,7 +62,7 @@ fn learn(frame: &Frame) {
     let (after, nr) = (frame.rip, frame.nr);
     // Those do not come back: a program that does little else must not pay for a look at all of libc.
     let is_last = matches!(nr as i64, libc::SYS_exit_group | libc::SYS_execve | libc::SYS_execveat);
-    if is_last || rewrite::is_frozen() || rewrite::is_skipped(after) {
+    if is_last || thread::is_guest() || rewrite::is_frozen() || rewrite::is_skipped(after) {
         return;
     }
     let in_handler = thread::is_in_handler(frame.rsp);

@@ -12,7 +12,7 @@ mod signals;
 mod sigsys;
 
 pub use arm::{arm_thread, Unsupported};
-pub use clone::Child;
+pub use clone::{Child, Cloned};
 pub use fork::{fork, Fork};
 pub use learn::{freeze, learn_all, rewrite_sites};
 pub use signals::{on_fault, uninterrupted};
