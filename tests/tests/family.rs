@@ -67,6 +67,23 @@ everyone! {
         fact(("crowd", include_str!("../programs/facts/crowd.c")));
     }
 
+    fn children_that_share_their_parents_memory() {
+        fact(("borrowed", include_str!("../programs/facts/borrowed.c")));
+    }
+
+    fn a_process_in_its_parents_memory_cannot_reach_a_mount() {
+        let mounted = Mounted::new(Kind::Basic);
+        let program = mounted.program("guest", include_str!("../programs/facts/guest.c"));
+        let words = [program.as_os_str(), mounted.dir().as_ref(), mounted.host().as_ref()].map(ToOwned::to_owned);
+        let outcome = mounted.run(words).output();
+        said_ok("served", &outcome);
+        let lines: Vec<_> = ["reach what is in a mount", "make processes or threads", "execute anything"]
+            .map(|what| format!("stowaway: a process that shares its parent's memory, and is not waited for, cannot {what}"))
+            .into();
+        assert_eq!(our_lines(&outcome), lines);
+        mounted.check();
+    }
+
     fn groups_and_redirections_of_a_shell() {
         shells("{ ls -d /; ls -d /usr; } >@/list; cat @/list; (cat @/list; echo more) >>@/both; cat <@/both");
         shells("seq 3 >@/n; wc -l <@/n; while read x; do cat @/n; done <@/n; exec 3<@/n; cat <&3");
@@ -106,6 +123,32 @@ everyone! {
     fn directories_of_a_shell() {
         shells("mkdir -p @/a/b; cd @/a; ls; cd b; pwd; cd ..; touch f; ls -A; (cd b && touch g); ls b; cd /; ls @/a");
         shells("mkdir @/gone; cd @/gone; rmdir ../gone; ls -A . ; ls .. | grep -c gone; cd /");
+    }
+
+    fn a_directory_deeper_than_a_path_may_be_long() {
+        let script = "import os, sys, subprocess as s\nd = sys.argv[1]\nos.chdir(d)\n\
+            for i in range(40): os.mkdir('d' * 120); os.chdir('d' * 120)\n\
+            def said(what):\n\
+            \x20   try: return what()\n\
+            \x20   except OSError as e: return e.strerror\n\
+            long = (d + ('/' + 'd' * 120) * 40)\n\
+            print(said(os.getcwd) == long, said(lambda: os.readlink('/proc/self/cwd')))\n\
+            print(s.run(['/bin/pwd'], capture_output=True).stdout.decode() == long + '\\n')\n\
+            print(s.run(['sh', '-c', 'touch made; ls -A; cd ..; ls -A | wc -c; cd ../..; pwd -P | wc -c'], capture_output=True).stdout[:130])\n\
+            print(os.listdir('.'), os.listdir('..') == ['d' * 120])";
+        python(script);
+    }
+
+    fn a_directory_that_is_renamed_or_removed_under_its_processes() {
+        python("import os, sys, subprocess as s\nd = sys.argv[1]\nos.makedirs(d + '/a/b'); os.chdir(d + '/a/b')\n\
+            os.rename(d + '/a', d + '/new')\n\
+            print(s.run(['sh', '-c', '/bin/pwd; touch f; ls ..'], capture_output=True).stdout, os.getcwd(), os.listdir(d + '/new/b'))\n\
+            os.remove('f'); os.rmdir(d + '/new/b')\n\
+            print(s.run(['ls', '-A'], capture_output=True))\n\
+            print(s.run(['touch', 'here'], capture_output=True))\n\
+            print(s.run(['ls', '..'], capture_output=True))\n\
+            try: os.getcwd()\n\
+            except OSError as e: print(e.strerror)");
     }
 
     fn commands_that_a_tool_starts() {
@@ -194,6 +237,23 @@ everyone! {
             \x20   try: os.execv(name, ['x'])\n\
             \x20   except OSError as e: print(e.errno)\n\
             print(os.read(f, 9), os.listdir(d).count('s'))");
+    }
+
+    fn an_exec_of_what_runs_or_is_no_program() {
+        python("import os, sys, shutil, subprocess as s\nd = sys.argv[1]\n\
+            f = os.open(d + '/hello.txt', os.O_RDONLY)\n\
+            w = os.open(d + '/written', os.O_CREAT | os.O_WRONLY); os.write(w, b'\\x7fELF'); os.fchmod(w, 0o755)\n\
+            open(d + '/plain', 'w').write('echo plain $0'); os.chmod(d + '/plain', 0o755)\n\
+            open(d + '/bad', 'w').write('#!/there/is/none\\n'); os.chmod(d + '/bad', 0o755)\n\
+            shutil.copy('/bin/true', d + '/true')\n\
+            for name in ['written', 'plain', 'bad', 'none', 'hello.txt', '.']:\n\
+            \x20   try: os.execv(d + '/' + name, ['x'])\n\
+            \x20   except OSError as e: print(name, e.strerror)\n\
+            \x20   try: print(s.run([d + '/' + name]).returncode)\n\
+            \x20   except OSError as e: print(name, e.strerror)\n\
+            os.close(w); print(s.run([d + '/true']).returncode)\n\
+            print(s.run(['sh', '-c', d + '/plain | tr / .'], capture_output=True).stdout.endswith(b'.plain\\n'))\n\
+            print(os.read(f, 5), sorted(os.listdir(d)))");
     }
 
     fn multiprocessing() {
