@@ -226,14 +226,8 @@ impl Kernel {
         Ok(())
     }
 
-    /// Ends the dead. Also those that were killed inside the kernel: whoever asks for their end finds that the kernel is dead.
     fn look_after_others(&self) {
-        for row in &self.words.members {
-            let number = row.number.load(SeqCst);
-            if number != 0 && number != members::me() && members::is_dead(self.words, number) {
-                watch::end_dead(self.words, number);
-            }
-        }
+        watch::retire_all_dead(self.words);
         watch::take_dead_clock(self.words);
         watch::release_stopped(self.words);
     }

@@ -241,11 +241,15 @@ impl Kernel {
     /// This process leaves, if others go on with the kernel: its tasks end, its files are closed. False: this process is the
     /// last one, and is to make the [`Kernel::shutdown`].
     pub fn leave(&self) -> bool {
-        if self.words.is_shared() {
-            cpu::watch::retire_dead(self.words);
-        }
-        if !self.has_live_company() && self.dismiss_keeper() && !self.words.is_shared() {
-            return false;
+        while !self.has_live_company() && self.dismiss_keeper() {
+            if !self.words.is_shared() {
+                return false;
+            }
+            // There are members whose process is no more, some perhaps since a moment ago.
+            if !cpu::watch::retire_all_dead(self.words) {
+                break;
+            }
+            process::yield_now();
         }
         self.leave_to_others()
     }

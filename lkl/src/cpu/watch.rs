@@ -70,16 +70,31 @@ pub(crate) fn take_dead_clock(words: &'static Shared) {
     }
 }
 
-/// Ends a member whose process is no more.
-pub(crate) fn end_dead(words: &'static Shared, number: u32) {
+/// Ends a member whose process is no more. False: the kernel has stopped.
+fn end_dead(words: &'static Shared, number: u32) -> bool {
+    let ended = entry::member_exit(words, number, true);
     // Another thread may have been faster; or the member had left in order.
-    if entry::member_exit(words, number, true) == Err(Errno::ESRCH) {
+    if ended == Err(Errno::ESRCH) {
         members::give_row_back(words, number);
     }
+    ended != Err(Errno::EIO)
+}
+
+/// Ends the members whose process is no more. Also one that was killed inside the kernel: whoever asks for its end finds that the
+/// kernel has stopped. False: it has.
+pub(crate) fn retire_all_dead(words: &'static Shared) -> bool {
+    let mut runs = true;
+    for row in &words.members {
+        let number = row.number.load(Ordering::Acquire);
+        if number != 0 && number != me() && is_dead(words, number) {
+            runs &= end_dead(words, number);
+        }
+    }
+    runs
 }
 
 /// Ends the members whose process is no more.
-pub(crate) fn retire_dead(words: &'static Shared) {
+fn retire_dead(words: &'static Shared) {
     for row in &words.members {
         let number = row.number.load(Ordering::Acquire);
         // A member that holds the CPU and died is another matter.
