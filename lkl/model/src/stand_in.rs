@@ -275,7 +275,9 @@ fn words() -> Shared {
         keeper_state: AtomicU32::new(0),
         unsaid: AtomicU32::new(0),
         lost_write: AtomicU32::new(0),
-        pad3: [0; 5],
+        pad4: 0,
+        asking_later: AtomicU64::new(0),
+        pad3: [0; 2],
         members: std::array::from_fn(|_| MemberRow {
             number: AtomicU32::new(0),
             pid: AtomicU32::new(0),

@@ -325,6 +325,12 @@ pub(crate) fn member_exit(words: &'static Shared, number: u32, is_dead: bool) ->
     crate::sys::check(ask(words, MEMBER_EXIT, [number as usize, usize::from(is_dead)])).map(drop)
 }
 
+/// As [`member_exit`] of a member that is dead, without waiting: the clock's thread does not wait for what may need the clock.
+pub(crate) fn member_exit_later(words: &'static Shared, number: u32) {
+    let request = Request { nr: MEMBER_EXIT, args: [number as usize, 1, 0, 0, 0, 0], want_fd: -1, pad: 0 };
+    members::ask_later(words, request, |w| on(words).post_alone(w));
+}
+
 /// When this returns, no thread of this process is in the kernel, or will be.
 pub(crate) fn leave_for_good(words: &'static Shared) {
     on(words).leave_for_good(members::leave);

@@ -5,7 +5,7 @@
 //! The slots for requests that are no thread's lie in the kernel's memory. A bit in `Shared::asking` says whose a slot is.
 #![allow(unsafe_code)]
 
-use super::slots::{CallSlot, Request, Shared};
+use super::slots::{CallSlot, Request, Shared, DONE};
 use crate::sys::process;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use std::sync::OnceLock;
@@ -148,18 +148,51 @@ pub(super) fn with_asker(words: &Shared, request: Request, make: impl FnOnce(&Ca
     ret
 }
 
+/// Makes a request in such a slot, and does not wait for its result: see [`collect`]. Nothing happens if all slots are in use.
+pub(super) fn ask_later(words: &Shared, request: Request, post: impl FnOnce(&CallSlot)) {
+    let Some(number) = try_take_asker(words) else { return };
+    // SAFETY: as in with_asker().
+    let w = unsafe {
+        let at = slots().add(number);
+        at.write(CallSlot::new(request, me()));
+        &*at
+    };
+    words.asking_later.fetch_or(1 << number, Ordering::Release);
+    post(w);
+}
+
+/// Frees the slots of requests that nobody waits for and that are done. `what` gets each request and its result.
+pub(super) fn collect(words: &Shared, what: impl Fn(&Request, isize)) {
+    for number in (0..ASKERS).filter(|number| words.asking_later.load(Ordering::Acquire) & 1 << number != 0) {
+        // SAFETY: one of the slots; a request that is done is nobody's, and the bit is taken by one thread alone.
+        unsafe {
+            let w = &*slots().add(number);
+            let is_done = w.state.load(Ordering::Acquire) == DONE;
+            if is_done && words.asking_later.fetch_and(!(1 << number), Ordering::AcqRel) & 1 << number != 0 {
+                what(&*w.request.get(), w.ret.load(Ordering::Relaxed) as isize);
+                words.asking.fetch_and(!(1 << number), Ordering::Release);
+            }
+        }
+    }
+}
+
 fn take_asker(words: &Shared) -> usize {
     loop {
-        let taken = words.asking.load(Ordering::Relaxed);
-        let number = (!taken).trailing_zeros() as usize;
-        if number < ASKERS
-            && words
-                .asking
-                .compare_exchange(taken, taken | 1 << number, Ordering::Acquire, Ordering::Relaxed)
-                .is_ok()
-        {
+        if let Some(number) = try_take_asker(words) {
             return number;
         }
         std::hint::spin_loop();
     }
+}
+
+/// `None`: all are in use, or another thread was faster.
+fn try_take_asker(words: &Shared) -> Option<usize> {
+    let taken = words.asking.load(Ordering::Relaxed);
+    let number = (!taken).trailing_zeros() as usize;
+    let is_ours = number < ASKERS
+        && words
+            .asking
+            .compare_exchange(taken, taken | 1 << number, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok();
+    is_ours.then_some(number)
 }

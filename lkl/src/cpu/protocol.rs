@@ -244,6 +244,12 @@ impl<W: Env> Cpu<'_, W> {
         self.wait(w);
     }
 
+    /// Posts a request that nobody waits for. The caller looks at what is pending next.
+    pub fn post_alone(&self, w: &CallSlot) {
+        w.state.store(WAITING, Relaxed);
+        self.post(w);
+    }
+
     /// Leaves the request to the thread that holds the CPU, or to the next one that takes it.
     fn post(&self, w: &CallSlot) {
         self.words.count(Count::Posted);
@@ -675,11 +681,11 @@ impl<W: Env> Cpu<'_, W> {
         let word = words.timer_word.load(SeqCst);
         words.timer_until.swap(0, SeqCst);
         barrier();
-        if words.pending.load(Relaxed) != 0 && !self.any_poller() && self.try_take() {
-            self.tick_on_cpu();
-        }
         if words.is_shared() {
             self.env.look_after_members(None);
+        }
+        if words.pending.load(Relaxed) != 0 && !self.any_poller() && self.try_take() {
+            self.tick_on_cpu();
         }
         let deadline = words.deadline.load(SeqCst);
         if deadline != NEVER && self.env.now() >= deadline {

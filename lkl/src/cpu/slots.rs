@@ -156,7 +156,10 @@ pub(crate) struct Shared {
     pub unsaid: AtomicU32,
     /// An errno: what the keeper wrote was refused, and nobody knows yet.
     pub lost_write: AtomicU32,
-    pub pad3: [u32; 5],
+    pub pad4: u32,
+    /// Those of `asking` whose request nobody waits for.
+    pub asking_later: AtomicU64,
+    pub pad3: [u32; 2],
     pub members: [MemberRow; MEMBERS],
 }
 

@@ -93,17 +93,23 @@ pub(crate) fn retire_all_dead(words: &'static Shared) -> bool {
     runs
 }
 
-/// Ends the members whose process is no more.
+/// Asks for the end of the members whose process is no more. By the clock's thread, which does not wait.
 fn retire_dead(words: &'static Shared) {
+    members::collect(words, |request, ret| {
+        // The member had left in order.
+        if ret == -(libc::ESRCH as isize) {
+            members::give_row_back(words, request.args[0] as u32);
+        }
+    });
     for row in &words.members {
         let number = row.number.load(Ordering::Acquire);
-        // A member that holds the CPU and died is another matter.
+        // A member that holds the CPU and died is another matter: who waits for the CPU takes it over.
         if number != 0
             && number != me()
             && is_dead(words, number)
             && words.cpu.load(Ordering::SeqCst) & !ENTERED != number
         {
-            end_dead(words, number);
+            entry::member_exit_later(words, number);
         }
     }
 }

@@ -297,8 +297,10 @@ void lkl_member_request(struct lkl_call_slot *w)
 	unsigned int number = w->nr == LKL_NR_thread_new ? w->home : w->args[0];
 	struct lkl_member *m = find_member(number);
 
-	if (!m || (w->nr == LKL_NR_member_exit && m->ender)) {
+	if (!m) {
 		answer(w, -ESRCH);
+	} else if (w->nr == LKL_NR_member_exit && m->ender) {
+		answer(w, -EALREADY);
 	} else if (w->nr == LKL_NR_member_exit && !w->args[1] && is_last(m)) {
 		answer(w, -EBUSY);
 	} else if (w->nr == LKL_NR_thread_new) {
