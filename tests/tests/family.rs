@@ -84,6 +84,10 @@ everyone! {
         mounted.check();
     }
 
+    fn children_of_a_process_that_ends() {
+        fact(("ending", include_str!("../programs/facts/ending.c")));
+    }
+
     fn groups_and_redirections_of_a_shell() {
         shells("{ ls -d /; ls -d /usr; } >@/list; cat @/list; (cat @/list; echo more) >>@/both; cat <@/both");
         shells("seq 3 >@/n; wc -l <@/n; while read x; do cat @/n; done <@/n; exec 3<@/n; cat <&3");

@@ -139,6 +139,7 @@ fn may_be_idle() -> bool {
 pub fn fork_here(make: impl Fn() -> Result) -> Result {
     /// No result of clone(2).
     const NOT_IDLE: Ret = Ret::MIN;
+    kernel::park_forever_if_ending();
     share::boot_for_children();
     if share::can_share() {
         let mut fate = Fate::Lost;
@@ -166,6 +167,8 @@ pub fn fork_here(make: impl Fn() -> Result) -> Result {
             return finish(r, Fate::Idle);
         }
     }
+    // The kernel may be out of reach because another thread has just begun to end the process.
+    kernel::park_forever_if_ending();
     finish(trampoline::fork(|| to_raw(make())), Fate::Lost)
 }
 
@@ -178,6 +181,7 @@ fn finish(r: Ret, fate: Fate) -> Result {
 
 /// For a child that goes on elsewhere: what the child will do with the kernel. Ends with [`share::end_spawn`].
 pub fn prepare_spawn() {
+    kernel::park_forever_if_ending();
     share::boot_for_children();
     if share::can_share() {
         share::begin_spawn();

@@ -58,7 +58,10 @@ pub fn fork(make: impl Fn() -> Result) -> (Ret, Fate) {
     });
     match made {
         Ok(_) => (r, fate),
-        Err(e) => (to_raw(Err(e)), fate),
+        Err(e) => {
+            kernel::park_forever_if_ending();
+            (to_raw(Err(e)), fate)
+        }
     }
 }
 
@@ -164,7 +167,7 @@ pub fn begin_spawn() {
         made = Some(context.new_member()?);
         Ok(0)
     });
-    let Some(member) = made else { return };
+    let Some(member) = made else { return kernel::park_forever_if_ending() };
     // SAFETY: the lock is held.
     unsafe { *SPAWNED.member.get() = Some((member, guard)) };
     SPAWNED.is_there.store(true, Ordering::Release);

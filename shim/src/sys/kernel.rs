@@ -144,8 +144,10 @@ fn park() {
     sigcalls::set_mask(mask);
 }
 
-/// In the child of a fork that goes on with its parent's kernel: its only thread has a task.
+/// In the child of a fork that goes on with its parent's kernel: its only thread has a task. (Another thread of the parent may
+/// have begun to end the parent meanwhile: that is not the child's end.)
 pub fn share_parents() {
+    STATE.store(State::Up as u32, Ordering::Release);
     CHANGE.reset();
     TASKS.store(1, Ordering::Relaxed);
 }
@@ -157,7 +159,8 @@ pub fn leave_parents(was_idle: bool) -> bool {
     CHANGE.reset();
     KERNEL.store(core::ptr::null_mut(), Ordering::Relaxed);
     TASKS.store(0, Ordering::Relaxed);
-    let was_up = is_up();
+    // Ending: another thread of the parent ends it, and is not here.
+    let was_up = matches!(state(), State::Up | State::Ending);
     if was_idle {
         STATE.store(State::None as u32, Ordering::Release);
     } else if was_up {
