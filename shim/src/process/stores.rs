@@ -180,8 +180,10 @@ pub fn begin_in_child() {
     if let Ok(copy) = mem::map(STACK) {
         // SAFETY: a mapping of so many bytes, of which this is the only user.
         let room = unsafe { core::slice::from_raw_parts_mut(copy as *mut u8, STACK) };
-        let pages = room.chunks_mut(PAGE).enumerate();
-        let len = pages.map_while(|(n, page)| user::read_bytes(page, lent.sp + n * PAGE).ok()).count() * PAGE;
+        let pages = parts(lent.sp, STACK);
+        let read =
+            |part: &Range<usize>| user::read_bytes(&mut room[part.clone()], lent.sp + part.start).is_ok();
+        let len = pages.take_while(read).last().map_or(0, |part| part.end);
         lent.copy.store(copy, Ordering::Relaxed);
         lent.copy_len.store(len, Ordering::Relaxed);
     }
@@ -232,16 +234,25 @@ impl Records {
     }
 }
 
+/// `len` bytes from `start` on, in parts that end where pages end: the last page of a stack is whole.
+fn parts(start: usize, len: usize) -> impl Iterator<Item = Range<usize>> {
+    let first = PAGE - start % PAGE;
+    let begins = core::iter::once(0).chain((first..).step_by(PAGE));
+    begins
+        .take_while(move |&at| at < len)
+        .map(move |at| at..len.min((start + at + 1).next_multiple_of(PAGE) - start))
+}
+
 /// What the child changed of its caller's stack.
 fn give_stack(lent: &Lent, records: &mut Records) -> Option<()> {
     let (copy, len) = (lent.copy.load(Ordering::Relaxed), lent.copy_len.load(Ordering::Relaxed));
-    for page in (0..len).step_by(PAGE) {
+    for part in parts(lent.sp, len) {
         // SAFETY: the copy is ours, and has so many bytes.
-        let before = unsafe { core::slice::from_raw_parts((copy + page) as *const u8, PAGE) };
-        let mut now = [0u8; PAGE];
-        user::read_bytes(&mut now, lent.sp + page).ok()?;
-        each_difference(before, &now, |changed| {
-            records.put(lent.sp + page + changed.start..lent.sp + page + changed.end)
+        let before = unsafe { core::slice::from_raw_parts((copy + part.start) as *const u8, part.len()) };
+        let (mut now, at) = ([0u8; PAGE], lent.sp + part.start);
+        user::read_bytes(&mut now[..part.len()], at).ok()?;
+        each_difference(before, &now[..part.len()], |changed| {
+            records.put(at + changed.start..at + changed.end)
         })?;
     }
     Some(())
@@ -289,6 +300,15 @@ fn give_pages(lent: &Lent, records: &mut Records) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stack_is_taken_to_its_end() {
+        let all = |start, len| parts(start, len).collect::<Vec<_>>();
+        assert_eq!(all(PAGE - 8, 2 * PAGE), [0..8, 8..PAGE + 8, PAGE + 8..2 * PAGE]);
+        assert_eq!(all(PAGE, 2 * PAGE), [0..PAGE, PAGE..2 * PAGE]);
+        assert_eq!(all(PAGE + 8, 100), [0..100]);
+        assert_eq!(all(8, 0), []);
+    }
 
     #[test]
     fn differences_are_found_in_runs() {
