@@ -33,7 +33,10 @@ mod instance;
 mod kick;
 pub mod sys;
 
-pub use api::{AbiRow, Credentials, InnerFile, NewMember, Private, Source, Task};
+pub use api::{
+    AbiRow, Access, AreaOp, Credentials, InnerFile, NewMember, Private, Source, Task, AREA_NOT_OURS,
+    AREA_NO_HELPER,
+};
 pub use attach::{attach, boot, reset_in_child, watch_pressure_in, BootConfig, BootError, Handover, Kernel};
 pub use cpu::members::confine;
 pub use cpu::Count;

@@ -283,6 +283,10 @@ fn words() -> Shared {
             pid: AtomicU32::new(0),
             tgid: AtomicU32::new(0),
             pollers: AtomicU32::new(0),
+            hide: AtomicU32::new(0),
+            has_helper: AtomicU32::new(0),
+            hide_addr: AtomicUsize::new(0),
+            hide_len: AtomicUsize::new(0),
         }),
     }
 }

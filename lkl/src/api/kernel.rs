@@ -113,6 +113,7 @@ impl Kernel {
     /// Before an exec that hands the kernel over: when this returns, no other thread of this process is in the kernel, or will
     /// be, and nothing is left to do for the process's own threads.
     pub fn hold_off(&self) {
+        cpu::hide::stop();
         cpu::hold_off(self.words);
         block::leave();
         cpu::watch::leave_clock(self.words);
@@ -267,6 +268,21 @@ impl Kernel {
         cpu::wake_clock();
         cpu::members::give_row_back(self.words, cpu::members::me());
         true
+    }
+
+    /// Starts the thread by which other processes take pages of mapped files away from this process. Async-signal-safe.
+    pub fn start_area_helper(&self) -> Result<(), Errno> {
+        cpu::hide::start(self.words)
+    }
+
+    /// Before this process leaves the kernel, or the last one ends it: pages of mapped files are out of reach from here on.
+    ///
+    /// # Safety
+    /// As [`Kernel::call`].
+    pub unsafe fn end_areas(&self, t: *mut Task) {
+        // SAFETY: the caller answers for the task.
+        let _ = unsafe { self.private(t, Private::AreasEnd, [1, 0, 0, 0, 0, 0]) };
+        cpu::hide::stop();
     }
 
     /// A private call of this crate itself.

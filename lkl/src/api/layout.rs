@@ -8,7 +8,7 @@
 
 use super::facts::{read_rows, AbiRow};
 use super::kernel::Creds;
-use super::private::Private;
+use super::private::{Access, AreaOp, Private};
 use crate::instance::region::{Region, WINDOW_BYTES};
 use crate::sys::layout::{layout_rows, Row};
 use crate::{attach, cpu, dev};
@@ -52,7 +52,23 @@ const PRIVATE_CALLS: &[Row] = &[
     ("LKL_NR_open_fds", Private::OpenFds as usize),
     ("LKL_NR_open_root", Private::OpenRoot as usize),
     ("LKL_NR_only_thread", Private::OnlyThread as usize),
-    ("LKL_NR_PRIVATE_END", Private::OnlyThread as usize + 1),
+    ("LKL_NR_area_new", Private::AreaNew as usize),
+    ("LKL_NR_area_fault", Private::AreaFault as usize),
+    ("LKL_NR_area_op", Private::AreaOp as usize),
+    ("LKL_NR_areas_end", Private::AreasEnd as usize),
+    ("LKL_NR_PRIVATE_END", Private::AreasEnd as usize + 1),
+    ("LKL_ACCESS_READ", Access::Read as usize),
+    ("LKL_ACCESS_WRITE", Access::Write as usize),
+    ("LKL_ACCESS_EXEC", Access::Exec as usize),
+    ("LKL_AREA_UNMAP", AreaOp::Unmap as usize),
+    ("LKL_AREA_REPLACE", AreaOp::Replace as usize),
+    ("LKL_AREA_PROTECT", AreaOp::Protect as usize),
+    ("LKL_AREA_ADVISE", AreaOp::Advise as usize),
+    ("LKL_AREA_CORE", AreaOp::Core as usize),
+    ("LKL_AREA_SYNC", AreaOp::Sync as usize),
+    ("LKL_AREA_MOVE", AreaOp::Move as usize),
+    ("LKL_AREA_LOCK", AreaOp::Lock as usize),
+    ("LKL_MEMORY_FILE", attach::ops::MEMORY_FILE),
 ];
 
 #[test]

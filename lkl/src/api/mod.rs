@@ -18,5 +18,5 @@ mod task;
 pub use facts::AbiRow;
 pub use kernel::{Credentials, NewMember};
 pub use mounts::{InnerFile, Source};
-pub use private::Private;
+pub use private::{Access, AreaOp, Private, AREA_NOT_OURS, AREA_NO_HELPER};
 pub use task::Task;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The private calls (overlay `asm/host.h`), usable as `nr` in [`crate::Kernel::call`].
 
+use crate::sys::Errno;
+
 /// Calls beyond x86-64's table.  Paths in them are the application's own pointers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i64)]
@@ -56,4 +58,51 @@ pub enum Private {
     OpenRoot = 4119,
     /// `()`: the other threads of the caller's process are no more
     OnlyThread = 4120,
+    /// `(address, length, prot, flags, fd, offset)`: mmap(2) of a file of the kernel
+    AreaNew = 4121,
+    /// `(address, length or 0, access)`: puts pages of such mappings in place; 0: after a fault
+    AreaFault = 4122,
+    /// `(what, address, length, ..)`: see [`AreaOp`]
+    AreaOp = 4123,
+    /// `(leaves)`: nothing of shared mappings is mapped any more; 1: this process leaves the kernel
+    AreasEnd = 4124,
 }
+
+/// What a program wanted to do with a page ([`Private::AreaFault`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Access {
+    /// To read.
+    Read = 0,
+    /// To write.
+    Write = 1,
+    /// To execute.
+    Exec = 2,
+}
+
+/// What is done to mappings of files ([`Private::AreaOp`]), by the system call that asks for it, with further arguments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub enum AreaOp {
+    /// munmap
+    Unmap = 0,
+    /// Something else takes the place.
+    Replace = 1,
+    /// mprotect: prot
+    Protect = 2,
+    /// madvise: advice
+    Advise = 3,
+    /// mincore: vec
+    Core = 4,
+    /// msync: flags
+    Sync = 5,
+    /// mremap: new length, flags, new address
+    Move = 6,
+    /// mlock
+    Lock = 7,
+}
+
+/// The answer where no mapping of a file is concerned: the call is the host's.
+pub const AREA_NOT_OURS: Errno = Errno::EDOM;
+/// The answer where [`crate::Kernel::start_area_helper`] has to come first.
+pub const AREA_NO_HELPER: Errno = Errno::EXFULL;

@@ -84,6 +84,7 @@ pub fn reset_in_child() {
     block::reset_in_child();
     cpu::reset_in_child();
     timer::reset_in_child();
+    cpu::hide::reset_in_child();
     if STATE.swap(NONE, Ordering::AcqRel) == READY {
         // SAFETY: written before READY was stored.
         unsafe { (*KERNEL.0.get()).assume_init_ref() }.region.unmap();
@@ -164,6 +165,7 @@ fn askers(loaded: &Loaded) -> usize {
 pub(crate) fn become_member_in_child(slot: &CallSlot) {
     block::reset_threads_in_child();
     timer::reset_in_child();
+    cpu::hide::reset_in_child();
     cpu::become_member(slot);
 }
 
@@ -224,6 +226,7 @@ impl Kernel {
         STATE.store(BOOTING, Ordering::Release);
         block::stop();
         timer::stop();
+        cpu::hide::stop();
         block::reset_in_child();
         cpu::reset_in_child();
         self.region.unmap();

@@ -37,6 +37,8 @@ pub(crate) struct Ops {
     unmap_pages: unsafe extern "C" fn(usize, usize),
     load_data: unsafe extern "C" fn(usize, usize) -> i64,
     short_of_memory: unsafe extern "C" fn() -> i32,
+    memory_call: unsafe extern "C" fn(i64, *const [usize; 6]) -> i64,
+    hide_away: unsafe extern "C" fn(u32, usize, usize) -> i64,
 }
 
 /// `struct lkl_host_ops`, for the comparison with the kernel's (`kernel/layout_rows.h`).
@@ -61,6 +63,8 @@ pub(crate) const LAYOUT: &[crate::sys::layout::Row] = crate::sys::layout::layout
         unmap_pages,
         load_data,
         short_of_memory,
+        memory_call,
+        hide_away,
     }
 );
 
@@ -83,6 +87,8 @@ pub(crate) const OPS: Ops = Ops {
     unmap_pages,
     load_data,
     short_of_memory: pressure::short_of_memory,
+    memory_call,
+    hide_away: cpu::hide_away,
 };
 
 /// Where the kernel log goes; -1: nowhere.
@@ -170,6 +176,25 @@ unsafe extern "C" fn map_pages(pages: *const usize, count: usize) -> i64 {
     // SAFETY: whole pages of the kernel's memory, which is mapped shared.
     let again = unsafe { memory::map_again(std::slice::from_raw_parts(pages, count)) };
     again.map_or_else(|e| -i64::from(e.into_raw()), |at| at as i64)
+}
+
+/// `LKL_MEMORY_FILE`
+pub(crate) const MEMORY_FILE: usize = !1;
+
+unsafe extern "C" fn memory_call(nr: i64, args: *const [usize; 6]) -> i64 {
+    // SAFETY: the kernel's six arguments.
+    let mut args = unsafe { *args };
+    if nr == libc::SYS_mmap && args[4] == MEMORY_FILE {
+        let Some(region) =
+            super::Kernel::get().map(|kernel| &kernel.region).filter(|region| region.fd() >= 0)
+        else {
+            return -i64::from(libc::ENODEV);
+        };
+        args[4] = region.fd() as usize;
+        args[5] -= region.base();
+    }
+    // SAFETY: the kernel changes parts of the program's memory that the program has mapped a file at, as the program asks.
+    unsafe { memory::raw(nr, args) as i64 }
 }
 
 unsafe extern "C" fn unmap_pages(at: usize, len: usize) {

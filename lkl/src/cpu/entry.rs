@@ -9,7 +9,7 @@
 use super::protocol::{Begin, Cpu, Env, Run};
 use super::slots::{self, CallSlot, Request, Shared};
 use super::spin::{processor, Spin};
-use super::{backoff, members, switch};
+use super::{backoff, hide, members, switch};
 use crate::kick::doorbell;
 use crate::sys::futex::{self, Scope};
 use crate::sys::time::monotonic_ns;
@@ -208,6 +208,7 @@ fn attach(words: &'static Shared, run: usize) {
 /// ([`hold_off`]), but perhaps with the CPU.
 pub(crate) fn attach_after_exec(words: &'static Shared, run: usize, askers: usize, number: u32) {
     members::attach(askers, number);
+    hide::is_over(words.member(number));
     attach(words, run);
     on(words).take_leftovers();
 }
@@ -398,6 +399,12 @@ pub(crate) unsafe extern "C" fn complete(w: *const CallSlot) {
         w.completed_on_cpu.store(processor(), Ordering::Relaxed);
         cpu.complete(w);
     }
+}
+
+/// `ops.hide_away`
+pub(crate) unsafe extern "C" fn hide_away(member: u32, addr: usize, len: usize) -> i64 {
+    let Some(words) = words() else { return 0 };
+    hide::hide_away(words, member, addr, len).map_or_else(|e| -i64::from(e.into_raw()), |()| 0)
 }
 
 /// `ops.timer_arm`

@@ -4,6 +4,7 @@
 use super::entry::{
     how_to, MEMBER_EXIT, RUN_AWAY, RUN_CALL, RUN_DONE, RUN_DONE_AWAY, RUN_IDLE, THREAD_EXIT, THREAD_NEW,
 };
+use super::hide;
 use super::members::ASKERS;
 use super::protocol::Begin;
 use super::slots::{
@@ -47,8 +48,9 @@ pub(crate) const SHARED: &[Row] = layout_rows!(
 );
 
 /// `struct lkl_member_row`
-pub(crate) const MEMBER_ROW: &[Row] =
-    layout_rows!("lkl_member_row" = MemberRow { number, pid, tgid, pollers });
+pub(crate) const MEMBER_ROW: &[Row] = layout_rows!(
+    "lkl_member_row" = MemberRow { number, pid, tgid, pollers, hide, has_helper, hide_addr, hide_len }
+);
 
 const REQUEST: usize = offset_of!(CallSlot, request);
 
@@ -79,6 +81,10 @@ pub(crate) const VALUES: &[Row] = &[
     ("LKL_DIED", how_to(Begin::Died) as usize),
     ("LKL_MEMBERS", MEMBERS),
     ("LKL_ASKERS", ASKERS),
+    ("LKL_HIDE_NOTHING", hide::NOTHING as usize),
+    ("LKL_HIDE_ASKED", hide::ASKED as usize),
+    ("LKL_HIDE_TAKEN", hide::TAKEN as usize),
+    ("LKL_HIDE_FAILED", hide::FAILED as usize),
     ("LKL_NR_member_exit", MEMBER_EXIT as usize),
     ("LKL_NR_thread_new", THREAD_NEW as usize),
     ("LKL_NR_thread_exit", THREAD_EXIT as usize),

@@ -3,10 +3,11 @@
 //!
 //! `protocol` has the rules, `slots` the words that are shared with the kernel, `switch` the way to a kernel stack;
 //! `members` has the processes that share them, `watch` how these look after each other; `spin` and `backoff` say how threads wait for the CPU; `entry` is what other rooms call; `timer` is the thread of
-//! the kernel's clock; `layout` compares the shared words with the kernel's.
+//! the kernel's clock; `hide` takes memory of other processes away from them; `layout` compares the shared words with the kernel's.
 
 mod backoff;
 mod entry;
+pub(crate) mod hide;
 #[cfg(test)]
 pub(crate) mod layout;
 pub(crate) mod members;
@@ -19,9 +20,9 @@ pub(crate) mod timer;
 pub(crate) mod watch;
 
 pub(crate) use entry::{
-    arm, attach_after_exec, become_member, begin, boot, call, complete, go_on, hold_off, interrupt,
-    is_shared, leave_for_good, member_exit, member_is, raise_irq, reset_in_child, thread_exit, thread_new,
-    wake_clock, with_nobody_inside,
+    arm, attach_after_exec, become_member, begin, boot, call, complete, go_on, hide_away, hold_off,
+    interrupt, is_shared, leave_for_good, member_exit, member_is, raise_irq, reset_in_child, thread_exit,
+    thread_new, wake_clock, with_nobody_inside,
 };
 pub use slots::Count;
 pub(crate) use slots::{CallSlot, MemberRow, Shared, HAS_LEFT};

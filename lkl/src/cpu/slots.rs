@@ -86,6 +86,12 @@ pub(crate) struct MemberRow {
     pub tgid: AtomicU32,
     /// How many of its threads are among `Shared::pollers`. The kernel takes them away when the member ends.
     pub pollers: AtomicU32,
+    /// What another member asks of its memory, and how far that is: see `hide`.
+    pub hide: AtomicU32,
+    /// Whether a thread of the member looks at `hide`.
+    pub has_helper: AtomicU32,
+    pub hide_addr: AtomicUsize,
+    pub hide_len: AtomicUsize,
 }
 
 /// `struct lkl_shared`. Times are CLOCK_MONOTONIC in ns. Words that other threads write at other times lie on other cache

@@ -152,6 +152,15 @@ pub unsafe fn advise(at: usize, len: usize, advice: i32) -> Result<(), Errno> {
     unsafe { try_call(libc::SYS_madvise, [at, len, advice as usize, 0, 0, 0]) }.map(drop)
 }
 
+/// mmap(2) and its like, by number; its result or -errno.
+///
+/// # Safety
+/// As [`map`], [`unmap`] and [`protect`].
+pub unsafe fn raw(nr: i64, args: [usize; 6]) -> isize {
+    // SAFETY: the caller's promise.
+    unsafe { call(nr, args) }
+}
+
 /// A stack between guard pages, unmapped when it is dropped.
 #[derive(Debug)]
 pub struct Stack {

@@ -126,6 +126,7 @@ long lkl_shutdown(void)
 	if (lkl_stopped)
 		return -ENODEV;
 	WRITE_ONCE(lkl_stopped, LKL_STOPPING);
+	lkl_areas_end(1);
 	wait_for_others();
 	lkl_end_other_members();
 	err = lkl_close_all();

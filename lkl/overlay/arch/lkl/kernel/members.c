@@ -85,6 +85,8 @@ static struct lkl_member *new_member(void)
 	do
 		m->number = ++last_number;
 	while (!m->number || row_of(m->number)->number);
+	WRITE_ONCE(row_of(m->number)->has_helper, 0);
+	WRITE_ONCE(row_of(m->number)->hide, LKL_HIDE_NOTHING);
 	WRITE_ONCE(row_of(m->number)->pid, 0);
 	WRITE_ONCE(row_of(m->number)->pollers, 0);
 	WRITE_ONCE(row_of(m->number)->tgid, 0);
@@ -96,6 +98,7 @@ static struct lkl_member *new_member(void)
 
 static void forget_member(struct lkl_member *m)
 {
+	lkl_areas_forget(m->number);
 	/* threads that were killed while they polled; those of a member that leaves in order are parked, or look in vain */
 	unsigned int pollers = __atomic_exchange_n(&row_of(m->number)->pollers, 0, __ATOMIC_SEQ_CST);
 
@@ -186,8 +189,7 @@ static int lead(void *arg)
 		if (task_work_pending(current))
 			task_work_run();
 	}
-	/* its threads may have ended before the leader's first look */
-	redo_requests(m);
+	lkl_areas_forget(m->number);
 	/* what the member had open is closed when whoever waits for its end goes on */
 	lkl_close_all();
 	if (m->ender)
@@ -233,6 +235,11 @@ long lkl_member_new(struct lkl_call_slot **to, bool bare)
 	number = m->number;
 	/* until its own process begins, it lives as long as the process that makes it */
 	WRITE_ONCE(row_of(number)->pid, row_of(current->thread.owner->member->number)->pid);
+	err = bare ? 0 : lkl_areas_fork(current->thread.owner->slot.home, number);
+	if (err) {
+		forget_member(m);
+		return err;
+	}
 	m->first = &slot;
 	m->made = &made;
 	m->bare = bare;
@@ -259,6 +266,7 @@ long lkl_only_thread(void)
 {
 	struct lkl_thread *self = current->thread.owner, *t;
 
+	lkl_areas_forget(self->slot.home);
 	list_for_each_entry(t, &lkl_threads, list) {
 		if (t == self || t->member != self->member)
 			continue;

@@ -39,4 +39,8 @@ const lkl_private_t lkl_private_calls[LKL_NR_PRIVATE_END - LKL_NR_PRIVATE] = {
 	PRIVATE(open_fds),
 	PRIVATE(open_root),
 	PRIVATE(only_thread),
+	PRIVATE(area_new),
+	PRIVATE(area_fault),
+	PRIVATE(area_op),
+	PRIVATE(areas_end),
 };

@@ -19,7 +19,16 @@ struct lkl_member_row {
 	unsigned int		pid;		/* the host's; 0: the member has not begun */
 	unsigned int		tgid;		/* the kernel's: what F_GETLK and the like name */
 	unsigned int		pollers;	/* how many of lkl_shared.pollers are its threads */
+	/* what other members ask of its memory (mm/areas.h) */
+	unsigned int		hide;		/* futex word: LKL_HIDE_* */
+	unsigned int		has_helper;	/* a thread of it looks at hide */
+	unsigned long		hide_addr;
+	unsigned long		hide_len;
 };
+#define LKL_HIDE_NOTHING	0	/* or it is done */
+#define LKL_HIDE_ASKED		1
+#define LKL_HIDE_TAKEN		2	/* the helper thread is at it */
+#define LKL_HIDE_FAILED		3
 
 struct lkl_shared {
 	/* every call writes these */
