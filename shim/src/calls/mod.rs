@@ -13,6 +13,7 @@ pub mod links;
 pub mod listing;
 pub mod memory;
 pub mod owner;
+pub mod pages;
 pub mod paths;
 pub mod process;
 pub mod sockets;

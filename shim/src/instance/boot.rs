@@ -19,7 +19,7 @@ use crate::sys::kernel::{self, change, running, State};
 use crate::sys::report::{self, say, say_once, Line};
 use crate::sys::settings::settings;
 use crate::sys::thread::{self, Thread};
-use crate::sys::{fs, host, proc_self};
+use crate::sys::{fs, host, mapped, proc_self};
 
 const APPEND: i32 = libc::O_WRONLY | libc::O_CREAT | libc::O_APPEND;
 
@@ -272,6 +272,10 @@ pub fn shut_down(thread: &'static Thread) {
     let _change = change();
     let Some(kernel) = running() else { return };
     kernel::set_ending();
+    if mapped::any() && adopt_locked(kernel, thread).is_ok() {
+        // SAFETY: the task is this thread's.
+        unsafe { kernel.end_areas(thread.task()) };
+    }
     keeper::settle(!kernel.has_live_company());
     if kernel.leave() {
         // Others go on with the kernel. The last one unmounts.

@@ -11,6 +11,7 @@ pub mod keeper;
 mod kernel_log;
 pub mod kick;
 pub mod limits;
+pub mod maps;
 pub mod mounts;
 mod overlay;
 pub mod pair;

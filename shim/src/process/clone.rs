@@ -4,8 +4,8 @@
 
 use trampoline::{Cloned, Frame};
 
-use crate::process::fork::{fork_here, prepare_spawn};
-use crate::process::{share, stores};
+use crate::process::fork::{end_spawn, fork_here, prepare_spawn};
+use crate::process::stores;
 use crate::sys::call::{self, args, Call};
 use crate::sys::errno::{from_raw, Errno, Result};
 use crate::sys::host::Args;
@@ -100,7 +100,7 @@ impl Wish<'_> {
             Who::Child | Who::Borrower => {
                 prepare_spawn();
                 let r = clone(Cloned::Process);
-                share::end_spawn(r);
+                end_spawn(r);
                 r
             }
         })

@@ -13,7 +13,7 @@ use core::sync::atomic::Ordering;
 
 use crate::fdtable;
 use crate::instance::enter::{enter_kernel_without_cwd, KernelContext};
-use crate::instance::{keeper, kick};
+use crate::instance::{keeper, kick, maps};
 use crate::lookup::cwd;
 use crate::observe;
 use crate::process::{handoff, share, stores};
@@ -46,7 +46,7 @@ struct Stage {
 
 /// In the child's order: what a stage needs stands above it. The parent needs nothing: an image that was unmounted, and
 /// a directory that was left, come back with the next call that needs them.
-static STAGES: [Stage; 10] = [
+static STAGES: [Stage; 11] = [
     Stage { name: "stores that the parent gets", before: None, in_child: Some(|_| stores::begin_in_child()) },
     Stage { name: "allocator", before: None, in_child: Some(|_| memory::reset_in_child()) },
     Stage { name: "keeper's start", before: None, in_child: Some(|_| keeper::forget_in_child()) },
@@ -71,6 +71,11 @@ static STAGES: [Stage; 10] = [
                 handoff::forget_in_child()
             }
         }),
+    },
+    Stage {
+        name: "mappings of files",
+        before: None,
+        in_child: Some(|fate| maps::forget_in_child(matches!(fate, Fate::Shared(_)))),
     },
     Stage { name: "current directory", before: Some(cwd::leave), in_child: Some(|_| cwd::forget_in_child()) },
 ];
@@ -143,7 +148,7 @@ pub fn fork_here(make: impl Fn() -> Result) -> Result {
     share::boot_for_children();
     if share::can_share() {
         let mut fate = Fate::Lost;
-        let r = trampoline::fork(|| {
+        let r = fork_with_maps(true, || {
             let r = share::fork(&make);
             fate = r.1;
             r.0
@@ -162,14 +167,26 @@ pub fn fork_here(make: impl Fn() -> Result) -> Result {
             });
             r
         };
-        let r = trampoline::fork(forked_idle);
+        let r = fork_with_maps(false, forked_idle);
         if r != NOT_IDLE {
             return finish(r, Fate::Idle);
         }
     }
     // The kernel may be out of reach because another thread has just begun to end the process.
     kernel::park_forever_if_ending();
-    finish(trampoline::fork(|| to_raw(make())), Fate::Lost)
+    finish(fork_with_maps(false, || to_raw(make())), Fate::Lost)
+}
+
+/// Forks while nobody changes mappings of files, or takes up a fault in one.
+fn fork_with_maps(shares: bool, mut make: impl FnMut() -> Ret) -> Ret {
+    trampoline::fork(|| {
+        maps::begin_fork(shares);
+        let r = make();
+        if r != 0 {
+            maps::end_fork();
+        }
+        r
+    })
 }
 
 fn finish(r: Ret, fate: Fate) -> Result {
@@ -179,11 +196,13 @@ fn finish(r: Ret, fate: Fate) -> Result {
     from_raw(r)
 }
 
-/// For a child that goes on elsewhere: what the child will do with the kernel. Ends with [`share::end_spawn`].
+/// For a child that goes on elsewhere: what the child will do with the kernel. Ends with [`end_spawn`].
 pub fn prepare_spawn() {
     kernel::park_forever_if_ending();
     share::boot_for_children();
-    if share::can_share() {
+    let shares = share::can_share();
+    maps::begin_fork(shares);
+    if shares {
         share::begin_spawn();
     } else if may_be_idle() {
         let _ = enter_kernel_without_cwd(|context| {
@@ -192,6 +211,12 @@ pub fn prepare_spawn() {
             Ok(0)
         });
     }
+}
+
+/// In the parent, after the clone: its answer.
+pub fn end_spawn(answer: Ret) {
+    share::end_spawn(answer);
+    maps::end_fork();
 }
 
 /// A new thread or process, cloned in the middle of a call that the clone does not return from (the trampoline calls this).

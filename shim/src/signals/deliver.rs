@@ -9,6 +9,7 @@
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::Ordering;
 
+use once_cell::sync::OnceCell;
 use trampoline::alternate;
 
 use crate::signals::actions::{self, action, FAULTS};
@@ -23,6 +24,30 @@ pub struct Ran {
     pub any: bool,
     /// One without SA_RESTART ran.
     pub without_restart: bool,
+}
+
+/// What has become of a fault in the program's memory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The program's own.
+    NotOurs,
+    /// The memory is there now: the instruction is made again.
+    Done,
+    /// It is a SIGBUS: the file has no such page, or the page cannot be read.
+    Bus,
+}
+
+/// The address, whether the program writes, whether it executes.
+type OnFault = fn(usize, bool, bool) -> Fault;
+/// The address, whether the copy writes there.
+type OnMissed = fn(usize, bool);
+
+/// Who takes up faults in the program's memory, and who is told of those in copies.
+static FAULTS_BY: OnceCell<(OnFault, OnMissed)> = OnceCell::new();
+
+/// Says who takes up faults in the program's memory, and who is told of faults in copies from and to it.
+pub fn faults_by(work: OnFault, missed: OnMissed) {
+    let _ = FAULTS_BY.set((work, missed));
 }
 
 /// Takes over the faults. Called by the constructor.
@@ -122,6 +147,13 @@ fn is_our_fault(sig: c_int, info: *const libc::siginfo_t, uc: &mut libc::ucontex
     let ip = uc.uc_mcontext.gregs[libc::REG_RIP as usize] as usize;
     if let Some(next) = user::fixup(ip).or_else(|| kernel.and_then(|k| k.fault_fixup(ip))) {
         uc.uc_mcontext.gregs[libc::REG_RIP as usize] = next as i64;
+        if let Some((_, missed)) = FAULTS_BY.get() {
+            // SAFETY: a fault's siginfo has an address.
+            missed(unsafe { (*info).si_addr() } as usize, writes(uc));
+        }
+        return true;
+    }
+    if sig == libc::SIGSEGV && is_taken_up(info, uc) {
         return true;
     }
     let Some(kernel) = kernel else { return false };
@@ -135,6 +167,42 @@ fn is_our_fault(sig: c_int, info: *const libc::siginfo_t, uc: &mut libc::ucontex
         end::die_of_our_fault(kernel, sig, uc);
     }
     false
+}
+
+/// Bits of the processor's error code of a page fault.
+const WRITES: i64 = 2;
+const EXECUTES: i64 = 16;
+
+fn writes(uc: &libc::ucontext_t) -> bool {
+    uc.uc_mcontext.gregs[libc::REG_ERR as usize] & WRITES != 0
+}
+
+/// A fault in a mapping of a file, taken up in the handler: other signals wait for its end.
+fn is_taken_up(info: *const libc::siginfo_t, uc: &libc::ucontext_t) -> bool {
+    let Some((work, _)) = FAULTS_BY.get() else { return false };
+    // SAFETY: a fault's siginfo has an address.
+    let address = unsafe { (*info).si_addr() } as usize;
+    let executes = uc.uc_mcontext.gregs[libc::REG_ERR as usize] & EXECUTES != 0;
+    let mask = sigcalls::set_mask(!FAULTS);
+    match work(address, writes(uc), executes) {
+        Fault::Done => {}
+        Fault::Bus => send_bus_error(info),
+        Fault::NotOurs => {
+            sigcalls::set_mask(mask);
+            return false;
+        }
+    }
+    true
+}
+
+/// The program gets SIGBUS for the instruction that it is at: when the handler has returned, which sets the mask back.
+fn send_bus_error(info: *const libc::siginfo_t) {
+    sigcalls::set_mask(!0);
+    // SAFETY: the kernel hands a valid siginfo.
+    let mut bus = unsafe { *info };
+    bus.si_signo = libc::SIGBUS;
+    bus.si_code = libc::BUS_ADRERR;
+    sigcalls::queue_to_thread(host::ids().1, libc::SIGBUS, &raw const bus as usize);
 }
 
 /// Somebody sent the signal of a fault. Threads of ours cannot block it, and the application's handlers must not run

@@ -12,6 +12,7 @@ pub mod fs;
 pub mod host;
 pub mod identity;
 pub mod kernel;
+pub mod mapped;
 pub mod mappings;
 pub mod mem;
 pub mod memory;

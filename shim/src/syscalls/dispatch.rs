@@ -8,8 +8,9 @@ use trampoline::routes::{set_routes, Route};
 use trampoline::Frame;
 
 use super::table::{self, Serve, NUMBERS};
+use crate::calls::pages;
 use crate::fdtable::{self, Owner, KERNEL};
-use crate::instance::enter;
+use crate::instance::{enter, maps};
 use crate::observe;
 use crate::sys::call::Call;
 use crate::sys::errno::{to_raw, Errno};
@@ -32,6 +33,14 @@ pub fn dispatch(nr: usize, args: &Args, frame: Option<&Frame>) -> Ret {
 
 #[inline]
 fn serve(nr: usize, args: &Args, frame: Option<&Frame>) -> Ret {
+    match maps::any() {
+        true => pages::served(nr, args, |args| serve_once(nr, args, frame)),
+        false => serve_once(nr, args, frame),
+    }
+}
+
+#[inline]
+fn serve_once(nr: usize, args: &Args, frame: Option<&Frame>) -> Ret {
     match table::serve(nr) {
         Serve::Host => to_host(nr, args),
         Serve::Fd(i) => by_fd(nr, args, i),

@@ -185,7 +185,7 @@ rows! {
     epoll_pwait [Fd Ptr Int Int Ptr Size] Own(epoll::epoll_wait);
     epoll_pwait2 [Fd Ptr Int Time Ptr Size] Own(epoll::epoll_wait);
     // Memory
-    mmap [Ptr Size Prot Map Fd Offset] Own(memory::mmap), "a private mapping of a file in a mount is a copy; MAP_SHARED is ENODEV";
+    mmap [Ptr Size Prot Map Fd Offset] Own(memory::mmap);
     // Processes, threads, signals
     fork [] Own(clone::fork), "with --share the child goes on with the parent's kernel; else what the parent has open in a mount is EIO in the child";
     vfork [] Own(clone::vfork), "the child has a copy of the memory, and gives back what it stores";
@@ -200,9 +200,15 @@ rows! {
     rt_sigprocmask [How Ptr Ptr Size] Own(mask::sigprocmask), "SIGSYS, SIGSEGV, SIGBUS are never blocked";
     rt_sigsuspend [Ptr Size] Own(process::sigsuspend);
     munmap [Ptr Size] Own(memory::munmap);
-    mremap [Ptr Size Size Flags Ptr] Own(memory::munmap);
+    mremap [Ptr Size Size Flags Ptr] Own(memory::mremap);
+    remap_file_pages [Ptr Size Int Int Flags] Own(memory::remap_file_pages), "EINVAL where files of a mount are mapped";
     mprotect [Ptr Size Prot] Own(memory::mprotect);
     pkey_mprotect [Ptr Size Prot Int] Own(memory::mprotect);
+    madvise [Ptr Size Advice] Own(memory::madvise);
+    msync [Ptr Size Hex] Own(memory::msync);
+    mlock [Ptr Size] Own(memory::mlock);
+    mlock2 [Ptr Size Hex] Own(memory::mlock);
+    mincore [Ptr Size Ptr] Own(memory::mincore);
     prctl [Int Int Int Int Int] Own(process::prctl);
     sigaltstack [Ptr Ptr] Own(alternate::sigaltstack);
     ptrace [Int Int Ptr Ptr] Own(process::ptrace);
@@ -245,11 +251,7 @@ rows! {
     ustat [Int Ptr] Own(devices::ustat);
     // The host's, whatever their arguments: what those are, for those that print calls
     brk [Ptr] Host;
-    madvise [Ptr Size Advice] Host;
-    msync [Ptr Size Hex] Host;
-    mlock [Ptr Size] Host;
     munlock [Ptr Size] Host;
-    mincore [Ptr Size Ptr] Host;
     shmget [Int Size Hex] Host;
     shmat [Int Ptr Hex] Host;
     shmdt [Ptr] Host;
