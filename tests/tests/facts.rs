@@ -86,11 +86,27 @@ fn of_many_seeds(differs: impl Fn(u64) -> Result<(), String>) {
     assert!(wrong.is_empty(), "{} of {seeds} seeds differ:\n{}", wrong.len(), wrong.join("\n"));
 }
 
+/// Random work on a mapped file agrees with a copy in memory, natively and on the image, which is whole afterwards, and has the
+/// same file.
+fn random_maps(mounted: Mounted) {
+    let (name, source) = program!("random_maps");
+    let program = mounted.program(name, source);
+    for seed in 1..=10 {
+        on_side(&mounted, &program, Side::Native, seed);
+        assert_eq!(on_side(&mounted, &program, Side::Image, seed).err(), "", "seed {seed}");
+        let native = std::fs::read(mounted.fixture.dir(Side::Native).join(name)).expect("the native file");
+        assert!(mounted.content(name) == native, "seed {seed}: the image has another file");
+    }
+    mounted.check();
+}
+
 everyone! {
     fn descriptor_numbers() { as_native(program!("fds")); }
     fn paths_and_inodes() { on_both_grounds(program!("paths")); }
     fn transfers() { as_native(program!("transfer")); }
     fn splices() { as_native(program!("splice")); }
+    fn mappings_of_files() { as_native(program!("maps")); }
+    fn random_stores_and_cuts_of_a_mapped_file() { random_maps(Mounted::new(Kind::Basic)); }
     fn threads() { as_native(program!("threads")); }
     fn signals() { as_native(program!("signals")); }
     fn rare_ways_of_common_calls() { as_native(program!("odds")); }

@@ -63,6 +63,10 @@ everyone! {
         fact(("shared_forks", include_str!("../programs/facts/shared_forks.c")));
     }
 
+    fn a_file_mapped_in_several_processes() {
+        fact(("shared_maps", include_str!("../programs/facts/shared_maps.c")));
+    }
+
     fn forks_amid_the_work_of_other_threads() {
         fact(("crowd", include_str!("../programs/facts/crowd.c")));
     }
