@@ -10,7 +10,7 @@
 //! - `kick`: how a thread that runs the program's code is asked to come in: doorbell backends, user interrupts.
 //! - `cpu`: the virtual CPU: its protocol, the words shared with the kernel, the switch to a kernel stack, the clock.
 //! - `instance`: one kernel's memory, and the embedded image that runs in it.
-//! - `dev`: interrupts and block devices, on the host's side.
+//! - `dev`: interrupts, block devices and bells, on the host's side.
 //! - `disk`: image files: opened, locked, measured, partitioned, told apart.
 //! - `attach`: what is one process's own of an instance: host operations, start, end, fork.
 //! - `api`: what a process does with its kernel.

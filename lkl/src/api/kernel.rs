@@ -9,6 +9,7 @@ use super::private::Private;
 use super::task::Task;
 use crate::attach::{self, Handover, Kernel};
 use crate::cpu;
+use crate::dev::bells;
 use crate::dev::block::{self, Store};
 use crate::sys::time::monotonic_ns;
 use crate::sys::{process, Errno, PAGE};
@@ -283,6 +284,21 @@ impl Kernel {
         // SAFETY: the caller answers for the task.
         let _ = unsafe { self.private(t, Private::AreasEnd, [1, 0, 0, 0, 0, 0]) };
         cpu::hide::stop();
+    }
+
+    /// The host descriptor of a bell ([`Private::WaitArm`]), which becomes ready at each ring and stays so: to be listened
+    /// to in an epoll set, edge-triggered. Some threads have one bell together, by their `number`.
+    pub fn bell(&self, number: usize) -> Result<i32, Errno> {
+        bells::listen(number)
+    }
+
+    /// What a thread does that sleeps in the host for long: if another process uses the kernel, sees to it that there is a clock,
+    /// whose thread sees to those that are no more. Whether one does.
+    pub fn look_after_members(&self) -> bool {
+        self.words.is_shared() && {
+            cpu::watch::take_dead_clock(self.words);
+            true
+        }
     }
 
     /// A private call of this crate itself.

@@ -66,6 +66,11 @@ pub enum Private {
     AreaOp = 4123,
     /// `(leaves)`: nothing of shared mappings is mapped any more; 1: this process leaves the kernel
     AreasEnd = 4124,
+    /// `(*mut pollfd, n, bell, alone) -> how many are ready`: if none is, the bell rings at the first event; `alone`: it is
+    /// enough if one of those who wait for this hears the bell
+    WaitArm = 4125,
+    /// `()`: the wait of the last [`Private::WaitArm`] is over
+    WaitDisarm = 4126,
 }
 
 /// What a program wanted to do with a page ([`Private::AreaFault`]).

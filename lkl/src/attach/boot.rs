@@ -7,6 +7,7 @@
 
 use super::ops::{LOG_FD, OPS};
 use crate::cpu::{self, timer, CallSlot, Shared};
+use crate::dev::bells;
 use crate::dev::block::{self, Store};
 use crate::instance::image::Loaded;
 use crate::instance::region::Region;
@@ -82,6 +83,7 @@ static STATE: AtomicU8 = AtomicU8::new(NONE);
 /// In the child of a fork that does not go on with its parent's kernel: this process may boot its own.
 pub fn reset_in_child() {
     block::reset_in_child();
+    bells::forget();
     cpu::reset_in_child();
     timer::reset_in_child();
     cpu::hide::reset_in_child();
@@ -228,6 +230,7 @@ impl Kernel {
         timer::stop();
         cpu::hide::stop();
         block::reset_in_child();
+        bells::forget();
         cpu::reset_in_child();
         self.region.unmap();
         STATE.store(NONE, Ordering::Release);

@@ -11,6 +11,7 @@
 use super::boot::Kernel;
 use super::pressure;
 use crate::cpu;
+use crate::dev::bells;
 use crate::dev::block::{self, Request};
 use crate::instance::{image, symbols};
 use crate::sys::{file, memory, process, signal, time};
@@ -39,6 +40,7 @@ pub(crate) struct Ops {
     short_of_memory: unsafe extern "C" fn() -> i32,
     memory_call: unsafe extern "C" fn(i64, *const [usize; 6]) -> i64,
     hide_away: unsafe extern "C" fn(u32, usize, usize) -> i64,
+    ring: unsafe extern "C" fn(u32),
 }
 
 /// `struct lkl_host_ops`, for the comparison with the kernel's (`kernel/layout_rows.h`).
@@ -65,6 +67,7 @@ pub(crate) const LAYOUT: &[crate::sys::layout::Row] = crate::sys::layout::layout
         short_of_memory,
         memory_call,
         hide_away,
+        ring,
     }
 );
 
@@ -89,6 +92,7 @@ pub(crate) const OPS: Ops = Ops {
     short_of_memory: pressure::short_of_memory,
     memory_call,
     hide_away: cpu::hide_away,
+    ring: bells::ring,
 };
 
 /// Where the kernel log goes; -1: nowhere.

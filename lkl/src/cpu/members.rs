@@ -109,7 +109,7 @@ pub(super) fn watch_by(watch: Watch) {
 /// Sees to members whose process is no more. `w`: of the waiting thread that looks. Such a thread only sees to it that there is a
 /// clock, whose thread does the rest: it may be handed the CPU at any moment, and so can make no other request meanwhile.
 #[cold]
-pub(super) fn look_after(words: &'static Shared, w: Option<&CallSlot>) {
+pub(crate) fn look_after(words: &'static Shared, w: Option<&CallSlot>) {
     let Some(watch) = WATCH.get().filter(|_| !is_confined()) else { return };
     match w {
         None => (watch.members)(words),

@@ -24,6 +24,11 @@ pub fn monotonic_ns() -> u64 {
     clock_ns(libc::CLOCK_MONOTONIC)
 }
 
+/// CLOCK_MONOTONIC_COARSE: the time of the host's last tick.
+pub fn monotonic_coarse_ns() -> u64 {
+    clock_ns(libc::CLOCK_MONOTONIC_COARSE)
+}
+
 /// CLOCK_REALTIME
 pub fn realtime_ns() -> u64 {
     clock_ns(libc::CLOCK_REALTIME)

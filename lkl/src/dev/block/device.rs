@@ -149,10 +149,7 @@ impl Device {
     #[cold]
     fn fetch(number: u64) -> Option<&'static Device> {
         let (fd, entry) = watch::with_disks(|| store()?.look().ok()?.take(number))?;
-        let fd = match KEEP.get() {
-            Some(keep) => keep(fd.into_raw()),
-            None => fd.into_raw(),
-        };
+        let fd = keep(fd.into_raw());
         let kind = if entry.is_device != 0 { Kind::Block } else { Kind::File };
         Device::make_for_this_process(number, Backing { fd, kind, start: entry.start }, true).ok()
     }
@@ -273,6 +270,11 @@ static KEEP: OnceLock<fn(i32) -> i32> = OnceLock::new();
 /// It is called with the virtual CPU held.
 pub fn keep_descriptors_by(keep: fn(i32) -> i32) {
     let _ = KEEP.set(keep);
+}
+
+/// Gives a new descriptor such a number.
+pub(crate) fn keep(fd: i32) -> i32 {
+    KEEP.get().map_or(fd, |keep| keep(fd))
 }
 
 /// Where this process has the store of descriptors.

@@ -1,33 +1,44 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The descriptors that all processes of an instance need: those of its images.
+//! The descriptors that all processes of an instance need: those of its images, and of its bells (`dev::bells`).
 //!
 //! A child of fork inherits descriptors, and so does a program that is executed. What a process opens later the others do
 //! not have. So each image's descriptor is also sent into a socket whose both ends all of them inherit, and stays there as
 //! a message: whoever needs the descriptor looks into the socket (MSG_PEEK), which makes a copy of the open file
 //! description (unix(7)). Locks of the description hold as long as any process, or the message, refers to it.
 //!
-//! There is one message, with all images. Whoever adds or removes one replaces the message, with a lock held.
+//! There is one message, with all of them. Whoever adds or removes one replaces the message, with a lock held.
 //!
 //! # Safety
 //! Buffers of messages live on the stack during the calls. Descriptors that arrive are new, and this process's own.
 #![allow(unsafe_code)]
 
+use crate::dev::bells;
 use crate::sys::{self, file, Errno, OwnedFd};
 use std::mem::{size_of, MaybeUninit};
 
-/// Images in use at a time, at most: SCM_MAX_FD of the host is 253.
-pub(crate) const MOST: usize = 128;
+/// Images in use at a time, at most, and bells: SCM_MAX_FD of the host is 253.
+pub(crate) const MOST: usize = 128 + bells::BELLS;
 
 /// What a message says of a descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(C)]
 pub(crate) struct Entry {
-    /// The disk's number among all that the instance ever had.
+    /// The disk's number among all that the instance ever had, or what a bell has in its place.
     pub(crate) disk: u64,
     /// Where the disk begins in the file, bytes.
     pub(crate) start: u64,
     /// 1: a block device; 0: a regular file.
     pub(crate) is_device: u64,
+}
+
+/// The first number that is a bell's and not a disk's.
+const FIRST_BELL: u64 = 1 << 63;
+
+impl Entry {
+    /// The entry of a bell.
+    pub(crate) fn bell(number: usize) -> Entry {
+        Entry { disk: FIRST_BELL + number as u64, start: 0, is_device: 0 }
+    }
 }
 
 /// Bytes of the ancillary data with [`MOST`] descriptors (cmsg(3)).

@@ -129,6 +129,7 @@ long lkl_shutdown(void)
 	lkl_areas_end(1);
 	wait_for_others();
 	lkl_end_other_members();
+	lkl_end_waits();
 	err = lkl_close_all();
 	anchor_leave_cwd();
 	lkl_private_begin(&was);

@@ -11,6 +11,10 @@ extern struct list_head lkl_threads;
 struct lkl_thread *lkl_create_thread(struct lkl_member *m, struct lkl_call_slot *maker, struct completion *made);
 void lkl_wake_thread(struct lkl_thread *t);
 
+/* waits.c */
+void lkl_end_wait(struct lkl_thread *t);
+void lkl_end_waits(void);
+
 /* members.c: LKL_NR_thread_new or LKL_NR_member_exit has come in */
 void lkl_member_request(struct lkl_call_slot *w);
 unsigned int lkl_member_number(const struct lkl_member *m);

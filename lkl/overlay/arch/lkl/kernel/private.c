@@ -6,6 +6,10 @@
 
 long lkl_loopback_up(void);
 
+/* waits.c */
+long lkl_wait_arm(void *fds, unsigned long n, unsigned long bell, unsigned long alone);
+long lkl_wait_disarm(void);
+
 static long lkl_leave_cwd(void)
 {
 	anchor_leave_cwd();
@@ -43,4 +47,6 @@ const lkl_private_t lkl_private_calls[LKL_NR_PRIVATE_END - LKL_NR_PRIVATE] = {
 	PRIVATE(area_fault),
 	PRIVATE(area_op),
 	PRIVATE(areas_end),
+	PRIVATE(wait_arm),
+	PRIVATE(wait_disarm),
 };

@@ -204,6 +204,7 @@ static void __noreturn thread_exit(struct lkl_thread *t)
 
 	list_del(&t->list);
 	lkl_nr_threads--;
+	lkl_end_wait(t);
 	current->thread.owner = NULL;
 	if (t->ender) {
 		t->ender->ret = 0;
