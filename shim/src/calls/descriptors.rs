@@ -2,7 +2,7 @@
 //! Making, copying and closing descriptors: the two tables kept in step (`instance::pair`).
 
 use crate::calls::owner;
-use crate::fdtable::{self, Owner, EPOLL_EMPTY, HOST, KERNEL, RESERVED};
+use crate::fdtable::{self, sets, Owner, HOST, KERNEL, RESERVED};
 use crate::instance::enter::{enter_kernel, KernelContext};
 use crate::instance::pair::{close_pair, copy_pair_from, copy_pair_onto, open_pair};
 use crate::lookup::contained::with_contained_path;
@@ -203,16 +203,19 @@ pub fn dup(c: &Call<'_>) -> Result {
 /// dup and F_DUPFD: to the lowest free number from `min` on.
 fn copy_up(c: &Call<'_>, old: usize, min: usize, cloexec: bool) -> Result {
     match fdtable::class(old) {
-        HOST => c.to_host(),
-        // The copy of an empty set could become the kernel's only together with the set: decided for the host.
-        EPOLL_EMPTY => {
-            fdtable::set(old, HOST);
-            c.to_host()
-        }
+        HOST => copy_of_host(c, old),
         KERNEL if min >= fdtable::LIMIT => Err(Errno::EINVAL),
         KERNEL => enter_kernel(|context| copy_pair_from(context, old, min, cloexec)),
         other => Err(fdtable::refuse(other)),
     }
+}
+
+/// A copy of a descriptor of the host, which may be an epoll set.
+fn copy_of_host(c: &Call<'_>, old: usize) -> Result {
+    let set = sets::generalise(old);
+    let copy = c.to_host()?;
+    sets::note_set(copy, set);
+    Ok(copy)
 }
 
 /// dup2(2)
@@ -241,28 +244,17 @@ fn copy_onto(c: &Call<'_>, old: usize, new: usize, flags: usize) -> Result {
     if onto == RESERVED || from == RESERVED {
         return Err(Errno::EBADF);
     }
-    if from == EPOLL_EMPTY {
-        fdtable::set(old, HOST);
-    }
     match (from, onto) {
-        (KERNEL, _) => enter_kernel(|context| {
-            let cloexec = flags & CLOEXEC != 0;
-            fdtable::placeholder_at(new, cloexec)?;
-            if new >= fdtable::LIMIT {
-                fs::close(new as i32);
-                return Err(Errno::EBADF);
-            }
-            copy_pair_onto(context, old, new, cloexec)
-        }),
+        (KERNEL, _) => enter_kernel(|context| copy_pair_onto(context, old, new, flags & CLOEXEC != 0)),
         (fdtable::LOST, _) => Err(fdtable::refuse(fdtable::LOST)),
         (_, KERNEL) => enter_kernel(|context| {
-            let r = c.to_host()?;
+            let r = copy_of_host(c, old)?;
             let _ = context.call(libc::SYS_close, &args([new]));
             fdtable::set(new, HOST);
             Ok(r)
         }),
         _ => {
-            let r = c.to_host()?;
+            let r = copy_of_host(c, old)?;
             if onto != HOST {
                 fdtable::set(new, HOST);
             }
@@ -276,11 +268,11 @@ pub fn fcntl(c: &Call<'_>) -> Result {
     let class = fdtable::class(c.args[0]);
     let command = c.args[1] as i32;
     match (class, command) {
+        (HOST, libc::F_DUPFD | libc::F_DUPFD_CLOEXEC) => copy_of_host(c, c.args[0]),
         (HOST, _) => c.to_host(),
         (_, libc::F_DUPFD | libc::F_DUPFD_CLOEXEC) => {
             copy_up(c, c.args[0], c.args[2], command == libc::F_DUPFD_CLOEXEC)
         }
-        (EPOLL_EMPTY, _) => c.to_host(),
         // Close-on-exec belongs to the number, and the number is the host's.
         (KERNEL, libc::F_GETFD | libc::F_SETFD) => c.to_host(),
         (KERNEL, libc::F_GETLK) => owner::get_lock(c),

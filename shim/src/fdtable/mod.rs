@@ -7,11 +7,12 @@
 
 mod placeholder;
 mod reserve;
+pub mod sets;
 
 use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 pub use placeholder::{is_placeholder, make_master, placeholder, placeholder_at};
-pub use reserve::{keep_stderr, release, reserve, reserved_range_start, room, Keep};
+pub use reserve::{close_those_of_threads, keep_stderr, release, reserve, reserved_range_start, room, Keep};
 
 use crate::sys::errno::{Errno, Result};
 use crate::sys::report::{say_once, set_two_is_the_hosts};
@@ -24,8 +25,6 @@ pub const KERNEL: u8 = 1;
 pub const RESERVED: u8 = 2;
 /// The kernel library's in the process that forked or exec'ed us.
 pub const LOST: u8 = 3;
-/// A host epoll set without members: the set may still become the kernel's.
-pub const EPOLL_EMPTY: u8 = 4;
 
 /// Numbers from here on are always the host's; the kernel library opens none there (fs.nr_open's default).
 pub const LIMIT: usize = 1 << 20;
@@ -67,7 +66,7 @@ pub fn owner(fd: usize) -> Result<Owner> {
 #[inline]
 pub fn owner_of_class(class: u8) -> Result<Owner> {
     match class {
-        HOST | EPOLL_EMPTY => Ok(Owner::Host),
+        HOST => Ok(Owner::Host),
         KERNEL => Ok(Owner::Kernel),
         other => Err(refuse(other)),
     }
@@ -159,7 +158,7 @@ pub fn any_special(first: usize, last: usize) -> bool {
 /// The host closed these numbers: what was not ours is plain again.
 pub fn forget(first: usize, last: usize) {
     for n in special_range(first, last) {
-        if matches!(class(n), LOST | EPOLL_EMPTY) {
+        if class(n) == LOST {
             set(n, HOST);
         }
     }

@@ -12,14 +12,18 @@ use crate::sys::{fs, host, report};
 /// How long a descriptor of ours is of use.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Keep {
-    /// In this process; a child of fork closes its copy.
+    /// In one thread of this process; every child of fork closes its copy.
+    InThread,
+    /// In this process; a child of fork closes its copy, unless the child goes on with the kernel.
     InProcess,
     /// In children of fork as well.
     OverFork,
 }
 
-/// A bit for each number that children of fork keep. Lazily mapped.
+/// A bit for each number of [`Keep::OverFork`]. Lazily mapped.
 static KEPT: [AtomicU64; LIMIT / 64] = [const { AtomicU64::new(0) }; LIMIT / 64];
+/// The same for [`Keep::InThread`].
+static OF_THREADS: [AtomicU64; LIMIT / 64] = [const { AtomicU64::new(0) }; LIMIT / 64];
 
 /// Whether a child of fork keeps the descriptor.
 pub(super) fn is_kept_over_fork(fd: usize) -> bool {
@@ -45,8 +49,12 @@ pub fn reserve(fd: i32, keep: Keep) -> Result<i32> {
     let _room = room();
     let copy = fs::copy_from(fd, reserved_range_start() as usize, true)?;
     set(copy as usize, RESERVED);
-    let word = KEPT.get(copy as usize / 64);
-    if let Some(word) = word.filter(|_| keep == Keep::OverFork) {
+    let bits = match keep {
+        Keep::InThread => &OF_THREADS,
+        Keep::InProcess => return Ok(copy),
+        Keep::OverFork => &KEPT,
+    };
+    if let Some(word) = bits.get(copy as usize / 64) {
         word.fetch_or(1 << (copy % 64), Ordering::Relaxed);
     }
     Ok(copy)
@@ -54,7 +62,7 @@ pub fn reserve(fd: i32, keep: Keep) -> Result<i32> {
 
 /// Closes a descriptor of ours.
 pub fn release(fd: usize) {
-    if let Some(word) = KEPT.get(fd / 64) {
+    for word in [&KEPT, &OF_THREADS].into_iter().filter_map(|bits| bits.get(fd / 64)) {
         word.fetch_and(!(1 << (fd % 64)), Ordering::Relaxed);
     }
     set(fd, HOST);
@@ -66,6 +74,17 @@ pub fn keep_stderr() {
     if class(2) == HOST && report::stderr_fd() == 2 {
         if let Ok(copy) = reserve(2, Keep::OverFork) {
             report::set_stderr(copy);
+        }
+    }
+}
+
+/// In the child of a fork: what the parent's threads had.
+pub fn close_those_of_threads() {
+    for (at, word) in OF_THREADS.iter().enumerate().take(super::end().div_ceil(64)) {
+        let mut left = word.load(Ordering::Relaxed);
+        while left != 0 {
+            release(at * 64 + left.trailing_zeros() as usize);
+            left &= left - 1;
         }
     }
 }

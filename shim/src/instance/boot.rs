@@ -258,6 +258,9 @@ fn tell_credentials(kernel: &'static Kernel, thread: &'static Thread) -> Result<
 
 /// The calling thread ends: its task goes with it. Inside a final entry.
 pub fn release_task(thread: &'static Thread) {
+    if let waker @ 1.. = thread.waker.swap(0, Ordering::Relaxed) {
+        fdtable::release(waker as usize);
+    }
     if let (Some(kernel), false) = (running(), thread.task().is_null()) {
         let task = thread.task.swap(core::ptr::null_mut(), Ordering::Relaxed);
         // SAFETY: the task is this thread's, which makes no call after this.

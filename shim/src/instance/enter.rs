@@ -67,6 +67,11 @@ impl KernelContext {
         unsafe { self.kernel.new_member(self.thread.task()) }
     }
 
+    /// The calling thread.
+    pub fn thread(&self) -> &'static Thread {
+        self.thread
+    }
+
     /// The kernel itself.
     pub fn kernel(&self) -> &'static lkl::Kernel {
         self.kernel
@@ -197,6 +202,11 @@ const ERESTARTNOHAND: Ret = -514;
 const ERESTART_RESTARTBLOCK: Ret = -516;
 const EIO: Ret = -(libc::EIO as Ret);
 const EFBIG: Ret = -(libc::EFBIG as Ret);
+
+/// What a wait in a section ends with that a signal, or what else ends waits, has ended: EINTR, if a handler runs.
+pub fn ended_by_signal() -> Result {
+    from_raw(ERESTARTNOHAND)
+}
 
 /// Whether a signal, or what else ends waits, ended the call: before or after it became an errno of the application's.
 pub fn is_interrupted(r: Result) -> bool {

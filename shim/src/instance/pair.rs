@@ -4,6 +4,7 @@
 //! Order: a number is taken on the host first and given back there last, so that nobody else sees what the kernel's
 //! table does at that number.
 
+use crate::fdtable::sets::{self, Set};
 use crate::fdtable::{self, HOST, KERNEL};
 use crate::instance::enter::KernelContext;
 use crate::sys::call::args;
@@ -22,10 +23,23 @@ impl Placed {
         fdtable::placeholder(min, cloexec).map(Placed)
     }
 
+    /// What stands for a copy of `old`: the host half of an epoll set, or a placeholder.
+    fn beside(old: usize, min: usize, cloexec: bool) -> Result<Placed> {
+        if sets::generalise(old) != Set::Both {
+            return Placed::new(min, cloexec);
+        }
+        let placed = Placed(fs::copy_from(old as i32, min, cloexec)?);
+        if placed.0 as usize >= fdtable::LIMIT {
+            return Err(Errno::EMFILE);
+        }
+        Ok(placed)
+    }
+
     /// The pair stands.
     fn keep(self) -> usize {
         let number = self.0 as usize;
         core::mem::forget(self);
+        sets::note_set(number, Set::Unknown);
         fdtable::set(number, KERNEL);
         number
     }
@@ -94,16 +108,44 @@ pub fn close_pair(context: &mut KernelContext, number: usize) -> Result {
 
 /// Copies a kernel descriptor to the lowest free number from `min` on.
 pub fn copy_pair_from(context: &mut KernelContext, old: usize, min: usize, cloexec: bool) -> Result {
-    let placed = Placed::new(min, cloexec)?;
+    let placed = Placed::beside(old, min, cloexec)?;
     copy_in_kernel(context, old, placed.0 as usize, cloexec)?;
-    Ok(placed.keep())
+    Ok(keep_copy(placed, old))
 }
 
-/// Copies a kernel descriptor onto number `new`, where the host already has a placeholder.
+/// Copies a kernel descriptor onto number `new`, whatever is there.
 pub fn copy_pair_onto(context: &mut KernelContext, old: usize, new: usize, cloexec: bool) -> Result {
+    match sets::generalise(old) {
+        Set::Both => fs::copy_onto(old as i32, new, cloexec)?,
+        _ => fdtable::placeholder_at(new, cloexec)?,
+    };
     let placed = Placed(new as i32);
+    if new >= fdtable::LIMIT {
+        return Err(Errno::EBADF);
+    }
     copy_in_kernel(context, old, new, cloexec)?;
-    Ok(placed.keep())
+    Ok(keep_copy(placed, old))
+}
+
+fn keep_copy(placed: Placed, old: usize) -> usize {
+    let number = placed.keep();
+    sets::note_set(number, sets::set_at(old));
+    number
+}
+
+/// Gives the host's epoll set at `number` its kernel half, which is `half` if there is one already.
+pub fn add_kernel_half(context: &mut KernelContext, number: usize, half: Option<usize>) -> Result<()> {
+    let made = match half {
+        Some(half) => context.call(libc::SYS_dup3, &args([half, number]))?,
+        None => context.call_at(libc::SYS_epoll_create1, &args([]), number as i32)?,
+    };
+    if made != number {
+        let moved = context.call(libc::SYS_dup3, &args([made, number]));
+        close_kernels(context, made);
+        moved?;
+    }
+    fdtable::set(number, KERNEL);
+    Ok(())
 }
 
 fn copy_in_kernel(context: &mut KernelContext, old: usize, new: usize, cloexec: bool) -> Result {

@@ -89,6 +89,7 @@ fn keep_or_discard_thread(fate: Fate) {
         Fate::Lost => return discard_thread(thread),
     };
     thread.task.store(task, Ordering::Relaxed);
+    thread.waker.store(0, Ordering::Relaxed);
     thread.tid.store(host::ids().1, Ordering::Relaxed);
 }
 
@@ -145,6 +146,7 @@ pub fn fork_here(make: impl Fn() -> Result) -> Result {
     /// No result of clone(2).
     const NOT_IDLE: Ret = Ret::MIN;
     kernel::park_forever_if_ending();
+    fdtable::sets::generalise_all();
     share::boot_for_children();
     if share::can_share() {
         let mut fate = Fate::Lost;
@@ -199,6 +201,7 @@ fn finish(r: Ret, fate: Fate) -> Result {
 /// For a child that goes on elsewhere: what the child will do with the kernel. Ends with [`end_spawn`].
 pub fn prepare_spawn() {
     kernel::park_forever_if_ending();
+    fdtable::sets::generalise_all();
     share::boot_for_children();
     let shares = share::can_share();
     maps::begin_fork(shares);

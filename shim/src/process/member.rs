@@ -10,7 +10,7 @@ use core::sync::atomic::Ordering;
 use lkl::{Handover, Store};
 use once_cell::sync::OnceCell;
 
-use crate::fdtable;
+use crate::fdtable::{self, sets::Set};
 use crate::instance::enter::{enter_kernel, KernelContext};
 use crate::instance::{boot, keeper, mounts};
 use crate::lookup::cwd;
@@ -140,12 +140,16 @@ pub fn take_over() {
     }
 }
 
-/// What is open in the kernel is open here if the host has its placeholder. Otherwise the exec has closed the placeholder.
+/// What is open in the kernel is open here if the host has its placeholder, or the other half of its epoll set. Otherwise the exec has closed the placeholder.
 fn settle_tables() {
     let _ = enter_kernel(|context| {
         share::each_open(context, fdtable::LIMIT, |context, number| {
             if fdtable::is_placeholder(number) {
                 fdtable::set(number, fdtable::KERNEL);
+            } else if fs::is_epoll_set(number as i32) {
+                fdtable::set(number, fdtable::KERNEL);
+                fdtable::sets::note_set(number, Set::Both);
+                fdtable::sets::note_nested();
             } else {
                 let _ = context.call(libc::SYS_close, &args([number]));
             }

@@ -87,6 +87,7 @@ pub fn in_child(member: NewMember) {
     kernel::share_parents();
     let Some(kernel) = running() else { return };
     become_member(kernel, member);
+    fdtable::close_those_of_threads();
     if let Some(thread) = thread::current() {
         kick::enroll(thread);
     }

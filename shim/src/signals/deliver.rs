@@ -15,6 +15,7 @@ use trampoline::alternate;
 use crate::signals::actions::{self, action, FAULTS};
 use crate::signals::{cancel, claimed, end, mask};
 use crate::sys::sigcalls::{self, bit};
+use crate::sys::sleep;
 use crate::sys::thread::{self, Thread};
 use crate::sys::{host, kernel, user};
 
@@ -235,6 +236,10 @@ fn note(thread: &Thread, sig: c_int, info: *const libc::siginfo_t, uc: &mut libc
         } else {
             note_another(thread, earlier, sig, info);
         }
+    }
+    let ip = &mut uc.uc_mcontext.gregs[libc::REG_RIP as usize];
+    if let Some(next) = sleep::end(thread, *ip as usize) {
+        *ip = next as i64;
     }
     if thread.in_call.load(Ordering::Relaxed) != 0 && !thread.task().is_null() {
         if let Some(kernel) = kernel::running() {

@@ -82,6 +82,26 @@ pub fn read_fd_link(fd: i32, into: &mut [u8]) -> Result {
     read_link_at(AT_FDCWD, FdPath::new(fd as usize).address(), into)
 }
 
+/// Whether a descriptor is of an epoll set.
+pub fn is_epoll_set(fd: i32) -> bool {
+    let mut text = [0; 32];
+    read_fd_link(fd, &mut text).is_ok_and(|n| &text[..n] == b"anon_inode:[eventpoll]")
+}
+
+/// Whether two descriptors are copies of each other: what is set of the one's open file is set of the other's. For files to
+/// which O_NONBLOCK means nothing.
+pub fn is_same_open_file(a: i32, b: i32) -> bool {
+    let has_it = |fd| open_flags(fd).map(|flags| flags & libc::O_NONBLOCK != 0);
+    let turn = |on: bool| control(a, libc::F_SETFL, if on { libc::O_NONBLOCK as usize } else { 0 });
+    let (Ok(at_a), Ok(at_b)) = (has_it(a), has_it(b)) else { return false };
+    if at_a != at_b || turn(!at_a).is_err() {
+        return false;
+    }
+    let follows = has_it(b) == Ok(!at_a);
+    let _ = turn(at_a);
+    follows
+}
+
 /// What a call of the stat family writes at the address that `call` is given.
 pub fn filled_stat(call: impl FnOnce(usize) -> Result) -> Result<libc::stat> {
     filled(call)

@@ -23,6 +23,7 @@ pub mod report;
 pub mod scratch;
 pub mod settings;
 pub mod sigcalls;
+pub mod sleep;
 pub mod sockaddr;
 pub mod thread;
 pub mod told;

@@ -13,7 +13,9 @@
 
 use core::arch::{asm, global_asm};
 use core::cell::Cell;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicU8, AtomicUsize, Ordering};
+use core::sync::atomic::{
+    AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicU8, AtomicUsize, Ordering,
+};
 
 use crate::sys::errno::Result;
 use crate::sys::host;
@@ -101,6 +103,14 @@ pub struct Thread {
     pub handlers_ran: AtomicU32,
     /// Those of them without SA_RESTART.
     pub handlers_norestart: AtomicU32,
+    /// 1: in a sleep of `sys::sleep`.
+    pub sleeps: AtomicU8,
+    /// 1: no such sleep begins.
+    pub sleep_is_over: AtomicU8,
+    /// Which kernel has been first in a wait for both: 0 or 1.
+    pub turn: AtomicU8,
+    /// The descriptor by which the kernel library wakes the thread from such a sleep (`wait::waker`); 0: none.
+    pub waker: AtomicI32,
     /// Who served the call that is under way, as far as is known: a [`ServedBy`], or 0.
     served: AtomicU8,
     /// How the doorbell knows the thread (`instance::kick`): number + 1, or 0.

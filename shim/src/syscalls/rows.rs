@@ -14,7 +14,7 @@ use crate::observe::Arg;
 use crate::process::clone;
 use crate::signals::{mask, sigaction};
 use crate::sys::errno::Errno;
-use crate::wait::{epoll, poll};
+use crate::wait::{epoll, poll, select};
 
 macro_rules! rows {
     ($($nr:ident [$($arg:ident)*] $serve:expr $(, $note:literal)?;)*) => {
@@ -174,13 +174,13 @@ rows! {
     recvmsg [Fd Ptr Message] Own(sockets::recvmsg);
     recvmmsg [Fd Ptr Int Message Time] Own(sockets::recvmmsg);
     // Waiting
-    poll [Ptr Int Int] Own(poll::poll), "EINVAL for descriptors of host and kernel in one call";
-    ppoll [Ptr Int Time Ptr Size] Own(poll::poll), "EINVAL for descriptors of host and kernel in one call";
-    select [Int Ptr Ptr Ptr Time] Own(poll::select), "EINVAL for descriptors of host and kernel in one call";
-    pselect6 [Int Ptr Ptr Ptr Time Ptr] Own(poll::select), "EINVAL for descriptors of host and kernel in one call";
+    poll [Ptr Int Int] Own(poll::poll);
+    ppoll [Ptr Int Time Ptr Size] Own(poll::poll);
+    select [Int Ptr Ptr Ptr Time] Own(select::select);
+    pselect6 [Int Ptr Ptr Ptr Time Ptr] Own(select::select);
     epoll_create [Int] Own(epoll::epoll_create);
     epoll_create1 [Open] Own(epoll::epoll_create);
-    epoll_ctl [Fd Epoll Fd Ptr] Own(epoll::epoll_ctl), "EPERM for descriptors of host and kernel in one set";
+    epoll_ctl [Fd Epoll Fd Ptr] Own(epoll::epoll_ctl);
     epoll_wait [Fd Ptr Int Int] Own(epoll::epoll_wait);
     epoll_pwait [Fd Ptr Int Int Ptr Size] Own(epoll::epoll_wait);
     epoll_pwait2 [Fd Ptr Int Time Ptr Size] Own(epoll::epoll_wait);

@@ -1,23 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! epoll(7).
+//!
+//! A set begins as the host's. Its files of the host stay in that *host half*. With its first file of the kernel library the
+//! set gets a *kernel half* at the same number (`fdtable::sets`, `join`). A set whose one half is empty is served by the
+//! other one alone; a wait in both halves is in `epoll_both`.
 
-use crate::fdtable::{self, Owner, EPOLL_EMPTY, HOST, KERNEL};
+use crate::fdtable::sets::{self, set_at, Set};
+use crate::fdtable::{self, Owner, HOST, KERNEL};
 use crate::instance::enter::{self, enter_kernel};
-use crate::instance::pair::{close_pair, open_pair};
 use crate::signals::mask::{asked, with_mask};
 use crate::sys::call::{self, args, Call};
 use crate::sys::errno::{Errno, Result};
-use crate::sys::fs;
 use crate::sys::report::say_once;
 use crate::sys::settings::settings;
-use crate::sys::user;
+use crate::sys::{fs, user};
+use crate::wait::epoll_both::{wait_in_both, without_marks};
+use crate::wait::join;
 use crate::wait::masked::{check_time, wait_in_kernel};
+use crate::wait::timeout::Timeout;
 
-/// epoll_create(2) and epoll_create1(2): the host's until the first member decides.
+/// epoll_create(2) and epoll_create1(2): the host half.
 pub fn epoll_create(c: &Call<'_>) -> Result {
     let fd = c.to_host()?;
     if settings().is_active() {
-        fdtable::set(fd, EPOLL_EMPTY);
+        sets::note_new_set(fd);
     }
     Ok(fd)
 }
@@ -28,119 +34,181 @@ pub fn epoll_ctl(c: &Call<'_>) -> Result {
     match (fdtable::class(set), fdtable::class(member)) {
         (_, fdtable::RESERVED) | (fdtable::RESERVED, _) => Err(Errno::EBADF),
         (_, fdtable::LOST) | (fdtable::LOST, _) => Err(fdtable::refuse(fdtable::LOST)),
-        (EPOLL_EMPTY, KERNEL) if !is_never_polled(member) => {
-            become_kernel_set(set)?;
-            c.to_kernel()
+        (KERNEL, _) if set_at(set) == Set::Unknown => no_set(c, set, member),
+        (HOST, HOST) => in_host_half(c, set),
+        (KERNEL, HOST) => in_host_half(c, set),
+        (HOST, KERNEL) => {
+            check_before_joining(c, set, member)?;
+            join::add_kernels_half(set)?;
+            in_kernel_half(c, member)
         }
-        (KERNEL, KERNEL) => c.to_kernel(),
-        (HOST | EPOLL_EMPTY, KERNEL) | (KERNEL, _) => Err(why_not(c, set, member)),
-        (class, _) => {
-            let r = c.to_host()?;
-            if class == EPOLL_EMPTY {
-                fdtable::set(set, HOST);
-            }
-            Ok(r)
-        }
+        _ => in_kernel_half(c, member),
     }
 }
 
-/// Why the two, of which one is the kernel's and the other the host's, do not go together: what is wrong with either comes
-/// first, in the order of fs/eventpoll.c (`do_epoll_ctl`).
+fn is_addition(c: &Call<'_>) -> bool {
+    c.args[1] as i32 == libc::EPOLL_CTL_ADD
+}
+
+fn in_host_half(c: &Call<'_>, set: usize) -> Result {
+    let r = c.to_host()?;
+    if is_addition(c) {
+        match set_at(set) {
+            Set::Empty => sets::note_set(set, Set::Host),
+            Set::Kernel => join::has_hosts_file(set),
+            _ => {}
+        }
+    }
+    Ok(r)
+}
+
+/// A member of the kernel library. One that is a set has a host half, too, and both halves go into those of the set.
+fn in_kernel_half(c: &Call<'_>, member: usize) -> Result {
+    if set_at(member) == Set::Unknown {
+        return c.to_kernel();
+    }
+    if is_addition(c) && user::read::<u32>(c.args[3])? & libc::EPOLLONESHOT as u32 != 0 {
+        say_once!(
+            "epoll_ctl: an epoll set with files of the kernel inside cannot be a member of another one with EPOLLONESHOT (EPERM)"
+        );
+        return Err(Errno::EPERM);
+    }
+    sets::note_nested();
+    c.to_kernel()?;
+    in_host_half(c, c.args[0] as u32 as usize).inspect_err(|_| {
+        if is_addition(c) {
+            let undo = args([c.args[0], libc::EPOLL_CTL_DEL as usize, c.args[2]]);
+            let _ = enter_kernel(|context| context.call(libc::SYS_epoll_ctl, &undo));
+        }
+    })
+}
+
+/// A descriptor of the kernel library's that is no set, as the first argument.
 #[cold]
-fn why_not(c: &Call<'_>, set: usize, member: usize) -> Errno {
-    if c.args[1] as i32 != libc::EPOLL_CTL_DEL && user::read::<[u8; 12]>(c.args[3]).is_err() {
-        return Errno::EFAULT;
+fn no_set(c: &Call<'_>, set: usize, member: usize) -> Result {
+    match fdtable::class(member) {
+        KERNEL => c.to_kernel(),
+        _ => Err(check_arguments(c, set, member).err().unwrap_or(Errno::EINVAL)),
     }
-    let closed = |number| match fdtable::class(number) {
-        KERNEL => enter::open_flags(number).err(),
-        _ => fs::open_flags(number as i32).err(),
-    };
-    if let Some(e) = closed(set).or_else(|| closed(member)) {
-        return e;
+}
+
+/// What is wrong with a call whose member is the first of the kernel library in this set: in the order of fs/eventpoll.c
+/// (`do_epoll_ctl`).
+fn check_before_joining(c: &Call<'_>, set: usize, member: usize) -> Result<()> {
+    check_arguments(c, set, member)?;
+    if set_at(set) == Set::Unknown && !fs::is_epoll_set(set as i32) {
+        return Err(Errno::EINVAL);
     }
-    let member_is_polled = match fdtable::class(member) {
+    match c.args[1] as i32 {
+        libc::EPOLL_CTL_ADD => Ok(()),
+        libc::EPOLL_CTL_MOD | libc::EPOLL_CTL_DEL => Err(Errno::ENOENT),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// What is wrong with the event, the set's descriptor or the member.
+fn check_arguments(c: &Call<'_>, set: usize, member: usize) -> Result<()> {
+    if c.args[1] as i32 != libc::EPOLL_CTL_DEL {
+        user::read::<[u8; 12]>(c.args[3])?;
+    }
+    for number in [set, member] {
+        match fdtable::class(number) {
+            KERNEL => enter::open_flags(number)?,
+            _ => fs::open_flags(number as i32)?,
+        };
+    }
+    let is_polled = match fdtable::class(member) {
         KERNEL => !is_never_polled(member),
         // The host knows; an O_PATH descriptor is not open to such calls.
         _ => match call::host(libc::SYS_epoll_ctl, &[member, DELETE, member, 0, 0, 0]) {
             Err(Errno::EINVAL) => true,
             Err(Errno::EPERM) => false,
-            _ => return Errno::EBADF,
+            _ => return Err(Errno::EBADF),
         },
     };
-    if !member_is_polled {
-        return Errno::EPERM;
-    }
-    if !is_set(set) {
-        return Errno::EINVAL;
-    }
-    match c.args[1] as i32 {
-        libc::EPOLL_CTL_ADD => {
-            say_once!(
-                "epoll_ctl: files of the host and of the kernel in one epoll set are not supported (EPERM)"
-            );
-            Errno::EPERM
-        }
-        libc::EPOLL_CTL_MOD | libc::EPOLL_CTL_DEL => Errno::ENOENT,
-        _ => Errno::EINVAL,
+    if is_polled {
+        Ok(())
+    } else {
+        Err(Errno::EPERM)
     }
 }
 
 const DELETE: usize = libc::EPOLL_CTL_DEL as usize;
 
-/// Whether an open descriptor is an epoll set.
-fn is_set(number: usize) -> bool {
-    if fdtable::class(number) == KERNEL {
-        // Of the files without a type, a kernel here opens no other kind.
-        return kernel_type(number) == Ok(0);
-    }
-    let mut text = [0; 32];
-    fs::read_fd_link(number as i32, &mut text).is_ok_and(|n| &text[..n] == b"anon_inode:[eventpoll]")
-}
-
-/// The type in the mode of a kernel's descriptor.
-fn kernel_type(number: usize) -> Result<u32> {
-    let status =
-        fs::filled_stat(|to| enter_kernel(|context| context.call(libc::SYS_fstat, &args([number, to]))))?;
-    Ok(status.st_mode & libc::S_IFMT)
-}
-
 /// Whether a kernel's descriptor is of a file or directory: no kernel takes one into an epoll set (fs/eventpoll.c), so
 /// programs that try (Go's runtime, with everything it opens) count on that.
 fn is_never_polled(number: usize) -> bool {
-    kernel_type(number).is_ok_and(|kind| matches!(kind, libc::S_IFREG | libc::S_IFDIR))
-}
-
-/// An empty host set at `number` becomes an empty kernel set at the same number.
-fn become_kernel_set(number: usize) -> Result {
-    let cloexec = fs::is_cloexec(number as i32) == Ok(true);
-    enter_kernel(|context| {
-        // Made at a number of its own first: `number` is not free on the host.
-        let made = open_pair(context, cloexec, |context, want| {
-            context.call_at(libc::SYS_epoll_create1, &[0; 6], want)
-        })?;
-        let moved = fdtable::placeholder_at(number, cloexec)
-            .and_then(|_| context.call(libc::SYS_dup3, &args([made, number])));
-        if moved.is_ok() {
-            fdtable::set(number, KERNEL);
-        }
-        let _ = close_pair(context, made);
-        moved
-    })
+    let status =
+        fs::filled_stat(|to| enter_kernel(|context| context.call(libc::SYS_fstat, &args([number, to]))));
+    status.is_ok_and(|status| matches!(status.st_mode & libc::S_IFMT, libc::S_IFREG | libc::S_IFDIR))
 }
 
 /// epoll_wait(2), epoll_pwait(2), epoll_pwait2(2)
 pub fn epoll_wait(c: &Call<'_>) -> Result {
-    let is_masked = c.nr != libc::SYS_epoll_wait as usize;
-    if c.nr == libc::SYS_epoll_pwait2 as usize {
+    let set = c.args[0] as u32 as usize;
+    let is_pwait2 = c.nr == libc::SYS_epoll_pwait2 as usize;
+    if is_pwait2 {
         check_time(c.args[3])?;
     }
+    if set_at(set) == Set::Both {
+        return wait_in_both(c, timeout(c)?, mask(c)?);
+    }
+    let is_look = !is_pwait2 && c.args[3] as i32 == 0;
+    if is_look || !settings().is_active() {
+        return wait_in_one(c);
+    }
+    sleep_in_one(c, set)
+}
+
+fn timeout(c: &Call<'_>) -> Result<Timeout> {
+    match c.nr == libc::SYS_epoll_pwait2 as usize {
+        true => Timeout::of_timespec(c.args[3]),
+        false => Ok(Timeout::of_ms(c.args[3] as i32)),
+    }
+}
+
+fn is_masked(c: &Call<'_>) -> bool {
+    c.nr != libc::SYS_epoll_wait as usize
+}
+
+fn mask(c: &Call<'_>) -> Result<Option<u64>> {
+    if is_masked(c) {
+        asked(c.args[4], c.args[5])
+    } else {
+        Ok(None)
+    }
+}
+
+/// A wait that may take some time, in the only half that has members. Meanwhile the other one may get some.
+fn sleep_in_one(c: &Call<'_>, set: usize) -> Result {
+    let mut timeout = timeout(c)?;
+    let began = if timeout.ends() { lkl::sys::time::monotonic_coarse_ns() } else { 0 };
+    sets::begins_to_sleep(set);
+    // No frame of ours is in the way of a handler that leaves the wait: the count is too high then (`join`).
+    let r = if set_at(set) == Set::Both { Ok(None) } else { wait_in_one(c).map(Some) };
+    sets::has_slept(set);
+    let r = match r? {
+        Some(events) if events > 0 && join::may_be_marked() => without_marks(c, events)?,
+        r => r,
+    };
+    match r {
+        Some(events) => Ok(events),
+        None => {
+            timeout.began_at(began);
+            wait_in_both(c, timeout, mask(c)?)
+        }
+    }
+}
+
+/// A wait in the only half that has members.
+fn wait_in_one(c: &Call<'_>) -> Result {
     match fdtable::owner(c.args[0])? {
-        Owner::Host if is_masked => with_mask(&c.args, 4, |args| c.to_host_with(args)),
+        Owner::Host if is_masked(c) => with_mask(&c.args, 4, |args| c.to_host_with(args)),
         Owner::Host => c.to_host(),
-        Owner::Kernel if is_masked => {
+        Owner::Kernel if is_masked(c) => {
             let mut args = c.args;
             args[4] = 0;
-            wait_in_kernel(c.nr as i64, &args, asked(c.args[4], c.args[5])?)
+            wait_in_kernel(c.nr as i64, &args, mask(c)?)
         }
         Owner::Kernel => c.to_kernel(),
     }

@@ -8,7 +8,7 @@
 
 use core::sync::atomic::Ordering;
 
-use crate::instance::enter::{enter_kernel, is_interrupted};
+use crate::instance::enter::{enter_kernel, is_interrupted, KernelContext};
 use crate::signals::actions::FAULTS;
 use crate::sys::errno::Result;
 use crate::sys::host::Args;
@@ -24,13 +24,18 @@ pub fn check_time(address: usize) -> Result<()> {
 
 /// Makes the kernel's call under `mask`; None: under the mask that is set.
 pub fn wait_in_kernel(nr: i64, args: &Args, mask: Option<u64>) -> Result {
-    let Some(mask) = mask else { return enter_kernel(|context| context.call(nr, args)) };
+    wait_under(mask, |context| context.call(nr, args))
+}
+
+/// Runs `wait` in a section, under `mask`; None: under the mask that is set.
+pub fn wait_under(mask: Option<u64>, mut wait: impl FnMut(&mut KernelContext) -> Result) -> Result {
+    let Some(mask) = mask else { return enter_kernel(wait) };
     let mut own = None;
     let r = enter_kernel(|context| {
         let before = sigcalls::set_mask(mask);
         // A section may run again: then the mask of the wait is still set.
         let own = *own.get_or_insert(before);
-        let r = context.call(nr, args);
+        let r = wait(context);
         if !is_interrupted(r) {
             put_back(own);
         }

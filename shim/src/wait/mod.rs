@@ -1,8 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Waiting for several descriptors: of the host or of the kernel, not of both. A wait over both is refused with EINVAL (an
-//! epoll set: EPERM when the second kind is added) until both can be waited for at once.
+//! Waiting for several descriptors, of the host, of the kernel library, or of both.
+//!
+//! Where all are one kernel's, the call goes there as it is. `both` is how a thread waits for files of both; `files` are those
+//! of a poll or select, `epoll_both` those of an epoll set.
 
+mod both;
 pub mod epoll;
+mod epoll_both;
+mod event;
+mod files;
+mod join;
 mod masked;
-pub mod owners;
+mod nest;
+mod owners;
 pub mod poll;
+pub mod select;
+mod timeout;
+mod waker;

@@ -36,6 +36,7 @@ use crate::signals::actions;
 use crate::sys::host::{self, Ret};
 use crate::sys::kernel;
 use crate::sys::sigcalls::{self, bit};
+use crate::sys::sleep;
 use crate::sys::thread::{self, CallState};
 
 mod poke;
@@ -303,6 +304,8 @@ fn end_wait(uc: &mut libc::ucontext_t) {
         return;
     }
     let Some(thread) = thread::current() else { return };
+    // Beside the host's waits, whose place was looked at above.
+    let _ = sleep::end(thread, *ip as usize);
     let in_call = thread.is_inside() && thread.in_call.load(Ordering::Relaxed) != 0;
     if let (true, false, Some(kernel)) = (in_call, thread.task().is_null(), kernel::running()) {
         // SAFETY: called on the task's own thread, from a signal handler.
