@@ -92,6 +92,10 @@ everyone! {
         fact(("ending", include_str!("../programs/facts/ending.c")));
     }
 
+    fn waits_for_files_of_both_kernels() {
+        fact(("shared_waits", include_str!("../programs/facts/shared_waits.c")));
+    }
+
     fn groups_and_redirections_of_a_shell() {
         shells("{ ls -d /; ls -d /usr; } >@/list; cat @/list; (cat @/list; echo more) >>@/both; cat <@/both");
         shells("seq 3 >@/n; wc -l <@/n; while read x; do cat @/n; done <@/n; exec 3<@/n; cat <&3");
