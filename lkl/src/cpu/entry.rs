@@ -52,7 +52,8 @@ impl Env for Host {
     fn run(&self, driver: Option<&CallSlot>, begin: Begin) -> Run {
         type Entry = unsafe extern "C" fn(*const CallSlot, i32) -> isize;
         let at = driver.map_or(std::ptr::null(), std::ptr::from_ref);
-        if driver.is_none() {
+        // The dead member's number is there already.
+        if driver.is_none() && begin != Begin::Died {
             if let Some(cpu) = cpu() {
                 cpu.words.home.store(self.me(), Ordering::Relaxed);
             }

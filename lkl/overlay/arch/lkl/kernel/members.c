@@ -147,6 +147,14 @@ static bool is_over(const struct lkl_member *m)
 	return m->gone && !m->nr_threads && !m->requests;
 }
 
+static void redo_requests(struct lkl_member *m)
+{
+	if (!m->dead || m->redone)
+		return;
+	m->redone = true;
+	lkb_redo_requests(m->number);
+}
+
 /* the keeper must not keep files open that the program closes, nor a mount busy */
 static void drop_inherited(void)
 {
@@ -190,6 +198,8 @@ static int lead(void *arg)
 			task_work_run();
 	}
 	lkl_areas_forget(m->number);
+	/* its threads may have ended before the leader's first look */
+	redo_requests(m);
 	/* what the member had open is closed when whoever waits for its end goes on */
 	lkl_close_all();
 	if (m->ender)
