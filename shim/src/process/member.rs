@@ -128,7 +128,12 @@ pub fn take_over() {
     let store = Store { read: read as i32, write: write as i32 };
     let from = Handover { memory: memory as i32, store, base, ram_bytes, member: member as u32, task };
     let Ok(thread) = thread::current_or_new() else { return };
-    if boot::attach(&from, thread).is_err() {
+    // A signal that ends the process waits until the locks of this are free.
+    thread.inside.store(1, Ordering::Relaxed);
+    let attached = boot::attach(&from, thread);
+    thread.inside.store(0, Ordering::Relaxed);
+    deliver_noted(thread);
+    if attached.is_err() {
         return;
     }
     if in_mount != 0 {
