@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: help setup kernel build demo test lint unit facts fuzz docs docs-links bench install uninstall clean
+.PHONY: help setup kernel build demo test lint unit facts suites fuzz docs docs-links bench install uninstall clean
 
 # rustup puts cargo here; a shell that was open before does not know.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -22,6 +22,7 @@ help:
 	@echo 'make lint       format, clippy, licences and sources, links of the docs'
 	@echo 'make unit       the tests of each crate by itself'
 	@echo 'make facts      the small C programs, natively and served'
+	@echo 'make suites     test suites of other projects, natively and on a mount: those of CPython'
 	@echo 'make fuzz       random input for every parser; SECONDS=600 says how long'
 	@echo 'make docs       the book, in target/book'
 	@echo 'make bench      measure; BENCH="run --rows start" passes options on'
@@ -69,6 +70,11 @@ unit: kernel
 facts: build
 	$(call say,facts)
 	$(cargo_test) -p stowaway-tests --test facts --test cancel --test conform
+
+# Test suites of other projects. They take ten minutes, install Debian packages, and are no part of test.
+SUITES ?= cpython
+suites: build
+	@result=0; for suite in $(SUITES); do echo "==> $$suite"; tests/suites/$$suite.sh || result=1; done; exit $$result
 
 SECONDS ?= 600
 fuzz: kernel
