@@ -256,8 +256,15 @@ everyone! {
         }
     }
     fn forks() {
+        // With a kernel of its own for each process.
         let (name, source) = program!("forks");
-        let lines = our_lines(&fact_mounted(name, source));
+        let mounted = Mounted::new(Kind::Basic);
+        let program = mounted.program(name, source);
+        let words = [program.as_os_str(), mounted.dir().as_ref(), mounted.host().as_ref()].map(ToOwned::to_owned);
+        let outcome = mounted.run(words).env("STOWAWAY_SHARE", "no").output();
+        said_ok("through the shim", &outcome);
+        mounted.check();
+        let lines = our_lines(&outcome);
         // One child tried, with open files and with paths: at most a line each.
         assert!(matches!(lines.len(), 1 | 2), "{lines:?}");
     }

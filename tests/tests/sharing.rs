@@ -102,7 +102,7 @@ everyone! {
         mounted.check();
     }
 
-    fn a_child_left_behind_does_not_keep_the_image() {
+    fn a_child_left_behind_keeps_the_image_as_long_as_it_lives() {
         let mounted = Mounted::new(Kind::Basic);
         let program = mounted.program("daemon", include_str!("../programs/facts/daemon.c"));
         let mut child = mounted.run([program.as_os_str(), mounted.dir().as_ref(), mounted.host().as_ref()]).spawn();
@@ -110,9 +110,10 @@ everyone! {
         BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
         child.wait().expect("our own child");
         assert_eq!(line, "ok\n");
-        let after = cat(&mounted);
+        let meanwhile = cat(&mounted);
+        assert!(meanwhile.err().contains("in use by pid"), "{}", meanwhile.err());
         kill_group(&child);
-        after.expect_exit(0);
+        cat(&mounted).expect_exit(0);
         mounted.check();
     }
 

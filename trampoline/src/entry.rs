@@ -15,7 +15,10 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 use crate::abi::{signal_bit, RED_ZONE, SIGMASK_OFFSET};
 use crate::frame::{EntryKind, Frame, FRAME_BYTES};
 use crate::gate::stowaway_gate_forward;
-use crate::routes::{ROUTES, STOWAWAY_CLASSES, STOWAWAY_CLASS_COUNT, STOWAWAY_ROUTES, TO_HOST};
+use crate::routes::{
+    BY_DESCRIPTOR, ROUTES, STOWAWAY_CLASSES, STOWAWAY_CLASS_COUNT, STOWAWAY_ROUTES, TO_HOST,
+    UNLESS_KILL_SECOND,
+};
 use crate::thread::{self, ALTERNATE, ALTERNATE_LEN, AT_END, FLOOR, STACK_BYTES};
 use crate::thread::{OWN_SIGNAL_STACK, SHOWN, SIGNAL_STACK_BYTES};
 use crate::vectors::STOWAWAY_WIDE;
@@ -27,6 +30,9 @@ global_asm!(
     routes = sym STOWAWAY_ROUTES,
     routes_len = const ROUTES,
     to_host = const TO_HOST,
+    by_descriptor = const BY_DESCRIPTOR,
+    unless_kill_second = const UNLESS_KILL_SECOND,
+    sigkill = const libc::SIGKILL,
     classes = sym STOWAWAY_CLASSES,
     class_count = sym STOWAWAY_CLASS_COUNT,
     forward = sym stowaway_gate_forward,

@@ -8,6 +8,8 @@ pub(crate) const ROUTES: usize = 512;
 pub(crate) const TO_HANDLER: u8 = 0;
 pub(crate) const TO_HOST: u8 = 1;
 pub(crate) const BY_DESCRIPTOR: u8 = 2;
+pub(crate) const UNLESS_KILL_SECOND: u8 = 3;
+pub(crate) const UNLESS_KILL_THIRD: u8 = 4;
 
 /// Where the entry sends a call before it comes to the handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +21,10 @@ pub enum Route {
     Host = TO_HOST,
     /// To the host, if the class of the descriptor in the first argument is 0.
     ByDescriptor = BY_DESCRIPTOR,
+    /// To the host, unless the second argument is SIGKILL.
+    UnlessKillSecond = UNLESS_KILL_SECOND,
+    /// To the host, unless the third argument is SIGKILL.
+    UnlessKillThird = UNLESS_KILL_THIRD,
 }
 
 pub(crate) static STOWAWAY_ROUTES: [AtomicU8; ROUTES] = [const { AtomicU8::new(TO_HANDLER) }; ROUTES];

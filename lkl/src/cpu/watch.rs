@@ -7,7 +7,7 @@ use super::protocol::LOOK_NS;
 use super::slots::{Shared, ENTERED, NEVER};
 use super::{entry, timer};
 use crate::sys::{process, time, Errno};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Before this process uses a kernel.
 pub(crate) fn begin() {
@@ -46,6 +46,12 @@ fn look_after(words: &'static Shared) {
 pub(crate) fn release_stopped(words: &'static Shared) {
     const PATIENCE_NS: u64 = 1_000_000_000;
     const STOP_NS: u64 = 20_000_000;
+    /// The entries into the kernel at the last look: while they go on, nobody is stuck.
+    static ENTRIES: AtomicU64 = AtomicU64::new(0);
+    let entries = words.entry_seq.load(Ordering::Relaxed);
+    if ENTRIES.swap(entries, Ordering::Relaxed) != entries {
+        return;
+    }
     let Some(pid) = entry::holder(words).map(|number| words.member(number).pid.load(Ordering::Relaxed))
     else {
         return;

@@ -44,13 +44,30 @@ pub fn signal(pid: u32, signal: i32) -> Result<(), Errno> {
     plain(libc::SYS_kill, [pid as usize, signal as usize, 0, 0, 0, 0]).map(drop)
 }
 
-/// Whether a process is no more: its parent need not have waited for it yet.
+/// Whether a process is no more: its parent need not have waited for it yet. Of a process that lives this takes no descriptor,
+/// whose number the program could miss.
 pub fn has_ended(pid: u32) -> bool {
+    !has_memory(pid) && has_ended_by_descriptor(pid)
+}
+
+/// Whether a process surely has memory. A read of one byte at address 0 finds none of a process that is no more (ESRCH,
+/// process_vm_readv(2)), nor of one whose first thread has ended.
+fn has_memory(pid: u32) -> bool {
+    let mut byte = 0u8;
+    let local = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+    let remote = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 1 };
+    let args = [pid as usize, &raw const local as usize, 1, &raw const remote as usize, 1, 0];
+    // SAFETY: live structures; of the other process nothing is changed.
+    match unsafe { try_call(libc::SYS_process_vm_readv, args) } {
+        Ok(_) | Err(Errno::EFAULT) => true,
+        // It lives, but is another user's; or the call is forbidden here, and tells nothing.
+        Err(_) => false,
+    }
+}
+
+fn has_ended_by_descriptor(pid: u32) -> bool {
     match plain(libc::SYS_pidfd_open, [pid as usize, 0, 0, 0, 0, 0]) {
-        Ok(fd) => {
-            let fd = OwnedFd::made(fd);
-            is_over(fd.raw())
-        }
+        Ok(fd) => is_over(OwnedFd::made(fd).raw()),
         // No descriptor is free: a process that waits to be waited for passes for alive.
         Err(e) if e != Errno::ESRCH => {
             plain(libc::SYS_kill, [pid as usize, 0, 0, 0, 0, 0]) == Err(Errno::ESRCH)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! kill(2) and its family: the host sends the signal. A SIGKILL that meets a process of the instance inside the kernel would
+//! kill(2) and its family, with SIGKILL: the host sends the signal. A SIGKILL that meets a process of the instance inside the kernel would
 //! stop the kernel for all processes (docs/design/members.md). So where a process of the instance sends it, nobody is inside
 //! meanwhile.
 
@@ -13,32 +13,32 @@ use lkl::sys::process::has_ended;
 
 /// kill(2)
 pub fn kill(c: &Call<'_>) -> Result {
-    send(c, c.args[1], &|| targets_have_ended(c.args[0] as i32))
+    send(c, &|| targets_have_ended(c.args[0] as i32))
 }
 
 /// tkill(2)
 pub fn tkill(c: &Call<'_>) -> Result {
-    send(c, c.args[1], &|| !host::is_there(c.args[0] as i32, false))
+    send(c, &|| !host::is_there(c.args[0] as i32, false))
 }
 
 /// tgkill(2)
 pub fn tgkill(c: &Call<'_>) -> Result {
-    send(c, c.args[2], &|| has_ended(c.args[0] as u32))
+    send(c, &|| has_ended(c.args[0] as u32))
 }
 
 /// rt_sigqueueinfo(2)
 pub fn rt_sigqueueinfo(c: &Call<'_>) -> Result {
-    send(c, c.args[1], &|| has_ended(c.args[0] as u32))
+    send(c, &|| has_ended(c.args[0] as u32))
 }
 
 /// pidfd_send_signal(2)
 pub fn pidfd_send_signal(c: &Call<'_>) -> Result {
-    send(c, c.args[1], &|| lkl::sys::process::is_over(c.args[0] as i32))
+    send(c, &|| lkl::sys::process::is_over(c.args[0] as i32))
 }
 
-/// Makes the call. `is_over`: whether the processes that the signal was sent to are no more.
-fn send(c: &Call<'_>, signal: usize, is_over: &dyn Fn() -> bool) -> Result {
-    let Some(kernel) = running().filter(|_| signal as i32 == libc::SIGKILL) else { return c.to_host() };
+/// Makes the call, which sends SIGKILL. `is_over`: whether the processes that the signal was sent to are no more.
+fn send(c: &Call<'_>, is_over: &dyn Fn() -> bool) -> Result {
+    let Some(kernel) = running() else { return c.to_host() };
     keeper::ensure(kernel);
     if !kernel.has_others() {
         return c.to_host();

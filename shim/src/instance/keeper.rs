@@ -159,6 +159,9 @@ fn describe(from: &Handover) -> [u8; KEEPER.len() + 21 * NUMBERS] {
 extern "C" fn leave_family(plan: usize) -> ! {
     // SAFETY: execute()'s, whose thread waits.
     let is_executed = unsafe { &(*(plan as *const Plan)).is_executed };
+    // Nobody is to see that the program's pipes and files are open here as well.
+    // SAFETY: as above.
+    close_all_but(unsafe { &(*(plan as *const Plan)).from });
     // SAFETY: makes a session for this process.
     let _ = unsafe { host::call(libc::SYS_setsid, &[]) };
     // SAFETY: as in execute().
@@ -177,14 +180,29 @@ extern "C" fn become_keeper(plan: usize) -> ! {
     host::exit_group(1)
 }
 
+/// Closes all descriptors but the instance's.
+fn close_all_but(kept: &Handover) {
+    let mut kept = [kept.memory, kept.store.read, kept.store.write].map(|fd| fd as usize);
+    kept.sort_unstable();
+    let mut first = 0;
+    for fd in kept {
+        if fd > first {
+            let _ = fs::close_range(first, fd - 1, 0);
+        }
+        first = fd + 1;
+    }
+    let _ = fs::close_range(first, u32::MAX as usize, 0);
+}
+
 /// Executes the library with the instance's descriptors, and no other.
 fn execute_library(plan: &Plan) -> Result {
-    let library = LIBRARY.get().and_then(|open| open()).ok_or(Errno::ENOENT)?;
     let nothing = fs::open(c"/dev/null", libc::O_RDWR, 0)?;
-    for number in 0..3 {
+    for number in (0..3).filter(|&number| number != nothing.raw() as usize) {
         fs::copy_onto(nothing.raw(), number, false)?;
     }
-    let _ = fs::close_range(3, u32::MAX as usize, libc::CLOSE_RANGE_CLOEXEC as usize);
+    fs::set_cloexec(nothing.raw(), false);
+    core::mem::forget(nothing);
+    let library = LIBRARY.get().and_then(|open| open()).ok_or(Errno::ENOENT)?;
     let Handover { memory, store, .. } = plan.from;
     [memory, store.read, store.write].into_iter().for_each(|fd| fs::set_cloexec(fd, false));
     let _ = fs::change_directory(c"/");

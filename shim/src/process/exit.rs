@@ -26,7 +26,7 @@ pub fn before_end() {
 /// exit_group(2): the images are unmounted first. `is_confined`: a filter of the application may forbid what that needs. Then
 /// the processes that go on with the kernel find that this one is no more.
 pub fn exit_group(c: &Call<'_>, is_confined: bool) -> Result {
-    if is_confined && running().is_some_and(lkl::Kernel::has_others) {
+    if is_confined && running().is_some_and(lkl::Kernel::has_live_company) {
         return c.to_host();
     }
     end_process(c.args[0])

@@ -19,6 +19,7 @@ fn served(serve: Serve) -> &'static str {
         Serve::HostFdOnly(_) => "host; ENOSYS on a kernel file",
         Serve::OtherKind(_, Errno::EINVAL) => "host; EINVAL on a kernel file",
         Serve::OtherKind(..) => "host; an error on a kernel file",
+        Serve::Kill(..) => "host",
         Serve::Told(_) => "host; as the setting `as` says",
         Serve::Unknown => "ENOSYS",
         Serve::Own(_) => "host or kernel",

@@ -52,6 +52,10 @@ fn serve_once(nr: usize, args: &Args, frame: Option<&Frame>) -> Ret {
         Serve::Unknown => unknown(nr, args),
         Serve::Told(serve) if told::is_told() => to_raw(serve(&Call { nr, args: *args, frame })),
         Serve::Told(_) => to_host(nr, args),
+        Serve::Kill(i, serve) if args[i] as i32 == libc::SIGKILL => {
+            to_raw(serve(&Call { nr, args: *args, frame }))
+        }
+        Serve::Kill(..) => to_host(nr, args),
         Serve::Own(serve) => to_raw(serve(&Call { nr, args: *args, frame })),
     }
 }
@@ -62,6 +66,8 @@ pub fn shorten() {
         Serve::Host => Route::Host,
         Serve::Told(_) if !told::is_told() => Route::Host,
         Serve::Fd(0) | Serve::OtherKind(0, _) => Route::ByDescriptor,
+        Serve::Kill(1, _) => Route::UnlessKillSecond,
+        Serve::Kill(2, _) => Route::UnlessKillThird,
         _ => Route::Handler,
     };
     set_routes((0..NUMBERS).map(|nr| (nr, route(nr))), fdtable::classes());

@@ -4,7 +4,7 @@
 use syscalls::Sysno;
 
 use super::table::Row;
-use super::table::Serve::{Fd, Host, HostFdOnly, OtherKind, Own, Told};
+use super::table::Serve::{Fd, Host, HostFdOnly, Kill, OtherKind, Own, Told};
 use crate::calls::{
     alternate, descriptors, devices, host_paths, identity, kill, limits, links, listing, memory, paths,
     process, sockets, splice, transfer, uring, xattrs,
@@ -226,11 +226,11 @@ rows! {
     setgroups [Int Ptr] Own(identity::setgroups);
     capset [Ptr Ptr] Own(identity::capset);
     unshare [Clone] Own(process::unshare);
-    kill [Int Signal] Own(kill::kill), "a SIGKILL from a process of the instance meets none of the others inside the kernel";
-    tkill [Int Signal] Own(kill::tkill);
-    tgkill [Int Int Signal] Own(kill::tgkill);
-    rt_sigqueueinfo [Int Signal Ptr] Own(kill::rt_sigqueueinfo);
-    pidfd_send_signal [Fd Signal Ptr Hex] Own(kill::pidfd_send_signal);
+    kill [Int Signal] Kill(1, kill::kill), "a SIGKILL from a process of the instance meets none of the others inside the kernel";
+    tkill [Int Signal] Kill(1, kill::tkill);
+    tgkill [Int Int Signal] Kill(2, kill::tgkill);
+    rt_sigqueueinfo [Int Signal Ptr] Kill(1, kill::rt_sigqueueinfo);
+    pidfd_send_signal [Fd Signal Ptr Hex] Kill(1, kill::pidfd_send_signal);
     setns [Fd Int] Own(process::setns);
     // By descriptor, and not done: named instead of failing on the placeholder
     fsmount [Fd Flags Int] HostFdOnly(0);

@@ -24,6 +24,8 @@ pub enum Serve {
     Own(fn(&Call<'_>) -> Result),
     /// The host, or code of its own where the program is told who it is (the setting `as`).
     Told(fn(&Call<'_>) -> Result),
+    /// The host; code of its own if this argument is SIGKILL. A signal that a thread sends to itself comes on its own stack.
+    Kill(usize, fn(&Call<'_>) -> Result),
     /// A number that is not known here, and might take a path: the host, or ENOSYS where there are mounts.
     Unknown,
 }

@@ -151,6 +151,8 @@ stowaway_entry:
     jz .Lentry_to_handler
     cmp ecx, {to_host}
     je .Lentry_to_host
+    cmp ecx, {by_descriptor}
+    jne .Lentry_by_signal
     mov ecx, edi
     cmp rcx, [rip + {class_count}]
     jae .Lentry_to_host
@@ -163,6 +165,13 @@ stowaway_entry:
     sahf
     mov rax, r11
     jmp {forward}
+.Lentry_by_signal:
+    // Of the calls that send a signal, those that send SIGKILL are the handler's.
+    cmp ecx, {unless_kill_second}
+    mov ecx, esi
+    cmovne ecx, edx
+    cmp ecx, {sigkill}
+    jne .Lentry_to_host
 .Lentry_to_handler:
     cmp r11, {sigreturn}
     je .Lentry_sigreturn
