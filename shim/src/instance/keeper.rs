@@ -15,10 +15,10 @@ use lkl::sys::spawn;
 use lkl::{Handover, Kernel, Store};
 use once_cell::sync::OnceCell;
 
-use crate::sys::decimal::{self, Decimal};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fs::{self, OwnedFd};
 use crate::sys::host;
+use crate::sys::numbers;
 use crate::sys::settings::settings;
 
 /// The variable that tells the library that it is a keeper's.
@@ -29,6 +29,7 @@ const NAME: &CStr = c"stowaway-keeper";
 const PATIENCE_NS: u64 = 10_000_000;
 /// Numbers in the variable: descriptors of the memory file and of the store, base, RAM, member, task.
 const NUMBERS: usize = 7;
+const TEXT: usize = KEEPER.len() + numbers::EACH * NUMBERS;
 
 /// How the library's own file is opened.
 static LIBRARY: OnceCell<fn() -> Option<OwnedFd>> = OnceCell::new();
@@ -124,7 +125,7 @@ extern "C" fn run(kernel: usize) {
 struct Plan {
     kernel: &'static Kernel,
     from: Handover,
-    text: [u8; KEEPER.len() + 21 * NUMBERS],
+    text: [u8; TEXT],
     is_executed: AtomicBool,
 }
 
@@ -139,19 +140,12 @@ fn execute(kernel: &'static Kernel, from: Handover) -> bool {
     })
 }
 
-fn describe(from: &Handover) -> [u8; KEEPER.len() + 21 * NUMBERS] {
+fn describe(from: &Handover) -> [u8; TEXT] {
     let Handover { memory, store: Store { read, write }, base, ram_bytes, member, task } = *from;
-    let mut text = [0; KEEPER.len() + 21 * NUMBERS];
-    text[..KEEPER.len()].copy_from_slice(KEEPER);
-    let mut len = KEEPER.len();
-    for number in [memory as usize, read as usize, write as usize, base, ram_bytes, member as usize, task] {
-        let number = Decimal::new(number);
-        let digits = number.as_bytes();
-        text[len..len + digits.len()].copy_from_slice(digits);
-        text[len + digits.len()] = b':';
-        len += digits.len() + 1;
-    }
-    text[len - 1] = 0;
+    let numbers: [usize; NUMBERS] =
+        [memory as usize, read as usize, write as usize, base, ram_bytes, member as usize, task];
+    let mut text = [0; TEXT];
+    numbers::write(KEEPER, &numbers, &mut text);
     text
 }
 
@@ -216,14 +210,7 @@ fn execute_library(plan: &Plan) -> Result {
 
 /// What the keeper's process does. `text`: the variable's value.
 pub fn be_keeper(text: &[u8]) -> ! {
-    let mut numbers = [0; NUMBERS];
-    let mut fields = text.split(|&byte| byte == b':');
-    for number in &mut numbers {
-        match fields.next().and_then(decimal::parse) {
-            Some(said) => *number = said,
-            None => host::exit_group(1),
-        }
-    }
+    let Some(numbers) = numbers::read::<NUMBERS>(text) else { host::exit_group(1) };
     let mut name = [0; 16];
     name[..NAME.to_bytes().len()].copy_from_slice(NAME.to_bytes());
     host::set_thread_name(&name);

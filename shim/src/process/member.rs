@@ -17,9 +17,9 @@ use crate::lookup::cwd;
 use crate::process::share;
 use crate::signals::deliver::deliver_noted;
 use crate::sys::call::args;
-use crate::sys::decimal::{self, Decimal};
 use crate::sys::errno::Result;
 use crate::sys::kernel::{self, running};
+use crate::sys::numbers;
 use crate::sys::scratch::PATH_MAX;
 use crate::sys::{fs, thread};
 
@@ -54,16 +54,7 @@ pub fn describe(text: &mut [u8; PATH_MAX]) -> Option<Handover> {
         task as usize,
         usize::from(cwd::class() == fdtable::KERNEL),
     ];
-    let mut len = MEMBER.len();
-    text[..len].copy_from_slice(MEMBER);
-    for number in numbers {
-        let number = Decimal::new(number);
-        let digits = number.as_bytes();
-        text[len..len + digits.len()].copy_from_slice(digits);
-        text[len + digits.len()] = b':';
-        len += digits.len() + 1;
-    }
-    text[len - 1] = 0;
+    numbers::write(MEMBER, &numbers, text);
     Some(handover)
 }
 
@@ -113,13 +104,9 @@ fn hold_off_during(kernel: &lkl::Kernel, execute: impl FnOnce() -> Result) -> Re
 
 /// Takes what the program before the exec said. In the constructor.
 pub fn accept(text: &[u8]) {
-    let mut numbers = [0; NUMBERS];
-    let mut fields = text.split(|&byte| byte == b':');
-    for number in &mut numbers {
-        let Some(said) = fields.next().and_then(decimal::parse) else { return };
-        *number = said;
+    if let Some(numbers) = numbers::read(text) {
+        let _ = SAID.set(numbers);
     }
-    let _ = SAID.set(numbers);
 }
 
 /// Goes on with the kernel of the program before. At the end of the constructor, in the only thread.

@@ -17,6 +17,7 @@ pub mod mappings;
 pub mod mem;
 pub mod memory;
 pub mod nowhere;
+pub mod numbers;
 pub mod own_image;
 pub mod proc_self;
 pub mod report;
