@@ -86,15 +86,18 @@ fn end_dead(words: &'static Shared, number: u32) -> bool {
     ended != Err(Errno::EIO)
 }
 
+/// The members whose process is no more.
+fn dead(words: &'static Shared) -> impl Iterator<Item = u32> {
+    let numbers = words.members.iter().map(|row| row.number.load(Ordering::Acquire));
+    numbers.filter(|&number| number != 0 && number != me() && is_dead(words, number))
+}
+
 /// Ends the members whose process is no more. Also one that was killed inside the kernel: whoever asks for its end finds that the
 /// kernel has stopped. False: it has.
 pub(crate) fn retire_all_dead(words: &'static Shared) -> bool {
     let mut runs = true;
-    for row in &words.members {
-        let number = row.number.load(Ordering::Acquire);
-        if number != 0 && number != me() && is_dead(words, number) {
-            runs &= end_dead(words, number);
-        }
+    for number in dead(words) {
+        runs &= end_dead(words, number);
     }
     runs
 }
@@ -107,17 +110,10 @@ fn retire_dead(words: &'static Shared) {
             members::give_row_back(words, request.args[0] as u32);
         }
     });
-    for row in &words.members {
-        let number = row.number.load(Ordering::Acquire);
-        // A member that holds the CPU and died is another matter: who waits for the CPU takes it over.
-        if number != 0
-            && number != me()
-            && is_dead(words, number)
-            && words.cpu.load(Ordering::SeqCst) & !ENTERED != number
-        {
-            entry::member_exit_later(words, number);
-        }
-    }
+    // A member that holds the CPU and died is another matter: who waits for the CPU takes it over.
+    dead(words)
+        .filter(|&number| words.cpu.load(Ordering::SeqCst) & !ENTERED != number)
+        .for_each(|number| entry::member_exit_later(words, number));
 }
 
 fn take_clock(words: &'static Shared, from: u32) {
