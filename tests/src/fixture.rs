@@ -290,6 +290,15 @@ pub fn copy_sparse(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// The bytes that helper programs write (`fill` in `killed.c`, `storm.c`).
+pub fn noise(length: usize, mut seed: u32) -> Vec<u8> {
+    let mut next = || {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (seed >> 24) as u8
+    };
+    (0..length).map(|_| next()).collect()
+}
+
 /// Whether somebody has a lock of the image that a writer could not bear.
 pub fn is_in_use(image: &File) -> bool {
     let mut lock = libc::flock { l_type: libc::F_WRLCK as i16, l_whence: 0, l_start: 0, l_len: 0, l_pid: 0 };

@@ -10,18 +10,9 @@ use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use stowaway_tests::everyone;
 use stowaway_tests::ext4::Image;
-use stowaway_tests::fixture::{check_image, copy_sparse, Kind};
+use stowaway_tests::fixture::{check_image, copy_sparse, noise, Kind};
 use stowaway_tests::mounted::Mounted;
 use stowaway_tests::user;
-
-/// The bytes that `killed.c` writes.
-fn fill(length: usize, mut seed: u32) -> Vec<u8> {
-    let mut next = || {
-        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (seed >> 24) as u8
-    };
-    (0..length).map(|_| next()).collect()
-}
 
 /// Starts the load, kills it after this time, and returns what it reported until then.
 fn load_and_kill(mounted: &Mounted, program: &Path, after: Duration, keeper: &str) -> String {
@@ -99,7 +90,7 @@ fn kills(times: u32) {
         for (name, (length, seed)) in &safe {
             let content =
                 image.read_path(name).unwrap_or_else(|error| panic!("round {round}: {name}: {error}"));
-            assert!(content == fill(*length, *seed), "round {round}: {name} is not what was fsync'ed");
+            assert!(content == noise(*length, *seed), "round {round}: {name} is not what was fsync'ed");
             checked += 1;
         }
     }

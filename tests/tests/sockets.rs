@@ -78,8 +78,7 @@ async def main():
     port = server.sockets[0].getsockname()[1]
     child = await asyncio.create_subprocess_exec('sh', '-c', 'read x; echo got $x', stdin=-1, stdout=-1)
     clients = [asyncio.create_task(client(port, n)) for n in range(10)]
-    print((await child.communicate(b'hello
-'))[0], child.returncode)
+    print((await child.communicate(b'hello\n'))[0], child.returncode)
     loop, done = asyncio.get_running_loop(), asyncio.Event()
     threading.Thread(target=lambda: loop.call_soon_threadsafe(done.set)).start()
     await asyncio.wait_for(done.wait(), 5)

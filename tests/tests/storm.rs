@@ -8,22 +8,13 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command};
 use std::time::Duration;
 use stowaway_tests::ext4::Image;
-use stowaway_tests::fixture::Kind;
+use stowaway_tests::fixture::{noise, Kind};
 use stowaway_tests::mounted::{our_lines, Mounted};
 use stowaway_tests::process::{finish, Outcome, DEADLINE};
 use stowaway_tests::{everyone, user};
 
 fn seconds() -> u64 {
     std::env::var("STOWAWAY_STORM_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(4)
-}
-
-/// The bytes that `storm.c` writes.
-fn fill(length: usize, mut seed: u32) -> Vec<u8> {
-    let mut next = || {
-        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (seed >> 24) as u8
-    };
-    (0..length).map(|_| next()).collect()
 }
 
 fn start(mounted: &Mounted, seconds: u64, how: &str) -> Child {
@@ -59,7 +50,7 @@ fn verify(mounted: &Mounted, lines: &[String], words: &[&str]) -> usize {
     said.map(|said| {
         let number = |at: usize| said[at].parse::<u32>().expect("a number");
         let content = image.read_path(said[1]).unwrap_or_else(|error| panic!("{said:?}: {error}"));
-        assert!(content == fill(number(2) as usize, number(3)), "{said:?}: other bytes");
+        assert!(content == noise(number(2) as usize, number(3)), "{said:?}: other bytes");
     })
     .count()
 }
