@@ -64,10 +64,9 @@ fn kill(pid: u32) {
     unsafe { libc::kill(pid as i32, libc::SIGKILL) };
 }
 
-fn kill_and_wait(mut child: Child) -> Child {
+fn kill_and_wait(child: &mut Child) {
     kill(child.id());
     assert_eq!(child.wait().expect("our own child").signal(), Some(libc::SIGKILL));
-    child
 }
 
 fn is_there(pid: u32) -> bool {
@@ -93,9 +92,9 @@ everyone! {
     fn what_was_written_survives_a_kill() {
         for words in [&["sh", "-c", WRITE][..], &["sh", "-c", "(echo data >@/written); echo ready; sleep 100; true"]] {
             let mounted = Mounted::new(Kind::Basic);
-            let (child, _) = start(&mounted, words, "yes");
+            let (mut child, _) = start(&mounted, words, "yes");
             keeper_of(&child);
-            let child = kill_and_wait(child);
+            kill_and_wait(&mut child);
             // The shell's own child may be alive.
             let again = cat(&mounted, "written");
             kill_group(&child);
@@ -110,21 +109,22 @@ everyone! {
 
     fn a_whole_family_is_killed() {
         let mounted = Mounted::new(Kind::Basic);
-        let (child, line) = start(&mounted, &["sh", "-c", "echo data >@/written; sleep 100 <@/written & echo $!; sleep 100; true"], "yes");
+        let (mut child, line) = start(&mounted, &["sh", "-c", "echo data >@/written; sleep 100 <@/written & echo $!; sleep 100; true"], "yes");
         keeper_of(&child);
         let other: u32 = line.parse().expect("a pid");
         kill(other);
         // The shell's second sleep was its child.
-        kill_group(&kill_and_wait(child));
+        kill_and_wait(&mut child);
+        kill_group(&child);
         assert_eq!(cat(&mounted, "written").expect_exit(0).out(), "data\n");
         mounted.check();
     }
 
     fn the_image_is_unmounted_after_a_kill() {
         let mounted = Mounted::new(Kind::Basic);
-        let (child, _) = start(&mounted, &["sh", "-c", WRITE], "yes");
+        let (mut child, _) = start(&mounted, &["sh", "-c", WRITE], "yes");
         let keeper = keeper_of(&child);
-        kill_and_wait(child);
+        kill_and_wait(&mut child);
         ends(keeper);
         mounted.wait_until_free();
         mounted.check();
@@ -133,10 +133,10 @@ everyone! {
 
     fn without_a_keeper_nobody_is_left() {
         let mounted = Mounted::new(Kind::Basic);
-        let (child, _) = start(&mounted, &["sh", "-c", WRITE], "no");
+        let (mut child, _) = start(&mounted, &["sh", "-c", WRITE], "no");
         std::thread::sleep(Duration::from_millis(200));
         assert_eq!(keepers_of(&child), [0; 0]);
-        kill_and_wait(child);
+        kill_and_wait(&mut child);
         mounted.wait_until_free();
         cat(&mounted, "hello.txt").expect_exit(0);
     }
