@@ -202,10 +202,9 @@ impl Kernel {
         self.words.was_shared.load(Ordering::Relaxed) != 0
     }
 
-    /// Whether a child of fork could use this kernel: not where the engine is io_uring, a disk is a server's, or a file system
-    /// (NTFS) needs mappings of this process alone.
+    /// Whether a child of fork could use this kernel: not where the engine is io_uring, or a disk is a server's.
     pub fn can_be_shared(&self) -> bool {
-        block::can_be_shared() && !attach::has_own_mappings()
+        block::can_be_shared()
     }
 
     /// Sends a SIGKILL by `send` while no process is inside the kernel; and waits, for a moment, until the processes that the

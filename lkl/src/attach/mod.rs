@@ -8,5 +8,5 @@ mod pressure;
 
 pub(crate) use boot::become_member_in_child;
 pub use boot::{attach, boot, reset_in_child, BootConfig, BootError, Handover, Kernel};
-pub(crate) use ops::{has_own_mappings, leave_alerts_to_others};
+pub(crate) use ops::leave_alerts_to_others;
 pub use pressure::watch_pressure_in;

@@ -15,7 +15,7 @@ use crate::dev::bells;
 use crate::dev::block::{self, Request};
 use crate::instance::{image, symbols};
 use crate::sys::{file, memory, process, signal, time};
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::OnceLock;
 
 #[repr(C)]
@@ -34,8 +34,6 @@ pub(crate) struct Ops {
     name: unsafe extern "C" fn(usize, *mut u8, usize),
     protect: unsafe extern "C" fn(usize, usize, i32) -> i64,
     release_pages: unsafe extern "C" fn(usize, usize),
-    map_pages: unsafe extern "C" fn(*const usize, usize) -> i64,
-    unmap_pages: unsafe extern "C" fn(usize, usize),
     load_data: unsafe extern "C" fn(usize, usize) -> i64,
     short_of_memory: unsafe extern "C" fn() -> i32,
     memory_call: unsafe extern "C" fn(i64, *const [usize; 6]) -> i64,
@@ -61,8 +59,6 @@ pub(crate) const LAYOUT: &[crate::sys::layout::Row] = crate::sys::layout::layout
         name,
         protect,
         release_pages,
-        map_pages,
-        unmap_pages,
         load_data,
         short_of_memory,
         memory_call,
@@ -86,8 +82,6 @@ pub(crate) const OPS: Ops = Ops {
     name: symbols::name,
     protect,
     release_pages,
-    map_pages,
-    unmap_pages,
     load_data,
     short_of_memory: pressure::short_of_memory,
     memory_call,
@@ -164,24 +158,6 @@ unsafe extern "C" fn release_pages(at: usize, len: usize) {
     let _ = unsafe { memory::advise(at, len, libc::MADV_REMOVE) };
 }
 
-/// Whether this process has mappings that the kernel relies on and other processes would lack.
-static HAS_OWN_MAPPINGS: AtomicBool = AtomicBool::new(false);
-
-/// Whether the kernel relies on mappings of this process alone: then no other process can use the kernel.
-pub(crate) fn has_own_mappings() -> bool {
-    HAS_OWN_MAPPINGS.load(Ordering::Relaxed)
-}
-
-unsafe extern "C" fn map_pages(pages: *const usize, count: usize) -> i64 {
-    if cpu::is_shared() {
-        return -i64::from(libc::EBUSY);
-    }
-    HAS_OWN_MAPPINGS.store(true, Ordering::Relaxed);
-    // SAFETY: whole pages of the kernel's memory, which is mapped shared.
-    let again = unsafe { memory::map_again(std::slice::from_raw_parts(pages, count)) };
-    again.map_or_else(|e| -i64::from(e.into_raw()), |at| at as i64)
-}
-
 /// `LKL_MEMORY_FILE`
 pub(crate) const MEMORY_FILE: usize = !1;
 
@@ -199,11 +175,6 @@ unsafe extern "C" fn memory_call(nr: i64, args: *const [usize; 6]) -> i64 {
     }
     // SAFETY: the kernel changes parts of the program's memory that the program has mapped a file at, as the program asks.
     unsafe { memory::raw(nr, args) as i64 }
-}
-
-unsafe extern "C" fn unmap_pages(at: usize, len: usize) {
-    // SAFETY: from map_pages(), and the kernel is done with it.
-    unsafe { memory::unmap_anonymous(at, len) };
 }
 
 unsafe extern "C" fn load_data(at: usize, len: usize) -> i64 {

@@ -173,11 +173,6 @@ fn cpu() -> Option<Cpu<'static, Host>> {
     unsafe { WORDS.load(Ordering::Acquire).as_ref() }.map(on)
 }
 
-/// Whether more than one process uses the kernel.
-pub(crate) fn is_shared() -> bool {
-    words().is_some_and(Shared::is_shared)
-}
-
 /// The kernel's words, once there are any.
 pub(super) fn words() -> Option<&'static Shared> {
     cpu().map(|cpu| cpu.words)

@@ -47,27 +47,6 @@ pub unsafe fn unmap_anonymous(at: usize, len: usize) {
     unsafe { unmap(at - PAGE, len.next_multiple_of(PAGE) + 2 * PAGE) };
 }
 
-/// Maps pages of shared memory once more, side by side, between two pages without access. [`unmap_anonymous`] takes the
-/// mapping away.
-///
-/// # Safety
-/// Each of `pages` is the address of a page that is mapped shared; what is read and written here is read and written there.
-pub unsafe fn map_again(pages: &[usize]) -> Result<usize, Errno> {
-    let len = pages.len() * PAGE;
-    let at = map_anonymous(len)?;
-    for (n, &page) in pages.iter().enumerate() {
-        // An old length of 0: a shared mapping is not moved, it is made again.
-        let how = (libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED) as usize;
-        // SAFETY: it takes the place of memory that has just been made.
-        if let Err(e) = unsafe { try_call(libc::SYS_mremap, [page, 0, PAGE, how, at + n * PAGE, 0]) } {
-            // SAFETY: nothing refers to it.
-            unsafe { unmap_anonymous(at, len) };
-            return Err(e);
-        }
-    }
-    Ok(at)
-}
-
 /// Reserves `len` bytes of address space at `at` without access; EEXIST: something is there.
 pub fn reserve_at(at: usize, len: usize) -> Result<(), Errno> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;

@@ -8,7 +8,6 @@ use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 
 use lkl::{Disk, DiskError, Sectors};
-use once_cell::sync::OnceCell;
 use stowaway_config::{Mount, READ_ONLY_TYPES};
 
 use crate::fdtable;
@@ -16,9 +15,6 @@ use crate::instance::keeper;
 use crate::sys::errno::{Errno, Explained, Result};
 use crate::sys::host;
 use crate::sys::report::Line;
-
-/// The kernel's NTFS maps pages once more, in one process.
-const NTFS: &str = "ntfs3";
 
 /// The call starts again, as SA_RESTART says (include/linux/errno.h).
 const ERESTARTSYS: i32 = 512;
@@ -162,27 +158,9 @@ pub fn open_further(further: &Mount, tries: &Tries, read_only: bool) -> Result<D
     Ok(disk)
 }
 
-/// Whether all processes of an instance can use these mounts: an NTFS, or an image that a server has, is one process's alone.
+/// Whether all processes of an instance can use these mounts: an image that a server has is one process's alone.
 pub fn can_be_shared(mounts: &[Mount]) -> bool {
-    static ANSWER: OnceCell<bool> = OnceCell::new();
-    *ANSWER.get_or_init(|| !mounts.iter().any(is_one_process_s))
-}
-
-fn is_one_process_s(mount: &Mount) -> bool {
-    if mount.address().is_some() {
-        return true;
-    }
-    if let Some(fstype) = &mount.fstype {
-        return fstype == NTFS;
-    }
-    let Ok(name) = name(mount) else { return false };
-    if mount.image.is_none() {
-        return false;
-    }
-    let Ok(disk) = look(mount, &name, true, lkl::sys::time::monotonic_ns()) else { return false };
-    let found = lkl::probe_fs(&disk);
-    disk.close();
-    found.is_ok_and(|found| found.is_some_and(|fstype| fstype.to_bytes() == NTFS.as_bytes()))
+    mounts.iter().all(|mount| mount.address().is_none())
 }
 
 /// How the image is called in messages: as the user wrote it, without what is no part of the name.
@@ -198,8 +176,8 @@ pub fn close(disk: Disk) {
 }
 
 /// Locks an image, or a part of it. One that is in use may be so by a process on its way out (the one before in a script,
-/// the left side of a pipeline): it gets a moment for that. A keeper whose program was killed gets longer: it writes what
-/// the program had written.
+/// the left side of a pipeline): it gets a moment for that. A keeper that unmounts gets longer: it writes what a program that
+/// was killed had written.
 fn lock_patiently(mut disk: Disk) -> core::result::Result<Disk, DiskError> {
     const TRIES: u32 = 25;
     const TRIES_OF_KEEPER: u32 = 1_000;
@@ -212,7 +190,7 @@ fn lock_patiently(mut disk: Disk) -> core::result::Result<Disk, DiskError> {
         };
         tries += 1;
         let may_wait = match &refused {
-            DiskError::Busy { pid: Some(pid) } if keeper::is_keeper(*pid) => tries < TRIES_OF_KEEPER,
+            DiskError::Busy { pid: Some(pid) } if keeper::is_unmounting(*pid) => tries < TRIES_OF_KEEPER,
             // Nobody that can be seen: a keeper has the image only in the store, and will open it to write.
             DiskError::Busy { pid: None } => tries < 2 * TRIES,
             DiskError::Busy { .. } | DiskError::InUse(_) => tries < TRIES,

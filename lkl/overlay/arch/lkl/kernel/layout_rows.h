@@ -43,7 +43,7 @@ DISK(place)
 SIZE(lkl_host_ops)
 OP(print) OP(alert) OP(panic) OP(time_ns) OP(realtime_ns) OP(realtime_coarse_ns) OP(random) OP(timer_arm)
 OP(complete) OP(blk_submit) OP(blk_gone) OP(name) OP(protect) OP(release_pages)
-OP(map_pages) OP(unmap_pages) OP(load_data) OP(short_of_memory) OP(memory_call) OP(hide_away) OP(ring)
+OP(load_data) OP(short_of_memory) OP(memory_call) OP(hide_away) OP(ring)
 
 #define CRED(f) FIELD(lkl_creds, f)
 SIZE(lkl_creds)

@@ -4,16 +4,18 @@
  * them for buffers of several pages, so the linker leads their calls here (--wrap in the
  * Makefile).  Pages that happen to be neighbours need nothing.
  *
- * vm_map_ram() (XFS, EROFS, F2FS) makes a contiguous alias that is carried over by copying, as for a cache with
- * aliases: in at map and at invalidate_kernel_vmap_range() (the pages were read), back at flush_kernel_vmap_range()
- * (the pages will be written) and at unmap.  Callers keep to one side at a time between those points.  XFS keeps
- * thousands of them: mappings of the host would run out.
+ * An alias is contiguous memory of its own that is carried over by copying, as for a cache with aliases: in at map and at
+ * invalidate_kernel_vmap_range() (the pages were read), back at flush_kernel_vmap_range() (the pages will be written) and at
+ * unmap.  Callers keep to one side at a time between those points.  (More host mappings of the same pages would be one
+ * process's own, and XFS keeps thousands of aliases.)
  *
- * vmap() (NTFS) lets the host map the pages once more: its callers read a disk into pages that they have mapped.
+ * NTFS reads and writes the pages that it has mapped: ntfs_bio_pages() carries over as well.  What maps a page twice (BPF's
+ * ring buffer) cannot be served so.
  *
  * An alias that the kernel's own memory has no room for in one piece lies behind that memory, in the window: an extent of
  * erofs may unpack to more than the largest block of pages.
  */
+#include <linux/blk_types.h>
 #include <linux/genalloc.h>
 #include <linux/gfp.h>
 #include <linux/hash.h>
@@ -26,19 +28,26 @@
 
 struct alias {
 	struct hlist_node node;
+	struct hlist_node by_page;
 	void *addr;
 	bool in_window;
-	bool same;			/* the pages themselves, mapped once more by the host */
 	unsigned int count;
 	struct page *pages[];
 };
 
 #define ALIAS_BITS 6
 static struct hlist_head aliases[1 << ALIAS_BITS];
+/* by the first page */
+static struct hlist_head aliases_of[1 << ALIAS_BITS];
 
 static struct hlist_head *bucket(const void *addr)
 {
 	return &aliases[hash_ptr(addr, ALIAS_BITS)];
+}
+
+static struct hlist_head *bucket_of(const struct page *first)
+{
+	return &aliases_of[hash_ptr(first, ALIAS_BITS)];
 }
 
 static struct alias *find_alias(const void *addr)
@@ -55,8 +64,6 @@ static void copy_in(struct alias *a)
 {
 	unsigned int i;
 
-	if (a->same)
-		return;
 	for (i = 0; i < a->count; i++)
 		memcpy(a->addr + i * PAGE_SIZE, page_address(a->pages[i]), PAGE_SIZE);
 }
@@ -65,8 +72,6 @@ static void copy_back(struct alias *a)
 {
 	unsigned int i;
 
-	if (a->same)
-		return;
 	for (i = 0; i < a->count; i++)
 		memcpy(page_address(a->pages[i]), a->addr + i * PAGE_SIZE, PAGE_SIZE);
 }
@@ -95,6 +100,17 @@ static bool neighbours(struct page **pages, unsigned int count)
 		if (pages[i] != pages[0] + i)
 			return false;
 	return true;
+}
+
+/* those who do begin again behind the pages that they map once */
+static bool maps_twice(struct page **pages, unsigned int count)
+{
+	unsigned int i;
+
+	for (i = 0; i < count - 1; i++)
+		if (pages[i] == pages[count - 1])
+			return true;
+	return false;
 }
 
 static size_t alias_bytes(const struct alias *a)
@@ -130,10 +146,6 @@ static bool get_memory(struct alias *a)
 
 static void put_memory(const struct alias *a)
 {
-	if (a->same) {
-		lkl_ops->unmap_pages((unsigned long)a->addr, alias_bytes(a));
-		return;
-	}
 	if (!a->in_window) {
 		free_pages_exact(a->addr, alias_bytes(a));
 		return;
@@ -142,26 +154,7 @@ static void put_memory(const struct alias *a)
 	gen_pool_free(window, (unsigned long)a->addr, alias_bytes(a));
 }
 
-/* the pages themselves, mapped by the host */
-static bool map_again(struct alias *a, struct page **pages)
-{
-	unsigned long *addresses = kmalloc_array(a->count, sizeof(*addresses), GFP_KERNEL);
-	unsigned int i;
-	long at;
-
-	if (!addresses)
-		return false;
-	for (i = 0; i < a->count; i++)
-		addresses[i] = (unsigned long)page_address(pages[i]);
-	at = lkl_ops->map_pages(addresses, a->count);
-	kfree(addresses);
-	if (IS_ERR_VALUE(at))
-		return false;
-	a->addr = (void *)at;
-	return true;
-}
-
-static void *map(struct page **pages, unsigned int count, bool same)
+static void *map(struct page **pages, unsigned int count)
 {
 	struct alias *a;
 
@@ -171,14 +164,14 @@ static void *map(struct page **pages, unsigned int count, bool same)
 	if (!a)
 		return NULL;
 	a->count = count;
-	a->same = same;
-	if (!(same ? map_again(a, pages) : get_memory(a))) {
+	if (!get_memory(a)) {
 		kfree(a);
 		return NULL;
 	}
 	memcpy(a->pages, pages, count * sizeof(*pages));
 	copy_in(a);
 	hlist_add_head(&a->node, bucket(a->addr));
+	hlist_add_head(&a->by_page, bucket_of(pages[0]));
 	return a->addr;
 }
 
@@ -189,6 +182,7 @@ static void unmap(const void *addr)
 	if (!a)
 		return;
 	hlist_del(&a->node);
+	hlist_del(&a->by_page);
 	copy_back(a);
 	put_memory(a);
 	kfree(a);
@@ -197,7 +191,7 @@ static void unmap(const void *addr)
 void *__wrap_vmap(struct page **pages, unsigned int count, unsigned long flags, pgprot_t prot);
 void *__wrap_vmap(struct page **pages, unsigned int count, unsigned long flags, pgprot_t prot)
 {
-	return map(pages, count, true);
+	return count > 1 && maps_twice(pages, count) ? NULL : map(pages, count);
 }
 
 void __wrap_vunmap(const void *addr);
@@ -209,7 +203,7 @@ void __wrap_vunmap(const void *addr)
 void *__wrap_vm_map_ram(struct page **pages, unsigned int count, int node);
 void *__wrap_vm_map_ram(struct page **pages, unsigned int count, int node)
 {
-	return map(pages, count, false);
+	return map(pages, count);
 }
 
 void __wrap_vm_unmap_ram(const void *mem, unsigned int count);
@@ -217,3 +211,30 @@ void __wrap_vm_unmap_ram(const void *mem, unsigned int count)
 {
 	unmap(mem);
 }
+
+#ifdef CONFIG_NTFS3_FS
+struct ntfs_sb_info;
+struct runs_tree;
+
+int __real_ntfs_bio_pages(struct ntfs_sb_info *sbi, const struct runs_tree *run, struct page **pages, u32 count,
+			  u64 vbo, u32 bytes, enum req_op op);
+int __wrap_ntfs_bio_pages(struct ntfs_sb_info *sbi, const struct runs_tree *run, struct page **pages, u32 count,
+			  u64 vbo, u32 bytes, enum req_op op);
+int __wrap_ntfs_bio_pages(struct ntfs_sb_info *sbi, const struct runs_tree *run, struct page **pages, u32 count,
+			  u64 vbo, u32 bytes, enum req_op op)
+{
+	struct alias *a;
+	int err;
+
+	if (op == REQ_OP_WRITE)
+		hlist_for_each_entry(a, bucket_of(pages[0]), by_page)
+			if (a->pages[0] == pages[0])
+				copy_back(a);
+	err = __real_ntfs_bio_pages(sbi, run, pages, count, vbo, bytes, op);
+	if (op == REQ_OP_READ)
+		hlist_for_each_entry(a, bucket_of(pages[0]), by_page)
+			if (a->pages[0] == pages[0])
+				copy_in(a);
+	return err;
+}
+#endif
