@@ -40,7 +40,7 @@ struct MountState {
     further: FurtherImages,
     tries: Tries,
     /// Why the kernel would not mount it, an errno; 0: it was not asked, or did. A missing image may appear, a
-    /// broken one does not heal: it stays attached (and locked by us), so it is not opened again either.
+    /// broken one does not heal: this process does not open the image again.
     refused: AtomicI32,
 }
 
@@ -148,10 +148,11 @@ fn mount_now(
                     }
                 };
             let source = attach(kernel, thread, mount, state, image.disk)?;
-            devices = state
-                .further
-                .attach(kernel, thread, mount, &state.tries, further)
-                .inspect_err(|e| state.refused.store(e.into_raw(), Ordering::Relaxed))?;
+            devices =
+                state.further.attach(kernel, thread, mount, &state.tries, further).inspect_err(|e| {
+                    state.refused.store(e.into_raw(), Ordering::Relaxed);
+                    detach(kernel, thread, state);
+                })?;
             (source, image.fstype)
         }
     };
@@ -188,9 +189,7 @@ fn mount_now(
             let name = if mount.image.is_some() { images::name(mount)? } else { fstype.clone() };
             let said = log.said_since(kernel);
             state.refused.store(e.into_raw(), Ordering::Relaxed);
-            if settings().holder(index).is_some() {
-                detach_inner(kernel, thread, state);
-            }
+            detach(kernel, thread, state);
             if e == Errno::ENOENT && say_what_is_missing(index, &name) {
                 return Err(e);
             }
@@ -248,11 +247,16 @@ fn attach_inner(
     Ok(Inner { source, fstype, read_only })
 }
 
-/// The disk of an image inside of an image goes, or the mount that it lies in could not be given back.
-fn detach_inner(kernel: &'static Kernel, thread: &'static Thread, state: &MountState) {
+/// The disks of a mount that was refused go: the image is free, and the mount that it may lie in can be given back.
+fn detach(kernel: &'static Kernel, thread: &'static Thread, state: &MountState) {
     if let Ok(number) = u32::try_from(state.disk.swap(-1, Ordering::Relaxed)) {
         // SAFETY: the task is this thread's; nothing is mounted from the disk.
         let _ = unsafe { kernel.remove_disk(thread.task(), number) };
+    }
+    state.further.release(kernel, thread);
+    // An image inside of an image has no descriptor of the host's.
+    if let Ok(number) = usize::try_from(state.image.swap(-1, Ordering::Relaxed)) {
+        fdtable::release(number);
     }
 }
 
