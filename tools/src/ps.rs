@@ -17,7 +17,7 @@ use crate::fail::{reason, Failure, EXIT_FAILED};
 /// What the library calls the memory file of an instance, as /proc shows it.
 const MEMORY_FILE: &str = "/memfd:stowaway (deleted)";
 /// What the library calls the process that outlives the program's.
-const KEEPER: &str = "stowaway-keeper";
+const KEEPERS: [&str; 2] = ["stowaway-keeper", "stowaway-umount"];
 /// st_blocks counts these (stat(2)).
 const BLOCK_BYTES: u64 = 512;
 const MIB: f64 = 1048576.0;
@@ -122,7 +122,7 @@ fn process(at: &Path, pid: u32) -> Option<Process> {
     let words: Vec<_> =
         words.split(|&byte| byte == 0).filter(|word| !word.is_empty()).map(String::from_utf8_lossy).collect();
     let command = if words.is_empty() { format!("[{name}]") } else { words.join(" ") };
-    let role = if name == KEEPER { "keeper" } else { "program" };
+    let role = if KEEPERS.contains(&name) { "keeper" } else { "program" };
     Some(Process { pid, role, state: fields.chars().take(1).collect(), command })
 }
 
@@ -162,7 +162,7 @@ mod tests {
     fn processes_of_one_memory_file_are_one_instance() {
         let proc = tempfile::tempdir().unwrap();
         lay(proc.path(), 30, "sh) odd", 5, b"sh\0-c\0a\nb\0", b"A=b\0STOWAWAY_MOUNT=i.img:/a;j.img:/b\0");
-        lay(proc.path(), 31, KEEPER, 5, b"stowaway-keeper\0", b"");
+        lay(proc.path(), 31, KEEPERS[0], 5, b"stowaway-keeper\0", b"");
         lay(proc.path(), 9, "cat", 6, b"cat\0", b"");
         fs::create_dir(proc.path().join("12")).unwrap();
         let all = instances(proc.path()).unwrap();

@@ -39,6 +39,8 @@ const GONE: u32 = 5;
 
 /// How often the keeper looks whether the others live, ns.
 const LOOK_NS: u64 = 50_000_000;
+/// At every how manieth look the keeper opens the disks that are new.
+const LOOKS_AT_DISKS: u32 = 20;
 /// The most that is left to be said.
 const UNSAID_BYTES: usize = 400;
 /// How long the keeper may take to leave, ns.
@@ -196,19 +198,26 @@ impl Kernel {
         attach::leave_alerts_to_others(self);
     }
 
-    /// Looks after the other members until they dismiss the keeper, or none is left. Then the keeper syncs and unmounts. The
-    /// process ends after this.
+    /// Looks after the other members until they dismiss the keeper, or none is left. Then the keeper calls `unmounts`, syncs and
+    /// unmounts. The process ends after this.
     ///
     /// # Safety
     /// `t` is the task that was made for this process, and the calling thread the only one that uses it.
-    pub unsafe fn keep(&self, t: *mut Task) -> Result<(), Errno> {
+    pub unsafe fn keep(&self, t: *mut Task, unmounts: impl FnOnce()) -> Result<(), Errno> {
         let words = self.words;
         if !change(words, STARTING, UP) {
             return Ok(());
         }
-        while wait_in(words, UP, LOOK_NS) {
+        for look in 0.. {
+            if look % LOOKS_AT_DISKS == 0 {
+                block::follow_store();
+            }
+            if !wait_in(words, UP, LOOK_NS) {
+                break;
+            }
             self.look_after_others();
             if !self.has_live_company() && change(words, UP, GONE) {
+                unmounts();
                 // SAFETY: the caller's promise.
                 let done = unsafe { self.shutdown(t) };
                 if let Some((_, error)) = self.take_write_error() {

@@ -30,8 +30,7 @@ pub(super) struct Use {
 /// close() of the same file by the application does not drop them. After an error nothing is locked.
 pub(super) fn lock(fd: i32, used: Use) -> Result<(), DiskError> {
     ranges(fd, used).and_then(|()| advisory(fd, used)).map_err(|e| {
-        let _ = file::set_ofd_lock(fd, libc::F_UNLCK, 0, 0);
-        let _ = file::flock(fd, libc::LOCK_UN);
+        file::unlock(fd);
         match e {
             Errno::EAGAIN | Errno::EACCES => DiskError::Busy { pid: lock_owner::find(fd) },
             e => DiskError::Io(e),

@@ -212,6 +212,12 @@ pub fn flock(fd: i32, how: i32) -> Result<(), Errno> {
     plain(libc::SYS_flock, [fd as usize, how as usize, 0, 0, 0, 0]).map(drop)
 }
 
+/// Drops all locks of the open file description, whoever else refers to the description.
+pub fn unlock(fd: i32) {
+    let _ = set_ofd_lock(fd, libc::F_UNLCK, 0, 0);
+    let _ = flock(fd, libc::LOCK_UN);
+}
+
 /// Gives `fd` what `from` is of, with O_CLOEXEC.
 pub fn dup_onto(from: i32, fd: i32) -> Result<(), Errno> {
     plain(libc::SYS_dup3, [from as usize, fd as usize, libc::O_CLOEXEC as usize, 0, 0, 0]).map(drop)

@@ -17,16 +17,30 @@ extern "C" {
     fn stowaway_lkl_spawn_start();
 }
 
+/// What a new process has of its maker's table of descriptors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Descriptors {
+    /// A copy.
+    Copied,
+    /// The table itself: no file is open longer than its maker has it open.
+    Shared,
+}
+
 /// Runs `run(arg)` in a new process, with all signals blocked, and returns the process's id when it has executed a program or
-/// has ended. Its end sends no signal, and only a wait with `__WALL` or `__WCLONE` sees it. It has copies of the descriptors,
-/// and no tracer follows.
+/// has ended. Its end sends no signal, and only a wait with `__WALL` or `__WCLONE` sees it. No tracer follows.
 ///
 /// # Safety
-/// `run` makes host calls and little else, and does not return.
-pub unsafe fn spawn(run: extern "C" fn(usize) -> !, arg: usize) -> Result<u32, Errno> {
+/// `run` makes host calls and little else, and does not return. With [`Descriptors::Shared`] it closes nothing before it has a
+/// table of its own.
+pub unsafe fn spawn(
+    run: extern "C" fn(usize) -> !,
+    arg: usize,
+    descriptors: Descriptors,
+) -> Result<u32, Errno> {
     let (base, len) = Stack::new(STACK_BYTES)?.into_raw();
     let entry = base + len - 40;
-    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_UNTRACED;
+    let shared = if descriptors == Descriptors::Shared { libc::CLONE_FILES } else { 0 };
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_UNTRACED | shared;
     // SAFETY: fresh memory of ours: three words, which the return of the call and the assembler pop; then the
     // stack is aligned as a call wants it.
     unsafe {
@@ -68,7 +82,7 @@ mod tests {
             process::exit(3)
         }
         // SAFETY: it makes two host calls.
-        let pid = unsafe { spawn(run, 7) }.unwrap();
+        let pid = unsafe { spawn(run, 7, Descriptors::Copied) }.unwrap();
         assert_eq!((SEEN.load(Ordering::SeqCst), PID.load(Ordering::SeqCst)), (7, pid));
         assert_ne!(pid, process::pid());
         wait_for(pid);

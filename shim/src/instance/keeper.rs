@@ -11,7 +11,7 @@ use std::ffi::CString;
 
 use lkl::sys::futex::Lock;
 use lkl::sys::helper_thread::HelperThread;
-use lkl::sys::spawn;
+use lkl::sys::spawn::{self, Descriptors};
 use lkl::{Handover, Kernel, Store};
 use once_cell::sync::OnceCell;
 
@@ -23,8 +23,11 @@ use crate::sys::settings::settings;
 
 /// The variable that tells the library that it is a keeper's.
 pub const KEEPER: &[u8] = b"STOWAWAY_KEPT_BY=";
-/// The process's name.
+/// The process's name, and its name when nobody else is left.
 const NAME: &CStr = c"stowaway-keeper";
+const NAME_OF_UNMOUNTING: &CStr = c"stowaway-umount";
+/// TASK_COMM_LEN
+const NAME_BYTES: usize = 16;
 /// A program that ends sooner needs no keeper, ns.
 const PATIENCE_NS: u64 = 10_000_000;
 /// Numbers in the variable: descriptors of the memory file and of the store, base, RAM, member, task.
@@ -90,12 +93,18 @@ pub fn ensure(kernel: &'static Kernel) {
     kernel.wait_for_keeper();
 }
 
-/// Whether a process is a keeper: its name says so.
-pub fn is_keeper(pid: u32) -> bool {
+/// Whether a process is a keeper that is about to leave the images: its name says so.
+pub fn is_unmounting(pid: u32) -> bool {
     let Ok(path) = CString::new(format!("/proc/{pid}/comm")) else { return false };
-    let mut name = [0; 16];
+    let mut name = [0; NAME_BYTES];
     let len = fs::read_start(&path, &mut name).unwrap_or(0);
-    name[..len].strip_suffix(b"\n") == Some(NAME.to_bytes())
+    name[..len].strip_suffix(b"\n") == Some(NAME_OF_UNMOUNTING.to_bytes())
+}
+
+fn be_named(name: &CStr) {
+    let mut bytes = [0; NAME_BYTES];
+    bytes[..name.count_bytes()].copy_from_slice(name.to_bytes());
+    host::set_thread_name(&bytes);
 }
 
 /// The thread is waited for if it has ended.
@@ -133,7 +142,7 @@ struct Plan {
 fn execute(kernel: &'static Kernel, from: Handover) -> bool {
     let plan = Plan { kernel, from, text: describe(&from), is_executed: AtomicBool::new(true) };
     // SAFETY: the functions make host calls only, and end in an exec or an exit. The plan outlives them.
-    let made = unsafe { spawn::spawn(leave_family, &raw const plan as usize) };
+    let made = unsafe { spawn::spawn(leave_family, &raw const plan as usize, Descriptors::Shared) };
     made.is_ok_and(|pid| {
         spawn::wait_for(pid);
         plan.is_executed.load(Ordering::Relaxed)
@@ -153,13 +162,15 @@ fn describe(from: &Handover) -> [u8; TEXT] {
 extern "C" fn leave_family(plan: usize) -> ! {
     // SAFETY: execute()'s, whose thread waits.
     let is_executed = unsafe { &(*(plan as *const Plan)).is_executed };
-    // Nobody is to see that the program's pipes and files are open here as well.
     // SAFETY: as above.
-    close_all_but(unsafe { &(*(plan as *const Plan)).from });
+    if close_all_but(unsafe { &(*(plan as *const Plan)).from }).is_err() {
+        is_executed.store(false, Ordering::Relaxed);
+        host::exit_group(1);
+    }
     // SAFETY: makes a session for this process.
     let _ = unsafe { host::call(libc::SYS_setsid, &[]) };
     // SAFETY: as in execute().
-    if unsafe { spawn::spawn(become_keeper, plan) }.is_err() {
+    if unsafe { spawn::spawn(become_keeper, plan, Descriptors::Copied) }.is_err() {
         is_executed.store(false, Ordering::Relaxed);
     }
     host::exit_group(0)
@@ -174,18 +185,20 @@ extern "C" fn become_keeper(plan: usize) -> ! {
     host::exit_group(1)
 }
 
-/// Closes all descriptors but the instance's.
-fn close_all_but(kept: &Handover) {
+/// Leaves the program's table of descriptors, and closes all but the instance's. What the program has is copied and closed in
+/// one call: a socket that the program closes meanwhile does not stay open here.
+fn close_all_but(kept: &Handover) -> Result<()> {
     let mut kept = [kept.memory, kept.store.read, kept.store.write].map(|fd| fd as usize);
     kept.sort_unstable();
-    let mut first = 0;
+    let (mut first, mut flags) = (0, libc::CLOSE_RANGE_UNSHARE as usize);
     for fd in kept {
         if fd > first {
-            let _ = fs::close_range(first, fd - 1, 0);
+            fs::close_range(first, fd - 1, flags)?;
+            flags = 0;
         }
         first = fd + 1;
     }
-    let _ = fs::close_range(first, u32::MAX as usize, 0);
+    fs::close_range(first, u32::MAX as usize, flags).map(drop)
 }
 
 /// Executes the library with the instance's descriptors, and no other.
@@ -211,9 +224,7 @@ fn execute_library(plan: &Plan) -> Result {
 /// What the keeper's process does. `text`: the variable's value.
 pub fn be_keeper(text: &[u8]) -> ! {
     let Some(numbers) = numbers::read::<NUMBERS>(text) else { host::exit_group(1) };
-    let mut name = [0; 16];
-    name[..NAME.to_bytes().len()].copy_from_slice(NAME.to_bytes());
-    host::set_thread_name(&name);
+    be_named(NAME);
     let [memory, read, write, base, ram_bytes, member, task] = numbers;
     let store = Store { read: read as i32, write: write as i32 };
     let from = Handover { memory: memory as i32, store, base, ram_bytes, member: member as u32, task };
@@ -221,7 +232,7 @@ pub fn be_keeper(text: &[u8]) -> ! {
     let kept = unsafe { lkl::attach(&from) }.map(|kernel| {
         kernel.leave_alerts_to_others();
         // SAFETY: as above.
-        unsafe { kernel.keep(task as *mut lkl::Task) }
+        unsafe { kernel.keep(task as *mut lkl::Task, || be_named(NAME_OF_UNMOUNTING)) }
     });
     host::exit_group(usize::from(!matches!(kept, Ok(Ok(())))))
 }

@@ -11,9 +11,9 @@
 
 use super::nbd::Link;
 use super::request::Request;
-use super::store::{Entry, Store};
+use super::store::{Entry, Store, MOST};
 use crate::cpu::watch;
-use crate::sys::{file, memory, Errno, PAGE};
+use crate::sys::{file, memory, Errno, OwnedFd, PAGE};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering};
 use std::sync::OnceLock;
@@ -149,9 +149,37 @@ impl Device {
     #[cold]
     fn fetch(number: u64) -> Option<&'static Device> {
         let (fd, entry) = watch::with_disks(|| store()?.look().ok()?.take(number))?;
+        Device::make_copy(fd, entry)
+    }
+
+    fn make_copy(fd: OwnedFd, entry: Entry) -> Option<&'static Device> {
         let fd = keep(fd.into_raw());
         let kind = if entry.is_device != 0 { Kind::Block } else { Kind::File };
-        Device::make_for_this_process(number, Backing { fd, kind, start: entry.start }, true).ok()
+        Device::make_for_this_process(entry.disk, Backing { fd, kind, start: entry.start }, true).ok()
+    }
+
+    /// Takes all disks of the store that are not here yet, and drops what is not in the store any more. In a process whose
+    /// only thread is outside the kernel.
+    pub(crate) fn follow_store() {
+        let Some(mut there) = store().and_then(|store| watch::with_disks(|| store.look()).ok()) else {
+            return;
+        };
+        let (mut numbers, mut count) = ([0; MOST], 0);
+        while let Some((fd, entry)) = there.take_any() {
+            (numbers[count], count) = (entry.disk, count + 1);
+            if Device::find_here(entry.disk).is_none() {
+                Device::make_copy(fd, entry);
+            }
+        }
+        let mut at = DEVICES.load(Ordering::Acquire).cast_const();
+        // SAFETY: devices in the list are mapped.
+        while let Some(device) = unsafe { at.as_ref() } {
+            at = device.state.next.load(Ordering::Acquire);
+            if device.is_copy && !numbers[..count].contains(&device.number) {
+                // SAFETY: a disk leaves the store when the kernel has done with the disk.
+                unsafe { Device::free(device) };
+            }
+        }
     }
 
     /// The connection, if the disk is a server's.
@@ -300,7 +328,13 @@ pub(crate) fn gone(number: u64) {
         unsafe { Device::free(device) };
     }
     if let Some(store) = store() {
-        let _ = watch::with_disks(|| store.remove(number));
+        let _ = watch::with_disks(|| {
+            // Other processes may keep their copies for a while.
+            if let Some((fd, _)) = store.look()?.take(number) {
+                file::unlock(fd.raw());
+            }
+            store.remove(number)
+        });
     }
 }
 

@@ -148,6 +148,11 @@ pub(crate) fn leave() {
     workers::stop();
 }
 
+/// In the keeper: the instance's images are open here, so that whoever is refused an image can be told by whom.
+pub(crate) fn follow_store() {
+    Device::follow_store();
+}
+
 /// The keeper has left: the images are not open here any more.
 pub(crate) fn close_copies() {
     Device::close_copies();

@@ -68,6 +68,20 @@ impl Contents {
         Some((unsafe { OwnedFd::from_raw(fd) }, self.entries[at]))
     }
 
+    /// The descriptor of any disk, which is the caller's, and what is said of it; `None`: there is none any more.
+    pub(crate) fn take_any(&mut self) -> Option<(OwnedFd, Entry)> {
+        while self.count > 0 {
+            self.count -= 1;
+            let fd = std::mem::replace(&mut self.fds[self.count], -1);
+            // SAFETY: it has just arrived, and the slot is empty now.
+            let fd = unsafe { OwnedFd::from_raw(fd) };
+            if self.entries[self.count].disk < FIRST_BELL {
+                return Some((fd, self.entries[self.count]));
+            }
+        }
+        None
+    }
+
     /// Takes one more. False: there are too many.
     fn add(&mut self, entry: Entry, fd: i32) -> bool {
         if self.count == MOST {
