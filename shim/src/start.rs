@@ -53,6 +53,7 @@ extern "C" fn construct() {
     if read_settings() {
         let installed = install();
         member::take_over();
+        member::restore_mask();
         if installed && told::is_told() {
             loader::tell_ids();
         }
@@ -74,6 +75,7 @@ unsafe extern "C" fn begin(sp: *mut usize) -> ! {
         thread::leave_tls();
         member::take_over();
     }
+    member::restore_mask();
     loading.run()
 }
 

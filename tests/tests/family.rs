@@ -101,6 +101,14 @@ everyone! {
         shells("for i in $(seq 60); do x=$(echo $i | cat | cat | cat); echo $x >>@/list; done; md5sum <@/list");
     }
 
+    /// The signal comes right after the fork, amid the exec, and where the new program begins.
+    fn a_signal_for_a_child_that_has_just_begun() {
+        shells(
+            "i=0; while [ $i -lt 150 ]; do sleep 60 <@/hello.txt & [ $((i % 3)) = 0 ] || sleep 0.00$((i % 10)); kill $!; \
+             wait $!; s=$?; [ $s = 143 ] || echo \"$i: $s\"; i=$((i+1)); done 2>/dev/null; echo done",
+        );
+    }
+
     fn a_stopped_process_is_in_nobodys_way() {
         // A busy process is inside the kernel most of the time. What it holds is the CPU, or it is handed the CPU.
         shells("sh -c 'while :; do echo x >@/busy; done' & a=$!; mkfifo @/pipe; cat @/pipe >@/out & b=$!; \

@@ -9,6 +9,7 @@
 //! the kernel is in use then, the kernel is *idle*, and the child boots a kernel of its own when the child needs one.
 //! Otherwise the child gets EIO for what was open.
 
+use core::cell::Cell;
 use core::sync::atomic::Ordering;
 
 use crate::fdtable;
@@ -149,13 +150,12 @@ pub fn fork_here(make: impl Fn() -> Result) -> Result {
     fdtable::sets::generalise_all();
     share::boot_for_children();
     if share::can_share() {
-        let mut fate = Fate::Lost;
-        let r = fork_with_maps(true, || {
-            let r = share::fork(&make);
-            fate = r.1;
-            r.0
-        });
-        return finish(r, fate);
+        let fate = Cell::new(Fate::Lost);
+        return from_raw(fork_with_maps(true, &fate, || {
+            let (r, what) = share::fork(&make);
+            fate.set(what);
+            r
+        }));
     }
     if may_be_idle() {
         let forked_idle = || {
@@ -169,33 +169,27 @@ pub fn fork_here(make: impl Fn() -> Result) -> Result {
             });
             r
         };
-        let r = fork_with_maps(false, forked_idle);
+        let r = fork_with_maps(false, &Cell::new(Fate::Idle), forked_idle);
         if r != NOT_IDLE {
-            return finish(r, Fate::Idle);
+            return from_raw(r);
         }
     }
     // The kernel may be out of reach because another thread has just begun to end the process.
     kernel::park_forever_if_ending();
-    finish(fork_with_maps(false, || to_raw(make())), Fate::Lost)
+    from_raw(fork_with_maps(false, &Cell::new(Fate::Lost), || to_raw(make())))
 }
 
-/// Forks while nobody changes mappings of files, or takes up a fault in one.
-fn fork_with_maps(shares: bool, mut make: impl FnMut() -> Ret) -> Ret {
-    trampoline::fork(|| {
+/// Forks while nobody changes mappings of files, or takes up a fault in one. `fate` is looked at when `make` has returned.
+fn fork_with_maps(shares: bool, fate: &Cell<Fate>, mut make: impl FnMut() -> Ret) -> Ret {
+    let in_parent = || {
         maps::begin_fork(shares);
         let r = make();
         if r != 0 {
             maps::end_fork();
         }
         r
-    })
-}
-
-fn finish(r: Ret, fate: Fate) -> Result {
-    if r == 0 {
-        after_fork(fate);
-    }
-    from_raw(r)
+    };
+    trampoline::fork(in_parent, || after_fork(fate.get()))
 }
 
 /// For a child that goes on elsewhere: what the child will do with the kernel. Ends with [`end_spawn`].

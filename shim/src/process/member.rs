@@ -15,19 +15,21 @@ use crate::instance::enter::{enter_kernel, KernelContext};
 use crate::instance::{boot, keeper, mounts};
 use crate::lookup::cwd;
 use crate::process::share;
+use crate::signals::actions::FAULTS;
 use crate::signals::deliver::deliver_noted;
 use crate::sys::call::args;
 use crate::sys::errno::Result;
 use crate::sys::kernel::{self, running};
 use crate::sys::numbers;
 use crate::sys::scratch::PATH_MAX;
-use crate::sys::{fs, thread};
+use crate::sys::{fs, sigcalls, thread};
 
 /// The variable by which one program's library tells the next one's where the kernel is.
 pub const MEMBER: &[u8] = b"STOWAWAY_MEMBER=";
 
-/// Numbers in the variable: descriptors of the memory file and of the store, base, RAM, member, task, current directory.
-const NUMBERS: usize = 8;
+/// Numbers in the variable: descriptors of the memory file and of the store, base, RAM, member, task, current directory, signal
+/// mask.
+const NUMBERS: usize = 9;
 
 /// What the environment said.
 static SAID: OnceCell<[usize; NUMBERS]> = OnceCell::new();
@@ -53,6 +55,7 @@ pub fn describe(text: &mut [u8; PATH_MAX]) -> Option<Handover> {
         member as usize,
         task as usize,
         usize::from(cwd::class() == fdtable::KERNEL),
+        sigcalls::mask() as usize,
     ];
     numbers::write(MEMBER, &numbers, text);
     Some(handover)
@@ -68,9 +71,12 @@ pub fn hand_over(handover: &Handover, execute: impl FnOnce() -> Result) -> Resul
             fs::set_cloexec(fd, !keep);
         }
     };
+    // A signal of this program's is the next one's, and waits for it: here a handler would take the signal, and be gone.
+    let mask = sigcalls::set_mask(!FAULTS);
     keep(true);
     let r = hold_off_during(kernel, execute);
     keep(false);
+    sigcalls::set_mask(mask);
     r
 }
 
@@ -109,9 +115,17 @@ pub fn accept(text: &[u8]) {
     }
 }
 
+/// The program has the signal mask that the program before had: signals were blocked over the exec. At the end of the
+/// constructor.
+pub fn restore_mask() {
+    if let Some(&[.., mask]) = SAID.get() {
+        sigcalls::set_mask(mask as u64);
+    }
+}
+
 /// Goes on with the kernel of the program before. At the end of the constructor, in the only thread.
 pub fn take_over() {
-    let Some(&[memory, read, write, base, ram_bytes, member, task, in_mount]) = SAID.get() else { return };
+    let Some(&[memory, read, write, base, ram_bytes, member, task, in_mount, _]) = SAID.get() else { return };
     let store = Store { read: read as i32, write: write as i32 };
     let from = Handover { memory: memory as i32, store, base, ram_bytes, member: member as u32, task };
     let Ok(thread) = thread::current_or_new() else { return };

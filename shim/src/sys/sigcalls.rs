@@ -30,6 +30,11 @@ pub fn set_mask(mask: u64) -> u64 {
     change_mask(libc::SIG_SETMASK, mask)
 }
 
+/// The calling thread's signal mask.
+pub fn mask() -> u64 {
+    change_mask(libc::SIG_BLOCK, 0)
+}
+
 /// Adds to the calling thread's mask.
 pub fn block(set: u64) {
     change_mask(libc::SIG_BLOCK, set);

@@ -36,10 +36,11 @@ impl Fork {
         host::set_signal_mask(self.mask);
     }
 
-    /// In the child, its only thread.
-    pub fn in_child(self) {
+    /// In the child, its only thread: `rest` is done before a signal can come.
+    pub fn in_child(self, rest: impl FnOnce()) {
         core::mem::forget(self.rewriting);
         arm_child();
+        rest();
         host::set_signal_mask(self.mask);
     }
 }
@@ -51,12 +52,13 @@ pub(super) fn arm_child() {
     let _ = arm_thread();
 }
 
-/// Makes a child by `make`, a fork that returns twice on the same stack: result 0 in the child, which is armed.
-pub fn fork(make: impl FnOnce() -> isize) -> isize {
+/// Makes a child by `make`, a fork that returns twice on the same stack: result 0 in the child, which is armed. The child does
+/// `in_child` before a signal can come: a handler, or the end by a signal, would take the parent's state for the child's.
+pub fn fork(make: impl FnOnce() -> isize, in_child: impl FnOnce()) -> isize {
     let fork = Fork::before();
     let result = make();
     match result {
-        0 => fork.in_child(),
+        0 => fork.in_child(in_child),
         _ => fork.in_parent(),
     }
     result
