@@ -91,7 +91,8 @@ pub fn start() {
     let signals = match backend {
         Backend::Signal(_) => bit(KICK),
         Backend::Uintr(found) => {
-            found.emulator().map_or(0, |emulator| bit(emulator.notify) | bit(libc::SIGILL))
+            let traps = bit(libc::SIGILL) | bit(libc::SIGSEGV);
+            found.emulator().map_or(0, |emulator| bit(emulator.notify) | traps)
         }
     };
     claimed::claim(signals, on_signal);
@@ -233,8 +234,10 @@ fn on_signal(sig: c_int, context: *mut c_void) -> bool {
             true
         }
         Some(Backend::Uintr(uintr)) => match uintr.emulator() {
-            // SAFETY: the host's context, in which both signals are blocked (see actions::claim).
-            Some(emulator) if sig == libc::SIGILL => unsafe { (emulator.on_illegal)(uc) },
+            // SAFETY: the host's context, in which the signals are blocked (see actions::claim).
+            Some(emulator) if sig == libc::SIGILL || sig == libc::SIGSEGV => unsafe {
+                (emulator.on_illegal)(uc)
+            },
             Some(emulator) => {
                 // SAFETY: as above.
                 unsafe { (emulator.on_notify)(uc) };

@@ -51,6 +51,11 @@ impl<'a> Context<'a> {
         self.get(libc::REG_EFL)
     }
 
+    /// The exception that this thread had last (`trapnr` of arch/x86/include/asm/trapnr.h).
+    pub fn trap(&self) -> u64 {
+        self.get(libc::REG_TRAPNO)
+    }
+
     pub fn set_flags(&mut self, flags: u64) {
         self.set(libc::REG_EFL, flags);
     }

@@ -127,13 +127,23 @@ fn deliver(thread: &Thread, context: &mut Context<'_>) {
     DELIVERED.fetch_add(1, Relaxed);
 }
 
-/// For a SIGILL: carries the instruction out if it is one of ours. False: it is truly illegal.
+/// #UD and #GP.
+const ILLEGAL: u64 = 6;
+const PROTECTION: u64 = 13;
+
+/// For a SIGILL or a SIGSEGV: carries the instruction out if it is one of ours. False: the fault is another's.
+///
+/// A processor with protection keys that ignores the prefix takes CLUI and STUI for RDPKRU and WRPKRU, which raise #GP where
+/// ecx is not zero. So programs that are to be emulated set ecx.
 ///
 /// # Safety
-/// The context is one that the host handed to a handler of SIGILL, in which [`NOTIFY`] is blocked.
+/// The context is one that the host handed to a handler of the signal, in which [`NOTIFY`] is blocked.
 pub unsafe extern "C" fn on_illegal(uc: *mut libc::ucontext_t) -> bool {
     // SAFETY: the caller's promise.
     let mut context = Context::new(unsafe { &mut *uc });
+    if !matches!(context.trap(), ILLEGAL | PROTECTION) {
+        return false;
+    }
     let text = context.rip() as *const u8;
     // SAFETY: the bytes of an instruction that was fetched; an instruction is at most 15 bytes, and what is not ours
     // is found out before the end of a page that it does not cross.
@@ -158,14 +168,17 @@ pub unsafe extern "C" fn on_notify(uc: *mut libc::ucontext_t) {
     }
 }
 
-static mut BEFORE: core::mem::MaybeUninit<libc::sigaction> = core::mem::MaybeUninit::uninit();
+/// The signals of those exceptions, and their actions before ours.
+const SIGNALS: [i32; 2] = [libc::SIGILL, libc::SIGSEGV];
+static mut BEFORE: [core::mem::MaybeUninit<libc::sigaction>; 2] = [core::mem::MaybeUninit::uninit(); 2];
 
-unsafe extern "C" fn handle_illegal(_: i32, _: *mut libc::siginfo_t, uc: *mut libc::c_void) {
+unsafe extern "C" fn handle_illegal(signal: i32, _: *mut libc::siginfo_t, uc: *mut libc::c_void) {
     // SAFETY: the host's context; BEFORE was written before this handler was installed.
     unsafe {
         if !on_illegal(uc.cast()) {
             // What would have happened without us happens when it is executed again.
-            libc::sigaction(libc::SIGILL, (&raw const BEFORE).cast(), core::ptr::null_mut());
+            let before = (&raw const BEFORE).cast::<libc::sigaction>().add(usize::from(signal != SIGNALS[0]));
+            libc::sigaction(signal, before, core::ptr::null_mut());
         }
     }
 }
@@ -175,7 +188,7 @@ unsafe extern "C" fn handle_notify(_: i32, _: *mut libc::siginfo_t, uc: *mut lib
     unsafe { on_notify(uc.cast()) };
 }
 
-/// Installs the two handlers, each with the other's signal blocked.
+/// Installs the handlers, each with the other's signals blocked.
 pub(crate) fn take_signals() {
     // SAFETY: plain libc, once; the structures are zeroed and filled.
     unsafe {
@@ -185,7 +198,9 @@ pub(crate) fn take_signals() {
         libc::sigaddset(&mut action.sa_mask, libc::SIGILL);
         action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
         action.sa_sigaction = handle_illegal as *const () as usize;
-        libc::sigaction(libc::SIGILL, &action, (&raw mut BEFORE).cast());
+        for (at, signal) in SIGNALS.into_iter().enumerate() {
+            libc::sigaction(signal, &action, (&raw mut BEFORE).cast::<libc::sigaction>().add(at));
+        }
         action.sa_flags |= libc::SA_RESTART;
         action.sa_sigaction = handle_notify as *const () as usize;
         libc::sigaction(NOTIFY, &action, core::ptr::null_mut());

@@ -83,12 +83,12 @@ extern "C" {
 
 fn stui() {
     // SAFETY: the emulator carries it out.
-    unsafe { asm!("stui") }
+    unsafe { asm!("stui", in("ecx") 1) }
 }
 
 fn clui() {
     // SAFETY: as above.
-    unsafe { asm!("clui") }
+    unsafe { asm!("clui", in("ecx") 1) }
 }
 
 fn testui() -> bool {
@@ -307,7 +307,7 @@ fn the_frame_is_the_architectures() {
         let (sp, after): (u64, u64);
         // SAFETY: reads two registers around the instruction.
         unsafe {
-            asm!("mov {0}, rsp", "lea {1}, [rip + 2f]", "stc", "stui", "2:", out(reg) sp, out(reg) after);
+            asm!("mov {0}, rsp", "lea {1}, [rip + 2f]", "stc", "stui", "2:", out(reg) sp, out(reg) after, in("ecx") 1);
         }
         assert_eq!(count(), 1);
         assert_eq!((seen(0, RIP), seen(0, RSP), seen(0, FLAGS) & 1), (after, sp, 1));

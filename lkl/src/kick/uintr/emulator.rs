@@ -18,7 +18,7 @@ pub struct Emulator {
     pub start: unsafe extern "C" fn(RawSyscall, u32),
     pub(super) forget: unsafe extern "C" fn(),
     pub(super) call: unsafe extern "C" fn(i64, usize, usize, usize) -> isize,
-    /// For a handler of SIGILL: carries out an emulated instruction. False: it was another instruction.
+    /// For a handler of SIGILL and SIGSEGV: carries out an emulated instruction. False: it was another instruction or fault.
     pub on_illegal: unsafe extern "C" fn(*mut libc::ucontext_t) -> bool,
     /// For the signal `notify`.
     pub on_notify: unsafe extern "C" fn(*mut libc::ucontext_t),

@@ -18,6 +18,8 @@ const ALT_STACK: i64 = 478;
 
 /// Entries of a process's table of targets (UINTR_MAX_UITT_NR).
 const TARGETS: usize = 256;
+/// What ecx is not looked at for. Without user interrupts the same bytes may be RDPKRU and WRPKRU, which trap if ecx is not 0.
+const EMULATED: u32 = 1;
 /// The one vector that we use.
 const VECTOR: usize = 0;
 
@@ -83,7 +85,7 @@ impl Uintr {
                 STATES[index].fetch_or(VALID, SeqCst);
                 self.with_traps(|| {
                     // SAFETY: the thread has a handler.
-                    unsafe { asm!("stui", options(nostack)) };
+                    unsafe { asm!("stui", in("ecx") EMULATED, options(nostack)) };
                 });
                 Ok(Target(index as u8))
             }
@@ -98,7 +100,7 @@ impl Uintr {
     pub fn unregister(&self, target: Target) {
         self.with_traps(|| {
             // SAFETY: only delays interrupts.
-            unsafe { asm!("clui", options(nostack)) };
+            unsafe { asm!("clui", in("ecx") EMULATED, options(nostack)) };
         });
         let _ = self.call(UNREGISTER_HANDLER, 0, 0);
         let state = &STATES[usize::from(target.0)];
