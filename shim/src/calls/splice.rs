@@ -74,6 +74,14 @@ fn read(fd: usize, to: usize, len: usize, offset: Option<usize>) -> Result {
     }
 }
 
+/// A directory has no `splice_read`; and what has no offset is asked for that first.
+fn of_splice(e: Errno) -> Errno {
+    match e {
+        Errno::EISDIR | Errno::ESPIPE => Errno::EINVAL,
+        e => e,
+    }
+}
+
 /// What was done, if anything was; else why nothing was.
 fn done_or(done: usize, end: Result) -> Result {
     match done {
@@ -95,7 +103,7 @@ fn into_pipe(input: usize, out: usize, from: Option<i64>, len: usize, waits: boo
         let at = from.map(|from| from as usize + done);
         let got = match read(input, buffer.address(), (len - done).min(ATOMIC), at) {
             Ok(got) if got > 0 => got,
-            end => return done_or(done, end),
+            end => return done_or(done, end.map_err(of_splice)),
         };
         let put = with_sigpipe(on(out, libc::SYS_write, args([out, buffer.address(), got])), 0);
         done += put.unwrap_or(0);
@@ -135,7 +143,7 @@ fn from_pipe(input: usize, out: usize, to: Option<i64>, len: usize, waits: bool)
             };
             match r {
                 Ok(n) if n > 0 => put += n,
-                end => return done_or(done + put, end),
+                end => return done_or(done + put, end.map_err(of_splice)),
             }
         }
         done += put;
