@@ -83,6 +83,7 @@ static STATE: AtomicU8 = AtomicU8::new(NONE);
 /// In the child of a fork that does not go on with its parent's kernel: this process may boot its own.
 pub fn reset_in_child() {
     block::reset_in_child();
+    block::set_store(None);
     bells::forget();
     cpu::reset_in_child();
     timer::reset_in_child();
@@ -230,6 +231,7 @@ impl Kernel {
         timer::stop();
         cpu::hide::stop();
         block::reset_in_child();
+        block::set_store(None);
         bells::forget();
         cpu::reset_in_child();
         self.region.unmap();

@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use lkl::sys::process::RaisedLimit;
 
-use super::{class, set, HOST, LIMIT, RESERVED};
+use super::{class, is_placeholder, set, HOST, LIMIT, RESERVED};
 use crate::sys::errno::Result;
 use crate::sys::{fs, host, report};
 
@@ -71,7 +71,8 @@ pub fn release(fd: usize) {
 
 /// Keeps a copy of stderr for messages at a number that the application does not use. Called at boot.
 pub fn keep_stderr() {
-    if class(2) == HOST && report::stderr_fd() == 2 {
+    // Over an exec that keeps the kernel, a file of the kernel may be at 2 that the table does not know yet.
+    if class(2) == HOST && report::stderr_fd() == 2 && !is_placeholder(2) {
         if let Ok(copy) = reserve(2, Keep::OverFork) {
             report::set_stderr(copy);
         }
