@@ -109,6 +109,17 @@ everyone! {
         );
     }
 
+    /// Little memory makes the kernel write while the child is about to leave.
+    fn what_a_child_has_begun_to_write_when_it_ends() {
+        let mounted = Mounted::new(Kind::Basic);
+        let script = "import os, sys\nfor n in range(40):\n name = f'{sys.argv[1]}/z{n}'\n if os.fork() == 0:\n  \
+            file = os.open(name, os.O_CREAT | os.O_WRONLY)\n  for i in range(1500): os.write(file, bytes(4096))\n  os._exit(0)\n \
+            os.wait()\n os.unlink(name)\n";
+        let run = mounted.run(["python3", "-c", script, &mounted.dir()]).env("STOWAWAY_MEM", "16M");
+        assert_eq!(run.output().expect_exit(0).err(), "");
+        mounted.check();
+    }
+
     fn a_stopped_process_is_in_nobodys_way() {
         // A busy process is inside the kernel most of the time. What it holds is the CPU, or it is handed the CPU.
         shells("sh -c 'while :; do echo x >@/busy; done' & a=$!; mkfifo @/pipe; cat @/pipe >@/out & b=$!; \

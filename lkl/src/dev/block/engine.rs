@@ -146,6 +146,7 @@ pub(crate) fn begin_to_leave() {
 /// process drives any more.
 pub(crate) fn leave() {
     workers::stop();
+    workers::finish();
 }
 
 /// In the keeper: the instance's images are open here, so that whoever is refused an image can be told by whom.

@@ -9,7 +9,7 @@
 use super::queue::{Queue, MAX_WORKERS};
 use super::request::{complete, Request};
 use super::transfer::perform;
-use crate::sys::futex::{self, Scope};
+use crate::sys::futex::{self, Lock, Scope};
 use crate::sys::helper_thread::HelperThread;
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
@@ -26,10 +26,11 @@ struct Staff {
     threads: [Option<HelperThread>; MAX_WORKERS],
 }
 
-struct StaffCell(UnsafeCell<Staff>);
-// SAFETY: touched by the holder of the virtual CPU only (submit, stop), and in a child of a fork alone.
+struct StaffCell(Lock, UnsafeCell<Staff>);
+// SAFETY: touched with the lock held, and in a child of a fork alone.
 unsafe impl Sync for StaffCell {}
-static STAFF: StaffCell = StaffCell(UnsafeCell::new(Staff { count: 0, threads: [None; MAX_WORKERS] }));
+static STAFF: StaffCell =
+    StaffCell(Lock::new(), UnsafeCell::new(Staff { count: 0, threads: [None; MAX_WORKERS] }));
 
 /// False: there is no room, or no thread to be had.
 pub(crate) fn submit(r: *mut Request) -> bool {
@@ -49,8 +50,10 @@ pub(crate) fn submit(r: *mut Request) -> bool {
 
 /// Makes one more worker if there may be one; false: there is no worker at all.
 fn hire() -> bool {
-    // SAFETY: see StaffCell.
-    let staff = unsafe { &mut *STAFF.0.get() };
+    // A process that leaves dismisses its staff while its other threads may still drive.
+    let _guard = STAFF.0.hold();
+    // SAFETY: the lock is held.
+    let staff = unsafe { &mut *STAFF.1.get() };
     if staff.count < MAX_WORKERS {
         if let Ok(thread) = HelperThread::spawn(c"stowaway-block", work, 0) {
             staff.threads[staff.count] = Some(thread);
@@ -94,7 +97,7 @@ fn next() -> Option<*mut Request> {
     }
 }
 
-/// Ends the threads; nothing is in flight.
+/// Ends the threads; what they have taken is done.
 pub(crate) fn stop() {
     STOP.store(1, SeqCst);
     CALLS.fetch_add(1, SeqCst);
@@ -103,8 +106,21 @@ pub(crate) fn stop() {
     STOP.store(0, SeqCst);
 }
 
+/// Does what is in the queue on the calling thread. After [`stop`], when nobody submits any more: a worker on its way out may have been
+/// counted upon for a request that the worker did not see.
+pub(crate) fn finish() {
+    while let Some(r) = QUEUE.pop() {
+        // SAFETY: what is in the queue is ours.
+        unsafe {
+            let result = perform(&mut *r);
+            complete(r, result);
+        }
+    }
+}
+
 /// In the child of a fork: there are none.
 pub(crate) fn reset_in_child() {
+    STAFF.0.reset();
     dismiss(HelperThread::forget);
     QUEUE.reset();
     IDLE.store(0, SeqCst);
@@ -112,8 +128,12 @@ pub(crate) fn reset_in_child() {
 }
 
 fn dismiss(how: fn(HelperThread)) {
-    // SAFETY: see StaffCell.
-    let staff = unsafe { &mut *STAFF.0.get() };
-    staff.count = 0;
-    staff.threads.iter_mut().filter_map(Option::take).for_each(how);
+    let threads = {
+        let _guard = STAFF.0.hold();
+        // SAFETY: the lock is held.
+        let staff = unsafe { &mut *STAFF.1.get() };
+        staff.count = 0;
+        core::mem::replace(&mut staff.threads, [None; MAX_WORKERS])
+    };
+    threads.into_iter().flatten().for_each(how);
 }
