@@ -34,7 +34,7 @@ mod kick;
 pub mod sys;
 
 pub use api::{
-    AbiRow, Access, AreaOp, Credentials, InnerFile, NewMember, Private, Source, Task, AREA_NOT_OURS,
+    AbiRow, Access, AreaOp, Credentials, Duties, InnerFile, NewMember, Private, Source, Task, AREA_NOT_OURS,
     AREA_NO_HELPER,
 };
 pub use attach::{attach, boot, reset_in_child, watch_pressure_in, BootConfig, BootError, Handover, Kernel};

@@ -18,7 +18,7 @@ use crate::instance::{enter, keeper, kick, server_keepalive};
 use crate::loader;
 use crate::lookup::{covered_dirs, cwd, mount_points};
 use crate::observe;
-use crate::process::{exit, fork, handoff, member};
+use crate::process::{door, exit, fork, handoff, member};
 use crate::signals::{deliver, end};
 use crate::sys::errno::{Errno, Explained};
 use crate::sys::host;
@@ -52,8 +52,7 @@ extern "C" fn destruct() {
 extern "C" fn construct() {
     if read_settings() {
         let installed = install();
-        member::take_over();
-        member::restore_mask();
+        go_in();
         if installed && told::is_told() {
             loader::tell_ids();
         }
@@ -64,8 +63,9 @@ extern "C" fn construct() {
 /// starts has interception whatever it asks for: `stowaway run` shows every call.
 unsafe extern "C" fn begin(sp: *mut usize) -> ! {
     // SAFETY: our dynamic loader hands on what the kernel gave it.
-    if let Some(text) = unsafe { loader::variable(sp, keeper::KEEPER) } {
-        keeper::be_keeper(text);
+    let [keeper, kept_for] = unsafe { [keeper::KEEPER, keeper::FOR].map(|name| loader::variable(sp, name)) };
+    if let Some(text) = keeper {
+        keeper::be_keeper(text, kept_for, member::MEMBER);
     }
     // SAFETY: as above.
     let loading = unsafe { crate::loader::read_order(sp) };
@@ -73,10 +73,23 @@ unsafe extern "C" fn begin(sp: *mut usize) -> ! {
     read_settings();
     if install() {
         thread::leave_tls();
-        member::take_over();
+        go_in();
     }
     member::restore_mask();
     loading.run()
+}
+
+/// Goes on with a kernel that is there, or starts one that others will use.
+fn go_in() {
+    door::take_in();
+    member::take_over();
+    member::restore_mask();
+    if let Err(why) = door::open_for_others() {
+        say!("{why}");
+        if settings().under_run {
+            host::exit_group(125);
+        }
+    }
 }
 
 /// Whether there is anything to do. A bad setting ends a program that `stowaway run` started.
@@ -87,7 +100,7 @@ fn read_settings() -> bool {
         }
         return false;
     }
-    match settings::read().and_then(|asked| asked.map_or(Ok(false), distribute)) {
+    match settings::read(door::enter).and_then(|asked| asked.map_or(Ok(false), distribute)) {
         Ok(wanted) => wanted,
         Err(error) => {
             say!("{error}");

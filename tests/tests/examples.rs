@@ -49,6 +49,7 @@ examples! {
     shell_and_pipelines: "shell-and-pipelines.sh";
     trace_and_stats: "trace-and-stats.sh";
     two_programs_one_network: "two-programs-one-network.sh";
+    two_terminals: "two-terminals.sh";
     untar: "untar.sh";
     work_on_an_image: "work-on-an-image.sh";
 }

@@ -132,6 +132,8 @@ pub struct GdbOptions {
   stowaway run --stats=./counts.txt --mount disk.img:/mnt/data -- make -C /mnt/data
   stowaway run --as root --mount disk.img:/mnt/data -- tar -C /mnt/data -xf rootfs.tar
   stowaway run --net lo -- python3 program-with-server-and-clients.py
+  stowaway run --instance work --mount disk.img:/mnt/data -- bash
+  stowaway run --instance work -- ls /mnt/data
 
 Most options can be an environment variable as well: --kernel-log is STOWAWAY_KERNEL_LOG. In STOWAWAY_MOUNT,
 a semicolon or a newline separates the mounts. A settings file, named by --config or STOWAWAY_CONFIG, has lines
@@ -249,6 +251,14 @@ pub struct RunOptions {
     /// process that is killed (SIGKILL) inside the kernel stops nobody else.
     #[arg(long)]
     pub no_share: bool,
+
+    /// Use one kernel together with all programs that are started with this name
+    ///
+    /// The first program starts the instance, with its --mount, --net and --mem. Programs that are started later, from
+    /// another terminal too, use the same kernel: they see the same mounts and the same network, and need no such options. The
+    /// instance ends with the last of them. Only the same user, and root, can join. NAME has letters, digits, dots, dashes and underscores.
+    #[arg(long, value_name = "NAME")]
+    pub instance: Option<OsString>,
 
     /// Leave no process behind that unmounts the images if the program is killed
     ///

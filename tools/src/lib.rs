@@ -12,6 +12,7 @@ mod elf;
 mod fail;
 mod gdb;
 mod host;
+mod instance;
 mod library;
 mod mkimage;
 mod packages;

@@ -16,7 +16,7 @@ use crate::doctor::image::kind_of;
 use crate::fail::{reason, Failure, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_RUN};
 use crate::library::Use;
 use crate::serve::owner;
-use crate::{host, library, program};
+use crate::{host, instance, library, program};
 
 /// Runs the program in our place; returns only to say why it could not be started.
 pub fn run(options: RunOptions) -> Result<i32, Failure> {
@@ -102,6 +102,7 @@ fn settings(options: &RunOptions, env: RawConfig) -> Result<Config, Failure> {
     let cwd = std::env::current_dir()
         .map_err(|error| Failure::new(EXIT_RUN, format!("the current directory: {}", reason(&error))))?;
     config.absolutize(&cwd).map_err(bad_setting)?;
+    let mut config = instance::with_settings(config).map_err(bad_setting)?;
     config.under_run = true;
     // A directory inside an outer run's mount means nothing here.
     config.cwd = None;
@@ -128,6 +129,7 @@ fn from_options(options: &RunOptions) -> RawConfig {
         (Key::Doorbell, &options.doorbell),
         (Key::Share, &no_share),
         (Key::Keeper, &no_keeper),
+        (Key::Instance, &options.instance),
         (Key::Config, &options.config),
     ];
     let mounts = options.mount.iter().map(|value| (Key::Mount, value));

@@ -94,6 +94,7 @@ fn default(key: Key) -> String {
         Key::PerfMap => yes_or_no(config.perf_map),
         Key::Share => yes_or_no(config.share),
         Key::Keeper => yes_or_no(config.keeper),
+        Key::Instance => String::new(),
         Key::Follow => yes_or_no(config.follow),
         Key::Stats | Key::Trace if !config.is_watched() => "off".to_string(),
         key => {

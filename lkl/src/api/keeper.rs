@@ -63,6 +63,16 @@ fn wait_in(words: &Shared, state: u32, ns: u64) -> bool {
     words.keeper_state.load(SeqCst) == state
 }
 
+/// What a keeper does beside its work for the kernel.
+pub trait Duties {
+    /// Whether a process is at the door that wants to use the instance.
+    fn has_visitor(&self) -> bool;
+    /// Answers that process. `admit` makes a member for the process with the host's id that it is given.
+    fn answer(&mut self, admit: &mut dyn FnMut(u32) -> Result<Handover, Errno>);
+    /// Nobody is left: the keeper is about to sync and to unmount.
+    fn unmounts(&mut self);
+}
+
 /// In a process of the program's.
 impl Kernel {
     /// Whether the calling process is to start the keeper: there is none, and nobody else is about to start one.
@@ -94,18 +104,27 @@ impl Kernel {
     /// Makes the keeper's member, which has no files; what its process needs. Between [`Kernel::wait_before_keeper`] and the
     /// process, by a thread without a task.
     pub fn new_keeper(&self) -> Result<Handover, Errno> {
-        let store = block::store().ok_or(Errno::ENOENT)?;
         let task = Task::new(self)?.as_ptr();
-        let mut slot: *mut Task = std::ptr::null_mut();
-        let args = [&raw mut slot as usize, 1, 0, 0, 0, 0];
-        // SAFETY: the task was just made, and is this thread's until it is released; the pointer is valid during the call.
+        // SAFETY: the task was just made, and is this thread's until it is released.
         let made = unsafe {
-            let made = self.private(task, Private::MemberNew, args);
+            let made = self.bare_member(task);
             self.release(task);
             made
-        };
-        let member = made? as u32;
-        self.words.keeper.store(member, SeqCst);
+        }?;
+        self.words.keeper.store(made.member, SeqCst);
+        Ok(made)
+    }
+
+    /// A member that has nothing of the one that makes it.
+    ///
+    /// # Safety
+    /// As [`Kernel::call`].
+    unsafe fn bare_member(&self, t: *mut Task) -> Result<Handover, Errno> {
+        let store = block::store().ok_or(Errno::ENOENT)?;
+        let mut slot: *mut Task = std::ptr::null_mut();
+        let args = [&raw mut slot as usize, 1, 0, 0, 0, 0];
+        // SAFETY: the caller answers for the task; the pointer is valid during the call.
+        let member = unsafe { self.private(t, Private::MemberNew, args) }? as u32;
         Ok(Handover {
             memory: self.region.fd(),
             store,
@@ -198,12 +217,12 @@ impl Kernel {
         attach::leave_alerts_to_others(self);
     }
 
-    /// Looks after the other members until they dismiss the keeper, or none is left. Then the keeper calls `unmounts`, syncs and
-    /// unmounts. The process ends after this.
+    /// Looks after the other members until they dismiss the keeper, or none is left. Then the keeper syncs and unmounts. The
+    /// process ends after this.
     ///
     /// # Safety
     /// `t` is the task that was made for this process, and the calling thread the only one that uses it.
-    pub unsafe fn keep(&self, t: *mut Task, unmounts: impl FnOnce()) -> Result<(), Errno> {
+    pub unsafe fn keep(&self, t: *mut Task, duties: &mut dyn Duties) -> Result<(), Errno> {
         let words = self.words;
         if !change(words, STARTING, UP) {
             return Ok(());
@@ -212,12 +231,16 @@ impl Kernel {
             if look % LOOKS_AT_DISKS == 0 {
                 block::follow_store();
             }
-            if !wait_in(words, UP, LOOK_NS) {
+            if !self.wait_for_visitor(duties) {
                 break;
+            }
+            while duties.has_visitor() {
+                // SAFETY: the caller's promise.
+                duties.answer(&mut |pid| unsafe { self.admit(t, pid) });
             }
             self.look_after_others();
             if !self.has_live_company() && change(words, UP, GONE) {
-                unmounts();
+                duties.unmounts();
                 // SAFETY: the caller's promise.
                 let done = unsafe { self.shutdown(t) };
                 if let Some((_, error)) = self.take_write_error() {
@@ -233,6 +256,32 @@ impl Kernel {
         block::close_copies();
         change(words, LEAVING, GONE);
         Ok(())
+    }
+
+    /// Sleeps until it is time to look after the others. False: the keeper is dismissed.
+    fn wait_for_visitor(&self, duties: &dyn Duties) -> bool {
+        let (state, until) = (&self.words.keeper_state, monotonic_ns() + LOOK_NS);
+        while state.load(SeqCst) == UP && monotonic_ns() < until && !duties.has_visitor() {
+            futex::wait_until(state, UP, until, Scope::Shared);
+        }
+        state.load(SeqCst) == UP
+    }
+
+    /// In any thread of the keeper's process: somebody is at the door.
+    pub fn call_keeper(&self) {
+        futex::wake(&raw const self.words.keeper_state, u32::MAX >> 1, Scope::Shared);
+    }
+
+    /// A member for the process `pid`, which nobody of the instance has made.
+    ///
+    /// # Safety
+    /// As [`Kernel::keep`].
+    unsafe fn admit(&self, t: *mut Task, pid: u32) -> Result<Handover, Errno> {
+        self.words.was_shared.store(1, Relaxed);
+        // SAFETY: the caller's promise.
+        let made = unsafe { self.bare_member(t) }?;
+        self.words.member(made.member).pid.store(pid, SeqCst);
+        Ok(made)
     }
 
     fn look_after_others(&self) {

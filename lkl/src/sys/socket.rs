@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Stream sockets of the host.
+//! Sockets of the host, and descriptors that go through them (unix(7), SCM_RIGHTS).
 //!
 //! # Safety
 //! Addresses and option values are slices of the caller, alive during the call.
@@ -7,6 +7,7 @@
 
 use super::call::{plain, try_call};
 use super::{Errno, OwnedFd};
+use std::mem::{size_of, MaybeUninit};
 
 /// A stream socket, closed at exec.
 pub fn stream(family: i32) -> Result<OwnedFd, Errno> {
@@ -33,4 +34,86 @@ pub fn set_option(fd: i32, level: i32, option: i32, value: &[u8]) -> Result<(), 
 /// shutdown(2); a socket that is not connected any more is left as it is.
 pub fn shutdown(fd: i32, how: i32) {
     let _ = plain(libc::SYS_shutdown, [fd as usize, how as usize, 0, 0, 0, 0]);
+}
+
+/// The most descriptors of a message: SCM_MAX_FD of the host is 253.
+pub const MOST_FDS: usize = 253;
+
+/// Bytes of the ancillary data with all of them (cmsg(3)).
+const CONTROL: usize = size_of::<libc::cmsghdr>() + MOST_FDS * size_of::<i32>();
+
+/// Memory for ancillary data, aligned for its header.
+#[repr(C, align(8))]
+struct Control([u8; CONTROL]);
+
+impl Control {
+    fn fds(&self) -> impl Iterator<Item = &[u8]> {
+        self.0[size_of::<libc::cmsghdr>()..].chunks_exact(size_of::<i32>())
+    }
+}
+
+/// Calls `transfer` (sendmsg or recvmsg) with a message of these parts; `control_len` is the length of the ancillary data.
+fn with_message(
+    (bytes, len): (*mut u8, usize),
+    control: &mut Control,
+    control_len: usize,
+    transfer: impl FnOnce(&mut libc::msghdr) -> Result<usize, Errno>,
+) -> Result<usize, Errno> {
+    let mut part = libc::iovec { iov_base: bytes.cast(), iov_len: len };
+    // SAFETY: plain data, valid as zeroes.
+    let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.0.as_mut_ptr().cast();
+    message.msg_controllen = control_len;
+    transfer(&mut message)
+}
+
+/// Sends bytes with copies of descriptors, at most [`MOST_FDS`], without a wait. How many bytes were sent.
+pub fn send_with_fds(socket: i32, bytes: &[u8], fds: &[i32]) -> Result<usize, Errno> {
+    let mut control = Control([0; CONTROL]);
+    let header = libc::cmsghdr {
+        cmsg_len: size_of::<libc::cmsghdr>() + size_of_val(fds),
+        cmsg_level: libc::SOL_SOCKET,
+        cmsg_type: libc::SCM_RIGHTS,
+    };
+    // SAFETY: aligned for the header, and large enough.
+    unsafe { control.0.as_mut_ptr().cast::<libc::cmsghdr>().write(header) };
+    for (fd, to) in fds.iter().zip(control.0[size_of::<libc::cmsghdr>()..].chunks_exact_mut(4)) {
+        to.copy_from_slice(&fd.to_ne_bytes());
+    }
+    let control_len = if fds.is_empty() { 0 } else { header.cmsg_len };
+    let flags = (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as usize;
+    with_message((bytes.as_ptr().cast_mut(), bytes.len()), &mut control, control_len, |message| {
+        let args = [socket as usize, std::ptr::from_mut(message) as usize, flags, 0, 0, 0];
+        // SAFETY: live structures, which are read.
+        unsafe { try_call(libc::SYS_sendmsg, args) }
+    })
+}
+
+/// Receives bytes, and descriptors into `fds`, close-on-exec, which are the caller's; `flags` as for recvmsg(2). How many bytes,
+/// and how many descriptors. Room for [`MOST_FDS`] is enough.
+pub fn receive_with_fds(
+    socket: i32,
+    bytes: &mut [u8],
+    fds: &mut [i32],
+    flags: i32,
+) -> Result<(usize, usize), Errno> {
+    let mut control = Control([0; CONTROL]);
+    let flags = (flags | libc::MSG_CMSG_CLOEXEC) as usize;
+    let control_len = size_of::<libc::cmsghdr>() + size_of_val(fds).min(CONTROL - size_of::<libc::cmsghdr>());
+    let got = with_message((bytes.as_mut_ptr(), bytes.len()), &mut control, control_len, |message| {
+        let args = [socket as usize, std::ptr::from_mut(message) as usize, flags, 0, 0, 0];
+        // SAFETY: live structures.
+        unsafe { try_call(libc::SYS_recvmsg, args) }
+    })?;
+    // The header counts exactly; the length of all ancillary data is rounded up. Without descriptors it is still zero.
+    // SAFETY: aligned for the header, and large enough.
+    let header = unsafe { control.0.as_ptr().cast::<libc::cmsghdr>().read() };
+    let count = header.cmsg_len.saturating_sub(size_of::<libc::cmsghdr>()) / size_of::<i32>();
+    let count = count.min(fds.len());
+    for (fd, from) in fds[..count].iter_mut().zip(control.fds()) {
+        *fd = i32::from_ne_bytes([from[0], from[1], from[2], from[3]]);
+    }
+    Ok((got, count))
 }

@@ -44,6 +44,8 @@ pub struct Config {
     pub share: bool,
     /// Whether a process of our own outlives the program's where they are killed.
     pub keeper: bool,
+    /// The name of the instance that this program uses together with others; `None`: its own family's.
+    pub instance: Option<String>,
     /// The current directory inside a mount that an exec handed over; absolute.
     pub cwd: Option<PathBuf>,
     /// Whether `stowaway run` started the program: an error ends it then.
@@ -67,6 +69,7 @@ impl Default for Config {
             doorbell: Doorbell::default(),
             share: true,
             keeper: true,
+            instance: None,
             cwd: None,
             under_run: false,
         }
@@ -142,6 +145,7 @@ impl Config {
         vars.extend((bell != Doorbell::Auto).then(|| (Key::Doorbell, bell.to_string().into())));
         vars.extend((!self.share).then(|| (Key::Share, "no".into())));
         vars.extend((!self.keeper).then(|| (Key::Keeper, "no".into())));
+        vars.extend(self.instance.iter().map(|name| (Key::Instance, name.into())));
         vars.extend(self.cwd.iter().map(|cwd| (Key::Cwd, cwd.clone().into())));
         vars.extend(self.under_run.then(|| (Key::Run, "1".into())));
         vars.into_iter().map(|(key, value)| (key.env().to_string(), value)).collect()

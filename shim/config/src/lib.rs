@@ -24,6 +24,7 @@ mod exec;
 #[cfg(feature = "file")]
 mod file;
 mod flags;
+pub mod instance;
 mod mount;
 mod names;
 mod raw;

@@ -55,6 +55,8 @@ pub enum Key {
     Share,
     /// Whether a process of our own outlives the program's where they are killed.
     Keeper,
+    /// The kernel that this program has together with others that are started with the name.
+    Instance,
     /// A settings file.
     Config,
     /// Internal: the current directory inside a mount, handed over at exec.
@@ -66,7 +68,7 @@ pub enum Key {
 }
 
 /// (key, environment, option of `stowaway run`, key in a file); an empty name: not in that source.
-const ROWS: [(Key, &str, &str, &str); 18] = [
+const ROWS: [(Key, &str, &str, &str); 19] = [
     (Key::Mount, "STOWAWAY_MOUNT", "--mount", "mount"),
     (Key::Mem, "STOWAWAY_MEM", "--mem", "mem"),
     (Key::Net, "STOWAWAY_NET", "--net", "net"),
@@ -81,6 +83,7 @@ const ROWS: [(Key, &str, &str, &str); 18] = [
     (Key::Doorbell, "STOWAWAY_DOORBELL", "--doorbell", "doorbell"),
     (Key::Share, "STOWAWAY_SHARE", "--no-share", "share"),
     (Key::Keeper, "STOWAWAY_KEEPER", "--no-keeper", "keeper"),
+    (Key::Instance, "STOWAWAY_INSTANCE", "--instance", "instance"),
     (Key::Config, "STOWAWAY_CONFIG", "--config", ""),
     (Key::Cwd, "STOWAWAY_CWD", "", ""),
     (Key::Run, "STOWAWAY_RUN", "", ""),

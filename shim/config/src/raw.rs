@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::Config;
 use crate::error::ConfigError;
+use crate::instance;
 use crate::mount::{split_list, Mount};
 use crate::names::{Key, Origin};
 use crate::text::show;
@@ -38,6 +39,7 @@ pub struct RawConfig {
     doorbell: Option<RawValue>,
     share: Option<RawValue>,
     keeper: Option<RawValue>,
+    instance: Option<RawValue>,
     config: Option<RawValue>,
     cwd: Option<RawValue>,
     run: Option<RawValue>,
@@ -107,6 +109,7 @@ impl RawConfig {
             doorbell: self.doorbell.or(lower.doorbell),
             share: self.share.or(lower.share),
             keeper: self.keeper.or(lower.keeper),
+            instance: self.instance.or(lower.instance),
             config: self.config.or(lower.config),
             cwd: self.cwd.or(lower.cwd),
             run: self.run.or(lower.run),
@@ -135,12 +138,14 @@ impl RawConfig {
             doorbell: read(&self.doorbell, Key::Doorbell, values::doorbell)?.unwrap_or_default(),
             share: read(&self.share, Key::Share, values::yes_or_no)?.unwrap_or(true),
             keeper: read(&self.keeper, Key::Keeper, values::yes_or_no)?.unwrap_or(true),
+            instance: read(&self.instance, Key::Instance, instance::name)?,
             cwd: read(&self.cwd, Key::Cwd, directory)?,
             under_run: read(&self.run, Key::Run, flag)?.unwrap_or(false),
             mounts: mounts.iter().map(|(mount, _)| mount.clone()).collect(),
         };
         let origin = mounts.last().map_or(Origin::Env, |(_, origin)| (*origin).clone());
         config.check_mounts(&Key::Mount.spelled(&origin))?;
+        config.check_instance()?;
         Ok(config)
     }
 
@@ -179,6 +184,7 @@ impl RawConfig {
             Key::Doorbell => Some(&mut self.doorbell),
             Key::Share => Some(&mut self.share),
             Key::Keeper => Some(&mut self.keeper),
+            Key::Instance => Some(&mut self.instance),
             Key::Config => Some(&mut self.config),
             Key::Cwd => Some(&mut self.cwd),
             Key::Run => Some(&mut self.run),

@@ -102,6 +102,7 @@ pub fn attach(from: &lkl::Handover, thread: &'static Thread) -> Result<()> {
     kernel::set_up(kernel);
     // SAFETY: the task is this thread's: the one that executed this program has gone on as this thread.
     unsafe { kernel.end_other_threads(thread.task()) }?;
+    tell_limits(kernel, thread);
     tell_credentials(kernel, thread)
 }
 
@@ -115,7 +116,7 @@ fn attach_failed(error: lkl::BootError) -> Errno {
         Errno::ENOEXEC => "another build of the library made it",
         _ => "the host refuses",
     };
-    say!("the kernel cannot be taken over from the program before: {why}: {}", Explained(errno));
+    say!("the kernel that other programs use cannot be used: {why}: {}", Explained(errno));
     kernel::set_failed(Errno::EIO);
     errno
 }
@@ -136,8 +137,7 @@ fn boot(thread: &'static Thread) -> Result<&'static Kernel> {
     start_engine(kernel);
     is_there(kernel);
     adopt_locked(kernel, thread)?;
-    // SAFETY: adopt_locked() gave this thread its task; the limit is a live structure.
-    limits::tell(|nr, args| from_raw(unsafe { kernel.call(thread.task(), nr, args, -1) }));
+    tell_limits(kernel, thread);
     if settings().net == Net::Lo {
         // SAFETY: adopt_locked() gave this thread its task.
         if let Err(e) = unsafe { kernel.loopback_up(thread.task()) } {
@@ -146,6 +146,11 @@ fn boot(thread: &'static Thread) -> Result<&'static Kernel> {
     }
     kernel::set_up(kernel);
     Ok(kernel)
+}
+
+fn tell_limits(kernel: &'static Kernel, thread: &'static Thread) {
+    // SAFETY: the thread has a task; the limit is a live structure.
+    limits::tell(|nr, args| from_raw(unsafe { kernel.call(thread.task(), nr, args, -1) }));
 }
 
 /// Without what is made here, the kernel is this process's alone.

@@ -6,7 +6,7 @@
 
 use core::cell::UnsafeCell;
 use core::ffi::CStr;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::ffi::CString;
 
 use lkl::sys::futex::Lock;
@@ -14,7 +14,9 @@ use lkl::sys::helper_thread::HelperThread;
 use lkl::sys::spawn::{self, Descriptors};
 use lkl::{Handover, Kernel, Store};
 use once_cell::sync::OnceCell;
+use stowaway_config::instance;
 
+use crate::instance::porter::Porter;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fs::{self, OwnedFd};
 use crate::sys::host;
@@ -23,6 +25,8 @@ use crate::sys::settings::settings;
 
 /// The variable that tells the library that it is a keeper's.
 pub const KEEPER: &[u8] = b"STOWAWAY_KEPT_BY=";
+/// The variable with the settings of an instance that has a name.
+pub const FOR: &[u8] = b"STOWAWAY_KEPT_FOR=";
 /// The process's name, and its name when nobody else is left.
 const NAME: &CStr = c"stowaway-keeper";
 const NAME_OF_UNMOUNTING: &CStr = c"stowaway-umount";
@@ -30,12 +34,22 @@ const NAME_OF_UNMOUNTING: &CStr = c"stowaway-umount";
 const NAME_BYTES: usize = 16;
 /// A program that ends sooner needs no keeper, ns.
 const PATIENCE_NS: u64 = 10_000_000;
-/// Numbers in the variable: descriptors of the memory file and of the store, base, RAM, member, task.
-const NUMBERS: usize = 7;
+/// Numbers in the variable: descriptors of the memory file and of the store, base, RAM, member, task, and the door's descriptor.
+const NUMBERS: usize = 8;
+/// In the place of a door's descriptor: there is no door.
+const NO_DOOR: usize = usize::MAX;
 const TEXT: usize = KEEPER.len() + numbers::EACH * NUMBERS;
 
 /// How the library's own file is opened.
 static LIBRARY: OnceCell<fn() -> Option<OwnedFd>> = OnceCell::new();
+
+/// The door of an instance with a name: its descriptor while the keeper is started, and the settings that visitors are told.
+static DOOR: AtomicI32 = AtomicI32::new(-1);
+static SETTINGS: OnceCell<CString> = OnceCell::new();
+
+fn door() -> Option<i32> {
+    Some(DOOR.load(Ordering::Relaxed)).filter(|&fd| fd >= 0)
+}
 
 /// Says how the library's own file is opened. In the constructor.
 pub fn library_by(open: fn() -> Option<OwnedFd>) {
@@ -52,6 +66,17 @@ struct Starter {
 unsafe impl Sync for Starter {}
 
 static STARTER: Starter = Starter { lock: Lock::new(), thread: UnsafeCell::new(None) };
+
+/// The instance has a name: the keeper has the door `listener` from the start. False: the keeper does not start.
+pub fn start_with_door(kernel: &'static Kernel, listener: i32, settings: Vec<u8>) -> bool {
+    let Ok(text) = CString::new([FOR, &instance::as_text(&settings)].concat()) else { return false };
+    let _ = SETTINGS.set(text);
+    DOOR.store(listener, Ordering::Relaxed);
+    start(kernel);
+    ensure(kernel);
+    DOOR.store(-1, Ordering::Relaxed);
+    kernel.keeper_pid().is_some()
+}
 
 /// A writable image is mounted: somebody is to look after it. Returns at once.
 pub fn start(kernel: &'static Kernel) {
@@ -151,8 +176,9 @@ fn execute(kernel: &'static Kernel, from: Handover) -> bool {
 
 fn describe(from: &Handover) -> [u8; TEXT] {
     let Handover { memory, store: Store { read, write }, base, ram_bytes, member, task } = *from;
-    let numbers: [usize; NUMBERS] =
-        [memory as usize, read as usize, write as usize, base, ram_bytes, member as usize, task];
+    let [memory, read, write] = [memory, read, write].map(|fd| fd as usize);
+    let door = door().map_or(NO_DOOR, |fd| fd as usize);
+    let numbers: [usize; NUMBERS] = [memory, read, write, base, ram_bytes, member as usize, task, door];
     let mut text = [0; TEXT];
     numbers::write(KEEPER, &numbers, &mut text);
     text
@@ -188,10 +214,10 @@ extern "C" fn become_keeper(plan: usize) -> ! {
 /// Leaves the program's table of descriptors, and closes all but the instance's. What the program has is copied and closed in
 /// one call: a socket that the program closes meanwhile does not stay open here.
 fn close_all_but(kept: &Handover) -> Result<()> {
-    let mut kept = [kept.memory, kept.store.read, kept.store.write].map(|fd| fd as usize);
+    let mut kept = [kept.memory, kept.store.read, kept.store.write, door().unwrap_or(-1)];
     kept.sort_unstable();
     let (mut first, mut flags) = (0, libc::CLOSE_RANGE_UNSHARE as usize);
-    for fd in kept {
+    for fd in kept.into_iter().filter(|&fd| fd >= 0).map(|fd| fd as usize) {
         if fd > first {
             fs::close_range(first, fd - 1, flags)?;
             flags = 0;
@@ -211,28 +237,34 @@ fn execute_library(plan: &Plan) -> Result {
     core::mem::forget(nothing);
     let library = LIBRARY.get().and_then(|open| open()).ok_or(Errno::ENOENT)?;
     let Handover { memory, store, .. } = plan.from;
-    [memory, store.read, store.write].into_iter().for_each(|fd| fs::set_cloexec(fd, false));
+    let kept = [memory, store.read, store.write].into_iter().chain(door());
+    kept.for_each(|fd| fs::set_cloexec(fd, false));
     let _ = fs::change_directory(c"/");
     let argv = [NAME.as_ptr() as usize, 0];
-    let envp = [plan.text.as_ptr() as usize, 0];
+    let settings = SETTINGS.get().filter(|_| door().is_some()).map_or(0, |text| text.as_ptr() as usize);
+    let envp = [plan.text.as_ptr() as usize, settings, 0];
     let flags = libc::AT_EMPTY_PATH as usize;
     let (argv, envp) = (argv.as_ptr() as usize, envp.as_ptr() as usize);
     // SAFETY: live strings; the host replaces this process's memory, which was never its own.
     unsafe { host::call(libc::SYS_execveat, &[library.raw() as usize, fs::address(c""), argv, envp, flags]) }
 }
 
-/// What the keeper's process does. `text`: the variable's value.
-pub fn be_keeper(text: &[u8]) -> ! {
+/// What the keeper's process does. `text`: the variable's value; `settings`: that of the other one, if there is a door.
+/// `member`: the name of the variable that tells a program where the kernel is.
+pub fn be_keeper(text: &[u8], settings: Option<&[u8]>, member_is: &'static [u8]) -> ! {
     let Some(numbers) = numbers::read::<NUMBERS>(text) else { host::exit_group(1) };
     be_named(NAME);
-    let [memory, read, write, base, ram_bytes, member, task] = numbers;
+    let [memory, read, write, base, ram_bytes, member, task, door] = numbers;
     let store = Store { read: read as i32, write: write as i32 };
     let from = Handover { memory: memory as i32, store, base, ram_bytes, member: member as u32, task };
     // SAFETY: the program's process wrote it for this one, whose only thread this is.
     let kept = unsafe { lkl::attach(&from) }.map(|kernel| {
         kernel.leave_alerts_to_others();
+        let door = (door != NO_DOOR).then_some(door as i32);
+        let settings = instance::from_text(settings.unwrap_or_default());
+        let mut porter = Porter::new(door, settings, member_is, || be_named(NAME_OF_UNMOUNTING));
         // SAFETY: as above.
-        unsafe { kernel.keep(task as *mut lkl::Task, || be_named(NAME_OF_UNMOUNTING)) }
+        unsafe { kernel.keep(task as *mut lkl::Task, &mut porter) }
     });
     host::exit_group(usize::from(!matches!(kept, Ok(Ok(())))))
 }

@@ -15,4 +15,5 @@ pub mod maps;
 pub mod mounts;
 mod overlay;
 pub mod pair;
+pub mod porter;
 pub mod server_keepalive;

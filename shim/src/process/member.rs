@@ -115,6 +115,13 @@ pub fn accept(text: &[u8]) {
     }
 }
 
+/// As [`accept`], of an instance that the program has just been let into.
+pub fn accept_numbers([memory, read, write]: [i32; 3], [base, ram_bytes, member, task]: [usize; 4]) {
+    let fds = [memory, read, write].map(|fd| fd as usize);
+    let mask = sigcalls::mask() as usize;
+    let _ = SAID.set([fds[0], fds[1], fds[2], base, ram_bytes, member, task, 0, mask]);
+}
+
 /// The program has the signal mask that the program before had: signals were blocked over the exec. At the end of the
 /// constructor.
 pub fn restore_mask() {

@@ -2,6 +2,7 @@
 //! Fork, the end of threads and processes, and what a process hands to the next program.
 
 pub mod clone;
+pub mod door;
 pub mod exit;
 pub mod fork;
 pub mod handoff;

@@ -218,6 +218,45 @@ pub fn unix_socket(kind: i32) -> Result<OwnedFd> {
     Ok(owned(fd as i32))
 }
 
+/// bind(2) and listen(2): the socket waits for connections at a `struct sockaddr` in bytes.
+pub fn listen(fd: i32, address: &[u8], backlog: usize) -> Result<()> {
+    // SAFETY: reads the address.
+    unsafe {
+        host::call(libc::SYS_bind, &[fd as usize, address.as_ptr() as usize, address.len()])?;
+        host::call(libc::SYS_listen, &[fd as usize, backlog]).map(drop)
+    }
+}
+
+/// accept4(2), close-on-exec.
+pub fn accept(fd: i32) -> Result<OwnedFd> {
+    let args = [fd as usize, 0, 0, libc::SOCK_CLOEXEC as usize];
+    // SAFETY: opens a new descriptor; the peer's address is not asked for.
+    let fd = unsafe { host::call(libc::SYS_accept4, &args) }?;
+    Ok(owned(fd as i32))
+}
+
+/// Reads and writes of a socket give up after so many seconds (SO_RCVTIMEO, SO_SNDTIMEO).
+pub fn set_patience(fd: i32, seconds: i64) {
+    let time = libc::timeval { tv_sec: seconds, tv_usec: 0 };
+    let (value, len) = (&raw const time as usize, size_of_val(&time));
+    for option in [libc::SO_RCVTIMEO, libc::SO_SNDTIMEO] {
+        let args = [fd as usize, libc::SOL_SOCKET as usize, option as usize, value, len];
+        // SAFETY: a live structure.
+        let _ = unsafe { host::call(libc::SYS_setsockopt, &args) };
+    }
+}
+
+/// Who is at the other end of an AF_UNIX socket.
+pub fn peer(fd: i32) -> Result<libc::ucred> {
+    let mut peer = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut len = size_of_val(&peer) as libc::socklen_t;
+    let (to, len) = (&raw mut peer as usize, &raw mut len as usize);
+    let args = [fd as usize, libc::SOL_SOCKET as usize, libc::SO_PEERCRED as usize, to, len];
+    // SAFETY: fills a live structure.
+    unsafe { host::call(libc::SYS_getsockopt, &args) }?;
+    Ok(peer)
+}
+
 /// connect(2) to a `struct sockaddr` in bytes.
 pub fn connect(fd: i32, address: &[u8]) -> Result<()> {
     // SAFETY: reads the address.

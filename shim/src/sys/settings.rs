@@ -54,6 +54,7 @@ static INACTIVE: Settings = Settings {
         doorbell: Doorbell::Futex,
         share: true,
         keeper: true,
+        instance: None,
         cwd: None,
         under_run: false,
     },
@@ -70,7 +71,7 @@ pub fn settings() -> &'static Settings {
 /// What the environment asks for.
 pub struct Asked {
     /// Our variables, as found.
-    pub variables: Vec<(OsString, OsString)>,
+    pub variables: Variables,
     /// The settings, with relative paths made absolute.
     pub config: Config,
     /// The directory that relative paths are meant from; None: there are no settings that need it.
@@ -82,7 +83,10 @@ pub struct Asked {
 impl Asked {
     /// Whether anything at all is asked for: mounts, sockets, another user, or that calls are watched.
     pub fn wants_anything(&self) -> bool {
-        self.active || self.config.is_watched() || self.config.run_as.is_some()
+        self.active
+            || self.config.is_watched()
+            || self.config.run_as.is_some()
+            || self.config.instance.is_some()
     }
 
     /// Puts the settings in force. `covered`: see [`Settings::host_paths_covered`].
@@ -92,12 +96,28 @@ impl Asked {
     }
 }
 
-/// Reads the environment and the settings file. None: there are no variables of ours.
-pub fn read() -> Result<Option<Asked>, ConfigError> {
+/// Our variables.
+type Variables = Vec<(OsString, OsString)>;
+
+/// Reads the environment and the settings file. None: there are no variables of ours. `join` adds what an instance with a name
+/// says to the variables of a program that does not have a kernel from the program before.
+pub fn read(
+    join: impl FnOnce(&Config, &mut Variables) -> Result<(), ConfigError>,
+) -> Result<Option<Asked>, ConfigError> {
     let variables = environment();
     if variables.is_empty() {
         return Ok(None);
     }
+    let mut asked = parse(variables)?;
+    let has_kernel = asked.variables.iter().any(|(name, _)| name == "STOWAWAY_MEMBER");
+    if asked.config.instance.is_some() && !has_kernel {
+        join(&asked.config, &mut asked.variables)?;
+        asked = parse(asked.variables)?;
+    }
+    Ok(Some(asked))
+}
+
+fn parse(variables: Variables) -> Result<Asked, ConfigError> {
     let config = Config::from_env_and_file(variables.clone(), read_file)?;
     let active = !config.mounts.is_empty() || config.net != Net::None;
     let mut asked = Asked { variables, config, cwd: None, active };
@@ -107,7 +127,7 @@ pub fn read() -> Result<Option<Asked>, ConfigError> {
             asked.config.absolutize(cwd)?;
         }
     }
-    Ok(Some(asked))
+    Ok(asked)
 }
 
 /// Whether there are variables of ours.
@@ -129,7 +149,7 @@ pub fn set_is_loader() {
 }
 
 /// Our variables, straight from `environ`: std's accessors lock and copy everything.
-fn environment() -> Vec<(OsString, OsString)> {
+pub fn environment() -> Vec<(OsString, OsString)> {
     extern "C" {
         static environ: *const *const libc::c_char;
     }

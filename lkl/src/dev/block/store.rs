@@ -13,10 +13,10 @@
 #![allow(unsafe_code)]
 
 use crate::dev::bells;
-use crate::sys::{self, file, Errno, OwnedFd};
-use std::mem::{size_of, MaybeUninit};
+use crate::sys::{self, file, socket, Errno, OwnedFd};
+use std::mem::size_of;
 
-/// Images in use at a time, at most, and bells: SCM_MAX_FD of the host is 253.
+/// Images in use at a time, at most, and bells: at most [`socket::MOST_FDS`].
 pub(crate) const MOST: usize = 128 + bells::BELLS;
 
 /// What a message says of a descriptor.
@@ -41,19 +41,12 @@ impl Entry {
     }
 }
 
-/// Bytes of the ancillary data with [`MOST`] descriptors (cmsg(3)).
-const CONTROL: usize = size_of::<libc::cmsghdr>() + MOST * size_of::<i32>();
-
 /// What a message holds.
 pub(crate) struct Contents {
     entries: [Entry; MOST],
     fds: [i32; MOST],
     count: usize,
 }
-
-/// Memory for ancillary data, aligned for its header.
-#[repr(C, align(8))]
-struct Control([u8; CONTROL]);
 
 impl Contents {
     fn empty() -> Contents {
@@ -102,75 +95,27 @@ impl Contents {
         }
     }
 
-    /// Calls `transfer` (sendmsg or recvmsg) with a message of these parts.
-    fn with_message(
-        &mut self,
-        control: &mut Control,
-        count: usize,
-        transfer: impl FnOnce(&mut libc::msghdr) -> Result<usize, Errno>,
-    ) -> Result<usize, Errno> {
-        let mut part = libc::iovec {
-            iov_base: self.entries.as_mut_ptr().cast(),
-            // A message of no bytes would be none to those who look.
-            iov_len: (count * size_of::<Entry>()).max(1),
-        };
-        // SAFETY: plain data, valid as zeroes.
-        let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
-        message.msg_iov = &raw mut part;
-        message.msg_iovlen = 1;
-        message.msg_control = control.0.as_mut_ptr().cast();
-        message.msg_controllen = match count {
-            0 => 0,
-            n => size_of::<libc::cmsghdr>() + n * size_of::<i32>(),
-        };
-        transfer(&mut message)
+    /// The entries as the bytes of a message. (A message of no bytes would be none to those who look.)
+    fn bytes(&mut self, count: usize) -> &mut [u8] {
+        let len = (count * size_of::<Entry>()).max(1);
+        // SAFETY: plain numbers without padding, of which any bytes are valid; there is at least one entry.
+        unsafe { std::slice::from_raw_parts_mut(self.entries.as_mut_ptr().cast(), len) }
     }
 
     fn send(&mut self, socket: i32) -> Result<(), Errno> {
-        let mut control = Control([0; CONTROL]);
         let count = self.count;
-        let header = libc::cmsghdr {
-            cmsg_len: size_of::<libc::cmsghdr>() + count * size_of::<i32>(),
-            cmsg_level: libc::SOL_SOCKET,
-            cmsg_type: libc::SCM_RIGHTS,
-        };
-        // SAFETY: aligned for the header, and large enough.
-        unsafe { control.0.as_mut_ptr().cast::<libc::cmsghdr>().write(header) };
-        for (fd, to) in
-            self.fds[..count].iter().zip(control.0[size_of::<libc::cmsghdr>()..].chunks_exact_mut(4))
-        {
-            to.copy_from_slice(&fd.to_ne_bytes());
-        }
-        let flags = (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as usize;
-        self.with_message(&mut control, count, |message| {
-            let args = [socket as usize, std::ptr::from_mut(message) as usize, flags, 0, 0, 0];
-            // SAFETY: live structures.
-            unsafe { sys::try_call(libc::SYS_sendmsg, args) }
-        })
-        .map(drop)
+        let fds = self.fds;
+        socket::send_with_fds(socket, self.bytes(count), &fds[..count]).map(drop)
     }
 
     /// Reads the message; `flags`: whether it stays (MSG_PEEK). EAGAIN: there is none.
     fn receive(socket: i32, flags: i32) -> Result<Contents, Errno> {
         let mut contents = Contents::empty();
-        let mut control = Control([0; CONTROL]);
-        let flags = (flags | libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC) as usize;
-        let bytes = contents.with_message(&mut control, MOST, |message| {
-            let args = [socket as usize, std::ptr::from_mut(message) as usize, flags, 0, 0, 0];
-            // SAFETY: live structures.
-            unsafe { sys::try_call(libc::SYS_recvmsg, args) }
-        })?;
-        // The header counts exactly; the length of all ancillary data is rounded up. Without descriptors it is still zero.
-        // SAFETY: aligned for the header, and large enough.
-        let header = unsafe { control.0.as_ptr().cast::<libc::cmsghdr>().read() };
-        let fds = header.cmsg_len.saturating_sub(size_of::<libc::cmsghdr>()) / size_of::<i32>();
-        for (fd, from) in contents.fds[..fds.min(MOST)]
-            .iter_mut()
-            .zip(control.0[size_of::<libc::cmsghdr>()..].chunks_exact(4))
-        {
-            *fd = i32::from_ne_bytes([from[0], from[1], from[2], from[3]]);
-        }
-        contents.count = (bytes / size_of::<Entry>()).min(fds);
+        let mut fds = [-1; MOST];
+        let bytes = contents.bytes(MOST);
+        let (bytes, count) = socket::receive_with_fds(socket, bytes, &mut fds, flags | libc::MSG_DONTWAIT)?;
+        contents.fds = fds;
+        contents.count = (bytes / size_of::<Entry>()).min(count);
         Ok(contents)
     }
 }
