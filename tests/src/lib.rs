@@ -28,6 +28,7 @@ pub mod floors;
 pub mod gaps;
 pub mod hang;
 pub mod held;
+pub mod keeper;
 pub mod made;
 pub mod mounted;
 pub mod normal;

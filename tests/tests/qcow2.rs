@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! qcow2 images: which ones are read and written, and what is said of the others.
+#![allow(unsafe_code)]
 
 use std::ffi::OsStr;
 use std::fs::File;
+use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::process::Child;
+use std::time::Duration;
 use stowaway_tests::everyone;
 use stowaway_tests::fixture::check_image;
+use stowaway_tests::keeper::keeper_of;
 use stowaway_tests::mounted::our_lines;
+use stowaway_tests::process::{finish, kill_group, DEADLINE};
 use stowaway_tests::qcow2::{convert, qemu_img, Qcow2};
 use stowaway_tests::work::processes;
 
@@ -74,6 +80,21 @@ fn two_partitions(file_system: &Path, disk: &Path) {
     }
     table[510..].copy_from_slice(&[0x55, 0xaa]);
     file.write_all_at(&table, 0).expect("a table");
+}
+
+/// Starts a script; it has said its first line.
+fn begin(qcow2: &Qcow2, script: &str) -> Child {
+    let mut child = qcow2.script(script).stdin("").spawn();
+    let mut line = [0; 6];
+    let out = child.stdout.as_mut().expect("a pipe");
+    out.read_exact(&mut line).unwrap_or_else(|e| panic!("it does not start: {e}"));
+    assert_eq!(&line, b"ready\n");
+    child
+}
+
+fn kill(pid: i32) {
+    // SAFETY: two numbers.
+    unsafe { libc::kill(pid, libc::SIGKILL) };
 }
 
 everyone! {
@@ -217,6 +238,55 @@ everyone! {
         let lines = our_lines(&outcome);
         assert!(lines.len() == 1 && lines[0].contains("not a file system that is known here"), "{lines:?}");
         qcow2.check();
+    }
+
+    fn processes_that_write_at_the_same_time() {
+        let Some(qcow2) = Qcow2::new(&[]) else { return };
+        let script = "for i in 1 2 3 4; do (for j in 1 2 3 4 5 6 7 8 9 10; do echo $i.$j >>$1/all; \
+            dd if=/dev/zero of=$1/f$i.$j bs=64k count=2 conv=fsync 2>/dev/null; done) & done; wait; \
+            sort -u <$1/all | wc -l; ls $1 | grep -c '^f[0-9]'; exec cat $1/hello.txt";
+        let outcome = qcow2.script(script).output();
+        assert_eq!((outcome.out().as_str(), outcome.err().as_str()), ("40\n40\nHello, world!\n", ""));
+        qcow2.check();
+        assert_eq!(qcow2.content("/f4.10"), vec![0; 128 << 10]);
+        qcow2.no_servers();
+    }
+
+    fn programs_that_are_killed_lose_nothing() {
+        let Some(qcow2) = Qcow2::new(&[]) else { return };
+        let mut child = begin(&qcow2, "echo data >$1/written; (sleep 100 <$1/written; true) & echo ready; sleep 100; true");
+        // Nobody is inside the kernel then.
+        std::thread::sleep(Duration::from_millis(300));
+        kill_group(&child);
+        child.wait().expect("our own child");
+        qcow2.no_servers();
+        qcow2.check();
+        assert_eq!(qcow2.content("/written"), b"data\n");
+    }
+
+    /// What was made durable before is there; what comes after fails, and nothing hangs.
+    fn without_whoever_has_the_connection() {
+        for whose in ["keeper", "server"] {
+            let Some(qcow2) = Qcow2::new(&[]) else { return };
+            let mut child = begin(&qcow2, "echo data >$1/durable; sync $1/durable; echo ready; read go; \
+                echo late >$1/late; sync $1/late 2>&1; (cat $1/hello.txt; echo $?); echo end");
+            let pid = match whose {
+                "keeper" => keeper_of(&child) as i32,
+                _ => qcow2.servers()[0],
+            };
+            kill(pid);
+            child.stdin.take();
+            let outcome = finish(child, DEADLINE);
+            assert!(outcome.out().contains("Input/output error"), "{whose}: {}{}", outcome.out(), outcome.err());
+            assert!(outcome.out().ends_with("end\n"), "{whose}: {}", outcome.out());
+            // A server that was killed leaves its directory.
+            if whose == "keeper" {
+                qcow2.no_servers();
+                qcow2.check();
+            }
+            let again = qcow2.script("cat $1/durable").output();
+            assert_eq!(again.out(), "data\n", "{}", again.err());
+        }
     }
 
     fn all_that_is_on_it_is_seen_by_the_host() {

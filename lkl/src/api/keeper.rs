@@ -6,8 +6,11 @@
 //! One process of the program starts the keeper, in the background. The last process of the program that ends in order
 //! dismisses the keeper, and unmounts itself: the images are free when the program has ended.
 //!
-//! `Shared::keeper_state`: NONE -> WAITING (-> HURRIED) -> STARTING -> UP -> LEAVING -> GONE. Whoever changes the state does so by
-//! compare-and-swap, and wakes the others.
+//! A connection to a server is the keeper's (`dev::block::nbd`). Then the keeper is not dismissed: the last process leaves, and
+//! waits until the keeper has unmounted.
+//!
+//! `Shared::keeper_state`: NONE -> WAITING (-> HURRIED) -> STARTING -> UP -> LEAVING or ENDING -> GONE. Whoever changes the state does so
+//! by compare-and-swap, and wakes the others.
 //!
 //! # Safety
 //! Tasks are used by the thread that made them, or by the only thread of the keeper.
@@ -36,6 +39,8 @@ const UP: u32 = 3;
 const LEAVING: u32 = 4;
 /// It has left, or could not be started.
 const GONE: u32 = 5;
+/// Nobody else is left: the keeper unmounts.
+const ENDING: u32 = 7;
 
 /// How often the keeper looks whether the others live, ns.
 const LOOK_NS: u64 = 50_000_000;
@@ -45,6 +50,8 @@ const LOOKS_AT_DISKS: u32 = 20;
 const UNSAID_BYTES: usize = 400;
 /// How long the keeper may take to leave, ns.
 const LEAVE_NS: u64 = 3_000_000_000;
+/// How long the keeper may take to unmount, ns.
+const UNMOUNT_NS: u64 = 120_000_000_000;
 
 fn change(words: &Shared, from: u32, to: u32) -> bool {
     let is_changed = words.keeper_state.compare_exchange(from, to, SeqCst, SeqCst).is_ok();
@@ -174,6 +181,26 @@ impl Kernel {
         true
     }
 
+    /// Whether the keeper has a connection to a server, or had.
+    pub(crate) fn has_links(&self) -> bool {
+        self.words.was_shared.load(SeqCst) & watch::HAS_LINKS != 0 && watch::keeper() != 0
+    }
+
+    /// After this process has left, as the last one: waits until the keeper has unmounted.
+    pub(crate) fn wait_for_keepers_end(&self) {
+        let (words, until) = (self.words, monotonic_ns() + UNMOUNT_NS);
+        let pid = self.keeper_pid();
+        let is_there = || pid.is_some_and(|pid| !process::has_ended(pid)) && monotonic_ns() < until;
+        loop {
+            let state = words.keeper_state.load(SeqCst);
+            if state == GONE || !is_there() {
+                return;
+            }
+            futex::wake(&raw const words.keeper_state, u32::MAX >> 1, Scope::Shared);
+            wait_in(words, state, LOOK_NS);
+        }
+    }
+
     fn keeper_has_gone(&self, is_dead: bool) {
         let _ = cpu::member_exit(self.words, self.words.keeper.load(SeqCst), is_dead);
         self.words.keeper_state.store(GONE, SeqCst);
@@ -227,11 +254,14 @@ impl Kernel {
         if !change(words, STARTING, UP) {
             return Ok(());
         }
-        for look in 0.. {
-            if look % LOOKS_AT_DISKS == 0 {
+        let mut seen = words.disks.load(SeqCst).wrapping_sub(1);
+        for look in 0u32.. {
+            let disks = words.disks.load(SeqCst);
+            if disks != seen || look % LOOKS_AT_DISKS == 0 {
                 block::follow_store();
+                seen = disks;
             }
-            if !self.wait_for_visitor(duties) {
+            if !self.wait_for_work(duties, seen) {
                 break;
             }
             while duties.has_visitor() {
@@ -239,13 +269,16 @@ impl Kernel {
                 duties.answer(&mut |pid| unsafe { self.admit(t, pid) });
             }
             self.look_after_others();
-            if !self.has_live_company() && change(words, UP, GONE) {
+            if !self.has_live_company() && change(words, UP, ENDING) {
                 duties.unmounts();
                 // SAFETY: the caller's promise.
                 let done = unsafe { self.shutdown(t) };
-                if let Some((_, error)) = self.take_write_error() {
-                    return Err(error);
+                let lost = self.take_write_error().map(|(_, error)| error);
+                let done = lost.map_or(done, Err);
+                if let Err(error) = done {
+                    words.lost_write.store(error.into_raw() as u32, SeqCst);
                 }
+                change(words, ENDING, GONE);
                 return done;
             }
         }
@@ -258,10 +291,14 @@ impl Kernel {
         Ok(())
     }
 
-    /// Sleeps until it is time to look after the others. False: the keeper is dismissed.
-    fn wait_for_visitor(&self, duties: &dyn Duties) -> bool {
+    /// Sleeps until it is time to look after the others, or there is a visitor or another disk. False: the keeper is dismissed.
+    fn wait_for_work(&self, duties: &dyn Duties, disks: u64) -> bool {
         let (state, until) = (&self.words.keeper_state, monotonic_ns() + LOOK_NS);
-        while state.load(SeqCst) == UP && monotonic_ns() < until && !duties.has_visitor() {
+        let has_work = || {
+            let is_last = self.words.nr_members.load(SeqCst) == 1;
+            is_last || duties.has_visitor() || self.words.disks.load(SeqCst) != disks
+        };
+        while state.load(SeqCst) == UP && monotonic_ns() < until && !has_work() {
             futex::wait_until(state, UP, until, Scope::Shared);
         }
         state.load(SeqCst) == UP
@@ -277,7 +314,7 @@ impl Kernel {
     /// # Safety
     /// As [`Kernel::keep`].
     unsafe fn admit(&self, t: *mut Task, pid: u32) -> Result<Handover, Errno> {
-        self.words.was_shared.store(1, Relaxed);
+        self.words.was_shared.fetch_or(1, Relaxed);
         // SAFETY: the caller's promise.
         let made = unsafe { self.bare_member(t) }?;
         self.words.member(made.member).pid.store(pid, SeqCst);

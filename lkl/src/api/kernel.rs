@@ -90,6 +90,7 @@ impl Kernel {
     /// first disk is attached.
     pub fn prepare_to_share(&self, at_fd: i32) -> Result<Store, Errno> {
         self.region.say_build()?;
+        block::set_states(self.region.fd(), self.region.states_at());
         let store = Store::make(at_fd)?;
         block::set_store(Some(store));
         Ok(store)
@@ -98,7 +99,7 @@ impl Kernel {
     /// What the program that this process executes needs to go on with this kernel by the task `t`. `None`: the instance has no
     /// memory file or no store.
     pub fn handover(&self, t: *mut Task) -> Option<Handover> {
-        self.words.was_shared.store(1, Ordering::Relaxed);
+        self.words.was_shared.fetch_or(1, Ordering::Relaxed);
         let memory = self.region.fd();
         let store = block::store().filter(|_| memory >= 0)?;
         Some(Handover {
@@ -164,7 +165,7 @@ impl Kernel {
     pub unsafe fn new_member(&self, t: *mut Task) -> Result<NewMember, Errno> {
         let mut slot: *mut Task = std::ptr::null_mut();
         let args = [&raw mut slot as usize, 0, 0, 0, 0, 0];
-        self.words.was_shared.store(1, Ordering::Relaxed);
+        self.words.was_shared.fetch_or(1, Ordering::Relaxed);
         // SAFETY: the caller answers for the task; the pointer is valid during the call.
         let number = unsafe { self.private(t, Private::MemberNew, args) }?;
         Ok(NewMember { number: number as u32, task: slot })
@@ -242,6 +243,14 @@ impl Kernel {
     /// This process leaves, if others go on with the kernel: its tasks end, its files are closed. False: this process is the
     /// last one, and is to make the [`Kernel::shutdown`].
     pub fn leave(&self) -> bool {
+        if self.has_links() {
+            // The keeper alone can reach all disks: it unmounts.
+            let has_left = self.leave_to_others();
+            if has_left && !self.has_live_company() {
+                self.wait_for_keepers_end();
+            }
+            return has_left;
+        }
         while !self.has_live_company() && self.dismiss_keeper() {
             if !self.words.is_shared() {
                 return false;

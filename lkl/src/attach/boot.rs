@@ -123,6 +123,7 @@ pub unsafe fn attach(from: &Handover) -> Result<&'static Kernel, BootError> {
     match attach_region(from) {
         Ok(kernel) => {
             block::set_store(Some(from.store));
+            block::set_states(kernel.region.fd(), kernel.region.states_at());
             // SAFETY: this thread alone is between BOOTING and READY.
             let kernel = unsafe { (*KERNEL.0.get()).write(kernel) };
             STATE.store(READY, Ordering::Release);

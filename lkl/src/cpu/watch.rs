@@ -6,6 +6,7 @@ use super::members::{self, is_dead, me, Watch};
 use super::protocol::LOOK_NS;
 use super::slots::{Shared, ENTERED, NEVER};
 use super::{entry, timer};
+use crate::sys::futex::{self, Scope};
 use crate::sys::{process, time, Errno};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -76,8 +77,14 @@ pub(crate) fn take_dead_clock(words: &'static Shared) {
     }
 }
 
+/// Before a dead member ends, and its requests are done by others: what only the keeper could reach is out of reach.
+fn note_death(words: &Shared, number: u32) {
+    let _ = words.keeper.compare_exchange(number, 0, Ordering::SeqCst, Ordering::Relaxed);
+}
+
 /// Ends a member whose process is no more. False: the kernel has stopped.
 fn end_dead(words: &'static Shared, number: u32) -> bool {
+    note_death(words, number);
     let ended = entry::member_exit(words, number, true);
     // Another thread may have been faster; or the member had left in order.
     if ended == Err(Errno::ESRCH) {
@@ -111,9 +118,10 @@ fn retire_dead(words: &'static Shared) {
         }
     });
     // A member that holds the CPU and died is another matter: who waits for the CPU takes it over.
-    dead(words)
-        .filter(|&number| words.cpu.load(Ordering::SeqCst) & !ENTERED != number)
-        .for_each(|number| entry::member_exit_later(words, number));
+    dead(words).filter(|&number| words.cpu.load(Ordering::SeqCst) & !ENTERED != number).for_each(|number| {
+        note_death(words, number);
+        entry::member_exit_later(words, number);
+    });
 }
 
 fn take_clock(words: &'static Shared, from: u32) {
@@ -127,6 +135,29 @@ fn take_clock(words: &'static Shared, from: u32) {
 /// The number of a new disk. There is a kernel, or one is booting.
 pub(crate) fn next_disk() -> u64 {
     entry::words().map_or(0, |words| words.disks.fetch_add(1, Ordering::Relaxed))
+}
+
+/// The store of disks is another than before: the keeper looks at once.
+pub(crate) fn disks_have_changed() {
+    if let Some(words) = entry::words() {
+        words.disks.fetch_add(1, Ordering::SeqCst);
+        futex::wake(&raw const words.keeper_state, u32::MAX >> 1, Scope::Shared);
+    }
+}
+
+/// The member that is the keeper; 0: there is none.
+pub(crate) fn keeper() -> u32 {
+    entry::words().map_or(0, |words| words.keeper.load(Ordering::SeqCst))
+}
+
+/// `Shared::was_shared`: the keeper has had a connection to a server.
+pub(crate) const HAS_LINKS: u32 = 2;
+
+/// The keeper has a connection to a server: it unmounts when all others have left.
+pub(crate) fn note_link() {
+    if let Some(words) = entry::words() {
+        words.was_shared.fetch_or(HAS_LINKS, Ordering::SeqCst);
+    }
 }
 
 /// Runs `work`, one process at a time. Not from a signal handler.

@@ -175,6 +175,11 @@ impl Disk {
         file::close(self.fd);
     }
 
+    /// Whether the disk is a server's.
+    pub fn is_a_servers(&self) -> bool {
+        self.kind == Kind::Nbd
+    }
+
     /// The host descriptor.
     pub fn fd(&self) -> i32 {
         self.fd

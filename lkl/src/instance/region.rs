@@ -130,6 +130,11 @@ impl Region {
         image::layout().head.end.next_multiple_of(PAGE) as u64
     }
 
+    /// Where in the memory file the states of connections to servers may lie: behind that.
+    pub(crate) fn states_at(&self) -> u64 {
+        self.unsaid_at() + PAGE as u64
+    }
+
     fn fill<T>(&self, layout: &Layout, host_page: T, is_new: bool) -> Result<Loaded, Errno> {
         let page = layout.data.end.next_multiple_of(PAGE);
         self.map_constants(layout)?;

@@ -15,6 +15,7 @@ use crate::instance::keeper;
 use crate::sys::errno::{Errno, Explained, Result};
 use crate::sys::host;
 use crate::sys::report::Line;
+use crate::sys::settings::settings;
 
 /// The call starts again, as SA_RESTART says (include/linux/errno.h).
 const ERESTARTSYS: i32 = 512;
@@ -158,9 +159,9 @@ pub fn open_further(further: &Mount, tries: &Tries, read_only: bool) -> Result<D
     Ok(disk)
 }
 
-/// Whether all processes of an instance can use these mounts: an image that a server has is one process's alone.
+/// Whether all processes of an instance can use these mounts: the keeper has the connection to an image's server.
 pub fn can_be_shared(mounts: &[Mount]) -> bool {
-    mounts.iter().all(|mount| mount.address().is_none())
+    settings().keeper || mounts.iter().all(|mount| mount.address().is_none())
 }
 
 /// How the image is called in messages: as the user wrote it, without what is no part of the name.

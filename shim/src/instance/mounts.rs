@@ -302,6 +302,11 @@ fn attach(
     state: &MountState,
     disk: Disk,
 ) -> Result<Source<'static>> {
+    if disk.is_a_servers() && settings().share {
+        // The connection is to be the keeper's.
+        keeper::start(kernel);
+        keeper::ensure(kernel);
+    }
     // SAFETY: the task is this thread's; the disk's descriptor stays open (reserved).
     match unsafe { kernel.attach_disk(thread.task(), &disk) } {
         Ok(number) => {

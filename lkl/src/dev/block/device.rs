@@ -9,13 +9,13 @@
 //! A device is mapped as long as it is in the list; the driver says when it has no request of a device any more.
 #![allow(unsafe_code)]
 
-use super::nbd::Link;
+use super::nbd::{self, Link};
 use super::request::Request;
 use super::store::{Entry, Store, MOST};
-use crate::cpu::watch;
+use crate::cpu::{members, watch};
 use crate::sys::{file, memory, Errno, OwnedFd, PAGE};
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering};
 use std::sync::OnceLock;
 
 /// What is behind the descriptor.
@@ -27,6 +27,17 @@ pub(crate) enum Kind {
     Block,
     /// The socket of a server that speaks NBD.
     Nbd,
+}
+
+impl Kind {
+    /// The kind that `kind as u64` was of.
+    fn of_number(number: u64) -> Kind {
+        match number {
+            1 => Kind::Block,
+            2 => Kind::Nbd,
+            _ => Kind::File,
+        }
+    }
 }
 
 /// What a disk's I/O goes to.
@@ -72,29 +83,78 @@ struct State {
 /// All devices. Changed by attach and `blk_gone`, of which only one runs at a time.
 static DEVICES: AtomicPtr<Device> = AtomicPtr::new(null_mut());
 
-/// A device's page, and the page of its state.
-const BYTES: usize = 2 * PAGE;
+/// A device's page, the page of its state, and that of its connection's state.
+const BYTES: usize = 3 * PAGE;
+
+/// Whose the descriptor is, and who else uses the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// This process has the kernel alone.
+    Alone,
+    /// This process has attached the disk of a kernel that others may use.
+    Shared,
+    /// The descriptor came from the store.
+    Copy,
+    /// As for `Copy`; this process is the keeper.
+    Keeper,
+}
 
 impl Device {
     /// A device for a new disk, for all processes of the instance.
     pub(crate) fn make(backing: Backing) -> Result<&'static Device, Errno> {
         let number = watch::next_disk();
-        let made = Device::make_for_this_process(number, backing, false)?;
-        if let (Some(store), true) = (store(), backing.kind != Kind::Nbd) {
-            let Backing { fd, start, .. } = backing;
-            let entry = Entry { disk: number, start, is_device: u64::from(backing.kind == Kind::Block) };
-            watch::with_disks(|| store.add(entry, fd))?;
+        let is_server = backing.kind == Kind::Nbd;
+        let Some(store) = store().filter(|_| !is_server || watch::keeper() != 0) else {
+            return Device::make_for_this_process(number, backing, Owner::Alone);
+        };
+        let made = Device::make_for_this_process(number, backing, Owner::Shared)?;
+        if let Some(link) = made.link() {
+            link.reset();
+        }
+        let Backing { fd, start, kind } = backing;
+        watch::with_disks(|| store.add(Entry { disk: number, start, kind: kind as u64 }, fd))?;
+        if let Some(link) = made.link() {
+            watch::disks_have_changed();
+            if !link.wait_for_home() {
+                gone(number);
+                return Err(Errno::EIO);
+            }
+            watch::note_link();
         }
         Ok(made)
     }
 
-    fn make_for_this_process(number: u64, backing: Backing, is_copy: bool) -> Result<&'static Device, Errno> {
+    /// The connection of a device of this kind; `at`: where there is a page for its state.
+    fn make_link(number: u64, fd: i32, at: usize, owner: Owner) -> Result<Link, Errno> {
+        if owner != Owner::Alone {
+            map_state(number, at)?;
+        }
+        // SAFETY: a page, of which any bytes are valid; it is there as long as the device.
+        let state = unsafe { &*(at as *const nbd::State) };
+        Ok(match owner {
+            Owner::Alone => Link::new(fd, state),
+            Owner::Keeper => Link::home(fd, state),
+            Owner::Shared | Owner::Copy => Link::remote(state),
+        })
+    }
+
+    fn make_for_this_process(number: u64, backing: Backing, owner: Owner) -> Result<&'static Device, Errno> {
         const { assert!(size_of::<Device>() <= PAGE && size_of::<State>() <= PAGE) };
+        const { assert!(size_of::<nbd::State>() <= PAGE) };
         let Backing { fd, kind, start } = backing;
         let at = memory::map_anonymous(BYTES)? as *mut Device;
+        let link = match kind {
+            Kind::Nbd => Some(Device::make_link(number, fd, at as usize + 2 * PAGE, owner)),
+            _ => None,
+        };
+        let link = link.transpose().inspect_err(|_| {
+            // SAFETY: nobody has seen it.
+            unsafe { memory::unmap_anonymous(at as usize, BYTES) };
+        })?;
+        let is_copy = matches!(owner, Owner::Copy | Owner::Keeper);
         let state = State {
             tries: [const { AtomicBool::new(true) }; 2],
-            link: (kind == Kind::Nbd).then(|| Link::new(fd)),
+            link,
             gone: AtomicBool::new(false),
             next: AtomicPtr::new(null_mut()),
         };
@@ -153,9 +213,12 @@ impl Device {
     }
 
     fn make_copy(fd: OwnedFd, entry: Entry) -> Option<&'static Device> {
-        let fd = keep(fd.into_raw());
-        let kind = if entry.is_device != 0 { Kind::Block } else { Kind::File };
-        Device::make_for_this_process(entry.disk, Backing { fd, kind, start: entry.start }, true).ok()
+        let kind = Kind::of_number(entry.kind);
+        let is_keeper = watch::keeper() == members::me();
+        // Of a server's disk, only the keeper needs the socket.
+        let fd = if kind == Kind::Nbd && !is_keeper { -1 } else { keep(fd.into_raw()) };
+        let owner = if is_keeper { Owner::Keeper } else { Owner::Copy };
+        Device::make_for_this_process(entry.disk, Backing { fd, kind, start: entry.start }, owner).ok()
     }
 
     /// Takes all disks of the store that are not here yet, and drops what is not in the store any more. In a process whose
@@ -255,10 +318,12 @@ impl Device {
         DEVICES.store(null_mut(), Ordering::Release);
     }
 
-    /// Whether any disk is a server's.
-    pub(crate) fn any_link() -> bool {
-        let any = std::sync::atomic::AtomicBool::new(false);
-        Device::each_link(|_| any.store(true, Ordering::Relaxed));
+    /// Whether any disk is a server's that only this process can reach.
+    pub(crate) fn any_alone() -> bool {
+        let any = AtomicBool::new(false);
+        Device::each_link(|link| {
+            any.fetch_or(link.is_alone(), Ordering::Relaxed);
+        });
         any.into_inner()
     }
 
@@ -324,8 +389,13 @@ pub(crate) fn set_store(store: Option<Store>) {
 /// The kernel has done with the disk `number`.
 pub(crate) fn gone(number: u64) {
     if let Some(device) = Device::find_here(number) {
-        // SAFETY: the driver's promise.
-        unsafe { Device::free(device) };
+        if device.link().is_some_and(Link::is_remote) {
+            // The keeper ends the connection, which is waited for outside the kernel ([`Device::reap`]).
+            device.state.gone.store(true, Ordering::Release);
+        } else {
+            // SAFETY: the driver's promise.
+            unsafe { Device::free(device) };
+        }
     }
     if let Some(store) = store() {
         let _ = watch::with_disks(|| {
@@ -335,7 +405,28 @@ pub(crate) fn gone(number: u64) {
             }
             store.remove(number)
         });
+        watch::disks_have_changed();
     }
+}
+
+/// Where in the memory file the states of connections lie: the file's descriptor, and the offset.
+static STATES: (AtomicI32, AtomicU64) = (AtomicI32::new(-1), AtomicU64::new(0));
+/// Connections have a page each, by the numbers of their disks.
+const NR_STATES: u64 = 256;
+
+/// The states of connections lie there, in pages of the memory file that nothing else is kept in.
+pub(crate) fn set_states(fd: i32, offset: u64) {
+    STATES.0.store(fd, Ordering::Relaxed);
+    STATES.1.store(offset, Ordering::Relaxed);
+}
+
+/// Maps the state of a connection at `at`, in the place of a page there.
+fn map_state(number: u64, at: usize) -> Result<(), Errno> {
+    let offset = STATES.1.load(Ordering::Relaxed) + number % NR_STATES * PAGE as u64;
+    let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_FIXED);
+    let fd = STATES.0.load(Ordering::Relaxed);
+    // SAFETY: a page that was just mapped for this.
+    unsafe { memory::map(at, PAGE, prot, flags, fd, offset as usize) }.map(drop)
 }
 
 /// Device and inode number of what a descriptor is of.

@@ -165,9 +165,10 @@ pub(crate) fn reset_threads_in_child() {
     workers::reset_in_child();
 }
 
-/// Whether a child of fork could do the I/O of all disks: it finds them in the store; rings and connections are one process's.
+/// Whether a child of fork could do the I/O of all disks: it finds them in the store. Rings are one process's, and connections that
+/// no keeper has.
 pub(crate) fn can_be_shared() -> bool {
-    device::store().is_some() && ENGINE.load(Ordering::Relaxed) != URING && !Device::any_link()
+    device::store().is_some() && ENGINE.load(Ordering::Relaxed) != URING && !Device::any_alone()
 }
 
 /// In the child of a fork, before it makes a call: the threads that do the parent's I/O are not here, and nothing

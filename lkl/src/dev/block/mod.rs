@@ -30,7 +30,7 @@ mod uring;
 mod workers;
 
 pub use device::keep_descriptors_by;
-pub(crate) use device::{gone as forget, keep, set_store, store, Backing, Device, Kind};
+pub(crate) use device::{gone as forget, keep, set_states, set_store, store, Backing, Device, Kind};
 pub(crate) use engine::{
     begin_to_leave, can_be_shared, close_copies, follow_store, gone, leave, reset_threads_in_child,
     set_engine, stop, submit,

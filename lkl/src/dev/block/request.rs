@@ -55,7 +55,7 @@ pub(crate) struct Request {
     pub(super) finished: AtomicU32,
     /// The device's host descriptor, from `submit` on.
     pub(crate) fd: i32,
-    /// The member whose process has the request. The driver's.
+    /// The member whose process has the request. The driver's, and the link's of a server's disk.
     pub(super) taker: u32,
     pub(super) pad: u32,
 }
@@ -115,7 +115,7 @@ impl Request {
         unsafe {
             let finished = &(*request).finished;
             while finished.load(Ordering::Acquire) == 0 {
-                futex::wait(finished, 0, Scope::Private);
+                futex::wait(finished, 0, Scope::Shared);
             }
             i64::from((*request).status)
         }
@@ -135,7 +135,7 @@ pub(crate) unsafe fn complete(request: *mut Request, status: i64) {
             // It may be gone as soon as it is finished.
             let finished = &raw const (*request).finished;
             (*finished).store(1, Ordering::Release);
-            return futex::wake(finished, 1, Scope::Private);
+            return futex::wake(finished, 1, Scope::Shared);
         }
         // The driver's list is there for ever.
         let done = &*(*request).done;

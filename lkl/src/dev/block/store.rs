@@ -27,8 +27,8 @@ pub(crate) struct Entry {
     pub(crate) disk: u64,
     /// Where the disk begins in the file, bytes.
     pub(crate) start: u64,
-    /// 1: a block device; 0: a regular file.
-    pub(crate) is_device: u64,
+    /// A `device::Kind` as a number.
+    pub(crate) kind: u64,
 }
 
 /// The first number that is a bell's and not a disk's.
@@ -37,7 +37,7 @@ const FIRST_BELL: u64 = 1 << 63;
 impl Entry {
     /// The entry of a bell.
     pub(crate) fn bell(number: usize) -> Entry {
-        Entry { disk: FIRST_BELL + number as u64, start: 0, is_device: 0 }
+        Entry { disk: FIRST_BELL + number as u64, start: 0, kind: 0 }
     }
 }
 
@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     fn entry(disk: u64) -> Entry {
-        Entry { disk, start: disk * 512, is_device: 0 }
+        Entry { disk, start: disk * 512, kind: 0 }
     }
 
     #[test]

@@ -5,8 +5,12 @@
 //! request out of its slot completes it: the receiver when the reply is there, or a thread that finds the server lost.
 //! Such a thread shuts the socket down first, so nothing that is sent afterwards leaves.
 //!
+//! In a kernel that processes share, the keeper has the threads ([`Link::home`]). Other processes have the state of the
+//! connection mapped ([`Link::remote`]), and submit into it.
+//!
 //! # Safety
-//! A link stays where it is from [`Link::start`] until [`Link::stop`] has joined its threads.
+//! A link stays where it is from [`Link::start`] until [`Link::stop`] has joined its threads. A state is a page that only links
+//! refer to, and any bytes are valid in it.
 #![allow(unsafe_code)]
 
 use super::handshake::{disconnect, drain};
@@ -14,11 +18,14 @@ use super::patience::Patience;
 use super::uri::SILENT_TIMEOUTS;
 use super::wire::{move_all, receive, reply, request, REPLY_BYTES};
 use super::wire::{CMD_FLAG_FUA, CMD_FLUSH, CMD_READ, CMD_TRIM, CMD_WRITE, CMD_WRITE_ZEROES};
+use crate::cpu::{members, watch};
 use crate::dev::block::request::{complete, Iov, Request, DISCARD, EIO, FLUSH, FUA, READ, WRITE, ZERO};
 use crate::sys::futex::{self, Scope};
 use crate::sys::helper_thread::HelperThread;
+use crate::sys::time::monotonic_ns;
 use crate::sys::{file, socket, Errno};
 use std::cell::Cell;
+use std::ops::Deref;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU8, Ordering::SeqCst};
 
@@ -28,12 +35,17 @@ const SLOTS: usize = 64;
 const VECTORS: usize = 513;
 /// How long a server may take to close its end, if no thread receives any more.
 const DRAIN_S: u32 = 60;
+/// How often a process that waits looks whether the keeper is there, ns.
+const LOOK_NS: u64 = 20_000_000;
+/// How long the keeper may take to take a connection, ns.
+const HOME_NS: u64 = 10_000_000_000;
 /// The threads of a connection.
 const SENDER: usize = 0;
 const RECEIVER: usize = 1;
 
-pub(crate) struct Link {
-    fd: i32,
+/// What all processes see of a connection.
+#[repr(C)]
+pub(crate) struct State {
     slots: [AtomicPtr<Request>; SLOTS],
     /// Slots to be sent: filled by the holder of the virtual CPU, emptied by the sender.
     order: [AtomicU8; SLOTS],
@@ -43,25 +55,89 @@ pub(crate) struct Link {
     over: AtomicU32,
     /// The server was told that nothing follows.
     ending: AtomicU32,
+    /// The member that has the threads, where processes share the kernel; 0: none has yet. A futex word.
+    home: AtomicU32,
+    /// The threads have ended, and the server has closed its end. A futex word.
+    closed: AtomicU32,
+}
+
+impl State {
+    /// A page of shared memory as the state of a new connection.
+    pub(crate) fn reset(&self) {
+        self.slots.iter().for_each(|slot| slot.store(null_mut(), SeqCst));
+        for word in [&self.filled, &self.emptied, &self.over, &self.ending, &self.home, &self.closed] {
+            word.store(0, SeqCst);
+        }
+    }
+}
+
+/// Where the threads of a connection are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// In this process, which has the kernel alone.
+    Here,
+    /// In this process, which is the keeper of a shared kernel.
+    Home,
+    /// In the keeper.
+    Elsewhere,
+}
+
+/// A connection as one process has it.
+pub(crate) struct Link {
+    fd: i32,
+    place: Place,
+    state: &'static State,
     threads: [Cell<Option<HelperThread>>; 2],
 }
 
+impl Deref for Link {
+    type Target = State;
+    fn deref(&self) -> &State {
+        self.state
+    }
+}
+
 impl Link {
-    pub(crate) fn new(fd: i32) -> Link {
-        Link {
-            fd,
-            slots: [const { AtomicPtr::new(null_mut()) }; SLOTS],
-            order: [const { AtomicU8::new(0) }; SLOTS],
-            filled: AtomicU32::new(0),
-            emptied: AtomicU32::new(0),
-            over: AtomicU32::new(0),
-            ending: AtomicU32::new(0),
-            threads: [const { Cell::new(None) }; 2],
-        }
+    /// The connection of a kernel that this process has alone.
+    pub(crate) fn new(fd: i32, state: &'static State) -> Link {
+        Link { fd, place: Place::Here, state, threads: [const { Cell::new(None) }; 2] }
     }
 
-    /// Starts the link's threads. The link stays where it is until [`Link::stop`].
+    /// In the keeper: the connection of a shared kernel.
+    pub(crate) fn home(fd: i32, state: &'static State) -> Link {
+        Link { place: Place::Home, ..Link::new(fd, state) }
+    }
+
+    /// In another process: the keeper has the socket and the threads.
+    pub(crate) fn remote(state: &'static State) -> Link {
+        Link { place: Place::Elsewhere, ..Link::new(-1, state) }
+    }
+
+    /// Whether other processes cannot use the connection.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.place == Place::Here
+    }
+
+    pub(crate) fn is_remote(&self) -> bool {
+        self.place == Place::Elsewhere
+    }
+
+    /// Whether the keeper that has the threads is there.
+    fn has_home(&self) -> bool {
+        let home = self.home.load(SeqCst);
+        home != 0 && watch::keeper() == home
+    }
+
+    /// Waits until the keeper has the threads. False: it does not take the connection.
+    pub(crate) fn wait_for_home(&self) -> bool {
+        wait_while(&self.home, 0, HOME_NS)
+    }
+
+    /// Starts the link's threads, where they belong to this process. The link stays where it is until [`Link::stop`].
     pub(crate) fn start(&'static self) -> Result<(), Errno> {
+        if self.is_remote() {
+            return Ok(());
+        }
         let at = self as *const Link as usize;
         self.threads[SENDER].set(Some(HelperThread::spawn(c"stowaway-nbd-tx", sender, at)?));
         match HelperThread::spawn(c"stowaway-nbd-rx", receiver, at) {
@@ -70,6 +146,10 @@ impl Link {
                 self.stop();
                 return Err(e);
             }
+        }
+        if self.place == Place::Home {
+            self.home.store(members::me(), SeqCst);
+            futex::wake(&raw const self.home, u32::MAX >> 1, Scope::Shared);
         }
         Ok(())
     }
@@ -80,6 +160,11 @@ impl Link {
     /// False: this is one of the threads itself, which completed what the end waited for and carries on for it. They are on their
     /// way out; call again from another.
     pub(crate) fn stop(&self) -> bool {
+        if self.is_remote() {
+            let until = monotonic_ns() + u64::from(DRAIN_S) * 1_000_000_000;
+            while self.has_home() && monotonic_ns() < until && !wait_while(&self.closed, 0, LOOK_NS) {}
+            return true;
+        }
         let is_here =
             |thread: &Cell<Option<HelperThread>>| thread.get().is_some_and(HelperThread::is_current);
         if self.over.load(SeqCst) == 0 {
@@ -96,17 +181,32 @@ impl Link {
             return false;
         }
         self.threads.iter().filter_map(Cell::take).for_each(HelperThread::join);
+        self.closed.store(1, SeqCst);
+        futex::wake(&raw const self.closed, u32::MAX >> 1, Scope::Shared);
         true
     }
 
     /// In the child of a fork: forgets the threads, and closes the socket.
     pub(crate) fn forget(&self) {
         self.threads.iter().filter_map(Cell::take).for_each(HelperThread::forget);
-        file::close(self.fd);
+        if !self.is_remote() {
+            file::close(self.fd);
+        }
     }
 
     /// False: the server is lost. By the holder of the virtual CPU.
-    pub(crate) fn submit(&self, r: *mut Request) -> bool {
+    ///
+    /// # Safety
+    /// The request is the host's. After true, it is the threads'.
+    pub(crate) unsafe fn submit(&self, r: *mut Request) -> bool {
+        if !self.is_alone() {
+            if !self.has_home() {
+                return false;
+            }
+            // If this process dies, its requests of the disk are still under way.
+            // SAFETY: the caller's promise.
+            unsafe { (*r).taker = self.home.load(SeqCst) };
+        }
         let Some(slot) = self.slots.iter().position(|s| s.load(SeqCst).is_null()) else { return false };
         self.slots[slot].store(r, SeqCst);
         // lose() sets `over`, then takes all; we the other way round
@@ -121,7 +221,7 @@ impl Link {
     }
 
     fn wake(&self) {
-        futex::wake(&self.filled, 1, Scope::Private);
+        futex::wake(&self.filled, 1, Scope::Shared);
     }
 
     /// Every request fails, those to come as well.
@@ -160,7 +260,7 @@ impl Link {
                 self.emptied.store(at.wrapping_add(1), SeqCst);
                 return Some(slot.into());
             }
-            futex::wait(&self.filled, filled, Scope::Private);
+            futex::wait(&self.filled, filled, Scope::Shared);
         }
     }
 
@@ -228,6 +328,15 @@ impl Link {
         unsafe { complete(request, status) };
         Ok(())
     }
+}
+
+/// Sleeps while a word is `value`, for `ns` at most. Whether it has changed.
+fn wait_while(word: &AtomicU32, value: u32, ns: u64) -> bool {
+    let until = monotonic_ns() + ns;
+    while word.load(SeqCst) == value && monotonic_ns() < until {
+        futex::wait_until(word, value, until, Scope::Shared);
+    }
+    word.load(SeqCst) != value
 }
 
 extern "C" fn sender(link: usize) {

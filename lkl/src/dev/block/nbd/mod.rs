@@ -14,7 +14,7 @@ mod uri;
 mod wire;
 
 pub(crate) use handshake::{disconnect, drain, negotiate, read_at, Export, NbdError};
-pub(crate) use link::Link;
+pub(crate) use link::{Link, State};
 pub use patience::set_interrupted;
 pub(crate) use patience::Patience;
 pub(crate) use uri::{connect, set_timeouts, Address};
