@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Keep a database on an image. SQLite's rollback journal works; its WAL mode wants shared memory maps, which do not.
+# Keep a database on an image. SQLite's rollback journal and its WAL mode work, with several processes, too.
 . "$(dirname "$0")/common.sh"
 needs sqlite3 sqlite3
 

@@ -28,7 +28,7 @@ pub struct Cli {
 #[derive(Subcommand)]
 pub enum Command {
     /// Run a program with its own kernel: the files under the mounted paths come from images
-    Run(RunOptions),
+    Run(Box<RunOptions>),
     /// Examine this machine, the library, and a program or an image if one is given
     Doctor(DoctorOptions),
     /// Make a disk image, empty or filled from a directory

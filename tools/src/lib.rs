@@ -38,7 +38,7 @@ pub fn command() -> i32 {
     let args: Vec<OsString> = std::env::args_os().collect();
     let done = match Cli::try_parse_from(&args) {
         Ok(cli) => match cli.command {
-            Command::Run(options) => run::run(options),
+            Command::Run(options) => run::run(*options),
             Command::Doctor(options) => doctor::doctor(&options),
             Command::Mkimage(options) => mkimage::mkimage(&options),
             Command::Gdb(options) => gdb::gdb(&options),

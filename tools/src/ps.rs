@@ -10,6 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use serde::Serialize;
+use stowaway_config::{instance, Key};
 
 use crate::cli::PsOptions;
 use crate::fail::{reason, Failure, EXIT_FAILED};
@@ -20,6 +21,8 @@ const MEMORY_FILE: &str = "/memfd:stowaway (deleted)";
 const KEEPERS: [&str; 2] = ["stowaway-keeper", "stowaway-umount"];
 /// st_blocks counts these (stat(2)).
 const BLOCK_BYTES: u64 = 512;
+/// A keeper's variable with the settings of its instance.
+const KEPT_FOR: &[u8] = b"STOWAWAY_KEPT_FOR=";
 const MIB: f64 = 1048576.0;
 
 /// A kernel, and who uses it.
@@ -29,8 +32,12 @@ struct Instance {
     instance: u64,
     /// Bytes of the kernel's memory that are in use on the host.
     memory_bytes: u64,
+    /// The name by which programs join it, if it has one.
+    name: Option<String>,
     /// As the settings name them: IMAGE:PATH and options.
     mounts: Vec<String>,
+    /// "none" or "lo"; missing: not known.
+    net: Option<String>,
     processes: Vec<Process>,
 }
 
@@ -71,15 +78,15 @@ fn instances(proc: &Path) -> std::io::Result<Vec<Instance>> {
         let instance = found.entry(number).or_insert_with(|| Instance {
             instance: number,
             memory_bytes: 0,
+            name: None,
             mounts: Vec::new(),
+            net: None,
             processes: Vec::new(),
         });
         if instance.memory_bytes == 0 {
             instance.memory_bytes = memory_in_use(&at, number).unwrap_or(0);
         }
-        if instance.mounts.is_empty() {
-            instance.mounts = mounts(&at);
-        }
+        instance.is_told(&at);
         instance.processes.extend(process(&at, pid));
     }
     let mut all: Vec<Instance> = found.into_values().collect();
@@ -106,12 +113,37 @@ fn memory_in_use(at: &Path, number: u64) -> Option<u64> {
         .map(|about| about.blocks() * BLOCK_BYTES)
 }
 
-/// What a process was told to mount.
-fn mounts(at: &Path) -> Vec<String> {
-    let environment = fs::read(at.join("environ")).unwrap_or_default();
-    let value = environment.split(|&byte| byte == 0).find_map(|text| text.strip_prefix(b"STOWAWAY_MOUNT="));
-    let value = String::from_utf8_lossy(value.unwrap_or_default()).into_owned();
-    value.split([';', '\n']).filter(|mount| !mount.is_empty()).map(str::to_owned).collect()
+impl Instance {
+    /// What the environment of a process says: a keeper has all settings in one variable; a program that `stowaway run` started
+    /// has none.
+    fn is_told(&mut self, at: &Path) {
+        let environment = fs::read(at.join("environ")).unwrap_or_default();
+        let kept = environment.split(|&byte| byte == 0).find_map(|text| text.strip_prefix(KEPT_FOR));
+        let said = instance::read(&kept.map_or(environment.clone(), instance::from_text));
+        let value = |key: Key| {
+            let found = said.iter().find(|(name, _)| name == key.env());
+            found.map(|(_, value)| value.to_string_lossy().into_owned())
+        };
+        if self.mounts.is_empty() {
+            let mounts = value(Key::Mount).unwrap_or_default();
+            self.mounts =
+                mounts.split([';', '\n']).filter(|mount| !mount.is_empty()).map(str::to_owned).collect();
+        }
+        self.name = self.name.take().or_else(|| value(Key::Instance));
+        self.net = self.net.take().or_else(|| value(Key::Net));
+    }
+
+    fn heading(&self) -> String {
+        let number = self.instance;
+        let name = self.name.as_ref().map_or(format!("{number}"), |name| format!("{name} ({number})"));
+        let mut parts = match self.mounts.is_empty() {
+            true => vec!["no mounts".to_owned()],
+            false => vec![self.mounts.join("  ")],
+        };
+        parts.extend(self.net.iter().filter(|net| *net != "none").map(|net| format!("net {net}")));
+        parts.push(format!("{:.1} MiB", self.memory_bytes as f64 / MIB));
+        format!("instance {name}: {}", parts.join("; "))
+    }
 }
 
 fn process(at: &Path, pid: u32) -> Option<Process> {
@@ -129,9 +161,7 @@ fn process(at: &Path, pid: u32) -> Option<Process> {
 fn table(instances: &[Instance]) -> String {
     let mut text = String::from("    PID S  COMMAND\n");
     for instance in instances {
-        let mounts = if instance.mounts.is_empty() { "no mounts".into() } else { instance.mounts.join("  ") };
-        let mib = instance.memory_bytes as f64 / MIB;
-        let _ = writeln!(text, "instance {}: {mounts}; {mib:.1} MiB", instance.instance);
+        let _ = writeln!(text, "{}", printable(&instance.heading()));
         for process in &instance.processes {
             let _ = writeln!(text, "{:>7} {}  {}", process.pid, process.state, printable(&process.command));
         }
@@ -162,7 +192,8 @@ mod tests {
     fn processes_of_one_memory_file_are_one_instance() {
         let proc = tempfile::tempdir().unwrap();
         lay(proc.path(), 30, "sh) odd", 5, b"sh\0-c\0a\nb\0", b"A=b\0STOWAWAY_MOUNT=i.img:/a;j.img:/b\0");
-        lay(proc.path(), 31, KEEPERS[0], 5, b"stowaway-keeper\0", b"");
+        let kept = b"STOWAWAY_KEPT_FOR=STOWAWAY_NET=lo%0STOWAWAY_INSTANCE=work%0\0";
+        lay(proc.path(), 31, KEEPERS[0], 5, b"stowaway-keeper\0", kept);
         lay(proc.path(), 9, "cat", 6, b"cat\0", b"");
         fs::create_dir(proc.path().join("12")).unwrap();
         let all = instances(proc.path()).unwrap();
@@ -172,6 +203,7 @@ mod tests {
         assert_eq!(all[1].mounts, ["i.img:/a", "j.img:/b"]);
         let text = table(&all);
         assert!(text.contains("     30 S  sh -c a?b\n"), "{text}");
+        assert!(text.contains("instance work (5): i.img:/a  j.img:/b; net lo; 0.0 MiB\n"), "{text}");
         assert!(text.contains("instance 6: no mounts; 0.0 MiB\n"), "{text}");
     }
 }

@@ -54,10 +54,10 @@ pub fn lock(directory: &Path, name: &str) -> PathBuf {
     directory.join(format!("{name}.lock"))
 }
 
-/// The variables that say what all programs of an instance have in common.
+/// The variables that say what all programs of an instance have in common, and its name.
 pub fn settings(config: &Config) -> Vec<(String, OsString)> {
     let mut all = config.to_env();
-    all.retain(|(name, _)| COMMON.iter().any(|key| key.env() == name));
+    all.retain(|(name, _)| COMMON.iter().chain(&[Key::Instance]).any(|key| key.env() == name));
     all
 }
 

@@ -15,6 +15,7 @@ use lkl::sys::spawn::{self, Descriptors};
 use lkl::{Handover, Kernel, Store};
 use once_cell::sync::OnceCell;
 use stowaway_config::instance;
+use trampoline::KernelSigaction;
 
 use crate::instance::porter::Porter;
 use crate::sys::errno::{Errno, Result};
@@ -22,10 +23,11 @@ use crate::sys::fs::{self, OwnedFd};
 use crate::sys::host;
 use crate::sys::numbers;
 use crate::sys::settings::settings;
+use crate::sys::sigcalls;
 
 /// The variable that tells the library that it is a keeper's.
 pub const KEEPER: &[u8] = b"STOWAWAY_KEPT_BY=";
-/// The variable with the settings of an instance that has a name.
+/// The variable with the settings of the instance, which visitors are told, and whoever lists the instances.
 pub const FOR: &[u8] = b"STOWAWAY_KEPT_FOR=";
 /// The process's name, and its name when nobody else is left.
 const NAME: &CStr = c"stowaway-keeper";
@@ -43,7 +45,7 @@ const TEXT: usize = KEEPER.len() + numbers::EACH * NUMBERS;
 /// How the library's own file is opened.
 static LIBRARY: OnceCell<fn() -> Option<OwnedFd>> = OnceCell::new();
 
-/// The door of an instance with a name: its descriptor while the keeper is started, and the settings that visitors are told.
+/// The door of an instance with a name: its descriptor while the keeper is started. And the keeper's variable [`FOR`].
 static DOOR: AtomicI32 = AtomicI32::new(-1);
 static SETTINGS: OnceCell<CString> = OnceCell::new();
 
@@ -68,9 +70,7 @@ unsafe impl Sync for Starter {}
 static STARTER: Starter = Starter { lock: Lock::new(), thread: UnsafeCell::new(None) };
 
 /// The instance has a name: the keeper has the door `listener` from the start. False: the keeper does not start.
-pub fn start_with_door(kernel: &'static Kernel, listener: i32, settings: Vec<u8>) -> bool {
-    let Ok(text) = CString::new([FOR, &instance::as_text(&settings)].concat()) else { return false };
-    let _ = SETTINGS.set(text);
+pub fn start_with_door(kernel: &'static Kernel, listener: i32) -> bool {
     DOOR.store(listener, Ordering::Relaxed);
     start(kernel);
     ensure(kernel);
@@ -84,6 +84,10 @@ pub fn start(kernel: &'static Kernel) {
         return;
     }
     let _guard = STARTER.lock.hold();
+    SETTINGS.get_or_init(|| {
+        let common = instance::write(&instance::settings(settings()));
+        CString::new([FOR, &instance::as_text(&common)].concat()).unwrap_or_default()
+    });
     match HelperThread::spawn(c"stowaway-start", run, core::ptr::from_ref(kernel) as usize) {
         // SAFETY: the lock is held.
         Ok(thread) => unsafe { *STARTER.thread.get() = Some(thread) },
@@ -241,7 +245,7 @@ fn execute_library(plan: &Plan) -> Result {
     kept.for_each(|fd| fs::set_cloexec(fd, false));
     let _ = fs::change_directory(c"/");
     let argv = [NAME.as_ptr() as usize, 0];
-    let settings = SETTINGS.get().filter(|_| door().is_some()).map_or(0, |text| text.as_ptr() as usize);
+    let settings = SETTINGS.get().map_or(0, |text| text.as_ptr() as usize);
     let envp = [plan.text.as_ptr() as usize, settings, 0];
     let flags = libc::AT_EMPTY_PATH as usize;
     let (argv, envp) = (argv.as_ptr() as usize, envp.as_ptr() as usize);
@@ -249,10 +253,20 @@ fn execute_library(plan: &Plan) -> Result {
     unsafe { host::call(libc::SYS_execveat, &[library.raw() as usize, fs::address(c""), argv, envp, flags]) }
 }
 
+/// Nobody's signal is to end the keeper, but for SIGKILL. (A fault of its own ends a process whatever it ignores.)
+fn ignore_signals() {
+    let ignored = KernelSigaction { handler: libc::SIG_IGN, ..KernelSigaction::default() };
+    for sig in 1..=libc::SIGRTMAX() {
+        // SAFETY: no code of ours runs for it.
+        let _ = unsafe { sigcalls::set_action(sig, &ignored) };
+    }
+}
+
 /// What the keeper's process does. `text`: the variable's value; `settings`: that of the other one, if there is a door.
 /// `member`: the name of the variable that tells a program where the kernel is.
 pub fn be_keeper(text: &[u8], settings: Option<&[u8]>, member_is: &'static [u8]) -> ! {
     let Some(numbers) = numbers::read::<NUMBERS>(text) else { host::exit_group(1) };
+    ignore_signals();
     be_named(NAME);
     let [memory, read, write, base, ram_bytes, member, task, door] = numbers;
     let store = Store { read: read as i32, write: write as i32 };

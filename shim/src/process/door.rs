@@ -33,6 +33,8 @@ const PATIENCE_S: i64 = 10;
 /// An instance that is about to end is not waited for longer: tries, and the pause between two.
 const TRIES: u32 = 200;
 const PAUSE_NS: i64 = 10_000_000;
+/// How often the lock of a name is tried: for ten seconds.
+const LOCK_TRIES: u32 = 1_000;
 /// The longest answer.
 const ANSWER_BYTES: usize = 256 << 10;
 /// Descriptors that come with it: of the memory file and of the store.
@@ -73,7 +75,12 @@ pub fn enter(
     make_own(&directory).map_err(|why| wrong(format!("{}: {why}", directory.display())))?;
     let here = |e: Errno| wrong(format!("{}: {}", directory.display(), Explained(e)));
     for _ in 0..TRIES {
-        let lock = take_lock(&instance::lock(&directory, name)).map_err(here)?;
+        let lock = take_lock(&instance::lock(&directory, name)).map_err(|e| match e {
+            Errno::EAGAIN => {
+                wrong(format!("{name}.lock in {} stays locked by another program", directory.display()))
+            }
+            e => here(e),
+        })?;
         let path = instance::socket(&directory, name);
         let Some(keeper) = find_keeper(&path).map_err(here)? else {
             if config.mounts.is_empty() && config.net == stowaway_config::Net::None {
@@ -105,7 +112,10 @@ fn c_path(path: &Path) -> CString {
 /// The directory is there, and this user's alone.
 fn make_own(directory: &Path) -> core::result::Result<(), String> {
     let path = c_path(directory);
-    let _ = fs::make_directory(&path);
+    match fs::make_directory(&path) {
+        Ok(()) | Err(Errno::EEXIST) => {}
+        Err(e) => return Err(format!("cannot be made: {}", Explained(e))),
+    }
     let status = fs::stat_at(AT_FDCWD, fs::address(&path), libc::AT_SYMLINK_NOFOLLOW)
         .map_err(|e| Explained(e).to_string())?;
     let is_own = status.st_mode & libc::S_IFMT == libc::S_IFDIR && status.st_uid == user();
@@ -115,14 +125,21 @@ fn make_own(directory: &Path) -> core::result::Result<(), String> {
     Ok(())
 }
 
+/// EAGAIN: somebody has the lock, and keeps it.
 fn take_lock(path: &Path) -> Result<OwnedFd> {
     let file = fs::open(&c_path(path), libc::O_RDWR | libc::O_CREAT | libc::O_NOFOLLOW, 0o600)?;
-    while let Err(e) = file::flock(file.raw(), libc::LOCK_EX) {
-        if e != Errno::EINTR {
-            return Err(e);
+    let mut tries = 0;
+    loop {
+        match file::flock(file.raw(), libc::LOCK_EX | libc::LOCK_NB) {
+            Ok(()) => return Ok(file),
+            Err(Errno::EAGAIN) if tries < LOCK_TRIES => {
+                host::sleep_ns(PAUSE_NS);
+                tries += 1;
+            }
+            Err(Errno::EINTR) => {}
+            Err(e) => return Err(e),
         }
     }
-    Ok(file)
 }
 
 /// A connection to the keeper, or none if there is no instance. The lock is held.
@@ -201,12 +218,11 @@ pub fn open_for_others() -> core::result::Result<(), String> {
     let _ = enter_kernel(|_| Ok(0));
     let started = match running() {
         None => Err(format!("the instance {name} is not started: its kernel does not boot")),
-        Some(kernel) if !kernel.can_be_shared() => Err(format!(
-            "the instance {name} is not started: an image that a server has, or io_uring, is one process's"
-        )),
+        Some(kernel) if !kernel.can_be_shared() => {
+            Err(format!("the instance {name} is not started: a kernel with io_uring is one process's"))
+        }
         Some(kernel) => {
-            let settings = instance::write(&instance::settings(settings()));
-            if keeper::start_with_door(kernel, listener.raw(), settings) {
+            if keeper::start_with_door(kernel, listener.raw()) {
                 Ok(())
             } else {
                 Err(format!("the instance {name} is not started: its keeper does not start"))

@@ -15,10 +15,11 @@ use crate::instance::enter::{enter_kernel, KernelContext};
 use crate::instance::{images, kick};
 use crate::process::fork::Fate;
 use crate::sys::call::args;
-use crate::sys::errno::{to_raw, Result};
+use crate::sys::errno::{to_raw, Errno, Explained, Result};
 use crate::sys::fs;
 use crate::sys::host::Ret;
 use crate::sys::kernel::{self, running};
+use crate::sys::report::say_once;
 use crate::sys::settings::settings;
 use crate::sys::{sigcalls, thread};
 use lkl::sys::futex::{Lock, LockGuard};
@@ -45,24 +46,46 @@ pub fn can_share() -> bool {
 pub fn fork(make: impl Fn() -> Result) -> (Ret, Fate) {
     let mut fate = Fate::Lost;
     let mut r = 0;
-    let made = enter_kernel(|context| {
-        let _change = kernel::change();
-        let member = context.new_member()?;
-        fate = Fate::Shared(member);
-        r = to_raw(make());
-        match r {
-            0 => forget_noted(),
-            _ => is_made(context, member, r),
-        }
-        Ok(0)
-    });
-    match made {
-        Ok(_) => (r, fate),
-        Err(e) => {
-            kernel::park_forever_if_ending();
-            (to_raw(Err(e)), fate)
+    let mut tries = 0;
+    loop {
+        let made = try_to_fork(&make, &mut fate, &mut r);
+        match made {
+            Ok(_) => return (r, fate),
+            // fork(2) is not interrupted.
+            Err(Errno::EINTR) if tries < TRIES => tries += 1,
+            Err(e) => {
+                kernel::park_forever_if_ending();
+                return (to_raw(Err(e)), fate);
+            }
         }
     }
+}
+
+/// How often an interrupted fork begins anew.
+const TRIES: u32 = 1_000;
+
+/// Err: there is no child.
+fn try_to_fork(make: &impl Fn() -> Result, fate: &mut Fate, r: &mut Ret) -> Result {
+    enter_kernel(|context| {
+        let _change = kernel::change();
+        let member = context.new_member().map_err(no_member)?;
+        *fate = Fate::Shared(member);
+        *r = to_raw(make());
+        match *r {
+            0 => forget_noted(),
+            answer => is_made(context, member, answer),
+        }
+        Ok(0)
+    })
+}
+
+/// Why there is no child: as fork(2) has it where there are too many processes.
+fn no_member(e: Errno) -> Errno {
+    if e == Errno::EINTR {
+        return e;
+    }
+    say_once!("fork: the kernel has no room for another process: {}", Explained(e));
+    Errno::EAGAIN
 }
 
 /// In the child: a signal that came to the parent meanwhile is the parent's.
@@ -165,7 +188,7 @@ pub fn begin_spawn() {
     let mut made = None;
     let _ = enter_kernel(|context| {
         let _change = kernel::change();
-        made = Some(context.new_member()?);
+        made = Some(context.new_member().map_err(no_member)?);
         Ok(0)
     });
     let Some(member) = made else { return kernel::park_forever_if_ending() };

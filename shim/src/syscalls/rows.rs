@@ -187,12 +187,12 @@ rows! {
     // Memory
     mmap [Ptr Size Prot Map Fd Offset] Own(memory::mmap);
     // Processes, threads, signals
-    fork [] Own(clone::fork), "with --share the child goes on with the parent's kernel; else what the parent has open in a mount is EIO in the child";
+    fork [] Own(clone::fork), "the child goes on with the parent's kernel; with --no-share what the parent has open in a mount is EIO in the child";
     vfork [] Own(clone::vfork), "the child has a copy of the memory, and gives back what it stores";
     clone [Clone Ptr Ptr Ptr Hex] Own(clone::clone), "without CLONE_THREAD as fork or vfork; with CLONE_VM alone mounts are out of the child's reach";
     clone3 [Ptr Size] Own(clone::clone3), "as clone";
-    execve [Path Argv Envp] Own(exec::execve), "files in mounts are opened again by name in the new program";
-    execveat [DirFd Path Argv Envp At] Own(exec::execveat), "files in mounts are opened again by name in the new program";
+    execve [Path Argv Envp] Own(exec::execve), "what is open stays open; with --no-share files in mounts are opened again by name";
+    execveat [DirFd Path Argv Envp At] Own(exec::execveat), "what is open stays open; with --no-share files in mounts are opened again by name";
     exit [Int] Own(process::exit);
     exit_group [Int] Own(process::exit_group);
     rt_sigaction [Signal Ptr Ptr Size] Own(sigaction::sigaction);
