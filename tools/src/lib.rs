@@ -2,8 +2,8 @@
 //! The `stowaway` command: runs a program with a Linux kernel inside it, examines machine and program, makes
 //! and serves images.
 //!
-//! Floors, from the lowest: fail, cli, elf, host, packages, library, program, mkimage, gdb, serve, doctor, ps, run, pages,
-//! settings_page.
+//! Floors, from the lowest: fail, cli, elf, host, packages, library, program, mkimage, gdb, serve, doctor, ps, instance, run,
+//! pages, settings_page.
 #![deny(unsafe_code)]
 
 mod cli;

@@ -81,7 +81,7 @@ fn try_to_fork(make: &impl Fn() -> Result, fate: &mut Fate, r: &mut Ret) -> Resu
 
 /// Why there is no child: as fork(2) has it where there are too many processes.
 fn no_member(e: Errno) -> Errno {
-    if e == Errno::EINTR {
+    if !matches!(e, Errno::ENOMEM | Errno::EAGAIN) {
         return e;
     }
     say_once!("fork: the kernel has no room for another process: {}", Explained(e));
