@@ -57,9 +57,21 @@ fn verify(mounted: &Mounted, lines: &[String], words: &[&str]) -> usize {
 
 everyone! {
     fn killed_by_the_family() {
-        let mounted = Mounted::new(Kind::Empty);
-        let (lines, outcome) = listen(start(&mounted, seconds(), "family"), |_| {});
-        assert_eq!((outcome.status.as_str(), our_lines(&outcome)), ("exit 0", vec![]), "{}", outcome.err());
+        // One kill in some thousands meets its victim inside the kernel even so. Not in three runs in a row.
+        let mut tries = 0;
+        let (mounted, lines, outcome) = loop {
+            let mounted = Mounted::new(Kind::Empty);
+            let (lines, outcome) = listen(start(&mounted, seconds(), "family"), |_| {});
+            let stopped = our_lines(&outcome);
+            if stopped.is_empty() {
+                break (mounted, lines, outcome);
+            }
+            tries += 1;
+            assert!(tries < 3 && stopped[0].contains("was killed inside the kernel"), "{}", outcome.err());
+            verify(&mounted, &lines, &["safe"]);
+            user::note(&format!("storm as uid {}: the family's own kill stopped the kernel", user::id()));
+        };
+        assert_eq!(outcome.status, "exit 0", "{}", outcome.err());
         let last = lines.last().expect("a line");
         assert!(last.starts_with("kills "), "{last}");
         mounted.check();
@@ -91,8 +103,12 @@ everyone! {
                 "exit 0" if stopped.is_empty() => mounted.check(),
                 "exit 0" | "exit 5" => {
                     stops += 1;
-                    assert_eq!(stopped.len(), 1, "{stopped:?}");
-                    assert!(stopped[0].contains("was killed inside the kernel"), "{stopped:?}");
+                    // Whoever finds the death may be killed before it has said so; and another may have been about to mount.
+                    let said = stopped.iter().filter(|line| line.contains("was killed inside the kernel")).count();
+                    assert!(said <= 1 && stopped.len() <= said + 1, "{stopped:?}");
+                    if said == 0 {
+                        user::note("storm from outside: the kernel stopped, and nobody said so");
+                    }
                     mounted.wait_until_free();
                     let fixed = Command::new("e2fsck").args(["-fp".as_ref(), mounted.fixture.image.as_os_str()]).output();
                     let code = fixed.expect("e2fsck").status.code();

@@ -116,8 +116,9 @@ fn mount_now(
     let _room = fdtable::room();
     let path = CString::new(&mount.path[..]).map_err(|_| Errno::EINVAL)?;
     if kernel.was_shared() {
-        if let Some(root) = open_root(kernel, thread, &path) {
-            return Ok(root);
+        match open_root(kernel, thread, &path) {
+            Err(Errno::ENOENT) => {}
+            root => return root,
         }
     }
     let mut read_only = mount.read_only || overlay::is_read_only(mount);
@@ -282,16 +283,16 @@ fn say_what_is_missing(index: usize, name: &CStr) -> bool {
     true
 }
 
-/// The root of what another process of the instance has mounted.
-fn open_root(kernel: &'static Kernel, thread: &'static Thread, path: &CStr) -> Option<i32> {
-    let root = fdtable::placeholder(fdtable::reserved_range_start() as usize, true).ok()?;
+/// The root of what another process of the instance has mounted. ENOENT: nobody has.
+fn open_root(kernel: &'static Kernel, thread: &'static Thread, path: &CStr) -> Result<i32> {
+    let root = fdtable::placeholder(fdtable::reserved_range_start() as usize, true)?;
     // SAFETY: the task is this thread's.
-    if unsafe { kernel.open_root(thread.task(), path, root) }.is_err() {
+    if let Err(e) = unsafe { kernel.open_root(thread.task(), path, root) } {
         fs::close(root);
-        return None;
+        return Err(e);
     }
     fdtable::set(root as usize, fdtable::RESERVED);
-    Some(root)
+    Ok(root)
 }
 
 /// Makes the image a disk of the kernel.

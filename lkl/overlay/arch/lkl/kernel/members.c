@@ -15,6 +15,7 @@
 #include <linux/sched/task.h>
 #include <linux/slab.h>
 #include <linux/task_work.h>
+#include <linux/uaccess.h>
 #include "cpu.h"
 #include "members.h"
 
@@ -259,8 +260,8 @@ long lkl_member_new(struct lkl_call_slot **to, bool bare)
 	wait_for_completion(&made);
 	if (!slot)
 		return -ENOMEM;
-	*to = slot;
-	return number;
+	/* the process that asked may be no more: the member ends as its maker does */
+	return copy_to_user(to, &slot, sizeof(slot)) ? -EFAULT : number;
 }
 
 static void end_thread(struct lkl_thread *t)
