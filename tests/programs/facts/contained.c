@@ -73,6 +73,17 @@ static void show(const char *from, const char *text, uint64_t flags, uint64_t re
 	close(fd);
 }
 
+/* EAGAIN: somebody renamed or mounted something on this machine meanwhile; openat2(2) says to try again. */
+static long opened(int base, const char *text, const void *how, unsigned long size)
+{
+	long fd;
+
+	for (int i = 0; i < 1000; i++)
+		if ((fd = syscall(SYS_openat2, base, text, how, size)) >= 0 || errno != EAGAIN)
+			break;
+	return fd;
+}
+
 static int check(void)
 {
 	static const uint64_t opens[] = { O_RDONLY, O_RDONLY, O_RDONLY, O_RDWR, O_PATH, O_PATH | O_NOFOLLOW, O_RDONLY | O_NOFOLLOW, O_RDONLY | O_DIRECTORY,
@@ -112,7 +123,7 @@ static int check(void)
 		if (how.how.flags & O_CREAT)
 			how.how.mode = 0644;
 		how.more = larger == 1;
-		show(bases[base], text == down ? "down" : text, how.how.flags, how.how.resolve, syscall(SYS_openat2, fds[base], text, &how, larger < 4 ? sizeof how : sizeof how.how));
+		show(bases[base], text == down ? "down" : text, how.how.flags, how.how.resolve, opened(fds[base], text, &how, larger < 4 ? sizeof how : sizeof how.how));
 	}
 	return 0;
 }
