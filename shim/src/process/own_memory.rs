@@ -3,6 +3,8 @@
 
 use core::ops::Range;
 
+use lkl::uintr::Emulator;
+
 use crate::sys::kernel::running;
 use crate::sys::mappings::Mappings;
 use crate::sys::own_image;
@@ -32,6 +34,9 @@ impl Ours {
         }
         if let Some(kernel) = running() {
             ours.add(kernel.region())?;
+        }
+        if let Some(emulator) = Emulator::find() {
+            ours.add(emulator.memory())?;
         }
         ours.ranges[..ours.count].sort_unstable();
         Some(ours)

@@ -157,14 +157,21 @@ fn is_our_fault(sig: c_int, info: *const libc::siginfo_t, uc: &mut libc::ucontex
     if sig == libc::SIGSEGV && is_taken_up(info, uc) {
         return true;
     }
-    let Some(kernel) = kernel else { return false };
+    // A helper thread has the TLS of another thread, but runs nothing of the application's.
+    let is_helper = lkl::is_helper_thread(host::ids().1);
+    let Some(kernel) = kernel else {
+        if is_helper {
+            end::die_alone(sig);
+        }
+        return false;
+    };
     // SAFETY: a fault's siginfo has an address.
     let address = unsafe { (*info).si_addr() } as usize;
     if kernel.stop_at_fault(sig, address, uc) {
         return true;
     }
     // In our own code around the kernel library: never the application's to handle.
-    if thread::current().is_some_and(Thread::is_inside) {
+    if is_helper || thread::current().is_some_and(Thread::is_inside) {
         end::die_of_our_fault(kernel, sig, uc);
     }
     false

@@ -1,8 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Host calls, through whatever function we were given.
 
-use core::arch::asm;
+use core::arch::{asm, global_asm};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
+
+// The linker's.
+global_asm!(".hidden __ehdr_start", ".hidden _end");
+
+extern "C" {
+    static __ehdr_start: u8;
+    static _end: u8;
+}
+
+/// Where the emulator's library is, with what it keeps. A process that gives memory back to another one, as a child of
+/// vfork(2) does, must not give this: what the child has forgotten stays the parent's.
+pub(crate) unsafe extern "C" fn memory() -> crate::Memory {
+    const PAGE: usize = 4096;
+    crate::Memory {
+        start: &raw const __ehdr_start as usize,
+        end: (&raw const _end as usize).next_multiple_of(PAGE),
+    }
+}
 
 /// Number and six arguments in, kernel ABI out.
 pub type RawSyscall = unsafe extern "C" fn(i64, usize, usize, usize, usize, usize, usize) -> isize;

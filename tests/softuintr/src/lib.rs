@@ -51,11 +51,23 @@ pub struct Emulator {
     pub on_illegal: unsafe extern "C" fn(*mut libc::ucontext_t) -> bool,
     /// [`on_notify`]
     pub on_notify: unsafe extern "C" fn(*mut libc::ucontext_t),
+    /// [`host::memory`]
+    pub memory: unsafe extern "C" fn() -> Memory,
+}
+
+/// From one address to another.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Memory {
+    /// The first byte.
+    pub start: usize,
+    /// The first byte after.
+    pub end: usize,
 }
 
 impl Emulator {
     /// Changes with the structure.
-    pub const MAGIC: u64 = u64::from_le_bytes(*b"softuin1");
+    pub const MAGIC: u64 = u64::from_le_bytes(*b"softuin2");
 }
 
 /// Where a preloading library finds it.
@@ -69,6 +81,7 @@ pub static stowaway_softuintr: Emulator = Emulator {
     call: abi::call,
     on_illegal,
     on_notify,
+    memory: host::memory,
 };
 
 /// What happened so far.

@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 use crate::sys::RawSyscall;
+use std::ops::Range;
 
 /// The emulator's side: `softuintr::Emulator`.
 #[repr(C)]
@@ -22,10 +23,19 @@ pub struct Emulator {
     pub on_illegal: unsafe extern "C" fn(*mut libc::ucontext_t) -> bool,
     /// For the signal `notify`.
     pub on_notify: unsafe extern "C" fn(*mut libc::ucontext_t),
+    memory: unsafe extern "C" fn() -> Memory,
+}
+
+/// From one address to another.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+struct Memory {
+    start: usize,
+    end: usize,
 }
 
 impl Emulator {
-    const MAGIC: u64 = u64::from_le_bytes(*b"softuin1");
+    const MAGIC: u64 = u64::from_le_bytes(*b"softuin2");
     /// A flag of `start`: receivers that sleep in the host are not interrupted there.
     pub const QUIET: u32 = 1;
 
@@ -43,5 +53,12 @@ impl Emulator {
         }
         // SAFETY: if it is there, it is a static of at least a magic number's size, and with ours, of this type.
         unsafe { found.as_ref().filter(|emulator| emulator.magic == Self::MAGIC) }
+    }
+
+    /// What the emulator keeps, which is not the program's: the emulator's library.
+    pub fn memory(&self) -> Range<usize> {
+        // SAFETY: a function without arguments, of the emulator's own.
+        let memory = unsafe { (self.memory)() };
+        memory.start..memory.end
     }
 }
