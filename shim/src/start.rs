@@ -63,9 +63,8 @@ extern "C" fn construct() {
 /// starts has interception whatever it asks for: `stowaway run` shows every call.
 unsafe extern "C" fn begin(sp: *mut usize) -> ! {
     // SAFETY: our dynamic loader hands on what the kernel gave it.
-    let [keeper, kept_for] = unsafe { [keeper::KEEPER, keeper::FOR].map(|name| loader::variable(sp, name)) };
-    if let Some(text) = keeper {
-        keeper::be_keeper(text, kept_for, member::MEMBER);
+    if let Some(text) = unsafe { loader::variable(sp, keeper::KEEPER) } {
+        keeper::be_keeper(text, member::MEMBER);
     }
     // SAFETY: as above.
     let loading = unsafe { crate::loader::read_order(sp) };
@@ -74,8 +73,9 @@ unsafe extern "C" fn begin(sp: *mut usize) -> ! {
     if install() {
         thread::leave_tls();
         go_in();
+    } else {
+        member::restore_mask();
     }
-    member::restore_mask();
     loading.run()
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! A program that is held while something happens to it.
 
-use crate::process::{finish, kill_group, Run, DEADLINE};
+use crate::process::{finish, kill_group, Outcome, Run, DEADLINE};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout};
 
@@ -31,6 +31,14 @@ impl Held {
         let outcome = finish(self.child, DEADLINE);
         outcome.expect_exit(0);
         (line, outcome.err())
+    }
+
+    /// It reads the end of its input instead; all that it prints then.
+    pub fn rest(mut self) -> Outcome {
+        self.child.stdin.take();
+        // It waits, and has printed no more than that line.
+        self.child.stdout = Some(self.out.into_inner());
+        finish(self.child, DEADLINE)
     }
 
     /// Kills it, and what it started.

@@ -230,6 +230,12 @@ pub fn wait_until(child: &mut Child, end: Instant) -> Option<ExitStatus> {
     }
 }
 
+/// Kills a process (SIGKILL). One that is no more is none.
+pub fn kill(pid: i32) {
+    // SAFETY: kill takes two numbers.
+    unsafe { libc::kill(pid, libc::SIGKILL) };
+}
+
 /// Kills what is left of the child's process group.
 pub fn kill_group(child: &Child) {
     // SAFETY: kill takes two numbers; the group is the child's own (see `command`). An empty group is ESRCH.

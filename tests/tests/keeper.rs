@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The keeper: what a killed program had written is on the image, and the keeper itself is in nobody's way.
-#![allow(unsafe_code)]
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
@@ -11,7 +10,7 @@ use stowaway_tests::everyone;
 use stowaway_tests::fixture::Kind;
 use stowaway_tests::keeper::{keeper_of, keepers_of};
 use stowaway_tests::mounted::{our_lines, Mounted};
-use stowaway_tests::process::{finish, kill_group, Outcome, DEADLINE};
+use stowaway_tests::process::{finish, kill, kill_group, Outcome, DEADLINE};
 
 /// A program that has written, and waits to be killed; the line that it said.
 fn start(mounted: &Mounted, words: &[&str], keeper: &str) -> (Child, String) {
@@ -25,13 +24,8 @@ fn start(mounted: &Mounted, words: &[&str], keeper: &str) -> (Child, String) {
     (child, line.trim().into())
 }
 
-fn kill(pid: u32) {
-    // SAFETY: two numbers.
-    unsafe { libc::kill(pid as i32, libc::SIGKILL) };
-}
-
 fn kill_and_wait(child: &mut Child) {
-    kill(child.id());
+    kill(child.id() as i32);
     assert_eq!(child.wait().expect("our own child").signal(), Some(libc::SIGKILL));
 }
 
@@ -78,7 +72,7 @@ everyone! {
         let (mut child, line) = start(&mounted, &["sh", "-c", "echo data >@/written; sleep 100 <@/written & echo $!; sleep 100; true"], "yes");
         keeper_of(&child);
         let other: u32 = line.parse().expect("a pid");
-        kill(other);
+        kill(other as i32);
         // The shell's second sleep was its child.
         kill_and_wait(&mut child);
         kill_group(&child);
@@ -136,7 +130,7 @@ everyone! {
         let mounted = Mounted::new(Kind::Basic);
         let script = "echo x >@/f; echo ready; sleep 1; cat @/f >@/g; sh -c 'cat @/g >@/h'; exit 3";
         let (child, _) = start(&mounted, &["sh", "-c", script], "yes");
-        kill(keeper_of(&child));
+        kill(keeper_of(&child) as i32);
         let outcome = finish(child, DEADLINE);
         assert_eq!((outcome.status.as_str(), outcome.err().as_str()), ("exit 3", ""));
         mounted.check();

@@ -1,19 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! qcow2 images: which ones are read and written, and what is said of the others.
-#![allow(unsafe_code)]
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::process::Child;
 use std::time::Duration;
 use stowaway_tests::everyone;
 use stowaway_tests::fixture::check_image;
+use stowaway_tests::held::Held;
 use stowaway_tests::keeper::keeper_of;
 use stowaway_tests::mounted::our_lines;
-use stowaway_tests::process::{finish, kill_group, DEADLINE};
+use stowaway_tests::process::kill;
 use stowaway_tests::qcow2::{convert, qemu_img, Qcow2};
 use stowaway_tests::work::processes;
 
@@ -80,21 +78,6 @@ fn two_partitions(file_system: &Path, disk: &Path) {
     }
     table[510..].copy_from_slice(&[0x55, 0xaa]);
     file.write_all_at(&table, 0).expect("a table");
-}
-
-/// Starts a script; it has said its first line.
-fn begin(qcow2: &Qcow2, script: &str) -> Child {
-    let mut child = qcow2.script(script).stdin("").spawn();
-    let mut line = [0; 6];
-    let out = child.stdout.as_mut().expect("a pipe");
-    out.read_exact(&mut line).unwrap_or_else(|e| panic!("it does not start: {e}"));
-    assert_eq!(&line, b"ready\n");
-    child
-}
-
-fn kill(pid: i32) {
-    // SAFETY: two numbers.
-    unsafe { libc::kill(pid, libc::SIGKILL) };
 }
 
 everyone! {
@@ -254,11 +237,11 @@ everyone! {
 
     fn programs_that_are_killed_lose_nothing() {
         let Some(qcow2) = Qcow2::new(&[]) else { return };
-        let mut child = begin(&qcow2, "echo data >$1/written; (sleep 100 <$1/written; true) & echo ready; sleep 100; true");
+        let script = "echo data >$1/written; (sleep 100 <$1/written; true) & echo held; sleep 100; true";
+        let held = Held::start(&qcow2.script(script));
         // Nobody is inside the kernel then.
         std::thread::sleep(Duration::from_millis(300));
-        kill_group(&child);
-        child.wait().expect("our own child");
+        held.kill();
         qcow2.no_servers();
         qcow2.check();
         assert_eq!(qcow2.content("/written"), b"data\n");
@@ -268,15 +251,14 @@ everyone! {
     fn without_whoever_has_the_connection() {
         for whose in ["keeper", "server"] {
             let Some(qcow2) = Qcow2::new(&[]) else { return };
-            let mut child = begin(&qcow2, "echo data >$1/durable; sync $1/durable; echo ready; read go; \
-                echo late >$1/late; sync $1/late 2>&1; (cat $1/hello.txt; echo $?); echo end");
-            let pid = match whose {
-                "keeper" => keeper_of(&child) as i32,
+            let script = "echo data >$1/durable; sync $1/durable; echo held; read go; \
+                echo late >$1/late; sync $1/late 2>&1; (cat $1/hello.txt; echo $?); echo end";
+            let held = Held::start(&qcow2.script(script));
+            kill(match whose {
+                "keeper" => keeper_of(&held.child) as i32,
                 _ => qcow2.servers()[0],
-            };
-            kill(pid);
-            child.stdin.take();
-            let outcome = finish(child, DEADLINE);
+            });
+            let outcome = held.rest();
             assert!(outcome.out().contains("Input/output error"), "{whose}: {}{}", outcome.out(), outcome.err());
             assert!(outcome.out().ends_with("end\n"), "{whose}: {}", outcome.out());
             // A server that was killed leaves its directory.

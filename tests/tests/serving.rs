@@ -10,7 +10,7 @@ use stowaway_tests::everyone;
 use stowaway_tests::fixture::{check_image, Kind};
 use stowaway_tests::held::Held;
 use stowaway_tests::mounted::{our_lines, Mounted};
-use stowaway_tests::process::{wait_until, Run, DEADLINE};
+use stowaway_tests::process::{kill, wait_until, Run, DEADLINE};
 use stowaway_tests::qcow2::{qemu_img, Qcow2};
 use stowaway_tests::user;
 
@@ -185,8 +185,7 @@ everyone! {
         let Some(qcow2) = Qcow2::new(&[]) else { return };
         let held = Held::start(&qcow2.script("exec 3>$1/held; echo held; read line; ! cat $1/hello.txt $1/dir/* 2>/dev/null; echo $line"));
         for pid in qcow2.servers() {
-            // SAFETY: kill takes two numbers.
-            unsafe { libc::kill(pid, libc::SIGKILL) };
+            kill(pid);
         }
         let (line, _) = held.finish();
         assert_eq!(line, "go\n");

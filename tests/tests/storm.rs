@@ -2,7 +2,6 @@
 //! Processes of one instance that are killed all the time: by each other the kernel never stops, and what was written is there.
 //! By others it may stop: then all get EIO and a line, nobody hangs, and what was fsync'ed is there. `STOWAWAY_STORM_SECONDS` makes
 //! the storm longer.
-#![allow(unsafe_code)]
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command};
@@ -10,7 +9,7 @@ use std::time::Duration;
 use stowaway_tests::ext4::Image;
 use stowaway_tests::fixture::{noise, Kind};
 use stowaway_tests::mounted::{our_lines, Mounted};
-use stowaway_tests::process::{finish, Outcome, DEADLINE};
+use stowaway_tests::process::{finish, kill, Outcome, DEADLINE};
 use stowaway_tests::{everyone, user};
 
 fn seconds() -> u64 {
@@ -92,8 +91,7 @@ everyone! {
                 random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                 if (random >> 16) % 20 == 0 && pids.len() > 1 {
                     let victim = pids.swap_remove((random >> 8) as usize % pids.len());
-                    // SAFETY: two numbers; the process is a child of our child, which may have ended.
-                    unsafe { libc::kill(victim, libc::SIGKILL) };
+                    kill(victim);
                     std::thread::sleep(Duration::from_millis(1));
                 }
             });

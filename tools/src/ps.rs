@@ -21,8 +21,6 @@ const MEMORY_FILE: &str = "/memfd:stowaway (deleted)";
 const KEEPERS: [&str; 2] = ["stowaway-keeper", "stowaway-umount"];
 /// st_blocks counts these (stat(2)).
 const BLOCK_BYTES: u64 = 512;
-/// A keeper's variable with the settings of its instance.
-const KEPT_FOR: &[u8] = b"STOWAWAY_KEPT_FOR=";
 const MIB: f64 = 1048576.0;
 
 /// A kernel, and who uses it.
@@ -114,12 +112,9 @@ fn memory_in_use(at: &Path, number: u64) -> Option<u64> {
 }
 
 impl Instance {
-    /// What the environment of a process says: a keeper has all settings in one variable; a program that `stowaway run` started
-    /// has none.
+    /// What the environment of a process says: a keeper has all settings, a program that `stowaway run` started has none.
     fn is_told(&mut self, at: &Path) {
-        let environment = fs::read(at.join("environ")).unwrap_or_default();
-        let kept = environment.split(|&byte| byte == 0).find_map(|text| text.strip_prefix(KEPT_FOR));
-        let said = instance::read(&kept.map_or(environment.clone(), instance::from_text));
+        let said = instance::read(&fs::read(at.join("environ")).unwrap_or_default());
         let value = |key: Key| {
             let found = said.iter().find(|(name, _)| name == key.env());
             found.map(|(_, value)| value.to_string_lossy().into_owned())
@@ -192,7 +187,7 @@ mod tests {
     fn processes_of_one_memory_file_are_one_instance() {
         let proc = tempfile::tempdir().unwrap();
         lay(proc.path(), 30, "sh) odd", 5, b"sh\0-c\0a\nb\0", b"A=b\0STOWAWAY_MOUNT=i.img:/a;j.img:/b\0");
-        let kept = b"STOWAWAY_KEPT_FOR=STOWAWAY_NET=lo%0STOWAWAY_INSTANCE=work%0\0";
+        let kept = b"STOWAWAY_KEPT_BY=1:2\0STOWAWAY_NET=lo\0STOWAWAY_INSTANCE=work\0";
         lay(proc.path(), 31, KEEPERS[0], 5, b"stowaway-keeper\0", kept);
         lay(proc.path(), 9, "cat", 6, b"cat\0", b"");
         fs::create_dir(proc.path().join("12")).unwrap();

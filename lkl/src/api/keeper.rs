@@ -44,8 +44,6 @@ const ENDING: u32 = 7;
 
 /// How often the keeper looks whether the others live, ns.
 const LOOK_NS: u64 = 50_000_000;
-/// At every how manieth look the keeper opens the disks that are new.
-const LOOKS_AT_DISKS: u32 = 20;
 /// The most that is left to be said.
 const UNSAID_BYTES: usize = 400;
 /// How long the keeper may take to leave, ns.
@@ -56,7 +54,7 @@ const UNMOUNT_NS: u64 = 120_000_000_000;
 fn change(words: &Shared, from: u32, to: u32) -> bool {
     let is_changed = words.keeper_state.compare_exchange(from, to, SeqCst, SeqCst).is_ok();
     if is_changed {
-        futex::wake(&raw const words.keeper_state, u32::MAX >> 1, Scope::Shared);
+        watch::call_keeper(words);
     }
     is_changed
 }
@@ -64,10 +62,7 @@ fn change(words: &Shared, from: u32, to: u32) -> bool {
 /// Sleeps while the state is `state`, for `ns` at most. Whether the state is still the same.
 fn wait_in(words: &Shared, state: u32, ns: u64) -> bool {
     let until = monotonic_ns().saturating_add(ns);
-    while words.keeper_state.load(SeqCst) == state && monotonic_ns() < until {
-        futex::wait_until(&words.keeper_state, state, until, Scope::Shared);
-    }
-    words.keeper_state.load(SeqCst) == state
+    !futex::wait_while(&words.keeper_state, state, until, Scope::Shared)
 }
 
 /// What a keeper does beside its work for the kernel.
@@ -196,7 +191,7 @@ impl Kernel {
             if state == GONE || !is_there() {
                 return;
             }
-            futex::wake(&raw const words.keeper_state, u32::MAX >> 1, Scope::Shared);
+            watch::call_keeper(words);
             wait_in(words, state, LOOK_NS);
         }
     }
@@ -255,9 +250,9 @@ impl Kernel {
             return Ok(());
         }
         let mut seen = words.disks.load(SeqCst).wrapping_sub(1);
-        for look in 0u32.. {
+        loop {
             let disks = words.disks.load(SeqCst);
-            if disks != seen || look % LOOKS_AT_DISKS == 0 {
+            if disks != seen {
                 block::follow_store();
                 seen = disks;
             }
@@ -306,7 +301,7 @@ impl Kernel {
 
     /// In any thread of the keeper's process: somebody is at the door.
     pub fn call_keeper(&self) {
-        futex::wake(&raw const self.words.keeper_state, u32::MAX >> 1, Scope::Shared);
+        watch::call_keeper(self.words);
     }
 
     /// A member for the process `pid`, which nobody of the instance has made.

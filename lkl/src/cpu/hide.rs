@@ -49,7 +49,7 @@ pub(super) fn hide_away(words: &Shared, member: u32, addr: usize, len: usize) ->
     row.hide_addr.store(addr, Ordering::Relaxed);
     row.hide_len.store(len, Ordering::Relaxed);
     row.hide.store(ASKED, Ordering::Release);
-    futex::wake(&raw const row.hide, u32::MAX >> 1, Scope::Shared);
+    futex::wake_all(&raw const row.hide, Scope::Shared);
     wait_for_answer(words, member, row)
 }
 
@@ -106,7 +106,7 @@ pub(crate) fn stop() {
     row.has_helper.store(0, Ordering::Release);
     STOP.store(true, Ordering::SeqCst);
     while !thread.has_ended() {
-        futex::wake(&raw const row.hide, u32::MAX >> 1, Scope::Shared);
+        futex::wake_all(&raw const row.hide, Scope::Shared);
         process::sleep_ns(50_000);
     }
     thread.join();
@@ -125,7 +125,7 @@ pub(crate) fn reset_in_child() {
 pub(super) fn is_over(row: &MemberRow) {
     row.has_helper.store(0, Ordering::Relaxed);
     if row.hide.swap(NOTHING, Ordering::AcqRel) != NOTHING {
-        futex::wake(&raw const row.hide, u32::MAX >> 1, Scope::Shared);
+        futex::wake_all(&raw const row.hide, Scope::Shared);
     }
 }
 
@@ -146,5 +146,5 @@ fn answer(row: &MemberRow) {
     // SAFETY: see above: a part that the process has reserved for a mapping, as the kernel says, which waits for us.
     let hidden = unsafe { memory::map(addr, len, libc::PROT_NONE, flags, -1, 0) };
     row.hide.store(if hidden.is_ok() { NOTHING } else { FAILED }, Ordering::Release);
-    futex::wake(&raw const row.hide, u32::MAX >> 1, Scope::Shared);
+    futex::wake_all(&raw const row.hide, Scope::Shared);
 }

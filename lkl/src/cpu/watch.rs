@@ -141,8 +141,13 @@ pub(crate) fn next_disk() -> u64 {
 pub(crate) fn disks_have_changed() {
     if let Some(words) = entry::words() {
         words.disks.fetch_add(1, Ordering::SeqCst);
-        futex::wake(&raw const words.keeper_state, u32::MAX >> 1, Scope::Shared);
+        call_keeper(words);
     }
+}
+
+/// The keeper, or who waits for the keeper, looks at once.
+pub(crate) fn call_keeper(words: &Shared) {
+    futex::wake_all(&raw const words.keeper_state, Scope::Shared);
 }
 
 /// The member that is the keeper; 0: there is none.

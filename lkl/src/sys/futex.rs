@@ -7,6 +7,7 @@
 #![allow(unsafe_code)]
 
 use super::call::call;
+use super::time::monotonic_ns;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Which threads may wait on the word.
@@ -45,6 +46,19 @@ pub fn wait_until(word: &AtomicU32, value: u32, until_ns: u64, scope: Scope) {
     let args = [word.as_ptr() as usize, op, value as usize, &raw const until as usize, 0, all];
     // SAFETY: the host reads a live word and a live timespec.
     unsafe { call(libc::SYS_futex, args) };
+}
+
+/// Sleeps while the word has this value, until `until_ns` of CLOCK_MONOTONIC at most. Whether it has another value.
+pub fn wait_while(word: &AtomicU32, value: u32, until_ns: u64, scope: Scope) -> bool {
+    while word.load(Ordering::SeqCst) == value && monotonic_ns() < until_ns {
+        wait_until(word, value, until_ns, scope);
+    }
+    word.load(Ordering::SeqCst) != value
+}
+
+/// Wakes all threads that sleep on the word, which may be gone.
+pub fn wake_all(word: *const AtomicU32, scope: Scope) {
+    wake(word, i32::MAX as u32, scope);
 }
 
 /// Wakes up to `count` threads that sleep on the word, which may be gone.

@@ -31,6 +31,17 @@ pub fn set_option(fd: i32, level: i32, option: i32, value: &[u8]) -> Result<(), 
     unsafe { try_call(libc::SYS_setsockopt, args) }.map(drop)
 }
 
+/// How long reads and writes of the socket wait (SO_RCVTIMEO, SO_SNDTIMEO).
+pub fn set_timeouts(fd: i32, ms: u32) {
+    // struct timeval
+    let mut time = [0; 16];
+    time[..8].copy_from_slice(&i64::from(ms / 1000).to_ne_bytes());
+    time[8..].copy_from_slice(&(i64::from(ms % 1000) * 1000).to_ne_bytes());
+    for option in [libc::SO_RCVTIMEO, libc::SO_SNDTIMEO] {
+        let _ = set_option(fd, libc::SOL_SOCKET, option, &time);
+    }
+}
+
 /// shutdown(2); a socket that is not connected any more is left as it is.
 pub fn shutdown(fd: i32, how: i32) {
     let _ = plain(libc::SYS_shutdown, [fd as usize, how as usize, 0, 0, 0, 0]);

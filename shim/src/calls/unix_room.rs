@@ -87,18 +87,10 @@ pub struct Room {
 impl Room {
     /// Makes the directory if need be. EACCES: somebody else has that name.
     pub fn open() -> Result<Room> {
-        let room = Room { user: host::user_ids()?[1] };
-        let path = room.directory();
-        match fs::make_directory(path.as_c_str()) {
-            Ok(()) | Err(Errno::EEXIST) => {}
-            Err(e) => return Err(e),
-        }
-        let status = fs::stat_at(AT_FDCWD, fs::address(path.as_c_str()), libc::AT_SYMLINK_NOFOLLOW)?;
-        let is_ours = status.st_mode & libc::S_IFMT == libc::S_IFDIR && status.st_uid == room.user;
-        if is_ours && status.st_mode & 0o077 == 0 {
-            Ok(room)
-        } else {
-            Err(Errno::EACCES)
+        let room = Room { user: host::effective_user() };
+        match fs::make_private_directory(room.directory().as_c_str(), room.user)? {
+            true => Ok(room),
+            false => Err(Errno::EACCES),
         }
     }
 

@@ -8,13 +8,14 @@ use core::cell::UnsafeCell;
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
 
 use lkl::sys::futex::Lock;
 use lkl::sys::helper_thread::HelperThread;
 use lkl::sys::spawn::{self, Descriptors};
 use lkl::{Handover, Kernel, Store};
 use once_cell::sync::OnceCell;
-use stowaway_config::instance;
+use stowaway_config::{instance, is_setting};
 use trampoline::KernelSigaction;
 
 use crate::instance::porter::Porter;
@@ -22,13 +23,11 @@ use crate::sys::errno::{Errno, Result};
 use crate::sys::fs::{self, OwnedFd};
 use crate::sys::host;
 use crate::sys::numbers;
-use crate::sys::settings::settings;
+use crate::sys::settings::{environment, settings};
 use crate::sys::sigcalls;
 
 /// The variable that tells the library that it is a keeper's.
 pub const KEEPER: &[u8] = b"STOWAWAY_KEPT_BY=";
-/// The variable with the settings of the instance, which visitors are told, and whoever lists the instances.
-pub const FOR: &[u8] = b"STOWAWAY_KEPT_FOR=";
 /// The process's name, and its name when nobody else is left.
 const NAME: &CStr = c"stowaway-keeper";
 const NAME_OF_UNMOUNTING: &CStr = c"stowaway-umount";
@@ -45,9 +44,10 @@ const TEXT: usize = KEEPER.len() + numbers::EACH * NUMBERS;
 /// How the library's own file is opened.
 static LIBRARY: OnceCell<fn() -> Option<OwnedFd>> = OnceCell::new();
 
-/// The door of an instance with a name: its descriptor while the keeper is started. And the keeper's variable [`FOR`].
+/// The door of an instance with a name: its descriptor while the keeper is started. And the settings, as
+/// variables of the keeper's environment.
 static DOOR: AtomicI32 = AtomicI32::new(-1);
-static SETTINGS: OnceCell<CString> = OnceCell::new();
+static SETTINGS: OnceCell<Vec<CString>> = OnceCell::new();
 
 fn door() -> Option<i32> {
     Some(DOOR.load(Ordering::Relaxed)).filter(|&fd| fd >= 0)
@@ -85,8 +85,8 @@ pub fn start(kernel: &'static Kernel) {
     }
     let _guard = STARTER.lock.hold();
     SETTINGS.get_or_init(|| {
-        let common = instance::write(&instance::settings(settings()));
-        CString::new([FOR, &instance::as_text(&common)].concat()).unwrap_or_default()
+        let text = instance::write(&instance::settings(settings()));
+        text.split(|&byte| byte == 0).filter_map(|variable| CString::new(variable).ok()).collect()
     });
     match HelperThread::spawn(c"stowaway-start", run, core::ptr::from_ref(kernel) as usize) {
         // SAFETY: the lock is held.
@@ -245,8 +245,13 @@ fn execute_library(plan: &Plan) -> Result {
     kept.for_each(|fd| fs::set_cloexec(fd, false));
     let _ = fs::change_directory(c"/");
     let argv = [NAME.as_ptr() as usize, 0];
-    let settings = SETTINGS.get().map_or(0, |text| text.as_ptr() as usize);
-    let envp = [plan.text.as_ptr() as usize, settings, 0];
+    // One more stays 0.
+    let mut envp = [0; instance::SETTINGS + 2];
+    envp[0] = plan.text.as_ptr() as usize;
+    for (variable, text) in envp[1..=instance::SETTINGS].iter_mut().zip(SETTINGS.get().into_iter().flatten())
+    {
+        *variable = text.as_ptr() as usize;
+    }
     let flags = libc::AT_EMPTY_PATH as usize;
     let (argv, envp) = (argv.as_ptr() as usize, envp.as_ptr() as usize);
     // SAFETY: live strings; the host replaces this process's memory, which was never its own.
@@ -262,9 +267,9 @@ fn ignore_signals() {
     }
 }
 
-/// What the keeper's process does. `text`: the variable's value; `settings`: that of the other one, if there is a door.
-/// `member`: the name of the variable that tells a program where the kernel is.
-pub fn be_keeper(text: &[u8], settings: Option<&[u8]>, member_is: &'static [u8]) -> ! {
+/// What the keeper's process does. `text`: the variable's value. `member`: the name of the variable that tells a program where
+/// the kernel is.
+pub fn be_keeper(text: &[u8], member_is: &'static [u8]) -> ! {
     let Some(numbers) = numbers::read::<NUMBERS>(text) else { host::exit_group(1) };
     ignore_signals();
     be_named(NAME);
@@ -275,7 +280,9 @@ pub fn be_keeper(text: &[u8], settings: Option<&[u8]>, member_is: &'static [u8])
     let kept = unsafe { lkl::attach(&from) }.map(|kernel| {
         kernel.leave_alerts_to_others();
         let door = (door != NO_DOOR).then_some(door as i32);
-        let settings = instance::from_text(settings.unwrap_or_default());
+        let mut settings = environment();
+        settings.retain(|(name, _)| is_setting(name.as_bytes()));
+        let settings = instance::write(&settings);
         let mut porter = Porter::new(door, settings, member_is, || be_named(NAME_OF_UNMOUNTING));
         // SAFETY: as above.
         unsafe { kernel.keep(task as *mut lkl::Task, &mut porter) }

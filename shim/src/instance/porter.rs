@@ -17,7 +17,7 @@ use crate::sys::fs::{self, OwnedFd};
 use crate::sys::{host, numbers};
 
 /// How long a visitor may take to say what it wants.
-const PATIENCE_S: i64 = 1;
+const PATIENCE_MS: u32 = 1_000;
 const PAUSE_NS: i64 = 10_000_000;
 
 /// The visitor's connection, and 1; 0: there is none. And what the visitor wants.
@@ -50,8 +50,7 @@ impl Porter {
     ) {
         let refuse = |why: &str| send(connection, &[&[REFUSED], why.as_bytes()].concat(), &[]);
         let Ok(peer) = fs::peer(connection.raw()) else { return };
-        let own = host::user_ids().map_or(u32::MAX, |ids| ids[1]);
-        if peer.uid != own && peer.uid != 0 {
+        if peer.uid != host::effective_user() && peer.uid != 0 {
             return refuse("the instance is another user's");
         }
         match WISH.load(Ordering::Relaxed) {
@@ -119,7 +118,7 @@ extern "C" fn wait_for_visitors(listener: usize) {
 
 fn next_visitor(listener: i32) -> Result<(OwnedFd, u8)> {
     let connection = fs::accept(listener)?;
-    fs::set_patience(connection.raw(), PATIENCE_S);
+    socket::set_timeouts(connection.raw(), PATIENCE_MS);
     let mut wish = [0];
     match fs::read(connection.raw(), &mut wish)? {
         1 => Ok((connection, wish[0])),

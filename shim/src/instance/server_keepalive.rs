@@ -8,10 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use crate::fdtable::{self, Keep};
 use crate::sys::fs;
 use crate::sys::settings::settings;
-
-/// struct sockaddr_un (unix(7)).
-const PATH_AT: usize = 2;
-const ADDRESS_BYTES: usize = 110;
+use crate::sys::sockaddr::UnixAddress;
 
 /// Connects to each server. One that is not there is reported by the first call that needs its disk.
 pub fn connect_all() {
@@ -25,11 +22,8 @@ pub fn connect_all() {
 
 /// Connects for the life of the process. None: there is no such server, or no number for the descriptor.
 fn connect(path: &[u8]) -> Option<i32> {
-    let mut address = [0u8; ADDRESS_BYTES];
-    address[..PATH_AT].copy_from_slice(&(libc::AF_UNIX as u16).to_ne_bytes());
-    // One NUL stays behind the path.
-    address[PATH_AT..ADDRESS_BYTES - 1].get_mut(..path.len())?.copy_from_slice(path);
+    let address = UnixAddress::of_path(path).ok()?;
     let socket = fs::unix_socket(libc::SOCK_STREAM).ok()?;
-    fs::connect(socket.raw(), &address).ok()?;
+    fs::connect(socket.raw(), address.bytes()).ok()?;
     fdtable::reserve(socket.raw(), Keep::OverFork).ok()
 }

@@ -20,7 +20,7 @@ use crate::instance::enter::enter_kernel;
 use crate::instance::keeper;
 use crate::process::member::{self, MEMBER};
 use crate::sys::errno::{Errno, Explained, Result};
-use crate::sys::fs::{self, OwnedFd, AT_FDCWD};
+use crate::sys::fs::{self, OwnedFd};
 use crate::sys::kernel::running;
 use crate::sys::settings::settings;
 use crate::sys::sockaddr::UnixAddress;
@@ -29,7 +29,7 @@ use crate::sys::{host, numbers};
 /// Connections that wait for the keeper.
 const BACKLOG: usize = 128;
 /// How long the keeper may take to answer.
-const PATIENCE_S: i64 = 10;
+const PATIENCE_MS: u32 = 10_000;
 /// An instance that is about to end is not waited for longer: tries, and the pause between two.
 const TRIES: u32 = 200;
 const PAUSE_NS: i64 = 10_000_000;
@@ -71,7 +71,8 @@ pub fn enter(
 ) -> core::result::Result<(), ConfigError> {
     let name = config.instance.as_deref().unwrap_or_default();
     let wrong = |why: String| ConfigError::new(Key::Instance.env(), why);
-    let directory = instance::directory(std::env::var_os("XDG_RUNTIME_DIR").as_deref(), user());
+    let directory =
+        instance::directory(std::env::var_os("XDG_RUNTIME_DIR").as_deref(), host::effective_user());
     make_own(&directory).map_err(|why| wrong(format!("{}: {why}", directory.display())))?;
     let here = |e: Errno| wrong(format!("{}: {}", directory.display(), Explained(e)));
     for _ in 0..TRIES {
@@ -101,28 +102,17 @@ pub fn enter(
     Err(wrong(format!("the instance {name} is ending, and does not end")))
 }
 
-fn user() -> u32 {
-    host::user_ids().map_or(u32::MAX, |ids| ids[1])
-}
-
 fn c_path(path: &Path) -> CString {
     CString::new(path.as_os_str().as_bytes()).unwrap_or_default()
 }
 
 /// The directory is there, and this user's alone.
 fn make_own(directory: &Path) -> core::result::Result<(), String> {
-    let path = c_path(directory);
-    match fs::make_directory(&path) {
-        Ok(()) | Err(Errno::EEXIST) => {}
-        Err(e) => return Err(format!("cannot be made: {}", Explained(e))),
+    match fs::make_private_directory(&c_path(directory), host::effective_user()) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err("is no directory of this user's alone (mode 0700)".into()),
+        Err(e) => Err(format!("cannot be made: {}", Explained(e))),
     }
-    let status = fs::stat_at(AT_FDCWD, fs::address(&path), libc::AT_SYMLINK_NOFOLLOW)
-        .map_err(|e| Explained(e).to_string())?;
-    let is_own = status.st_mode & libc::S_IFMT == libc::S_IFDIR && status.st_uid == user();
-    if !is_own || status.st_mode & 0o077 != 0 {
-        return Err("is no directory of this user's alone (mode 0700)".into());
-    }
-    Ok(())
 }
 
 /// EAGAIN: somebody has the lock, and keeps it.
@@ -145,7 +135,7 @@ fn take_lock(path: &Path) -> Result<OwnedFd> {
 /// A connection to the keeper, or none if there is no instance. The lock is held.
 fn find_keeper(path: &Path) -> Result<Option<OwnedFd>> {
     let connection = fs::unix_socket(libc::SOCK_STREAM)?;
-    fs::set_patience(connection.raw(), PATIENCE_S);
+    socket::set_timeouts(connection.raw(), PATIENCE_MS);
     let address = UnixAddress::of_path(path.as_os_str().as_bytes())?;
     match fs::connect(connection.raw(), address.bytes()) {
         Ok(()) => Ok(Some(connection)),

@@ -12,7 +12,7 @@ use core::ffi::CStr;
 use core::mem::MaybeUninit;
 
 use crate::sys::decimal::FdPath;
-use crate::sys::errno::Result;
+use crate::sys::errno::{Errno, Result};
 use crate::sys::host;
 
 pub use libc::AT_FDCWD;
@@ -235,17 +235,6 @@ pub fn accept(fd: i32) -> Result<OwnedFd> {
     Ok(owned(fd as i32))
 }
 
-/// Reads and writes of a socket give up after so many seconds (SO_RCVTIMEO, SO_SNDTIMEO).
-pub fn set_patience(fd: i32, seconds: i64) {
-    let time = libc::timeval { tv_sec: seconds, tv_usec: 0 };
-    let (value, len) = (&raw const time as usize, size_of_val(&time));
-    for option in [libc::SO_RCVTIMEO, libc::SO_SNDTIMEO] {
-        let args = [fd as usize, libc::SOL_SOCKET as usize, option as usize, value, len];
-        // SAFETY: a live structure.
-        let _ = unsafe { host::call(libc::SYS_setsockopt, &args) };
-    }
-}
-
 /// Who is at the other end of an AF_UNIX socket.
 pub fn peer(fd: i32) -> Result<libc::ucred> {
     let mut peer = libc::ucred { pid: 0, uid: 0, gid: 0 };
@@ -283,6 +272,17 @@ pub fn make_directory(path: &CStr) -> Result<()> {
     unsafe { host::call(libc::SYS_mkdir, &[address(path), MODE]) }?;
     // SAFETY: reads the path.
     unsafe { host::call(libc::SYS_chmod, &[address(path), MODE]) }.map(drop)
+}
+
+/// Makes a directory that only `user` may enter, if it is not there. False: another directory, or a file, has the name.
+pub fn make_private_directory(path: &CStr, user: u32) -> Result<bool> {
+    match make_directory(path) {
+        Ok(()) | Err(Errno::EEXIST) => {}
+        Err(e) => return Err(e),
+    }
+    let status = stat_at(AT_FDCWD, address(path), libc::AT_SYMLINK_NOFOLLOW)?;
+    let is_ours = status.st_mode & libc::S_IFMT == libc::S_IFDIR && status.st_uid == user;
+    Ok(is_ours && status.st_mode & 0o077 == 0)
 }
 
 /// symlink(2): `path`, a path of ours, leads to the text at `target`.

@@ -112,6 +112,12 @@ pub fn user_ids() -> Result<[u32; 4]> {
     four_ids(libc::SYS_getresuid, libc::SYS_setfsuid)
 }
 
+/// Effective user id of the calling thread.
+pub fn effective_user() -> u32 {
+    // SAFETY: no arguments; it does not fail.
+    unsafe { call(libc::SYS_geteuid, &[]) }.map_or(u32::MAX, |id| id as u32)
+}
+
 /// Real, effective, saved and file system group id of the calling thread.
 pub fn group_ids() -> Result<[u32; 4]> {
     four_ids(libc::SYS_getresgid, libc::SYS_setfsgid)

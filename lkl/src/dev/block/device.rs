@@ -108,13 +108,10 @@ impl Device {
             return Device::make_for_this_process(number, backing, Owner::Alone);
         };
         let made = Device::make_for_this_process(number, backing, Owner::Shared)?;
-        if let Some(link) = made.link() {
-            link.reset();
-        }
         let Backing { fd, start, kind } = backing;
         watch::with_disks(|| store.add(Entry { disk: number, start, kind: kind as u64 }, fd))?;
+        watch::disks_have_changed();
         if let Some(link) = made.link() {
-            watch::disks_have_changed();
             if !link.wait_for_home() {
                 gone(number);
                 return Err(Errno::EIO);
@@ -131,6 +128,9 @@ impl Device {
         }
         // SAFETY: a page, of which any bytes are valid; it is there as long as the device.
         let state = unsafe { &*(at as *const nbd::State) };
+        if owner == Owner::Shared {
+            state.reset();
+        }
         Ok(match owner {
             Owner::Alone => Link::new(fd, state),
             Owner::Keeper => Link::home(fd, state),
@@ -194,15 +194,18 @@ impl Device {
     }
 
     fn find_here(number: u64) -> Option<&'static Device> {
-        let mut at = DEVICES.load(Ordering::Acquire);
-        // SAFETY: devices in the list are mapped.
-        while let Some(device) = unsafe { at.as_ref() } {
-            if device.number == number {
-                return Some(device);
-            }
+        Device::all().find(|device| device.number == number)
+    }
+
+    /// All devices of this process. One may be freed once the iterator has given it.
+    fn all() -> impl Iterator<Item = &'static Device> {
+        let mut at = DEVICES.load(Ordering::Acquire).cast_const();
+        std::iter::from_fn(move || {
+            // SAFETY: devices in the list are mapped.
+            let device = unsafe { at.as_ref() }?;
             at = device.state.next.load(Ordering::Acquire);
-        }
-        None
+            Some(device)
+        })
     }
 
     /// Another process has attached the disk.
@@ -234,11 +237,8 @@ impl Device {
                 Device::make_copy(fd, entry);
             }
         }
-        let mut at = DEVICES.load(Ordering::Acquire).cast_const();
-        // SAFETY: devices in the list are mapped.
-        while let Some(device) = unsafe { at.as_ref() } {
-            at = device.state.next.load(Ordering::Acquire);
-            if device.is_copy && !numbers[..count].contains(&device.number) {
+        for device in Device::all().filter(|device| device.is_copy) {
+            if !numbers[..count].contains(&device.number) {
                 // SAFETY: a disk leaves the store when the kernel has done with the disk.
                 unsafe { Device::free(device) };
             }
@@ -284,47 +284,26 @@ impl Device {
     /// Frees the devices that the thread of the kernel's last work for them could not free. Not while a disk is attached, and
     /// outside the kernel.
     pub(crate) fn reap() {
-        let mut at = DEVICES.load(Ordering::Acquire).cast_const();
-        // SAFETY: devices in the list are mapped.
-        while let Some(device) = unsafe { at.as_ref() } {
-            at = device.state.next.load(Ordering::Acquire);
-            if device.state.gone.load(Ordering::Acquire) {
-                // SAFETY: the kernel said so before.
-                unsafe { Device::free(device) };
-            }
+        for device in Device::all().filter(|device| device.state.gone.load(Ordering::Acquire)) {
+            // SAFETY: the kernel said so before.
+            unsafe { Device::free(device) };
         }
     }
 
     /// Does `what` to the connections of all devices.
     pub(crate) fn each_link(what: impl Fn(&Link)) {
-        let mut at = DEVICES.load(Ordering::Acquire);
-        // SAFETY: as above.
-        while let Some(device) = unsafe { at.as_ref() } {
-            device.link().into_iter().for_each(&what);
-            at = device.state.next.load(Ordering::Acquire);
-        }
+        Device::all().filter_map(Device::link).for_each(what);
     }
 
     /// Closes the descriptors that came from the store, when this process has left the instance.
     pub(crate) fn close_copies() {
-        let mut at = DEVICES.load(Ordering::Acquire);
-        // SAFETY: as above.
-        while let Some(device) = unsafe { at.as_ref() } {
-            if device.is_copy {
-                file::close(device.fd);
-            }
-            at = device.state.next.load(Ordering::Acquire);
-        }
+        Device::all().filter(|device| device.is_copy).for_each(|device| file::close(device.fd));
         DEVICES.store(null_mut(), Ordering::Release);
     }
 
     /// Whether any disk is a server's that only this process can reach.
     pub(crate) fn any_alone() -> bool {
-        let any = AtomicBool::new(false);
-        Device::each_link(|link| {
-            any.fetch_or(link.is_alone(), Ordering::Relaxed);
-        });
-        any.into_inner()
+        Device::all().filter_map(Device::link).any(Link::is_alone)
     }
 
     /// In the child of a fork: the devices are the parent's.

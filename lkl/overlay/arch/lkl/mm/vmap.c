@@ -216,6 +216,15 @@ void __wrap_vm_unmap_ram(const void *mem, unsigned int count)
 struct ntfs_sb_info;
 struct runs_tree;
 
+static void carry_over(struct page *first, void (*copy)(struct alias *))
+{
+	struct alias *a;
+
+	hlist_for_each_entry(a, bucket_of(first), by_page)
+		if (a->pages[0] == first)
+			copy(a);
+}
+
 int __real_ntfs_bio_pages(struct ntfs_sb_info *sbi, const struct runs_tree *run, struct page **pages, u32 count,
 			  u64 vbo, u32 bytes, enum req_op op);
 int __wrap_ntfs_bio_pages(struct ntfs_sb_info *sbi, const struct runs_tree *run, struct page **pages, u32 count,
@@ -223,18 +232,13 @@ int __wrap_ntfs_bio_pages(struct ntfs_sb_info *sbi, const struct runs_tree *run,
 int __wrap_ntfs_bio_pages(struct ntfs_sb_info *sbi, const struct runs_tree *run, struct page **pages, u32 count,
 			  u64 vbo, u32 bytes, enum req_op op)
 {
-	struct alias *a;
 	int err;
 
 	if (op == REQ_OP_WRITE)
-		hlist_for_each_entry(a, bucket_of(pages[0]), by_page)
-			if (a->pages[0] == pages[0])
-				copy_back(a);
+		carry_over(pages[0], copy_back);
 	err = __real_ntfs_bio_pages(sbi, run, pages, count, vbo, bytes, op);
 	if (op == REQ_OP_READ)
-		hlist_for_each_entry(a, bucket_of(pages[0]), by_page)
-			if (a->pages[0] == pages[0])
-				copy_in(a);
+		carry_over(pages[0], copy_in);
 	return err;
 }
 #endif

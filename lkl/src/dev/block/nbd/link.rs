@@ -130,7 +130,7 @@ impl Link {
 
     /// Waits until the keeper has the threads. False: it does not take the connection.
     pub(crate) fn wait_for_home(&self) -> bool {
-        wait_while(&self.home, 0, HOME_NS)
+        futex::wait_while(&self.home, 0, monotonic_ns() + HOME_NS, Scope::Shared)
     }
 
     /// Starts the link's threads, where they belong to this process. The link stays where it is until [`Link::stop`].
@@ -149,7 +149,7 @@ impl Link {
         }
         if self.place == Place::Home {
             self.home.store(members::me(), SeqCst);
-            futex::wake(&raw const self.home, u32::MAX >> 1, Scope::Shared);
+            futex::wake_all(&raw const self.home, Scope::Shared);
         }
         Ok(())
     }
@@ -162,7 +162,8 @@ impl Link {
     pub(crate) fn stop(&self) -> bool {
         if self.is_remote() {
             let until = monotonic_ns() + u64::from(DRAIN_S) * 1_000_000_000;
-            while self.has_home() && monotonic_ns() < until && !wait_while(&self.closed, 0, LOOK_NS) {}
+            let is_closed = || futex::wait_while(&self.closed, 0, monotonic_ns() + LOOK_NS, Scope::Shared);
+            while self.has_home() && monotonic_ns() < until && !is_closed() {}
             return true;
         }
         let is_here =
@@ -182,7 +183,7 @@ impl Link {
         }
         self.threads.iter().filter_map(Cell::take).for_each(HelperThread::join);
         self.closed.store(1, SeqCst);
-        futex::wake(&raw const self.closed, u32::MAX >> 1, Scope::Shared);
+        futex::wake_all(&raw const self.closed, Scope::Shared);
         true
     }
 
@@ -328,15 +329,6 @@ impl Link {
         unsafe { complete(request, status) };
         Ok(())
     }
-}
-
-/// Sleeps while a word is `value`, for `ns` at most. Whether it has changed.
-fn wait_while(word: &AtomicU32, value: u32, ns: u64) -> bool {
-    let until = monotonic_ns() + ns;
-    while word.load(SeqCst) == value && monotonic_ns() < until {
-        futex::wait_until(word, value, until, Scope::Shared);
-    }
-    word.load(SeqCst) != value
 }
 
 extern "C" fn sender(link: usize) {

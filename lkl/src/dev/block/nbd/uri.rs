@@ -158,7 +158,7 @@ pub(crate) fn connect(to: &Address, at_fd: i32, patience: Patience) -> Result<Ow
 fn prepare(fd: i32, internet: bool, timeout_s: u32) {
     let look_ms = timeout_s * 1000 / SILENT_TIMEOUTS;
     let seconds = look_ms / 1000;
-    set_wait(fd, LOOK_MS);
+    socket::set_timeouts(fd, LOOK_MS);
     let number = |level, option, value: i32| {
         let _ = socket::set_option(fd, level, option, &value.to_ne_bytes());
     };
@@ -172,17 +172,7 @@ fn prepare(fd: i32, internet: bool, timeout_s: u32) {
 
 /// The way to the server is behind us: the socket's waits are those of a link.
 pub(crate) fn set_timeouts(fd: i32, timeout_s: u32) {
-    set_wait(fd, timeout_s * 1000 / SILENT_TIMEOUTS);
-}
-
-fn set_wait(fd: i32, ms: u32) {
-    // struct timeval
-    let mut time = [0; 16];
-    time[..8].copy_from_slice(&i64::from(ms / 1000).to_ne_bytes());
-    time[8..].copy_from_slice(&(i64::from(ms % 1000) * 1000).to_ne_bytes());
-    for option in [libc::SO_RCVTIMEO, libc::SO_SNDTIMEO] {
-        let _ = socket::set_option(fd, libc::SOL_SOCKET, option, &time);
-    }
+    socket::set_timeouts(fd, timeout_s * 1000 / SILENT_TIMEOUTS);
 }
 
 #[cfg(test)]
