@@ -13,6 +13,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use stowaway_config::{ConfigError, Level, Sink};
 use trampoline::Vectors;
 
+use crate::calls::requests;
 use crate::exec::{kept, library};
 use crate::instance::{enter, keeper, kick, server_keepalive};
 use crate::loader;
@@ -145,6 +146,7 @@ fn install() -> bool {
     enter::resume_by(handoff::resume);
     keeper::library_by(library::open);
     end::before_end(exit::before_end);
+    requests::serve_by(|nr, args| dispatch::dispatch(nr, args, None));
     server_keepalive::connect_all();
     kick::find();
     deliver::install();

@@ -104,6 +104,7 @@ everyone! {
     fn descriptor_numbers() { as_native(program!("fds")); }
     fn paths_and_inodes() { on_both_grounds(program!("paths")); }
     fn transfers() { as_native(program!("transfer")); }
+    fn asynchronous_requests() { as_native(program!("aio")); }
     fn splices() { as_native(program!("splice")); }
     fn mappings_of_files() { as_native(program!("maps")); }
     fn random_stores_and_cuts_of_a_mapped_file() { random_maps(Mounted::new(Kind::Basic)); }
@@ -231,7 +232,7 @@ everyone! {
         mounted.check();
     }
 
-    fn paths_in_requests_do_not_pass_by() {
+    fn rings_of_requests() {
         let mounted = Mounted::over_a_directory(Kind::Basic);
         let (name, source) = program!("uring");
         let program = mounted.program(name, source).display().to_string();

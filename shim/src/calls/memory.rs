@@ -14,7 +14,7 @@ use crate::sys::call::{args, Call};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::mem::{unmap, PAGE};
 use crate::sys::report::say_once;
-use crate::sys::{fs, host};
+use crate::sys::{fs, host, rings};
 
 const MAP_TYPE: usize = 0x0f;
 /// A private mapping of so little is read at once: that costs less than its faults.
@@ -120,6 +120,9 @@ fn map_on_host(c: &Call<'_>) -> Result {
     let executable = prot & libc::PROT_EXEC as usize != 0;
     let replaces = flags & libc::MAP_FIXED as usize != 0 && rewrite::concerns(address, len);
     let start = c.to_host()?;
+    if flags & libc::MAP_ANONYMOUS as usize == 0 {
+        rings::is_mapped(c.args[4] as u32 as usize, c.args[5], start);
+    }
     if (executable || replaces) && !rewrite::is_frozen() {
         uninterrupted(|| match executable && flags & libc::MAP_ANONYMOUS as usize == 0 {
             true => rewrite::mapped(start, len),

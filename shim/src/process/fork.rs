@@ -21,7 +21,7 @@ use crate::process::{handoff, share, stores};
 use crate::signals::{app_sud, cancel};
 use crate::sys::errno::{from_raw, to_raw, Result};
 use crate::sys::host::Ret;
-use crate::sys::{host, kernel, memory, sigcalls, thread};
+use crate::sys::{host, kernel, memory, rings, sigcalls, thread};
 
 /// What a child of a fork does with the kernel that its parent has.
 #[derive(Clone, Copy)]
@@ -47,11 +47,12 @@ struct Stage {
 
 /// In the child's order: what a stage needs stands above it. The parent needs nothing: an image that was unmounted, and
 /// a directory that was left, come back with the next call that needs them.
-static STAGES: [Stage; 11] = [
+static STAGES: [Stage; 12] = [
     Stage { name: "stores that the parent gets", before: None, in_child: Some(|_| stores::begin_in_child()) },
     Stage { name: "allocator", before: None, in_child: Some(|_| memory::reset_in_child()) },
     Stage { name: "keeper's start", before: None, in_child: Some(|_| keeper::forget_in_child()) },
     Stage { name: "doorbell", before: None, in_child: Some(|_| kick::forget_in_child()) },
+    Stage { name: "rings of the application", before: None, in_child: Some(|_| rings::reset_in_child()) },
     Stage {
         name: "Syscall User Dispatch of the application",
         before: None,

@@ -48,6 +48,20 @@ pub fn knows_x32() -> bool {
     plain(X32_GETPID, &[]).is_ok()
 }
 
+/// The host's version, major and minor number; (0, 0): the host does not say.
+pub fn version() -> (u32, u32) {
+    let mut names = core::mem::MaybeUninit::<libc::utsname>::zeroed();
+    if plain(libc::SYS_uname, &[names.as_mut_ptr() as usize]).is_err() {
+        return (0, 0);
+    }
+    // SAFETY: rows of characters, of which any bytes are valid; the host has filled them.
+    let release = unsafe { names.assume_init() }.release;
+    let mut numbers = release.split(|&c| !(c as u8).is_ascii_digit()).map(|digits| {
+        digits.iter().fold(0u32, |n, &c| n.wrapping_mul(10).wrapping_add(u32::from(c as u8 - b'0')))
+    });
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
 /// Process id of the caller.
 pub fn pid() -> usize {
     plain(libc::SYS_getpid, &[]).unwrap_or(0)

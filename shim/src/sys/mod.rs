@@ -21,6 +21,7 @@ pub mod numbers;
 pub mod own_image;
 pub mod proc_self;
 pub mod report;
+pub mod rings;
 pub mod scratch;
 pub mod settings;
 pub mod sigcalls;

@@ -5,9 +5,10 @@ use syscalls::Sysno;
 
 use super::table::Row;
 use super::table::Serve::{Fd, Host, HostFdOnly, Kill, OtherKind, Own, Told};
+use crate::calls::requests::{aio, uring};
 use crate::calls::{
     alternate, descriptors, devices, host_paths, identity, kill, limits, links, listing, memory, paths,
-    process, sockets, splice, transfer, uring, xattrs,
+    process, sockets, splice, transfer, xattrs,
 };
 use crate::exec;
 use crate::observe::Arg;
@@ -153,7 +154,7 @@ rows! {
     swapon [Path Hex] Own(host_paths::swapon), "ENOSYS for a path in a mount";
     umount2 [Path Hex] Own(host_paths::umount2), "ENOSYS for a path in a mount";
     bpf [Int Ptr Size] Own(host_paths::bpf), "ENOSYS for an object's path in a mount";
-    io_uring_setup [Int Ptr] Own(uring::setup), "with mounts, requests with paths are EACCES";
+    io_uring_setup [Int Ptr] Own(uring::setup), "IORING_SETUP_SQPOLL: EINVAL; ENOSYS on hosts before Linux 6.10";
     uselib [Path] Own(host_paths::uselib), "ENOSYS for a path in a mount";
     // Sockets
     socket [Family Socket Int] Own(sockets::socket), "AF_INET, AF_INET6, AF_NETLINK, AF_PACKET with net=lo; AF_UNIX stays the host's, with names in mounts";
@@ -244,8 +245,8 @@ rows! {
     timerfd_settime [Fd Hex Ptr Ptr] OtherKind(0, Errno::EINVAL);
     timerfd_gettime [Fd Ptr] OtherKind(0, Errno::EINVAL);
     inotify_rm_watch [Fd Int] OtherKind(0, Errno::EINVAL);
-    io_uring_enter [Fd Int Int Hex Ptr Size] OtherKind(0, Errno::EOPNOTSUPP);
-    io_uring_register [Fd Int Ptr Int] OtherKind(0, Errno::EOPNOTSUPP);
+    io_uring_enter [Fd Int Int Hex Ptr Size] Own(uring::enter), "EOPNOTSUPP on a FIFO in a mount, for data of a socket of its kernel";
+    io_uring_register [Fd Int Ptr Int] Own(uring::register), "files in a mount cannot be registered (EBADF)";
     landlock_add_rule [Fd Int Ptr Flags] OtherKind(0, Errno::EBADFD);
     kcmp [Int Int Int Hex Hex] Own(process::kcmp), "ENOSYS for two files in mounts";
     ustat [Int Ptr] Own(devices::ustat);
@@ -322,6 +323,9 @@ rows! {
     personality [Hex] Host;
     membarrier [Int Hex Int] Host;
     io_setup [Int Ptr] Host;
+    io_submit [Hex Int Ptr] Own(aio::submit), "an error of a file in a mount is io_submit's own; IOCB_CMD_POLL is EINVAL";
+    io_getevents [Hex Int Int Ptr Time] Own(aio::events);
+    io_pgetevents [Hex Int Int Ptr Time Ptr] Own(aio::events);
     reboot [Hex Hex Hex Ptr] Host;
     sethostname [Buf Size] Host;
     syslog [Int Ptr Int] Host;
