@@ -112,6 +112,13 @@ stowaway_diverted:
     movaps [rsp + 16*\i], xmm\i
     .endr
     call qword ptr [rip + {work}]
+.Ldivert_worked:
+    cmp qword ptr gs:[{at_end}], 0
+    // What a signal handler sets by `at_end` is seen if it is set up to here.
+    .hidden stowaway_diverted_looked
+    .globl stowaway_diverted_looked
+stowaway_diverted_looked:
+    jne .Ldivert_run_at_end
     .irp i,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
     movaps xmm\i, [rsp + 16*\i]
     .endr
@@ -123,5 +130,15 @@ stowaway_diverted:
     .endr
     // One instruction sets rip, flags and rsp, and writes no word to the application's stack.
     iretq
+    // Rare: what `at_end` set is called once. It may leave by unwinding.
+    .cfi_def_cfa rbp, 160
+.Ldivert_run_at_end:
+    xor eax, eax
+    xchg rax, gs:[{at_end}]
+    call rax
+    jmp .Ldivert_worked
     .cfi_endproc
+    .hidden stowaway_diverted_end
+    .globl stowaway_diverted_end
+stowaway_diverted_end:
     .popsection

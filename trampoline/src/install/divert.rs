@@ -26,7 +26,7 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use crate::frame::{CALLER_WORDS, CALLER_WORDS_DEPTH, FRAME_BYTES};
-use crate::thread::{self, Block, DivertPoint, FLOOR, STACK_BYTES};
+use crate::thread::{self, Block, DivertPoint, AT_END, FLOOR, STACK_BYTES};
 
 /// What is run, with the rules of a [`crate::entry::Handler`].
 pub type Work = extern "C" fn();
@@ -55,6 +55,7 @@ global_asm!(
     floor = const FLOOR,
     stack_bytes = const STACK_BYTES,
     ours = sym OURS,
+    at_end = const AT_END,
     work = sym WORK,
     diverted = sym DIVERTED,
     refused = sym REFUSED,
@@ -69,6 +70,14 @@ global_asm!(
 extern "C" {
     static stowaway_user_interrupt: u8;
     static stowaway_diverted: u8;
+    static stowaway_diverted_looked: u8;
+    static stowaway_diverted_end: u8;
+}
+
+/// Whether a diverted thread that is interrupted at `ip` has looked for what [`crate::entry::at_end`] set, and is on its way back: it may
+/// be unwound.
+pub fn is_past_look(ip: usize) -> bool {
+    (&raw const stowaway_diverted_looked as usize..&raw const stowaway_diverted_end as usize).contains(&ip)
 }
 
 /// `work` is what diverted threads run. `ours`: none is diverted whose code or stack pointer is in one of these.

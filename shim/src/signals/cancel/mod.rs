@@ -10,7 +10,8 @@
 //! - *The signal arrives during a dispatched call*: it is put off ([`put_off`]). The wait ends, and libc's
 //!   handler runs when nothing of ours is on the stack but the entry's assembler or the hook. If it does not
 //!   unwind, a call that we stopped starts again, as SA_RESTART would have it. The entry's last look
-//!   (`entry::at_end`) closes the way out: a libc wrapper may wait for the handler to have run.
+//!   (`entry::at_end`) closes the way out: a libc wrapper may wait for the handler to have run. A thread that is
+//!   diverted from its own code (`trampoline::divert`) looks in the same way, for it may make no call ever again.
 //! - *A hook that is a cancellation point* ([`point`]) does not allow the signal (that would cost two locked
 //!   instructions a call). Instead [`poke::pthread_cancel`] sees from the target's thread-local state that it is in
 //!   one and pokes it with the same signal, marked as ours; the hook then asks libc (pthread_testcancel).
@@ -30,7 +31,7 @@ use core::sync::atomic::{compiler_fence, AtomicBool, AtomicU8, Ordering};
 
 use poke::{on_poke, Info};
 use trampoline::gate::{stop_if_waiting, STOPPED};
-use trampoline::{entry, Frame};
+use trampoline::{divert, entry, Frame};
 
 use crate::signals::actions;
 use crate::sys::host::{self, Ret};
@@ -293,7 +294,7 @@ fn is_ours(ip: usize) -> bool {
         return true;
     }
     let hooks = &raw const __start_unwindable as usize..&raw const __stop_unwindable as usize;
-    library().contains(&ip) && !entry::contains(ip) && !hooks.contains(&ip)
+    library().contains(&ip) && !entry::contains(ip) && !hooks.contains(&ip) && !divert::is_past_look(ip)
 }
 
 /// In a signal handler, with `stop` set: ends what the interrupted thread waits for.
