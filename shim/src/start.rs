@@ -145,6 +145,7 @@ fn install() -> bool {
     start_log();
     enter::resume_by(handoff::resume);
     keeper::library_by(library::open);
+    lkl::watch_keeper_by(keeper::start_anew_if_lost);
     end::before_end(exit::before_end);
     requests::serve_by(|nr, args| dispatch::dispatch(nr, args, None));
     server_keepalive::connect_all();

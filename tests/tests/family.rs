@@ -53,6 +53,10 @@ everyone! {
         fact(("shared_forks", include_str!("../programs/facts/shared_forks.c")));
     }
 
+    fn children_that_are_killed_as_they_end() {
+        fact(("ends_amid_kills", include_str!("../programs/facts/ends_amid_kills.c")));
+    }
+
     fn a_file_mapped_in_several_processes() {
         fact(("shared_maps", include_str!("../programs/facts/shared_maps.c")));
     }

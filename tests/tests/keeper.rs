@@ -137,6 +137,39 @@ everyone! {
         assert_eq!(mounted.content("/h"), b"x\n");
     }
 
+    fn a_keeper_that_is_killed_is_replaced() {
+        let mounted = Mounted::new(Kind::Basic);
+        let (mut child, _) = start(&mounted, &["sh", "-c", WRITE], "yes");
+        let first = keeper_of(&child);
+        kill(first as i32);
+        ends(first);
+        assert_ne!(keeper_of(&child), first);
+        kill_and_wait(&mut child);
+        assert_eq!(cat(&mounted, "written").expect_exit(0).out(), "data\n");
+        mounted.check();
+    }
+
+    fn another_process_starts_the_keeper_if_the_first_is_killed() {
+        // The child mounts, and stops before its thread has started the keeper.
+        const SCRIPT: &str = "import os, signal, sys, time
+child = os.fork()
+if not child:
+    os.stat(sys.argv[1] + '/hello.txt')
+    os.kill(os.getpid(), signal.SIGSTOP)
+os.waitpid(child, os.WUNTRACED)
+print(child, flush=True)
+os.waitpid(child, 0)
+open(sys.argv[1] + '/written', 'w').write('data\\n')
+time.sleep(100)";
+        let mounted = Mounted::new(Kind::Basic);
+        let (mut child, line) = start(&mounted, &["python3", "-c", SCRIPT, "@"], "yes");
+        kill(line.parse().expect("a pid"));
+        keeper_of(&child);
+        kill_and_wait(&mut child);
+        assert_eq!(cat(&mounted, "written").expect_exit(0).out(), "data\n");
+        mounted.check();
+    }
+
     fn programs_that_end_soon_leave_none_behind() {
         let mounted = Mounted::new(Kind::Basic);
         for i in 0..30 {

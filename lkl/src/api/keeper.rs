@@ -23,7 +23,10 @@ use crate::dev::block;
 use crate::sys::futex::{self, Scope};
 use crate::sys::time::monotonic_ns;
 use crate::sys::{file, process, Errno};
-use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{
+    AtomicU32,
+    Ordering::{Relaxed, SeqCst},
+};
 
 /// There is none.
 const NONE: u32 = 0;
@@ -75,11 +78,39 @@ pub trait Duties {
     fn unmounts(&mut self);
 }
 
+/// Says what sees to it that there is a keeper: called now and then, in a helper thread.
+pub fn watch_keeper_by(watch: fn()) {
+    watch::watch_keeper_by(watch);
+}
+
 /// In a process of the program's.
 impl Kernel {
     /// Whether the calling process is to start the keeper: there is none, and nobody else is about to start one.
     pub fn claim_keeper(&self) -> bool {
-        change(self.words, NONE, WAITING)
+        let is_ours = change(self.words, NONE, WAITING);
+        if is_ours {
+            self.words.keeper_starter.store(members::me(), SeqCst);
+        }
+        is_ours
+    }
+
+    /// Whether there is to be a keeper, and the process that was to start the keeper, or the keeper, is no more. Then there is none
+    /// now, and nobody is about to start one.
+    pub fn has_lost_keeper(&self) -> bool {
+        let words = self.words;
+        let is_dead = |member: &AtomicU32| {
+            let number = member.load(SeqCst);
+            number == 0 || members::is_dead(words, number)
+        };
+        let state = words.keeper_state.load(SeqCst);
+        let is_lost = match state {
+            WAITING | HURRIED => is_dead(&words.keeper_starter),
+            STARTING => is_dead(&words.keeper_starter) && is_dead(&words.keeper),
+            // What only the keeper could reach is out of reach for ever.
+            UP => is_dead(&words.keeper) && words.was_shared.load(SeqCst) & watch::HAS_LINKS == 0,
+            _ => false,
+        };
+        is_lost && change(words, state, NONE)
     }
 
     /// Waits for `ns`. False: the keeper is not to be started any more.
@@ -137,9 +168,10 @@ impl Kernel {
         })
     }
 
-    /// In the keeper's process, which shares the memory of its maker yet: the member is the calling process.
-    pub fn keeper_is_this_process(&self, from: &Handover) {
-        self.words.member(from.member).pid.store(process::pid(), SeqCst);
+    /// In the keeper's process, which shares the memory of its maker yet: the member is the calling process. False: the member was
+    /// given up.
+    pub fn keeper_is_this_process(&self, from: &Handover) -> bool {
+        members::begins(self.words, from.member)
     }
 
     /// The keeper could not be started. `made`: its member is there.
@@ -217,7 +249,7 @@ impl Kernel {
     /// The host's id of the keeper's process, if there is a keeper.
     pub fn keeper_pid(&self) -> Option<u32> {
         let number = self.words.keeper.load(SeqCst);
-        let pid = self.words.member(number).pid.load(SeqCst);
+        let pid = self.words.member(number).process();
         (number != 0 && pid != 0).then_some(pid)
     }
 
@@ -227,7 +259,10 @@ impl Kernel {
         self.words.members.iter().any(|row| {
             let number = row.number.load(SeqCst);
             let is_other = number != 0 && number != me && number != keeper;
-            is_other && row.tgid.load(SeqCst) != HAS_LEFT && !members::is_dead(self.words, number)
+            is_other
+                && row.tgid.load(SeqCst) != HAS_LEFT
+                && !members::is_orphan(row)
+                && !members::is_dead(self.words, number)
         })
     }
 }

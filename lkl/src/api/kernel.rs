@@ -181,6 +181,12 @@ impl Kernel {
         let _ = cpu::member_exit(self.words, member.number, true);
     }
 
+    /// In the child, first: whether the member that was made for it is still there. Not if the parent was killed and the child was
+    /// late.
+    pub fn begins(&self, member: NewMember) -> bool {
+        cpu::members::begins(self.words, member.number)
+    }
+
     /// In the child, in its only thread: goes on with the parent's kernel, by the member's task.
     ///
     /// # Safety
@@ -195,7 +201,7 @@ impl Kernel {
         let is_it = |row: &&cpu::MemberRow| {
             row.number.load(Ordering::Relaxed) != 0 && row.tgid.load(Ordering::Relaxed) == tgid
         };
-        self.words.members.iter().find(is_it).map(|row| row.pid.load(Ordering::Relaxed))
+        self.words.members.iter().find(is_it).map(cpu::MemberRow::process)
     }
 
     /// Whether another process uses the kernel, or did.
@@ -227,15 +233,15 @@ impl Kernel {
         })
     }
 
-    /// Whether another process uses the kernel now, if only the keeper.
-    pub fn has_others(&self) -> bool {
-        self.words.is_shared()
+    /// Whether another process may be in the kernel now, if only the keeper, or one that is about to end.
+    pub fn may_have_others(&self) -> bool {
+        self.words.may_have_others()
     }
 
     /// Whether `what` holds for the host's id of any process that uses the kernel and lives.
     pub fn any_process(&self, what: impl Fn(u32) -> bool) -> bool {
         self.words.members.iter().any(|row| {
-            let (number, pid) = (row.number.load(Ordering::Relaxed), row.pid.load(Ordering::Relaxed));
+            let (number, pid) = (row.number.load(Ordering::Relaxed), row.process());
             number != 0 && pid != 0 && what(pid) && !process::has_ended(pid)
         })
     }
@@ -243,6 +249,7 @@ impl Kernel {
     /// This process leaves, if others go on with the kernel: its tasks end, its files are closed. False: this process is the
     /// last one, and is to make the [`Kernel::shutdown`].
     pub fn leave(&self) -> bool {
+        cpu::members::wait_for_births(self.words);
         if self.has_links() {
             // The keeper alone can reach all disks: it unmounts.
             let has_left = self.leave_to_others();
@@ -251,12 +258,15 @@ impl Kernel {
             }
             return has_left;
         }
+        /// Longer than a process may take to begin that was made by one that was killed.
+        const PATIENCE_NS: u64 = 5_000_000_000;
+        let until = monotonic_ns() + PATIENCE_NS;
         while !self.has_live_company() && self.dismiss_keeper() {
             if !self.words.is_shared() {
                 return false;
             }
-            // There are members whose process is no more, some perhaps since a moment ago.
-            if !cpu::watch::retire_all_dead(self.words) {
+            // There are members whose process is no more, some perhaps since a moment ago. In a kernel that has stopped they stay.
+            if !cpu::watch::retire_all_dead(self.words) || monotonic_ns() > until {
                 break;
             }
             process::yield_now();
@@ -303,7 +313,7 @@ impl Kernel {
     /// What a thread does that sleeps in the host for long: if another process uses the kernel, sees to it that there is a clock,
     /// whose thread sees to those that are no more. Whether one does.
     pub fn look_after_members(&self) -> bool {
-        self.words.is_shared() && {
+        self.words.may_have_others() && {
             cpu::watch::take_dead_clock(self.words);
             true
         }

@@ -16,7 +16,7 @@ mod private;
 mod task;
 
 pub use facts::AbiRow;
-pub use keeper::Duties;
+pub use keeper::{watch_keeper_by, Duties};
 pub use kernel::{Credentials, NewMember};
 pub use mounts::{InnerFile, Source};
 pub use private::{Access, AreaOp, Private, AREA_NOT_OURS, AREA_NO_HELPER};

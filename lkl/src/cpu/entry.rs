@@ -309,7 +309,7 @@ pub(crate) unsafe fn call(
 /// Makes a request that is not a thread's call.
 fn ask(words: &'static Shared, nr: i64, args: [usize; 2]) -> isize {
     let request = Request { nr, args: [args[0], args[1], 0, 0, 0, 0], want_fd: -1, pad: 0 };
-    members::with_asker(words, request, |w| on(words).request(w, SPIN_TRIES))
+    members::with_asker(request, |w| on(words).request(w, SPIN_TRIES))
 }
 
 /// A new thread of the kernel's, for a host thread.
@@ -367,7 +367,7 @@ pub(crate) fn become_member(w: &CallSlot) {
 
 /// The member `number` is the process `pid`.
 pub(crate) fn member_is(words: &Shared, number: u32, pid: u32) {
-    words.member(number).pid.store(pid, Ordering::Release);
+    members::is_process(words, number, pid);
     // The clock's thread may sleep for long: it looks after the members from now on.
     wake_clock();
 }

@@ -42,7 +42,6 @@ pub(crate) const SHARED: &[Row] = layout_rows!(
         disks,
         disks_lock,
         was_shared,
-        asking,
         members,
     }
 );
@@ -60,7 +59,7 @@ pub(crate) const CALL_SLOT: &[Row] = layout_rows!("lkl_call_slot" = CallSlot {
     "nr" => REQUEST + offset_of!(Request, nr),
     "args" => REQUEST + offset_of!(Request, args),
     "want_fd" => REQUEST + offset_of!(Request, want_fd),
-    completed_on_cpu, spin_budget, ret, woken_at_ns, home,
+    completed_on_cpu, spin_budget, ret, woken_at_ns, home, owner,
 });
 
 /// Numbers in the shared words, and of entries.

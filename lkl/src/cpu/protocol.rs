@@ -108,7 +108,7 @@ const BLIND_TRIES: u32 = 8;
 pub(crate) const LOOK_NS: u64 = 100_000_000;
 /// The same in the keeper, whose work is to look.
 const KEEPERS_LOOK_NS: u64 = 10_000_000;
-/// The same where the only other member is the keeper, which nobody kills.
+/// The same where the only other member is the keeper, which nobody kills, or where all others have left in order.
 const LOOK_AFTER_KEEPER_NS: u64 = 1_000_000_000;
 
 pub(crate) struct Cpu<'a, W> {
@@ -227,11 +227,11 @@ impl<W: Env> Cpu<'_, W> {
 
     /// Serves the request in `w`. The calling thread holds nothing. It looks at the CPU `spin_tries` times before it posts.
     pub fn request(&self, w: &CallSlot, spin_tries: u32) {
-        w.state.store(WAITING, Relaxed);
         let mut tries = 0;
         loop {
             // Between the calls of a thread that makes one after the other the CPU is free for less than a look and a try take.
             if (tries < BLIND_TRIES || self.is_free()) && self.try_take() {
+                w.state.store(WAITING, Relaxed);
                 return self.drive(w, Begin::Post);
             }
             tries += 1;
@@ -240,6 +240,8 @@ impl<W: Env> Cpu<'_, W> {
             }
             self.env.pause();
         }
+        // As late as can be: a process that is killed before has not begun the request.
+        w.state.store(WAITING, Relaxed);
         self.post(w);
         self.wait(w);
     }
@@ -413,7 +415,7 @@ impl<W: Env> Cpu<'_, W> {
                 return self.ensure_deadline_owner();
             }
             self.sleep(w);
-            if self.words.is_shared() && w.state.load(Acquire) == WAITING {
+            if self.words.may_have_others() && w.state.load(Acquire) == WAITING {
                 match self.inherit() {
                     Some(begin) if self.stay(w, begin) => return,
                     Some(_) => {}
@@ -549,7 +551,7 @@ impl<W: Env> Cpu<'_, W> {
 
     /// Not after `until`; and not too late to look after the other members, if there are any.
     fn look_by(&self, until: u64) -> u64 {
-        let patience = match (self.words.is_shared(), self.words.has_company()) {
+        let patience = match (self.words.may_have_others(), self.words.has_company()) {
             (true, _) if self.words.keeper.load(Relaxed) == self.env.me() => KEEPERS_LOOK_NS,
             (true, true) => LOOK_NS,
             (true, false) => LOOK_AFTER_KEEPER_NS,
@@ -681,7 +683,7 @@ impl<W: Env> Cpu<'_, W> {
         let word = words.timer_word.load(SeqCst);
         words.timer_until.swap(0, SeqCst);
         barrier();
-        if words.is_shared() {
+        if words.may_have_others() {
             self.env.look_after_members(None);
         }
         if words.pending.load(Relaxed) != 0 && !self.any_poller() && self.try_take() {

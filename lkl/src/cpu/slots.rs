@@ -72,6 +72,10 @@ impl Count {
     ];
 }
 
+/// `MemberRow::pid` has this bit while the member's own process has not begun: the rest is the process that makes it. Alone: the
+/// member was given up, and its process must not begin.
+pub(crate) const NOT_BEGUN: u32 = 1 << 31;
+
 /// `MemberRow::tgid` of a member that has ended in order: its process may have the CPU once more.
 pub(crate) const HAS_LEFT: u32 = u32::MAX;
 
@@ -80,7 +84,7 @@ pub(crate) const HAS_LEFT: u32 = u32::MAX;
 pub(crate) struct MemberRow {
     /// The member's number; 0: the row is free. Numbers are not used again.
     pub number: AtomicU32,
-    /// The host's process id; 0: the member has not begun.
+    /// The host's process id, see [`NOT_BEGUN`]; 0: the kernel boots.
     pub pid: AtomicU32,
     /// The kernel's thread group, which F_GETLK and the like name; or [`HAS_LEFT`].
     pub tgid: AtomicU32,
@@ -92,6 +96,13 @@ pub(crate) struct MemberRow {
     pub has_helper: AtomicU32,
     pub hide_addr: AtomicUsize,
     pub hide_len: AtomicUsize,
+}
+
+impl MemberRow {
+    /// The host's process id of the member, or of the process that makes it.
+    pub fn process(&self) -> u32 {
+        self.pid.load(Ordering::Acquire) & !NOT_BEGUN
+    }
 }
 
 /// `struct lkl_shared`. Times are CLOCK_MONOTONIC in ns. Words that other threads write at other times lie on other cache
@@ -150,8 +161,6 @@ pub(crate) struct Shared {
     pub pad2: [u64; 5],
     /// By [`Count`].
     pub counters: [AtomicU64; 10],
-    /// A bit for each slot in use of those that are no thread's.
-    pub asking: AtomicU64,
     /// The member that mounts; 0: nobody.
     pub mounts_lock: AtomicU32,
     /// The member that is the keeper; 0: there is none.
@@ -162,10 +171,11 @@ pub(crate) struct Shared {
     pub unsaid: AtomicU32,
     /// An errno: what the keeper wrote was refused, and nobody knows yet.
     pub lost_write: AtomicU32,
-    pub pad4: u32,
-    /// Those of `asking` whose request nobody waits for.
+    /// The member that is to start the keeper.
+    pub keeper_starter: AtomicU32,
+    /// A bit for each slot that is no thread's, whose request nobody waits for.
     pub asking_later: AtomicU64,
-    pub pad3: [u32; 2],
+    pub pad3: [u32; 4],
     pub members: [MemberRow; MEMBERS],
 }
 
@@ -192,6 +202,12 @@ impl Shared {
     #[inline]
     pub fn is_shared(&self) -> bool {
         self.nr_members.load(Ordering::Relaxed) > 1
+    }
+
+    /// Whether another process may have the CPU: one that has left in order drives once more, and is no member then.
+    #[inline]
+    pub fn may_have_others(&self) -> bool {
+        self.is_shared() || self.was_shared.load(Ordering::Relaxed) != 0
     }
 
     pub fn counted(&self, what: Count) -> u64 {
@@ -232,7 +248,8 @@ pub(crate) struct CallSlot {
     pub woken_at_ns: AtomicU64,
     /// The member whose thread it is.
     pub home: AtomicU32,
-    pub pad2: u32,
+    /// Of a slot that is no thread's: the host's process that uses it; 0: it is free.
+    pub owner: AtomicU32,
 }
 
 // SAFETY: `request` is written by the thread whose request it is, before it posts it, and read by the holder of the CPU
@@ -253,8 +270,23 @@ impl CallSlot {
             ret: AtomicI64::new(0),
             woken_at_ns: AtomicU64::new(0),
             home: AtomicU32::new(home),
-            pad2: 0,
+            owner: AtomicU32::new(0),
         }
+    }
+
+    /// The same in a slot that is the caller's and had a request before. The request has not begun.
+    ///
+    /// # Safety
+    /// Nobody looks at the slot's request.
+    pub unsafe fn renew(&self, request: Request, home: u32) {
+        self.state.store(NO_REQUEST, Ordering::Relaxed);
+        self.interrupted.store(0, Ordering::Relaxed);
+        self.next.store(std::ptr::null_mut(), Ordering::Relaxed);
+        // SAFETY: the caller's promise.
+        unsafe { *self.request.get() = request };
+        self.spin_budget.store(0, Ordering::Relaxed);
+        self.woken_at_ns.store(0, Ordering::Relaxed);
+        self.home.store(home, Ordering::Relaxed);
     }
 }
 

@@ -9,6 +9,15 @@ use super::{entry, timer};
 use crate::sys::futex::{self, Scope};
 use crate::sys::{process, time, Errno};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::OnceLock;
+
+/// What sees to it that there is a keeper, if there is to be one.
+static KEEPER_WATCH: OnceLock<fn()> = OnceLock::new();
+
+/// Says what sees to the keeper, when the members are looked after.
+pub(crate) fn watch_keeper_by(watch: fn()) {
+    let _ = KEEPER_WATCH.set(watch);
+}
 
 /// Before this process uses a kernel.
 pub(crate) fn begin() {
@@ -40,6 +49,9 @@ fn look_after(words: &'static Shared) {
     retire_dead(words);
     take_dead_clock(words);
     release_stopped(words);
+    if let Some(watch) = KEEPER_WATCH.get() {
+        watch();
+    }
 }
 
 /// A process that was stopped (SIGSTOP, SIGTSTP) with the CPU in its hands is in the way of all. It goes on until it has left
@@ -53,8 +65,7 @@ pub(crate) fn release_stopped(words: &'static Shared) {
     if ENTRIES.swap(entries, Ordering::Relaxed) != entries {
         return;
     }
-    let Some(pid) = entry::holder(words).map(|number| words.member(number).pid.load(Ordering::Relaxed))
-    else {
+    let Some(pid) = entry::holder(words).map(|number| words.member(number).process()) else {
         return;
     };
     if pid == process::pid() || !process::is_stopped(pid) || process::signal(pid, libc::SIGCONT).is_err() {
@@ -102,6 +113,7 @@ fn dead(words: &'static Shared) -> impl Iterator<Item = u32> {
 /// Ends the members whose process is no more. Also one that was killed inside the kernel: whoever asks for its end finds that the
 /// kernel has stopped. False: it has.
 pub(crate) fn retire_all_dead(words: &'static Shared) -> bool {
+    members::give_up_unborn(words);
     let mut runs = true;
     for number in dead(words) {
         runs &= end_dead(words, number);
@@ -111,6 +123,7 @@ pub(crate) fn retire_all_dead(words: &'static Shared) -> bool {
 
 /// Asks for the end of the members whose process is no more. By the clock's thread, which does not wait.
 fn retire_dead(words: &'static Shared) {
+    members::give_up_unborn(words);
     members::collect(words, |request, ret| {
         // The member had left in order.
         if ret == -(libc::ESRCH as isize) {

@@ -40,7 +40,7 @@ pub fn pidfd_send_signal(c: &Call<'_>) -> Result {
 fn send(c: &Call<'_>, is_over: &dyn Fn() -> bool) -> Result {
     let Some(kernel) = running() else { return c.to_host() };
     keeper::ensure(kernel);
-    if !kernel.has_others() {
+    if !kernel.may_have_others() {
         return c.to_host();
     }
     enter_kernel(|context| context.kernel().kill_outside(|| c.to_host(), is_over))

@@ -88,10 +88,20 @@ pub fn start(kernel: &'static Kernel) {
         let text = instance::write(&instance::settings(settings()));
         text.split(|&byte| byte == 0).filter_map(|variable| CString::new(variable).ok()).collect()
     });
+    // SAFETY: the lock is held.
+    let before = unsafe { (*STARTER.thread.get()).take() };
+    before.into_iter().for_each(HelperThread::join);
     match HelperThread::spawn(c"stowaway-start", run, core::ptr::from_ref(kernel) as usize) {
-        // SAFETY: the lock is held.
+        // SAFETY: as above.
         Ok(thread) => unsafe { *STARTER.thread.get() = Some(thread) },
         Err(_) => kernel.cancel_keeper(),
+    }
+}
+
+/// In a helper thread, now and then: the keeper, or the process that was to start the keeper, may have been killed.
+pub fn start_anew_if_lost() {
+    if let Some(kernel) = Kernel::get().filter(|kernel| kernel.has_lost_keeper()) {
+        start(kernel);
     }
 }
 
@@ -209,8 +219,9 @@ extern "C" fn leave_family(plan: usize) -> ! {
 extern "C" fn become_keeper(plan: usize) -> ! {
     // SAFETY: execute()'s, whose thread waits.
     let plan = unsafe { &*(plan as *const Plan) };
-    plan.kernel.keeper_is_this_process(&plan.from);
-    let _ = execute_library(plan);
+    if plan.kernel.keeper_is_this_process(&plan.from) {
+        let _ = execute_library(plan);
+    }
     plan.is_executed.store(false, Ordering::Relaxed);
     host::exit_group(1)
 }

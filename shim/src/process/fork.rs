@@ -125,6 +125,11 @@ fn run_before(context: &mut KernelContext) -> bool {
 
 /// In the child of a fork, its only thread.
 fn after_fork(fate: Fate) {
+    let has_begun = |member| lkl::Kernel::get().is_some_and(|kernel| kernel.begins(member));
+    let fate = match fate {
+        Fate::Shared(member) if !has_begun(member) => Fate::Lost,
+        fate => fate,
+    };
     for stage in &STAGES {
         if let Some(in_child) = stage.in_child {
             in_child(fate);

@@ -13,7 +13,7 @@ SHARED(cpu) SHARED(pollers) SHARED(pending) SHARED(inbox) SHARED(current_in_user
 SHARED(call) SHARED(entry_seq) SHARED(deadline) SHARED(timer_until) SHARED(waiter_until)
 SHARED(timer_word) SHARED(wake_cost_ns) SHARED(last_contended_ns) SHARED(backoff_ns)
 SHARED(backoff_skips) SHARED(counters) SHARED(clock_home) SHARED(nr_members) SHARED(home) SHARED(away)
-SHARED(members_seen_ns) SHARED(disks) SHARED(disks_lock) SHARED(was_shared) SHARED(asking) SHARED(members)
+SHARED(members_seen_ns) SHARED(disks) SHARED(disks_lock) SHARED(was_shared) SHARED(members)
 
 SIZE(lkl_member_row)
 FIELD(lkl_member_row, number) FIELD(lkl_member_row, pid) FIELD(lkl_member_row, tgid) FIELD(lkl_member_row, pollers)
@@ -24,7 +24,7 @@ VALUE(LKL_MEMBERS) VALUE(LKL_ASKERS)
 #define SLOT(f) FIELD(lkl_call_slot, f)
 SIZE(lkl_call_slot)
 SLOT(state) SLOT(interrupted) SLOT(next) SLOT(stack_top) SLOT(nr) SLOT(args) SLOT(want_fd)
-SLOT(completed_on_cpu) SLOT(spin_budget) SLOT(ret) SLOT(woken_at_ns) SLOT(home)
+SLOT(completed_on_cpu) SLOT(spin_budget) SLOT(ret) SLOT(woken_at_ns) SLOT(home) SLOT(owner)
 
 SIZE(lkl_iov)
 FIELD(lkl_iov, base) FIELD(lkl_iov, len)

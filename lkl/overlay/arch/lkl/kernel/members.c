@@ -39,6 +39,8 @@ struct lkl_member {
 
 /* lkl_member_row.tgid: the member has ended in order */
 #define LKL_HAS_LEFT	(~0U)
+/* lkl_member_row.pid: the member's own process has not begun; the rest is the process that makes it */
+#define LKL_NOT_BEGUN	(1U << 31)
 
 static LIST_HEAD(members);
 static unsigned int last_number;
@@ -62,6 +64,11 @@ bool lkl_is_dead(const struct lkl_thread *t)
 static struct lkl_member_row *row_of(unsigned int number)
 {
 	return &lkl_shared.members[number % LKL_MEMBERS];
+}
+
+bool lkl_has_left_for_good(unsigned int number)
+{
+	return READ_ONCE(row_of(number)->number) != number;
 }
 
 static struct lkl_member *find_member(unsigned int number)
@@ -244,8 +251,8 @@ long lkl_member_new(struct lkl_call_slot **to, bool bare)
 	if (IS_ERR(m))
 		return PTR_ERR(m);
 	number = m->number;
-	/* until its own process begins, it lives as long as the process that makes it */
-	WRITE_ONCE(row_of(number)->pid, row_of(current->thread.owner->member->number)->pid);
+	/* if the process that makes it dies, its own may have been made, and begins in a moment */
+	WRITE_ONCE(row_of(number)->pid, row_of(current->thread.owner->member->number)->pid | LKL_NOT_BEGUN);
 	err = bare ? 0 : lkl_areas_fork(current->thread.owner->slot.home, number);
 	if (err) {
 		forget_member(m);

@@ -18,6 +18,8 @@ void lkl_end_waits(void);
 /* members.c: LKL_NR_thread_new or LKL_NR_member_exit has come in */
 void lkl_member_request(struct lkl_call_slot *w);
 unsigned int lkl_member_number(const struct lkl_member *m);
+/* the process has nothing to do with the kernel any more */
+bool lkl_has_left_for_good(unsigned int number);
 void lkl_member_lost_thread(struct lkl_member *m);
 void lkl_for_each_member_request(void (*f)(struct lkl_call_slot *w));
 /* lkb.c: what a member whose process is no more was to do for disks is done by others */

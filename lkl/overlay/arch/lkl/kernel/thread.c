@@ -21,6 +21,11 @@ unsigned int lkl_inside;
 unsigned int lkl_stopped;
 unsigned int lkl_nr_threads;
 LIST_HEAD(lkl_threads);
+/*
+ * Threads without a task, whose member has ended in order: its process is still there for a moment, and another host thread of
+ * it may post a call just now, or look whether its call is done.
+ */
+static LIST_HEAD(buried);
 
 static struct lkl_thread *thread_of(struct lkl_call_slot *w)
 {
@@ -37,8 +42,16 @@ void lkl_post(struct lkl_call_slot *w)
 	}
 	if (w->nr == LKL_NR_thread_exit) {
 		t = (struct lkl_thread *)w->args[0];
+		if (!t->task) {
+			w->ret = 0;
+			lkl_ops->complete(w);
+			return;
+		}
 		t->ender = w;
 	}
+	/* the process ends: this thread of it waits for ever */
+	if (!t->task)
+		return;
 	t->posted = true;
 	lkl_wake_thread(t);
 }
@@ -210,9 +223,27 @@ static void __noreturn thread_exit(struct lkl_thread *t)
 		t->ender->ret = 0;
 		complete_request(t->ender);
 	}
-	kfree(t);
+	if (t->ender || lkl_is_dead(t)) {
+		kfree(t);
+	} else {
+		t->task = NULL;
+		list_add(&t->list, &buried);
+	}
 	lkl_member_lost_thread(m);
 	do_exit(0);
+}
+
+/* of those whose process has left for good */
+static void free_buried(void)
+{
+	struct lkl_thread *t, *next;
+
+	list_for_each_entry_safe(t, next, &buried, list) {
+		if (!lkl_has_left_for_good(t->slot.home))
+			continue;
+		list_del(&t->list);
+		kfree(t);
+	}
 }
 
 void __noreturn lkl_thread_loop(struct lkl_thread *t)
@@ -308,6 +339,7 @@ struct lkl_thread *lkl_create_thread(struct lkl_member *m, struct lkl_call_slot 
 	int pid;
 
 	BUILD_BUG_ON(offsetof(struct lkl_thread, slot));
+	free_buried();
 	if (!t)
 		return ERR_PTR(-ENOMEM);
 	t->member = m;

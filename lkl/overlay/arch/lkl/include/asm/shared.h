@@ -62,8 +62,7 @@ struct lkl_shared {
 	unsigned long		pad2[5];
 	/* statistics */
 	unsigned long		counters[10];
-	unsigned long		asking;		/* a bit for each of lkl_askers() in use */
-	unsigned long		pad3[5];
+	unsigned long		pad3[6];
 	struct lkl_member_row	members[LKL_MEMBERS];
 } __attribute__((aligned(64)));
 
@@ -82,7 +81,7 @@ struct lkl_call_slot {
 	long			ret;
 	unsigned long		woken_at_ns;	/* by whoever completed the request */
 	unsigned int		home;		/* the member whose thread it is */
-	unsigned int		pad2;
+	unsigned int		owner;		/* of lkl_askers(): the host's process that uses it; 0: it is free */
 } __attribute__((aligned(64)));
 
 extern struct lkl_shared lkl_shared;
