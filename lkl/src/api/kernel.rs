@@ -221,7 +221,7 @@ impl Kernel {
         send: impl FnOnce() -> core::result::Result<T, E>,
         is_over: &dyn Fn() -> bool,
     ) -> core::result::Result<T, E> {
-        const HOLDER_NS: u64 = 3_000_000_000;
+        const HOLDER_NS: u64 = 10_000_000_000;
         const TARGET_NS: u64 = 1_000_000_000;
         cpu::with_nobody_inside(self.words, HOLDER_NS, || {
             let sent = send();
