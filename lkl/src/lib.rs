@@ -35,7 +35,7 @@ pub mod sys;
 
 pub use api::{
     watch_keeper_by, AbiRow, Access, AreaOp, Credentials, Duties, InnerFile, NewMember, Private, Source,
-    Task, AREA_NOT_OURS, AREA_NO_HELPER,
+    Task, WatchOp, AREA_NOT_OURS, AREA_NO_HELPER,
 };
 pub use attach::{attach, boot, reset_in_child, watch_pressure_in, BootConfig, BootError, Handover, Kernel};
 pub use cpu::members::confine;

@@ -310,6 +310,11 @@ impl Kernel {
         bells::listen(number)
     }
 
+    /// The host descriptor of a chime ([`Private::WatchBegin`]): a file that changes at each ring, to be watched.
+    pub fn chime(&self, number: usize) -> Result<i32, Errno> {
+        bells::chime(number)
+    }
+
     /// What a thread does that sleeps in the host for long: if another process uses the kernel, sees to it that there is a clock,
     /// whose thread sees to those that are no more. Whether one does.
     pub fn look_after_members(&self) -> bool {

@@ -8,7 +8,7 @@
 
 use super::facts::{read_rows, AbiRow};
 use super::kernel::Creds;
-use super::private::{Access, AreaOp, Private};
+use super::private::{Access, AreaOp, Private, WatchOp};
 use crate::instance::region::{Region, WINDOW_BYTES};
 use crate::sys::layout::{layout_rows, Row};
 use crate::{attach, cpu, dev};
@@ -59,7 +59,18 @@ const PRIVATE_CALLS: &[Row] = &[
     ("LKL_NR_wait_arm", Private::WaitArm as usize),
     ("LKL_NR_wait_disarm", Private::WaitDisarm as usize),
     ("LKL_BELLS", dev::bells::BELLS),
-    ("LKL_NR_PRIVATE_END", Private::WaitDisarm as usize + 1),
+    ("LKL_NR_PRIVATE_END", Private::WatchAdd as usize + 1),
+    ("LKL_NR_watch_begin", Private::WatchBegin as usize),
+    ("LKL_NR_watch_op", Private::WatchOp as usize),
+    ("LKL_NR_watch_read", Private::WatchRead as usize),
+    ("LKL_NR_watch_add", Private::WatchAdd as usize),
+    ("LKL_WATCH_TELL", WatchOp::Tell as usize),
+    ("LKL_WATCH_CHIME", WatchOp::Chime as usize),
+    ("LKL_WATCH_RESERVE", WatchOp::Reserve as usize),
+    ("LKL_WATCH_USED", WatchOp::Used as usize),
+    ("LKL_WATCH_RUNG", WatchOp::Rung as usize),
+    ("LKL_CHIME", dev::bells::CHIME as usize),
+    ("LKL_CHIMES", dev::bells::CHIMES),
     ("LKL_ACCESS_READ", Access::Read as usize),
     ("LKL_ACCESS_WRITE", Access::Write as usize),
     ("LKL_ACCESS_EXEC", Access::Exec as usize),

@@ -71,6 +71,30 @@ pub enum Private {
     WaitArm = 4125,
     /// `()`: the wait of the last [`Private::WaitArm`] is over
     WaitDisarm = 4126,
+    /// `(fd, next) -> chime`: the inotify file at `fd` rings a chime from here on, and numbers its watches from `next` on
+    WatchBegin = 4127,
+    /// `(fd, what, ..)`: see [`WatchOp`]
+    WatchOp = 4128,
+    /// `(fd, buf, size)`: read(2) of such a file, without a wait, after its chime was heard
+    WatchRead = 4129,
+    /// `(fd, dfd, path, mask)`: inotify_add_watch(2)
+    WatchAdd = 4130,
+}
+
+/// What is asked or told of an inotify file that rings ([`Private::WatchOp`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub enum WatchOp {
+    /// `() ->` the number of the chime's watch on the host
+    Tell = 0,
+    /// `(number of the chime's watch)`
+    Chime = 1,
+    /// `() ->` the number of the next watch, which the host is to use
+    Reserve = 2,
+    /// `(reserved number, number that the host used or -errno)`
+    Used = 3,
+    /// `() ->` 1: the chime was rung, and not answered yet
+    Rung = 4,
 }
 
 /// What a program wanted to do with a page ([`Private::AreaFault`]).

@@ -7,6 +7,10 @@
 //!
 //! The ringing end runs on a kernel stack, with the CPU held.
 //!
+//! A *chime* is for an inotify(7) descriptor of the host that has to become ready (overlay, `kernel/watches.c`): an empty memory
+//! file, which that descriptor watches. To ring is to cut the file to the length that it has: an event for those who watch,
+//! whatever right the process has lost, and of whatever kind its descriptor is.
+//!
 //! # Safety
 //! [`ring`] is `unsafe` by its type alone, which is that of all host operations.
 #![allow(unsafe_code)]
@@ -19,8 +23,16 @@ use std::sync::atomic::{AtomicI32, Ordering};
 /// `LKL_BELLS`: how many there are. Threads that have the same bell are woken for each other, and look in vain.
 pub(crate) const BELLS: usize = 16;
 
-/// Where this process has the bells; -1: not yet.
-static FDS: [AtomicI32; BELLS] = [const { AtomicI32::new(-1) }; BELLS];
+/// `LKL_CHIME`
+pub(crate) const CHIME: u32 = 0x8000_0000;
+/// `LKL_CHIMES`: how many inotify descriptors of an instance can have watches of the kernel's.
+pub(crate) const CHIMES: usize = 96;
+
+/// How many there are of both.
+pub(crate) const ALL: usize = BELLS + CHIMES;
+
+/// Where this process has the bells, and behind them the chimes; -1: not yet.
+static FDS: [AtomicI32; ALL] = [const { AtomicI32::new(-1) }; ALL];
 
 fn known(bell: usize) -> Option<i32> {
     Some(FDS[bell].load(Ordering::Acquire)).filter(|&fd| fd >= 0)
@@ -28,17 +40,28 @@ fn known(bell: usize) -> Option<i32> {
 
 /// The descriptor of a bell, to listen to. The CPU is not held.
 pub(crate) fn listen(number: usize) -> Result<i32, Errno> {
-    let bell = number % BELLS;
+    open(number % BELLS)
+}
+
+/// The descriptor of a chime, to be watched. The CPU is not held.
+pub(crate) fn chime(number: usize) -> Result<i32, Errno> {
+    open(BELLS + number % CHIMES)
+}
+
+fn open(bell: usize) -> Result<i32, Errno> {
     known(bell).map_or_else(|| watch::with_disks(|| find(bell).map_or_else(|| make(bell), Ok)), Ok)
 }
 
 /// `ops.ring`
 pub(crate) unsafe extern "C" fn ring(bell: u32) {
-    let bell = bell as usize % BELLS;
-    // A listener that hears nothing looks again by itself, if there are other processes.
-    if let Some(fd) = known(bell).or_else(|| watch::with_disks(|| find(bell))) {
-        let _ = file::write(fd, &1u64.to_ne_bytes());
-    }
+    let is_chime = bell & CHIME != 0;
+    let bell = if is_chime { BELLS + (bell & !CHIME) as usize % CHIMES } else { bell as usize % BELLS };
+    // A listener of a bell that hears nothing looks again by itself, if there are other processes.
+    let Some(fd) = known(bell).or_else(|| watch::with_disks(|| find(bell))) else { return };
+    let _ = match is_chime {
+        true => file::truncate(fd, 0),
+        false => file::write(fd, &1u64.to_ne_bytes()).map(drop),
+    };
 }
 
 /// Another process, or another thread, has made the bell.
@@ -50,7 +73,7 @@ fn find(bell: usize) -> Option<i32> {
 }
 
 fn make(bell: usize) -> Result<i32, Errno> {
-    let made = file::eventfd()?;
+    let made = if bell < BELLS { file::eventfd()? } else { file::memory_file(c"stowaway-chime", 0)? };
     if let Some(store) = store() {
         store.add(Entry::bell(bell), made.raw())?;
     }

@@ -81,8 +81,13 @@ pub fn memory_file(name: &CStr, bytes: usize) -> Result<OwnedFd, Errno> {
     let args = [name.as_ptr() as usize, libc::MFD_CLOEXEC as usize, 0, 0, 0, 0];
     // SAFETY: the name is a live string.
     let fd = unsafe { try_call(libc::SYS_memfd_create, args) }.map(OwnedFd::made)?;
-    plain(libc::SYS_ftruncate, [fd.raw() as usize, bytes, 0, 0, 0, 0])?;
+    truncate(fd.raw(), bytes)?;
     Ok(fd)
+}
+
+/// ftruncate(2)
+pub fn truncate(fd: i32, bytes: usize) -> Result<(), Errno> {
+    plain(libc::SYS_ftruncate, [fd as usize, bytes, 0, 0, 0, 0]).map(drop)
 }
 
 /// An eventfd, closed at exec.

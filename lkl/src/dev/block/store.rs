@@ -16,8 +16,8 @@ use crate::dev::bells;
 use crate::sys::{self, file, socket, Errno, OwnedFd};
 use std::mem::size_of;
 
-/// Images in use at a time, at most, and bells: at most [`socket::MOST_FDS`].
-pub(crate) const MOST: usize = 128 + bells::BELLS;
+/// Images in use at a time, at most, and bells and chimes: at most [`socket::MOST_FDS`].
+pub(crate) const MOST: usize = 128 + bells::ALL;
 
 /// What a message says of a descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -210,6 +210,8 @@ static int lead(void *arg)
 	redo_requests(m);
 	/* what the member had open is closed when whoever waits for its end goes on */
 	lkl_close_all();
+	if (m->dead)
+		lkl_watches_ring();
 	if (m->ender)
 		answer(m->ender, 0);
 	forget_member(m);

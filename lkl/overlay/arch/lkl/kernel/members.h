@@ -15,6 +15,9 @@ void lkl_wake_thread(struct lkl_thread *t);
 void lkl_end_wait(struct lkl_thread *t);
 void lkl_end_waits(void);
 
+/* watches.c */
+void lkl_watches_ring(void);
+
 /* members.c: LKL_NR_thread_new or LKL_NR_member_exit has come in */
 void lkl_member_request(struct lkl_call_slot *w);
 unsigned int lkl_member_number(const struct lkl_member *m);

@@ -10,6 +10,12 @@ long lkl_loopback_up(void);
 long lkl_wait_arm(void *fds, unsigned long n, unsigned long bell, unsigned long alone);
 long lkl_wait_disarm(void);
 
+/* watches.c */
+long lkl_watch_begin(int fd, int next);
+long lkl_watch_op(int fd, unsigned int op, long a, long b);
+long lkl_watch_read(int fd, char *buf, size_t count);
+long lkl_watch_add(int fd, int dfd, const char *path, unsigned int mask);
+
 static long lkl_leave_cwd(void)
 {
 	anchor_leave_cwd();
@@ -49,4 +55,8 @@ const lkl_private_t lkl_private_calls[LKL_NR_PRIVATE_END - LKL_NR_PRIVATE] = {
 	PRIVATE(areas_end),
 	PRIVATE(wait_arm),
 	PRIVATE(wait_disarm),
+	PRIVATE(watch_begin),
+	PRIVATE(watch_op),
+	PRIVATE(watch_read),
+	PRIVATE(watch_add),
 };
