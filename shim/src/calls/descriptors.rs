@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Making, copying and closing descriptors: the two tables kept in step (`instance::pair`).
 
-use crate::calls::owner;
-use crate::fdtable::{self, sets, Owner, HOST, KERNEL, RESERVED};
+use crate::calls::{inotify, owner};
+use crate::fdtable::{self, sets, watches, Owner, HOST, INOTIFY, KERNEL, RESERVED, WATCHES};
 use crate::instance::enter::{enter_kernel, KernelContext};
 use crate::instance::pair::{close_pair, copy_pair_from, copy_pair_onto, open_pair};
 use crate::lookup::contained::with_contained_path;
@@ -153,7 +153,7 @@ pub fn open_by_handle_at(c: &Call<'_>) -> Result {
 pub fn close(c: &Call<'_>) -> Result {
     match fdtable::class(c.args[0]) {
         HOST => c.to_host(),
-        KERNEL => close_kernel(c.args[0] as u32 as usize),
+        KERNEL | WATCHES => close_kernel(c.args[0] as u32 as usize),
         RESERVED => Err(Errno::EBADF),
         _ => {
             fdtable::set(c.args[0] as u32 as usize, HOST);
@@ -175,7 +175,7 @@ pub fn close_range(c: &Call<'_>) -> Result {
     }
     let closes = flags & libc::CLOSE_RANGE_CLOEXEC as usize == 0;
     if closes {
-        for number in fdtable::numbers(KERNEL, first, last) {
+        for number in fdtable::numbers_of_kernel(first, last) {
             let _ = close_kernel(number);
         }
     }
@@ -203,18 +203,22 @@ pub fn dup(c: &Call<'_>) -> Result {
 /// dup and F_DUPFD: to the lowest free number from `min` on.
 fn copy_up(c: &Call<'_>, old: usize, min: usize, cloexec: bool) -> Result {
     match fdtable::class(old) {
-        HOST => copy_of_host(c, old),
-        KERNEL if min >= fdtable::LIMIT => Err(Errno::EINVAL),
-        KERNEL => enter_kernel(|context| copy_pair_from(context, old, min, cloexec)),
+        HOST | INOTIFY => copy_of_host(c, old),
+        KERNEL | WATCHES if min >= fdtable::LIMIT => Err(Errno::EINVAL),
+        KERNEL | WATCHES => enter_kernel(|context| copy_pair_from(context, old, min, cloexec)),
         other => Err(fdtable::refuse(other)),
     }
 }
 
-/// A copy of a descriptor of the host, which may be an epoll set.
+/// A copy of a descriptor of the host, which may be an epoll set or an inotify descriptor.
 fn copy_of_host(c: &Call<'_>, old: usize) -> Result {
     let set = sets::generalise(old);
     let copy = c.to_host()?;
+    if fdtable::class(copy) != HOST {
+        fdtable::set(copy, HOST);
+    }
     sets::note_set(copy, set);
+    watches::note_copy(old, copy);
     Ok(copy)
 }
 
@@ -245,21 +249,16 @@ fn copy_onto(c: &Call<'_>, old: usize, new: usize, flags: usize) -> Result {
         return Err(Errno::EBADF);
     }
     match (from, onto) {
-        (KERNEL, _) => enter_kernel(|context| copy_pair_onto(context, old, new, flags & CLOEXEC != 0)),
+        (KERNEL | WATCHES, _) => {
+            enter_kernel(|context| copy_pair_onto(context, old, new, flags & CLOEXEC != 0))
+        }
         (fdtable::LOST, _) => Err(fdtable::refuse(fdtable::LOST)),
-        (_, KERNEL) => enter_kernel(|context| {
+        (_, KERNEL | WATCHES) => enter_kernel(|context| {
             let r = copy_of_host(c, old)?;
             let _ = context.call(libc::SYS_close, &args([new]));
-            fdtable::set(new, HOST);
             Ok(r)
         }),
-        _ => {
-            let r = copy_of_host(c, old)?;
-            if onto != HOST {
-                fdtable::set(new, HOST);
-            }
-            Ok(r)
-        }
+        _ => copy_of_host(c, old),
     }
 }
 
@@ -273,6 +272,7 @@ pub fn fcntl(c: &Call<'_>) -> Result {
         (_, libc::F_DUPFD | libc::F_DUPFD_CLOEXEC) => {
             copy_up(c, c.args[0], c.args[2], command == libc::F_DUPFD_CLOEXEC)
         }
+        (INOTIFY | WATCHES, _) => c.to_host(),
         // Close-on-exec belongs to the number, and the number is the host's.
         (KERNEL, libc::F_GETFD | libc::F_SETFD) => c.to_host(),
         (KERNEL, libc::F_GETLK) => owner::get_lock(c),
@@ -294,6 +294,7 @@ pub fn fcntl(c: &Call<'_>) -> Result {
 /// ioctl(2)
 pub fn ioctl(c: &Call<'_>) -> Result {
     match (fdtable::owner(c.args[0])?, c.args[1] as u32 as u64) {
+        (Owner::Host, libc::FIONREAD) => inotify::unread(c),
         (Owner::Host, _) => c.to_host(),
         (Owner::Kernel, request @ (libc::FIOCLEX | libc::FIONCLEX)) => {
             // Close-on-exec belongs to the number, and the number is the host's, where the placeholder takes no ioctl.

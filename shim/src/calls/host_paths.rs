@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Calls with paths that only the host has: mounts, quotas, swap, watches. A path that leads into a mount is refused with
+//! Calls with paths that only the host has: mounts, quotas, swap. A path that leads into a mount is refused with
 //! ENOSYS and a line. Any other path reaches the host as it is, and never as a name in the host's current directory.
 
 use crate::fdtable::{self, KERNEL};
@@ -77,16 +77,6 @@ host_only! {
     fanotify_mark [At(3)];
     file_getattr [At(0)];
     file_setattr [At(0)];
-}
-
-/// inotify_add_watch(2)
-pub fn inotify_add_watch(c: &Call<'_>) -> Result {
-    if fdtable::class(c.args[0]) == fdtable::KERNEL {
-        // No kernel file is an inotify instance.
-        return Err(Errno::EINVAL);
-    }
-    let follow = c.args[2] & libc::IN_DONT_FOLLOW as usize == 0;
-    make(c, &[Place::Plain(1)], follow.into())
 }
 
 /// mount(2): the source is a path, or a word of the file system's own.

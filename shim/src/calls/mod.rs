@@ -7,6 +7,7 @@ pub mod descriptors;
 pub mod devices;
 pub mod host_paths;
 pub mod identity;
+pub mod inotify;
 pub mod kill;
 pub mod limits;
 pub mod links;

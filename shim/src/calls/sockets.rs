@@ -5,7 +5,7 @@ use stowaway_config::Net;
 
 use crate::calls::transfer::with_sigpipe;
 use crate::calls::unix_names;
-use crate::fdtable::{self, Owner, HOST, KERNEL};
+use crate::fdtable::{self, Owner, HOST};
 use crate::instance::enter::enter_kernel;
 use crate::instance::pair::open_pair;
 use crate::sys::call::Call;
@@ -127,7 +127,7 @@ fn passes_kernel_file(address: usize) -> Result<bool> {
         if control.cmsg_level == libc::SOL_SOCKET && control.cmsg_type == libc::SCM_RIGHTS {
             for i in 0..(control.cmsg_len - head) / 4 {
                 let number: i32 = user::read(at + head + i * 4)?;
-                if fdtable::class(number as usize) == KERNEL {
+                if fdtable::has_kernels(fdtable::class(number as usize)) {
                     return Ok(true);
                 }
             }

@@ -8,6 +8,7 @@
 mod placeholder;
 mod reserve;
 pub mod sets;
+pub mod watches;
 
 use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
@@ -25,13 +26,17 @@ pub const KERNEL: u8 = 1;
 pub const RESERVED: u8 = 2;
 /// The kernel library's in the process that forked or exec'ed us.
 pub const LOST: u8 = 3;
+/// An inotify descriptor of the host's ([`watches`]). To most calls as [`HOST`].
+pub const INOTIFY: u8 = 4;
+/// The same with an inotify file of the kernel library's at the same number.
+pub const WATCHES: u8 = 5;
 
 /// Numbers from here on are always the host's; the kernel library opens none there (fs.nr_open's default).
 pub const LIMIT: usize = 1 << 20;
 
 /// Lazily mapped: pages of numbers never used cost nothing.
 static CLASS: [AtomicU8; LIMIT] = [const { AtomicU8::new(HOST) }; LIMIT];
-/// How many numbers are KERNEL: 0 lets poll, select and sendmsg go straight to the host.
+/// How many numbers are KERNEL or WATCHES: 0 lets poll, select and sendmsg go straight to the host.
 static KERNEL_FDS: AtomicUsize = AtomicUsize::new(0);
 /// How many numbers are RESERVED.
 static RESERVED_FDS: AtomicUsize = AtomicUsize::new(0);
@@ -66,7 +71,7 @@ pub fn owner(fd: usize) -> Result<Owner> {
 #[inline]
 pub fn owner_of_class(class: u8) -> Result<Owner> {
     match class {
-        HOST => Ok(Owner::Host),
+        HOST | INOTIFY | WATCHES => Ok(Owner::Host),
         KERNEL => Ok(Owner::Kernel),
         other => Err(refuse(other)),
     }
@@ -81,9 +86,9 @@ pub fn classes() -> &'static [AtomicU8] {
 pub fn set(fd: usize, class: u8) {
     let Some(slot) = CLASS.get(fd) else { return };
     let old = slot.swap(class, Ordering::Release);
-    if class == KERNEL && old != KERNEL {
+    if has_kernels(class) && !has_kernels(old) {
         KERNEL_FDS.fetch_add(1, Ordering::Relaxed);
-    } else if class != KERNEL && old == KERNEL {
+    } else if !has_kernels(class) && has_kernels(old) {
         KERNEL_FDS.fetch_sub(1, Ordering::Relaxed);
     }
     if class == RESERVED && old != RESERVED {
@@ -102,6 +107,20 @@ pub fn end() -> usize {
     HIGHEST.load(Ordering::Relaxed)
 }
 
+/// Whether the kernel library has something open at a number of this class.
+pub fn has_kernels(class: u8) -> bool {
+    matches!(class, KERNEL | WATCHES)
+}
+
+/// The class of a descriptor that is waited for: for an inotify descriptor the host is waited for alone.
+#[inline]
+pub fn waited_class(fd: usize) -> u8 {
+    match class(fd) {
+        INOTIFY | WATCHES => HOST,
+        class => class,
+    }
+}
+
 /// Whether any descriptor is the kernel's.
 #[inline]
 pub fn any_kernel() -> bool {
@@ -116,6 +135,11 @@ pub fn count_of_kernel() -> usize {
 /// Whether any descriptor of this process is ours.
 pub fn any_reserved() -> bool {
     RESERVED_FDS.load(Ordering::Relaxed) != 0
+}
+
+/// The numbers at which the kernel library has something open, from `first` to `last`, ascending.
+pub fn numbers_of_kernel(first: usize, last: usize) -> impl Iterator<Item = usize> {
+    special_range(first, last).filter(|&n| has_kernels(class(n)))
 }
 
 /// The numbers of class `which` from `first` to `last`, ascending.
@@ -142,7 +166,7 @@ pub fn refuse(class: u8) -> Errno {
 pub fn forget_kernel() {
     for fd in special_range(0, LIMIT) {
         match class(fd) {
-            KERNEL => set(fd, LOST),
+            KERNEL | WATCHES => set(fd, LOST),
             RESERVED if !reserve::is_kept_over_fork(fd) => release(fd),
             _ => {}
         }
@@ -158,7 +182,7 @@ pub fn any_special(first: usize, last: usize) -> bool {
 /// The host closed these numbers: what was not ours is plain again.
 pub fn forget(first: usize, last: usize) {
     for n in special_range(first, last) {
-        if class(n) == LOST {
+        if matches!(class(n), LOST | INOTIFY) {
             set(n, HOST);
         }
     }

@@ -17,3 +17,4 @@ mod overlay;
 pub mod pair;
 pub mod porter;
 pub mod server_keepalive;
+pub mod watches;

@@ -5,7 +5,7 @@
 //! table does at that number.
 
 use crate::fdtable::sets::{self, Set};
-use crate::fdtable::{self, HOST, KERNEL};
+use crate::fdtable::{self, watches, HOST, KERNEL, WATCHES};
 use crate::instance::enter::KernelContext;
 use crate::sys::call::args;
 use crate::sys::errno::{Errno, Result};
@@ -23,9 +23,9 @@ impl Placed {
         fdtable::placeholder(min, cloexec).map(Placed)
     }
 
-    /// What stands for a copy of `old`: the host half of an epoll set, or a placeholder.
+    /// What stands for a copy of `old`: what the host has of an epoll set or an inotify descriptor, or a placeholder.
     fn beside(old: usize, min: usize, cloexec: bool) -> Result<Placed> {
-        if sets::generalise(old) != Set::Both {
+        if !is_of_both(old) {
             return Placed::new(min, cloexec);
         }
         let placed = Placed(fs::copy_from(old as i32, min, cloexec)?);
@@ -94,7 +94,7 @@ fn settle(context: &mut KernelContext, got: usize, want: usize) -> Result<()> {
 }
 
 /// Closes a number of the kernel's table alone.
-fn close_kernels(context: &mut KernelContext, number: usize) {
+pub fn close_kernels(context: &mut KernelContext, number: usize) {
     let _ = context.call(libc::SYS_close, &args([number]));
 }
 
@@ -115,9 +115,9 @@ pub fn copy_pair_from(context: &mut KernelContext, old: usize, min: usize, cloex
 
 /// Copies a kernel descriptor onto number `new`, whatever is there.
 pub fn copy_pair_onto(context: &mut KernelContext, old: usize, new: usize, cloexec: bool) -> Result {
-    match sets::generalise(old) {
-        Set::Both => fs::copy_onto(old as i32, new, cloexec)?,
-        _ => fdtable::placeholder_at(new, cloexec)?,
+    match is_of_both(old) {
+        true => fs::copy_onto(old as i32, new, cloexec)?,
+        false => fdtable::placeholder_at(new, cloexec)?,
     };
     let placed = Placed(new as i32);
     if new >= fdtable::LIMIT {
@@ -130,21 +130,33 @@ pub fn copy_pair_onto(context: &mut KernelContext, old: usize, new: usize, cloex
 fn keep_copy(placed: Placed, old: usize) -> usize {
     let number = placed.keep();
     sets::note_set(number, sets::set_at(old));
+    watches::note_copy(old, number);
     number
+}
+
+/// Whether the host has more than a placeholder at the number of a file of the kernel.
+fn is_of_both(number: usize) -> bool {
+    sets::generalise(number) == Set::Both || fdtable::class(number) == WATCHES
 }
 
 /// Gives the host's epoll set at `number` its kernel half, which is `half` if there is one already.
 pub fn add_kernel_half(context: &mut KernelContext, number: usize, half: Option<usize>) -> Result<()> {
-    let made = match half {
-        Some(half) => context.call(libc::SYS_dup3, &args([half, number]))?,
-        None => context.call_at(libc::SYS_epoll_create1, &args([]), number as i32)?,
-    };
+    match half {
+        Some(half) => context.call(libc::SYS_dup3, &args([half, number])).map(drop)?,
+        None => add_kernel_file(context, number, libc::SYS_epoll_create1, 0)?,
+    }
+    fdtable::set(number, KERNEL);
+    Ok(())
+}
+
+/// Makes a file of the kernel at a number at which the host has something. `flags`: the call's only argument.
+pub fn add_kernel_file(context: &mut KernelContext, number: usize, nr: i64, flags: usize) -> Result<()> {
+    let made = context.call_at(nr, &args([flags]), number as i32)?;
     if made != number {
         let moved = context.call(libc::SYS_dup3, &args([made, number]));
         close_kernels(context, made);
         moved?;
     }
-    fdtable::set(number, KERNEL);
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use core::sync::atomic::Ordering;
 
 use crate::fdtable;
 use crate::instance::enter::{enter_kernel_without_cwd, KernelContext};
-use crate::instance::{keeper, kick, maps};
+use crate::instance::{keeper, kick, maps, watches};
 use crate::lookup::cwd;
 use crate::observe;
 use crate::process::{handoff, share, stores};
@@ -156,6 +156,7 @@ pub fn fork_here(make: impl Fn() -> Result) -> Result {
     fdtable::sets::generalise_all();
     share::boot_for_children();
     if share::can_share() {
+        watches::begin_all();
         let fate = Cell::new(Fate::Lost);
         return from_raw(fork_with_maps(true, &fate, || {
             let (r, what) = share::fork(&make);
@@ -204,6 +205,9 @@ pub fn prepare_spawn() {
     fdtable::sets::generalise_all();
     share::boot_for_children();
     let shares = share::can_share();
+    if shares {
+        watches::begin_all();
+    }
     maps::begin_fork(shares);
     if shares {
         share::begin_spawn();

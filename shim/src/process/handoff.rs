@@ -59,7 +59,7 @@ fn describe_files(bytes: &mut [u8; PATH_MAX], path: &mut [u8; PATH_MAX]) -> bool
         text.raw(raw);
     } else {
         let of_class = |class| fdtable::numbers(class, 0, fdtable::LIMIT);
-        for number in of_class(fdtable::KERNEL).chain(of_class(fdtable::LOST)) {
+        for number in fdtable::numbers_of_kernel(0, fdtable::LIMIT).chain(of_class(fdtable::LOST)) {
             if fs::is_cloexec(number as i32) == Ok(false) {
                 text.entry(number, |entry| describe_one(entry, number, path));
             }

@@ -12,7 +12,7 @@ use once_cell::sync::OnceCell;
 
 use crate::fdtable::{self, sets::Set};
 use crate::instance::enter::{enter_kernel, KernelContext};
-use crate::instance::{boot, keeper, mounts};
+use crate::instance::{boot, keeper, mounts, watches};
 use crate::lookup::cwd;
 use crate::process::share;
 use crate::signals::actions::FAULTS;
@@ -153,7 +153,8 @@ pub fn take_over() {
     }
 }
 
-/// What is open in the kernel is open here if the host has its placeholder, or the other half of its epoll set. Otherwise the exec has closed the placeholder.
+/// What is open in the kernel is open here if the host has its placeholder, the other half of its epoll set, or the
+/// inotify descriptor. Otherwise the exec has closed the placeholder.
 fn settle_tables() {
     let _ = enter_kernel(|context| {
         share::each_open(context, fdtable::LIMIT, |context, number| {
@@ -163,7 +164,7 @@ fn settle_tables() {
                 fdtable::set(number, fdtable::KERNEL);
                 fdtable::sets::note_set(number, Set::Both);
                 fdtable::sets::note_nested();
-            } else {
+            } else if !watches::resume(context, number) {
                 let _ = context.call(libc::SYS_close, &args([number]));
             }
         })

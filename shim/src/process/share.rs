@@ -130,14 +130,15 @@ fn become_member(kernel: &lkl::Kernel, member: NewMember) {
 fn settle_tables() {
     let _ = enter_kernel(|context| {
         let end = fdtable::end();
-        for number in fdtable::numbers(fdtable::KERNEL, 0, end) {
+        for number in fdtable::numbers_of_kernel(0, end) {
             if context.call(libc::SYS_fcntl, &args([number, libc::F_GETFD as usize])).is_err() {
                 fdtable::set(number, fdtable::HOST);
                 fs::close(number as i32);
             }
         }
         each_open(context, end, |context, number| {
-            if !matches!(fdtable::class(number), fdtable::KERNEL | fdtable::RESERVED) {
+            let class = fdtable::class(number);
+            if !fdtable::has_kernels(class) && class != fdtable::RESERVED {
                 let _ = context.call(libc::SYS_close, &args([number]));
             }
         })

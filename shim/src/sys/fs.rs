@@ -88,6 +88,16 @@ pub fn is_epoll_set(fd: i32) -> bool {
     read_fd_link(fd, &mut text).is_ok_and(|n| &text[..n] == b"anon_inode:[eventpoll]")
 }
 
+/// What can be read from a descriptor, to the end.
+pub fn read_all(fd: i32) -> Vec<u8> {
+    let mut text = Vec::new();
+    let mut part = [0; 4096];
+    while let Ok(n @ 1..) = read(fd, &mut part) {
+        text.extend_from_slice(&part[..n]);
+    }
+    text
+}
+
 /// Whether two descriptors are copies of each other: what is set of the one's open file is set of the other's. For files to
 /// which O_NONBLOCK means nothing.
 pub fn is_same_open_file(a: i32, b: i32) -> bool {

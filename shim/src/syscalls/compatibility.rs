@@ -15,7 +15,7 @@ use crate::sys::errno::Errno;
 fn served(serve: Serve) -> &'static str {
     match serve {
         Serve::Host => "host",
-        Serve::Fd(_) => "by descriptor",
+        Serve::Fd(_) | Serve::Watched(_) => "by descriptor",
         Serve::HostFdOnly(_) => "host; ENOSYS on a kernel file",
         Serve::OtherKind(_, Errno::EINVAL) => "host; EINVAL on a kernel file",
         Serve::OtherKind(..) => "host; an error on a kernel file",

@@ -9,7 +9,7 @@ use trampoline::Frame;
 
 use super::table::{self, Serve, NUMBERS};
 use crate::calls::pages;
-use crate::fdtable::{self, Owner, KERNEL};
+use crate::fdtable::{self, Owner, INOTIFY, KERNEL, WATCHES};
 use crate::instance::{enter, maps};
 use crate::observe;
 use crate::sys::call::Call;
@@ -49,6 +49,10 @@ fn serve_once(nr: usize, args: &Args, frame: Option<&Frame>) -> Ret {
             to_raw(Err(enter::open_flags(args[i]).map_or_else(|e| e, |_| errno)))
         }
         Serve::HostFdOnly(_) | Serve::OtherKind(..) => to_host(nr, args),
+        Serve::Watched(serve) if matches!(fdtable::class(args[0]), INOTIFY | WATCHES) => {
+            to_raw(serve(&Call { nr, args: *args, frame }))
+        }
+        Serve::Watched(_) => by_fd(nr, args, 0),
         Serve::Unknown => unknown(nr, args),
         Serve::Told(serve) if told::is_told() => to_raw(serve(&Call { nr, args: *args, frame })),
         Serve::Told(_) => to_host(nr, args),
@@ -65,7 +69,7 @@ pub fn shorten() {
     let route = |nr| match table::serve(nr) {
         Serve::Host => Route::Host,
         Serve::Told(_) if !told::is_told() => Route::Host,
-        Serve::Fd(0) | Serve::OtherKind(0, _) => Route::ByDescriptor,
+        Serve::Fd(0) | Serve::OtherKind(0, _) | Serve::Watched(_) => Route::ByDescriptor,
         Serve::Kill(1, _) => Route::UnlessKillSecond,
         Serve::Kill(2, _) => Route::UnlessKillThird,
         _ => Route::Handler,

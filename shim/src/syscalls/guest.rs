@@ -8,7 +8,7 @@ use trampoline::frame::EntryKind;
 use trampoline::Frame;
 
 use super::table;
-use crate::fdtable::{self, KERNEL, LOST};
+use crate::fdtable::{self, KERNEL, LOST, WATCHES};
 use crate::lookup::{cwd, mount_lookup};
 use crate::observe::Arg;
 use crate::signals::claimed::never_blocked;
@@ -91,7 +91,7 @@ fn is_out_of_reach(nr: usize, args: &Args) -> Result<bool> {
 }
 
 fn is_kernels(fd: usize) -> bool {
-    matches!(fdtable::class(fd), KERNEL | LOST)
+    matches!(fdtable::class(fd), KERNEL | WATCHES | LOST)
 }
 
 fn leads_into_mount(directory: usize, path: usize) -> Result<bool> {

@@ -12,7 +12,7 @@ use syscalls::Sysno;
 use trampoline::{Frame, INT80_CALLS};
 
 use super::dispatch;
-use crate::fdtable::{self, KERNEL};
+use crate::fdtable;
 use crate::sys::errno::{to_raw, Errno};
 use crate::sys::host::Ret;
 use crate::sys::report::say_once;
@@ -90,7 +90,7 @@ pub fn dispatch(frame: &Frame) -> Ret {
             dispatch::dispatch(call, &args, Some(frame))
         }
         Served::Refused => refused(nr),
-        Served::ByDescriptor(at) if fdtable::class(words[at] as usize) == KERNEL => refused(nr),
+        Served::ByDescriptor(at) if fdtable::has_kernels(fdtable::class(words[at] as usize)) => refused(nr),
         Served::ByDescriptor(_) | Served::Host => {
             INT80_CALLS.fetch_add(1, Ordering::Relaxed);
             // SAFETY: the application's own call.

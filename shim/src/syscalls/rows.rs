@@ -4,11 +4,11 @@
 use syscalls::Sysno;
 
 use super::table::Row;
-use super::table::Serve::{Fd, Host, HostFdOnly, Kill, OtherKind, Own, Told};
+use super::table::Serve::{Fd, Host, HostFdOnly, Kill, OtherKind, Own, Told, Watched};
 use crate::calls::requests::{aio, uring};
 use crate::calls::{
-    alternate, descriptors, devices, host_paths, identity, kill, limits, links, listing, memory, paths,
-    process, sockets, splice, transfer, xattrs,
+    alternate, descriptors, devices, host_paths, identity, inotify, kill, limits, links, listing, memory,
+    paths, process, sockets, splice, transfer, xattrs,
 };
 use crate::exec;
 use crate::observe::Arg;
@@ -44,11 +44,11 @@ rows! {
     fcntl [Fd Command Hex] Own(descriptors::fcntl);
     ioctl [Fd Hex Hex] Own(descriptors::ioctl);
     // Data by descriptor
-    read [Fd Fill Size] Fd(0);
+    read [Fd Fill Size] Watched(inotify::read);
     pread64 [Fd Fill Size Offset] Fd(0);
-    readv [Fd FillIov Int] Fd(0);
+    readv [Fd FillIov Int] Watched(inotify::readv);
     preadv [Fd FillIov Int Offset] Fd(0);
-    preadv2 [Fd FillIov Int Offset Int Flags] Fd(0);
+    preadv2 [Fd FillIov Int Offset Int Flags] Watched(inotify::preadv2);
     write [Fd Buf Size] Own(transfer::write);
     pwrite64 [Fd Buf Size Offset] Own(transfer::write);
     writev [Fd Iov Int] Own(transfer::write);
@@ -142,7 +142,6 @@ rows! {
     file_setattr [DirFd Path Ptr Size At] Own(host_paths::file_setattr), "ENOSYS for a path in a mount";
     fsconfig [Fd Int Text Ptr Int] Own(host_paths::fsconfig), "ENOSYS for a path in a mount";
     fspick [DirFd Path Flags] Own(host_paths::fspick), "ENOSYS for a path in a mount";
-    inotify_add_watch [Fd Path Hex] Own(host_paths::inotify_add_watch), "ENOSYS for a path in a mount";
     mount [Text Path Text Hex Ptr] Own(host_paths::mount), "ENOSYS for a path in a mount";
     mount_setattr [DirFd Path At Ptr Size] Own(host_paths::mount_setattr), "ENOSYS for a path in a mount";
     move_mount [DirFd Path DirFd Path Flags] Own(host_paths::move_mount), "ENOSYS for a path in a mount";
@@ -185,6 +184,10 @@ rows! {
     epoll_wait [Fd Ptr Int Int] Own(epoll::epoll_wait);
     epoll_pwait [Fd Ptr Int Int Ptr Size] Own(epoll::epoll_wait);
     epoll_pwait2 [Fd Ptr Int Time Ptr Size] Own(epoll::epoll_wait);
+    inotify_init [] Own(inotify::init);
+    inotify_init1 [Open] Own(inotify::init);
+    inotify_add_watch [Fd Path Hex] Own(inotify::add_watch), "paths of mounts and of the host in one descriptor";
+    inotify_rm_watch [Fd Int] Own(inotify::rm_watch);
     // Memory
     mmap [Ptr Size Prot Map Fd Offset] Own(memory::mmap);
     // Processes, threads, signals
@@ -244,7 +247,6 @@ rows! {
     signalfd4 [Fd Ptr Size Flags] OtherKind(0, Errno::EINVAL);
     timerfd_settime [Fd Hex Ptr Ptr] OtherKind(0, Errno::EINVAL);
     timerfd_gettime [Fd Ptr] OtherKind(0, Errno::EINVAL);
-    inotify_rm_watch [Fd Int] OtherKind(0, Errno::EINVAL);
     io_uring_enter [Fd Int Int Hex Ptr Size] Own(uring::enter), "EOPNOTSUPP on a FIFO in a mount, for data of a socket of its kernel";
     io_uring_register [Fd Int Ptr Int] Own(uring::register), "files in a mount cannot be registered (EBADF)";
     landlock_add_rule [Fd Int Ptr Flags] OtherKind(0, Errno::EBADFD);
@@ -315,8 +317,6 @@ rows! {
     socketpair [Family Socket Int Ptr] Host;
     eventfd [Int] Host;
     eventfd2 [Int Open] Host;
-    inotify_init [] Host;
-    inotify_init1 [Open] Host;
     memfd_create [Text Hex] Host;
     getpriority [Int Int] Host;
     setpriority [Int Int Int] Host;

@@ -20,6 +20,8 @@ pub enum Serve {
     HostFdOnly(usize),
     /// The host; with a kernel descriptor in this argument the errno: no kernel file is of the one kind that the call takes.
     OtherKind(usize, Errno),
+    /// The owner of the descriptor in the first argument; code of its own for an inotify descriptor.
+    Watched(fn(&Call<'_>) -> Result),
     /// Code of its own.
     Own(fn(&Call<'_>) -> Result),
     /// The host, or code of its own where the program is told who it is (the setting `as`).

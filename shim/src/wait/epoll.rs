@@ -31,7 +31,7 @@ pub fn epoll_create(c: &Call<'_>) -> Result {
 /// epoll_ctl(2)
 pub fn epoll_ctl(c: &Call<'_>) -> Result {
     let (set, member) = (c.args[0] as u32 as usize, c.args[2] as u32 as usize);
-    match (fdtable::class(set), fdtable::class(member)) {
+    match (fdtable::waited_class(set), fdtable::waited_class(member)) {
         (_, fdtable::RESERVED) | (fdtable::RESERVED, _) => Err(Errno::EBADF),
         (_, fdtable::LOST) | (fdtable::LOST, _) => Err(fdtable::refuse(fdtable::LOST)),
         (KERNEL, _) if set_at(set) == Set::Unknown => no_set(c, set, member),

@@ -40,18 +40,9 @@ fn members(set: usize) -> Vec<(usize, Event)> {
     let text = CStr::from_bytes_with_nul(path.as_bytes())
         .ok()
         .and_then(|path| fs::open(path, libc::O_RDONLY, 0).ok())
-        .map(|file| read_all(file.raw()))
+        .map(|file| fs::read_all(file.raw()))
         .unwrap_or_default();
     text.split(|&byte| byte == b'\n').filter_map(member).collect()
-}
-
-fn read_all(fd: i32) -> Vec<u8> {
-    let mut text = Vec::new();
-    let mut part = [0; 4096];
-    while let Ok(n @ 1..) = fs::read(fd, &mut part) {
-        text.extend_from_slice(&part[..n]);
-    }
-    text
 }
 
 /// `tfd: 5 events: 19 data: 7  pos:...`, the events and the data in hexadecimal (fs/eventpoll.c, `ep_show_fdinfo`).

@@ -3,7 +3,6 @@
 #include "fact.h"
 #include <poll.h>
 #include <sys/epoll.h>
-#include <sys/inotify.h>
 #include <sys/select.h>
 
 static int check(void)
@@ -48,8 +47,5 @@ static int check(void)
 	struct epoll_event once = { .events = EPOLLIN | EPOLLONESHOT };
 	FAILS(epoll_ctl(outer, EPOLL_CTL_ADD, epoll, &once), EPERM);
 	CHECK(!epoll_ctl(outer, EPOLL_CTL_ADD, epoll, &event) && !close(outer));
-	int watch = inotify_init1(IN_CLOEXEC);
-	CHECK(watch >= 0 && inotify_add_watch(watch, H, IN_CREATE) >= 0);
-	FAILS(inotify_add_watch(watch, D, IN_CREATE), ENOSYS);
 	return 0;
 }
