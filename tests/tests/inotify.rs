@@ -4,7 +4,7 @@
 use std::path::Path;
 use stowaway_tests::everyone;
 use stowaway_tests::fixture::{Kind, Side};
-use stowaway_tests::mounted::Mounted;
+use stowaway_tests::mounted::{our_lines, Mounted};
 use stowaway_tests::process::Run;
 use stowaway_tests::user;
 
@@ -97,6 +97,26 @@ everyone! {
              kill $!; wait $! 2>/dev/null; cat $T/log\n",
             "first\nsecond\n",
         );
+    }
+
+    fn with_a_kernel_for_each_process_a_watch_is_one_processs() {
+        let script = "import ctypes, os, sys\nlibc = ctypes.CDLL(None)\nfd = libc.inotify_init1(os.O_NONBLOCK)\n\
+            assert libc.inotify_add_watch(fd, os.fsencode(sys.argv[1]), 0x100) == 1\n\
+            open(sys.argv[1] + '/a', 'w').close()\n\
+            read = 'import os\\ntry: print(len(os.read(%d, 100)), flush=True)\\nexcept OSError as e: print(e.errno, flush=True)' % fd\n\
+            child = os.fork()\nexec(read)\n\
+            if not child: os._exit(0)\n\
+            os.waitpid(child, 0)\nopen(sys.argv[1] + '/b', 'w').close()\n\
+            os.execv(sys.executable, [sys.executable, '-c', read])\n";
+        let mounted = Mounted::new(Kind::Basic);
+        let outcome = mounted.run(["python3", "-c", script, &mounted.dir()]).env("STOWAWAY_SHARE", "no").output();
+        let mut said: Vec<String> = outcome.out().lines().map(String::from).collect();
+        said.sort();
+        // The parent has the event; the child and the new program have EIO, and a line each.
+        assert_eq!(said, ["32", "5", "5"], "{}", outcome.err());
+        let lines = our_lines(&outcome);
+        assert!(lines.len() == 2 && lines.iter().all(|line| line.contains("EIO")), "{lines:?}");
+        mounted.check();
     }
 
     fn an_observer_in_python() {

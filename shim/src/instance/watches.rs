@@ -28,7 +28,7 @@ const LAST: i32 = i32::MAX;
 const INOTIFY_IOC_SETNEXTWD: usize = 0x4004_4900;
 
 /// Whether a descriptor of the host is open as an inotify descriptor: the host looks at that before it looks at the path.
-fn is_inotify(fd: usize) -> bool {
+pub fn is_inotify(fd: usize) -> bool {
     check(fd, libc::IN_ACCESS as usize).is_ok()
 }
 

@@ -13,6 +13,7 @@ use once_cell::sync::OnceCell;
 
 use crate::fdtable;
 use crate::instance::enter::{clear_due, enter_kernel, is_due, set_due, KernelContext, DUE_FILES};
+use crate::instance::watches;
 use crate::lookup::{cwd, directory, mount_lookup};
 use crate::process::handoff_text::{self, Entry, What, Writer};
 use crate::sys::call::args;
@@ -127,9 +128,10 @@ fn is_same_file(a: usize, b: usize) -> bool {
 
 /// Takes what the program before the exec handed on. In the constructor.
 pub fn accept(raw: &[u8]) {
-    // A number that is no placeholder any more was closed or used otherwise since.
+    // A number that is no placeholder any more was closed or used otherwise since. (An inotify descriptor has none.)
     let mut entries = handoff_text::parse(raw);
-    entries.retain(|entry| fdtable::is_placeholder(entry.number));
+    let is_watcher = |entry: &Entry| entry.what == What::Lost && watches::is_inotify(entry.number);
+    entries.retain(|entry| fdtable::is_placeholder(entry.number) || is_watcher(entry));
     for entry in &entries {
         let class = if entry.what == What::Lost { fdtable::LOST } else { fdtable::KERNEL };
         fdtable::set(entry.number, class);
