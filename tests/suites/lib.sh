@@ -45,7 +45,7 @@ sources() {
 as_user() {
     local who=() more=()
     [ "$(id -u)" != 0 ] || who=(setpriv --reuid 65534 --regid 65534 --clear-groups)
-    while [[ $1 =~ ^[A-Za-z_]+= ]]; do more+=("$1"); shift; done
+    while [[ $1 =~ ^[A-Za-z_][A-Za-z0-9_]*= ]]; do more+=("$1"); shift; done
     env -i PATH="$PATH" HOME="$work/home" LANG=C.UTF-8 XDG_CACHE_HOME="$work/cache" \
         ${STOWAWAY_SHARE+STOWAWAY_SHARE="$STOWAWAY_SHARE"} "${more[@]}" "${who[@]}" "$@"
 }
