@@ -8,13 +8,14 @@ use stowaway_tests::mounted::Mounted;
 use stowaway_tests::process::{Outcome, Run};
 use stowaway_tests::{artifacts, everyone, user};
 
-const INSTALLED: [&str; 12] = [
+const INSTALLED: [&str; 13] = [
     "bin/stowaway",
     "lib/stowaway/libstowaway.so",
     "share/bash-completion/completions/stowaway",
     "share/fish/vendor_completions.d/stowaway.fish",
     "share/man/man1/stowaway-doctor.1",
     "share/man/man1/stowaway-gdb.1",
+    "share/man/man1/stowaway-log.1",
     "share/man/man1/stowaway-mkimage.1",
     "share/man/man1/stowaway-ps.1",
     "share/man/man1/stowaway-run.1",

@@ -39,6 +39,8 @@ pub enum Command {
     Serve(ServeOptions),
     /// List the kernels that run, and the processes that use each of them
     Ps(PsOptions),
+    /// Print the log of a kernel that runs, as dmesg prints that of the host
+    Log(LogOptions),
     /// Write the man pages and shell completions that `make install` installs
     #[command(hide = true)]
     Pages(PagesOptions),
@@ -52,6 +54,25 @@ pub struct PsOptions {
     /// Print JSON, for programs
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Args)]
+#[command(after_help = "Example:
+  stowaway log 12881
+  stowaway log --follow work
+
+The log is read from the memory of the kernel: it need not run for that, and its processes are not stopped. It holds about
+32 KiB; the oldest lines go first. Of other users' kernels only root sees anything.
+
+Exit status: 0; 1 if there is no such kernel, or if its memory cannot be read.")]
+pub struct LogOptions {
+    /// A process that uses the kernel, or the name of the instance
+    #[arg(value_name = "PID|NAME")]
+    pub who: String,
+
+    /// Go on with what the kernel says from now on, until the instance ends
+    #[arg(short, long)]
+    pub follow: bool,
 }
 
 #[derive(Args)]

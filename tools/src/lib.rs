@@ -2,8 +2,8 @@
 //! The `stowaway` command: runs a program with a Linux kernel inside it, examines machine and program, makes
 //! and serves images.
 //!
-//! Floors, from the lowest: fail, cli, elf, host, packages, library, program, mkimage, gdb, serve, doctor, ps, instance, run,
-//! pages, settings_page.
+//! Floors, from the lowest: fail, cli, elf, host, packages, library, program, mkimage, look, gdb, serve, doctor, ps, log, instance,
+//! run, pages, settings_page.
 #![deny(unsafe_code)]
 
 mod cli;
@@ -14,6 +14,8 @@ mod gdb;
 mod host;
 mod instance;
 mod library;
+mod log;
+mod look;
 mod mkimage;
 mod packages;
 mod pages;
@@ -44,6 +46,7 @@ pub fn command() -> i32 {
             Command::Gdb(options) => gdb::gdb(&options),
             Command::Serve(options) => serve::serve(&options),
             Command::Ps(options) => ps::ps(&options),
+            Command::Log(options) => log::log(&options),
             Command::Pages(options) => pages::pages(&options),
         },
         Err(error) => return usage(&error, &args),

@@ -10,8 +10,9 @@ use crate::sys::file::write_all;
 use crate::sys::text::{hex, Text, DIGITS};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-const HEAD: usize = 36;
+const HEAD: usize = 40;
 const COUNT: usize = 28;
+const OBJECTS: usize = 36;
 const ENTRY: usize = 8;
 
 #[link_section = ".stowaway.symbols"]
@@ -40,7 +41,8 @@ fn count() -> usize {
 fn symbol(i: usize) -> Symbol {
     let at = HEAD + ENTRY * i;
     let end = if i + 1 < count() { word(at + ENTRY) } else { word(COUNT + 4) };
-    let name = TABLE.get(HEAD + ENTRY * count() + word(at + 4)..).unwrap_or_default();
+    let names = HEAD + ENTRY * (count() + word(OBJECTS));
+    let name = TABLE.get(names + word(at + 4)..).unwrap_or_default();
     let len = name.iter().position(|b| *b == 0).unwrap_or(0);
     Symbol { name: &name[..len], start: word(at), end }
 }

@@ -1,53 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The table of the kernel's functions in the library (its form: `lkl/kbuild/src/symbols.rs`), and an ELF file that says
-//! the same to a debugger.
+//! An ELF file that says to a debugger what the table of the kernel's functions says.
 
-use std::fs;
-use std::path::Path;
+use goblin::elf::{section_header, sym};
 
-use goblin::elf::{section_header, sym, Elf};
-
-use crate::fail::reason;
-
-const SECTION: &str = ".stowaway.symbols";
-const MAGIC: &[u8] = b"LKLSYMS\0";
-const COUNT: usize = 28;
-const HEAD: usize = 36;
-const ENTRY: usize = 8;
-
-/// Functions: address and name.
-pub struct Table {
-    functions: Vec<(u64, String)>,
-    end: u64,
-}
+use crate::look::symbols::Table;
 
 impl Table {
-    /// Reads it out of the library. `Err` says what is wrong.
-    pub fn read(library: &Path) -> Result<Table, String> {
-        let shown = library.display();
-        let bytes = fs::read(library).map_err(|error| format!("{shown}: {}", reason(&error)))?;
-        let elf = Elf::parse(&bytes).map_err(|error| format!("{shown}: {error}"))?;
-        let section = elf.section_headers.iter().find(|s| elf.shdr_strtab.get_at(s.sh_name) == Some(SECTION));
-        let table = section.and_then(|s| bytes.get(s.file_range()?)).and_then(Table::parse);
-        table.ok_or(format!("{shown}: has no table of the kernel's functions"))
-    }
-
-    fn parse(bytes: &[u8]) -> Option<Table> {
-        let word = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
-        if !bytes.starts_with(MAGIC) {
-            return None;
-        }
-        let count = word(COUNT)? as usize;
-        let names = bytes.get(HEAD + ENTRY * count..)?;
-        let function = |i: usize| {
-            let at = HEAD + ENTRY * i;
-            let name = names.get(word(at + 4)? as usize..)?.split(|b| *b == 0).next()?;
-            Some((u64::from(word(at)?), String::from_utf8_lossy(name).into_owned()))
-        };
-        let functions = (0..count).map(function).collect::<Option<_>>()?;
-        Some(Table { functions, end: u64::from(word(COUNT + 4)?) })
-    }
-
     /// A file without code: symbols, and one rule for all frames (the kernel keeps frame pointers).
     pub fn to_elf(&self) -> Vec<u8> {
         let start = self.functions.first().map_or(0, |f| f.0);
@@ -157,11 +115,12 @@ fn frames(start: u64, len: u64) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use goblin::elf::Elf;
 
     #[test]
     fn a_debugger_can_read_it() {
-        let table =
-            Table { functions: vec![(0x2000, "first".into()), (0x2040, "second".into())], end: 0x3000 };
+        let functions = vec![(0x2000, "first".into()), (0x2040, "second".into())];
+        let table = Table { functions, end: 0x3000, ..Table::default() };
         let bytes = table.to_elf();
         let elf = Elf::parse(&bytes).unwrap();
         let names: Vec<_> = elf.syms.iter().filter_map(|s| elf.strtab.get_at(s.st_name)).collect();
@@ -172,18 +131,5 @@ mod tests {
         let sections: Vec<_> = elf.section_headers.iter().map(name).collect();
         assert_eq!(sections, ["", ".text", ".debug_frame", ".symtab", ".strtab", ".shstrtab"]);
         assert_eq!((elf.section_headers[1].sh_addr, elf.section_headers[1].sh_size), (0x2000, 0x1000));
-    }
-
-    #[test]
-    fn the_table_is_read() {
-        let mut bytes = [MAGIC, &[7; 20]].concat();
-        for n in [2u32, 0x3000, 0x2000, 0, 0x2040, 6] {
-            bytes.extend_from_slice(&n.to_le_bytes());
-        }
-        bytes.extend_from_slice(b"first\0second\0");
-        let table = Table::parse(&bytes).unwrap();
-        assert_eq!(table.functions, [(0x2000, "first".into()), (0x2040, "second".into())]);
-        assert_eq!(table.end, 0x3000);
-        assert!(Table::parse(&bytes[..40]).is_none() && Table::parse(b"LKLSYMS").is_none());
     }
 }

@@ -3,21 +3,20 @@
 //! the kernel's stacks to the program's.
 
 mod file;
-mod place;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::cli::GdbOptions;
 use crate::fail::{reason, Failure, EXIT_FAILED};
-use file::Table;
-use place::Place;
+use crate::look::place::Place;
+use crate::look::symbols::Library;
 
 /// Runs the command.
 pub fn gdb(options: &GdbOptions) -> Result<i32, Failure> {
     let failed = |why: String| Failure::new(EXIT_FAILED, why);
     let place = Place::find(options.pid).map_err(failed)?;
-    let table = Table::read(&place.library).map_err(failed)?;
+    let table = Library::read(&place.library).map_err(failed)?.table;
     let prefix = options.output.clone().unwrap_or_else(|| PathBuf::from(format!("stowaway-{}", options.pid)));
     let with = |suffix: &str| {
         let mut name = prefix.clone().into_os_string();

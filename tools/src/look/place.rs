@@ -50,10 +50,15 @@ fn parse(line: &str) -> Option<Line<'_>> {
     Some(Line { start, offset, name: words.nth(2).unwrap_or("").trim_start() })
 }
 
+/// A name that is gone has a mark (proc(5)).
+fn is_library(name: &str) -> bool {
+    name.strip_suffix(" (deleted)").unwrap_or(name).ends_with(NAME)
+}
+
 fn read(maps: &str) -> Option<Place> {
     let lines: Vec<Line<'_>> = maps.lines().filter_map(parse).collect();
     let memory = lines.iter().find(|line| line.name.starts_with(MEMORY))?;
-    let library = lines.iter().find(|line| line.offset == 0 && line.name.ends_with(NAME))?;
+    let library = lines.iter().find(|line| line.offset == 0 && is_library(line.name))?;
     Some(Place {
         base: memory.start - memory.offset,
         library: PathBuf::from(library.name),
