@@ -134,7 +134,7 @@ fn distribute(asked: Asked) -> Result<bool, ConfigError> {
     }
     mount_points::find(asked.config.mounts.iter().map(|m| &m.path[..]));
     let covered = covered_dirs::find(asked.config.mounts.iter().map(|m| &m.path[..]));
-    observe::start(&asked, table::arguments)?;
+    observe::start(&asked, said(b"STOWAWAY_FAMILY"), table::arguments)?;
     asked.put_in_force(covered);
     Ok(wanted)
 }

@@ -49,7 +49,7 @@ impl Watched {
     }
 }
 
-/// One process's table.
+/// A family's table.
 struct Table {
     head: String,
     rows: Vec<([u64; 8], String)>,
@@ -202,20 +202,21 @@ everyone! {
         ] {
             let text = watched.written("STOWAWAY_STATS", "{}", way, status);
             let tables = tables(&text);
-            assert_eq!(tables.len(), if way == "exec" { 2 } else { 1 }, "{way}: {text}");
-            assert!(tables[0].head.contains("(watched)"), "{}", tables[0].head);
+            assert_eq!(tables.len(), 1, "{way}: {text}");
+            let name = if way == "exec" { "(true): " } else { "(watched): " };
+            assert!(tables[0].head.contains(name), "{}", tables[0].head);
             tables[0].has_the_calls();
         }
     }
 
-    fn counts_of_a_forked_child_are_its_own() {
+    fn counts_of_a_forked_child_are_its_parents() {
         let watched = Watched::new();
         let text = watched.written("STOWAWAY_STATS", "{}", "fork", "exit 0");
         let tables = tables(&text);
-        assert_eq!(tables.len(), 2, "{text}");
+        assert_eq!(tables.len(), 1, "{text}");
         tables[0].adds_up();
-        assert_eq!(tables[0].row("getppid")[0], 7, "the child's, which ends first");
-        tables[1].has_the_calls();
+        assert!(tables[0].head.contains("(watched) and 1 other: "), "{}", tables[0].head);
+        assert_eq!(tables[0].row("getppid")[0], PARENTS + 7);
     }
 
     fn nothing_that_the_program_closes_is_ours() {
@@ -296,7 +297,8 @@ everyone! {
         traced.iter().for_each(|line| is_whole(line));
         let tables = tables(&counted.join("\n"));
         tables.iter().for_each(Table::adds_up);
-        assert!(tables.iter().any(|table| table.head.contains("(echo)")), "{err}");
+        assert_eq!(tables.len(), 1, "{err}");
+        assert!(tables[0].head.contains("(sh) and 1 other: "), "{err}");
     }
 
     fn strace_sees_no_more() {

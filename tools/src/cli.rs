@@ -228,17 +228,19 @@ pub struct RunOptions {
     #[arg(long)]
     pub preload: bool,
 
-    /// Count system calls, and print a table when a process ends
+    /// Count system calls, and print a table at the end
     ///
-    /// The table goes to stderr, or to the end of FILE. It counts how calls were caught: by a libc function (hook), a
-    /// rewritten call site (patched), a trap (sigsys) or int 0x80. It counts who served them: the host, the kernel, or
-    /// Stowaway itself (own).
+    /// The table is one for the program and all that it starts, and the last of these processes prints it. It goes to the
+    /// program's stderr, or to the end of FILE. It counts how calls were caught: by a libc function (hook), a rewritten call
+    /// site (patched), a trap (sigsys) or int 0x80. It counts who served them: the host, the kernel, or Stowaway itself
+    /// (own).
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "stderr")]
     pub stats: Option<OsString>,
 
     /// Print each system call as strace does, with who served it and how it was caught
     ///
-    /// The lines go to stderr, or to the end of FILE. Names after the first comma choose calls. A name is a call, a class
+    /// The lines of the program and of all that it starts go to the program's stderr, or to the end of FILE; each has the
+    /// number of its thread. Names after the first comma choose calls. A name is a call, a class
     /// (file, desc, memory, network, process, signal, wait) or who served the call (host, kernel, own). A call is
     /// printed when it returns.
     #[arg(

@@ -11,7 +11,7 @@ pub const ENV_PREFIX: &[u8] = b"STOWAWAY_";
 
 /// Variables for our own build, tests and benches, and what the library tells itself over an exec
 /// (`STOWAWAY_FDS`, `exec.rs`): not settings, never an error.
-pub const RESERVED_PREFIXES: [&str; 10] = [
+pub const RESERVED_PREFIXES: [&str; 11] = [
     "STOWAWAY_BIN_",
     "STOWAWAY_BUILD_",
     "STOWAWAY_KERNEL_SOURCE",
@@ -21,6 +21,7 @@ pub const RESERVED_PREFIXES: [&str; 10] = [
     "STOWAWAY_MEMBER",
     "STOWAWAY_EXEC",
     "STOWAWAY_ID",
+    "STOWAWAY_FAMILY",
     "STOWAWAY_KEPT_",
 ];
 

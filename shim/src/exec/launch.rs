@@ -53,19 +53,20 @@ pub fn exec_observed(request: &Request, leave: impl FnOnce()) -> Result {
     let id = id.as_ref().map_or(0, Pages::address);
     let mut scratch = Scratch::take()?;
     let mut handover = None;
-    let handed_on = match decision.plan {
-        Plan::Preload | Plan::Load(_) => {
-            let buffers = scratch.buffers();
-            handover = member::describe(&mut buffers.link);
-            match handover {
-                Some(_) => [buffers.link.as_ptr() as usize, 0, id],
-                None => {
-                    let [cwd, fds] = handoff::variables(buffers);
-                    [cwd, fds, id]
-                }
-            }
-        }
-        _ => [0; 3],
+    let mut family = [0; observe::TEXT];
+    let is_served = matches!(decision.plan, Plan::Preload | Plan::Load(_));
+    let has_family = is_served && observe::describe(&mut family);
+    let handed_on = if is_served {
+        let family = if has_family { family.as_ptr() as usize } else { 0 };
+        let buffers = scratch.buffers();
+        handover = member::describe(&mut buffers.link);
+        let [cwd, fds] = match handover {
+            Some(_) => [buffers.link.as_ptr() as usize, 0],
+            None => handoff::variables(buffers),
+        };
+        [cwd, fds, id, family]
+    } else {
+        [0; environment::HANDED_ON]
     };
     let loaded = match (&decision.plan, &found) {
         (Plan::Load(_), Found::Program(program)) => {
@@ -75,10 +76,13 @@ pub fn exec_observed(request: &Request, leave: impl FnOnce()) -> Result {
     };
     let environment = Environment::new(request.envp, &decision.plan, loaded, kept::get(), handed_on)?;
     leave();
-    observe::end();
+    if !has_family {
+        observe::end();
+    }
     stores::give_back();
     let execute =
         || actions::with_ignored_handed_on(|| execute(request, &found, &decision.plan, &environment));
+    let execute = || if has_family { observe::hand_over(execute) } else { execute() };
     match handover {
         Some(handover) => member::hand_over(&handover, execute),
         None if is_no_program(&found) => member::try_with_kernel(execute),

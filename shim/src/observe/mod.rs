@@ -9,6 +9,7 @@
 //! of the application leaves by siglongjmp, and rt_sigreturn.
 
 mod arguments;
+mod family;
 mod filter;
 mod kinds;
 mod names;
@@ -17,7 +18,7 @@ mod structures;
 mod text;
 mod trace;
 
-use core::sync::atomic::{AtomicI32, AtomicU8, Ordering};
+use core::sync::atomic::{AtomicU8, Ordering};
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 
@@ -25,14 +26,18 @@ use stowaway_config::{ConfigError, Key, Sink};
 use trampoline::gate::STOPPED;
 use trampoline::Frame;
 
+pub use family::FAMILY;
 pub use kinds::{describe_by, name, Arg, Describe};
 
 use crate::fdtable::{self, Keep};
+use crate::instance::keeper;
 use crate::signals::actions;
 use crate::sys::call::Call;
+use crate::sys::errno::{self, Errno, Explained};
 use crate::sys::forward;
 use crate::sys::fs;
 use crate::sys::host::Ret;
+use crate::sys::kernel;
 use crate::sys::report;
 use crate::sys::settings::Asked;
 use crate::sys::thread::{self, ServedBy};
@@ -54,10 +59,6 @@ const STATS: u8 = 1;
 const TRACE: u8 = 2;
 static ON: AtomicU8 = AtomicU8::new(0);
 
-/// Where each goes: a descriptor of ours; -1: nowhere.
-static STATS_TO: AtomicI32 = AtomicI32::new(-1);
-static TRACE_TO: AtomicI32 = AtomicI32::new(-1);
-
 /// Whether somebody watches: then every call has to come to the dispatch.
 #[inline]
 pub fn is_on() -> bool {
@@ -68,18 +69,20 @@ fn is(what: u8) -> bool {
     ON.load(Ordering::Relaxed) & what != 0
 }
 
-/// In the constructor, before the first call is caught. `describe`: the kinds of a call's arguments.
-pub fn start(asked: &Asked, describe: Describe) -> Result<(), ConfigError> {
+/// In the constructor, before the first call is caught. `said`: what the library of the program before an exec said of the family.
+/// `describe`: the kinds of a call's arguments.
+pub fn start(asked: &Asked, said: Option<&[u8]>, describe: Describe) -> Result<(), ConfigError> {
     describe_by(describe);
     let (stats, trace) = (&asked.config.stats, &asked.config.trace);
-    let mut on = 0;
-    for (key, bit, sink, to) in
-        [(Key::Stats, STATS, stats, &STATS_TO), (Key::Trace, TRACE, &trace.to, &TRACE_TO)]
-    {
-        if let Some(fd) = open_sink(key, sink)? {
-            to.store(fd, Ordering::Relaxed);
-            on |= bit;
-        }
+    let sinks = [stats, &trace.to];
+    let [stats_bit, trace_bit] =
+        [(stats, STATS), (&trace.to, TRACE)]
+            .map(|(sink, bit)| if matches!(sink, Sink::Off) { 0 } else { bit });
+    let on = stats_bit | trace_bit;
+    let goes_on = said.is_some_and(|text| family::go_on(text, sinks));
+    if on != 0 && !goes_on {
+        let to = [open_sink(Key::Stats, stats)?, open_sink(Key::Trace, &trace.to)?];
+        family::begin(sinks, to.map(|fd| fd.unwrap_or(-1))).map_err(no_memory)?;
     }
     filter::set(&trace.only)?;
     if on & STATS != 0 {
@@ -91,6 +94,10 @@ pub fn start(asked: &Asked, describe: Describe) -> Result<(), ConfigError> {
         forward::set_observed();
     }
     Ok(())
+}
+
+fn no_memory(e: Errno) -> ConfigError {
+    ConfigError::new(Key::Stats.env(), format!("the host gives no memory for it: {}", Explained(e)))
 }
 
 /// Where lines go. None: nowhere.
@@ -150,7 +157,7 @@ fn seen(call: &Call<'_>, result: Option<Ret>, by: ServedBy) {
         stats::count(call.nr, kind, by);
     }
     if is(TRACE) {
-        trace::print(TRACE_TO.load(Ordering::Relaxed), call, result, kind, by);
+        trace::print(family::TRACE_TO.load(Ordering::Relaxed), call, result, kind, by);
     }
 }
 
@@ -161,17 +168,43 @@ pub fn leave(call: &Call<'_>) {
     }
 }
 
-/// The process ends, by whatever, or becomes another program.
+/// The process ends, by whatever, or becomes a program that is not served. The last of the family prints the table.
 pub fn end() {
-    if is(STATS) {
-        stats::print(STATS_TO.load(Ordering::Relaxed));
+    if !is_on() {
+        return;
+    }
+    stats::settle();
+    if let Some(kernel) = kernel::running() {
+        // A keeper that is being started has copies of all descriptors for a moment, and the family would seem to go on.
+        keeper::settle(!kernel.has_live_company());
+    }
+    if family::leave() && is(STATS) {
+        stats::print(family::STATS_TO.load(Ordering::Relaxed));
     }
 }
 
-/// In the child of a fork: what was counted is the parent's.
-pub fn forget_in_child() {
-    if is(STATS) {
+/// Room for [`describe`].
+pub const TEXT: usize = family::TEXT;
+
+/// What a served program that is executed is told of the family: `text` gets a variable. False: nothing.
+pub fn describe(text: &mut [u8; TEXT]) -> bool {
+    is_on() && family::describe(text)
+}
+
+/// Makes the exec `execute` of a program that goes on with the family. Returns only if the exec failed.
+pub fn hand_over(execute: impl FnOnce() -> errno::Result) -> errno::Result {
+    stats::settle();
+    family::keep_over_exec(true);
+    let r = execute();
+    family::keep_over_exec(false);
+    r
+}
+
+/// In the child of a fork: it is one more of the family.
+pub fn join_in_child() {
+    if is_on() {
         stats::forget();
+        family::join_in_child();
     }
 }
 

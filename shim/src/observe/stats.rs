@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Calls counted by number, by how they came in and by who served them: a table at the process's end.
+//! Calls counted by number, by how they came in and by who served them: a table at the end of the family's last process.
 
 use core::fmt::Write;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use trampoline::INT80_CALLS;
 
+use super::family::{self, Common};
 use super::{kinds, EntryKind};
 use crate::instance::kick;
 use crate::sys::mem::Pages;
@@ -21,22 +22,30 @@ const OLD: usize = NUMBERS - 1;
 /// Room for the table: a line for each number that could be.
 const ROOM: usize = NUMBERS * 112 + 1024;
 
-/// By entry kind, then by [`ServedBy`], whose first value is 1.
-type Counts = [[AtomicU64; SERVERS]; KINDS];
-static COUNTS: [Counts; NUMBERS] =
-    [const { [const { [const { AtomicU64::new(0) }; SERVERS] }; KINDS] }; NUMBERS];
+/// By number, then by entry kind, then by [`ServedBy`], whose first value is 1.
+pub type Counts = [[[AtomicU64; SERVERS]; KINDS]; NUMBERS];
 
 pub fn count(nr: usize, kind: EntryKind, by: ServedBy) {
-    add(nr.min(OTHER), kind, by, 1);
+    if let Some(common) = family::common() {
+        add(common, nr.min(OTHER), kind, by, 1);
+    }
 }
 
-fn add(row: usize, kind: EntryKind, by: ServedBy, n: u64) {
-    COUNTS[row][kind as usize][by as usize - 1].fetch_add(n, Ordering::Relaxed);
+fn add(common: &Common, row: usize, kind: EntryKind, by: ServedBy, n: u64) {
+    common.counts[row][kind as usize][by as usize - 1].fetch_add(n, Ordering::Relaxed);
 }
 
+/// In the child of a fork: what is counted apart is the parent's.
 pub fn forget() {
     INT80_CALLS.store(0, Ordering::Relaxed);
-    COUNTS.iter().flatten().flatten().for_each(|count| count.store(0, Ordering::Relaxed));
+}
+
+/// Before this process ends, or becomes another program: adds what it has counted apart.
+pub fn settle() {
+    let old = INT80_CALLS.swap(0, Ordering::Relaxed) as u64;
+    if let (Some(common), 1..) = (family::common(), old) {
+        add(common, OLD, EntryKind::Int80, ServedBy::Host, old);
+    }
 }
 
 /// One line: sums by entry kind, then sums by server.
@@ -95,21 +104,29 @@ impl Write for Page {
     }
 }
 
-/// Prints what was counted since the last time, with one write: processes share the file.
+/// Prints what was counted since the last time, with one write: other families may have the same file.
 pub fn print(fd: i32) {
+    let Some(common) = family::common() else { return };
+    // Two processes that end at one moment may both be the last.
+    if common.is_printing.swap(1, Ordering::Relaxed) == 0 {
+        print_alone(common, fd);
+        common.is_printing.store(0, Ordering::Relaxed);
+    }
+}
+
+fn print_alone(common: &Common, fd: i32) {
     let Ok(pages) = Pages::new(Page::row_range(NUMBERS).start) else { return };
     let mut page = Page { pages, len: 0 };
-    if table(&mut page) {
+    if table(common, &mut page) {
         fs::write_all(fd, &page.pages.as_bytes()[..page.len]);
     }
 }
 
 /// False: nothing was counted.
-fn table(page: &mut Page) -> bool {
-    add(OLD, EntryKind::Int80, ServedBy::Host, INT80_CALLS.swap(0, Ordering::Relaxed) as u64);
+fn table(common: &Common, page: &mut Page) -> bool {
     // What other threads count while this runs is not printed twice.
     let mut all = Sums::NONE;
-    for (nr, kinds) in COUNTS.iter().enumerate() {
+    for (nr, kinds) in common.counts.iter().enumerate() {
         let mut sums = Sums::NONE;
         for (kind, servers) in kinds.iter().enumerate() {
             for (server, count) in servers.iter().enumerate() {
@@ -123,7 +140,7 @@ fn table(page: &mut Page) -> bool {
     if all.total() == 0 {
         return false;
     }
-    head(page, &all);
+    head(common, page, &all);
     // Most calls first.
     let mut before = (u64::MAX, 0);
     loop {
@@ -158,12 +175,23 @@ fn doorbell(page: &mut Page) {
     let _ = writeln!(page, ", {} diverted", trampoline::divert::counts().0);
 }
 
-fn head(page: &mut Page, all: &Sums) {
-    let mut name = [0u8; 16];
-    host::thread_name(&mut name);
+/// A family of one is the process; another one is called by its first process.
+fn head(common: &Common, page: &mut Page, all: &Sums) {
+    let others = common.processes.load(Ordering::Relaxed).saturating_sub(1);
+    let (mut pid, mut name) = (common.first.load(Ordering::Relaxed) as usize, common.name());
+    if others == 0 {
+        pid = host::pid();
+        host::thread_name(&mut name);
+    }
     let end = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
     let name = core::str::from_utf8(&name[..end]).unwrap_or("?");
-    let _ = writeln!(page, "stowaway: process {} ({name}): {} calls", host::pid(), all.total());
+    let _ = write!(page, "stowaway: process {pid} ({name})");
+    let _ = match others {
+        0 => Ok(()),
+        1 => write!(page, " and 1 other"),
+        n => write!(page, " and {n} others"),
+    };
+    let _ = writeln!(page, ": {} calls", all.total());
     let _ = writeln!(
         page,
         "{:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}  call",

@@ -59,7 +59,7 @@ static STAGES: [Stage; 12] = [
         in_child: Some(|_| app_sud::reset_in_child()),
     },
     Stage { name: "thread", before: None, in_child: Some(keep_or_discard_thread) },
-    Stage { name: "statistics", before: None, in_child: Some(|_| observe::forget_in_child()) },
+    Stage { name: "statistics", before: None, in_child: Some(|_| observe::join_in_child()) },
     Stage {
         name: "kernel",
         before: Some(KernelContext::unmount_idle),

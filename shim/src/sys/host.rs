@@ -67,6 +67,11 @@ pub fn pid() -> usize {
     plain(libc::SYS_getpid, &[]).unwrap_or(0)
 }
 
+/// Process id of the caller's parent.
+pub fn parent() -> usize {
+    plain(libc::SYS_getppid, &[]).unwrap_or(0)
+}
+
 /// The group of a process; 0: the caller's. `None`: there is no such process.
 pub fn group_of(pid: u32) -> Option<u32> {
     plain(libc::SYS_getpgid, &[pid as usize]).ok().map(|group| group as u32)

@@ -4,6 +4,7 @@
 use stowaway_config::{is_for_libc, is_setting, EXEC, EXEC_PATH, KEPT};
 
 use crate::exec::kept::Setting;
+use crate::observe::FAMILY;
 use crate::process::handoff::{CWD, FDS};
 use crate::process::member::MEMBER;
 use crate::sys::errno::{Errno, Result};
@@ -13,7 +14,7 @@ use crate::sys::user;
 /// What the dynamic loader of glibc preloads (ld.so(8)).
 pub const PRELOAD: &[u8] = b"LD_PRELOAD=";
 /// What one program's library tells the next one's is told anew.
-const HANDED_ON: [&[u8]; 6] = [EXEC, EXEC_PATH, CWD, FDS, MEMBER, ID];
+const HANDED_ON: [&[u8]; 7] = [EXEC, EXEC_PATH, CWD, FDS, MEMBER, ID, FAMILY];
 /// Longer than any name that is looked for.
 const HEAD: usize = 32;
 /// The kernel takes no longer string (include/uapi/linux/binfmts.h, MAX_ARG_STRLEN).

@@ -6,7 +6,7 @@ use core::ffi::CStr;
 use stowaway_config::{EXEC, EXEC_PATH, KEPT};
 
 use super::given::{Entry, Seen, PRELOAD};
-use super::{Environment, For, Loaded, WORD};
+use super::{Environment, For, Loaded, HANDED_ON, WORD};
 use crate::exec::kept::{Kept, Setting};
 use crate::sys::decimal::Decimal;
 use crate::sys::errno::{Errno, Result};
@@ -40,8 +40,8 @@ impl Maker {
     ) -> Result<Maker> {
         let settings = kept.map_or(0, |kept| kept.settings.len());
         let library = kept.map_or(0, |kept| kept.library.as_bytes().len());
-        // LD_PRELOAD, two for the loader, three that are handed on, the end.
-        let words = seen.count + settings + 7;
+        // LD_PRELOAD, two for the loader, what is handed on, the end.
+        let words = seen.count + settings + 4 + HANDED_ON;
         let preload = KEPT.len() + PRELOAD.len() + library + seen.preload_length + 2;
         let names = loaded.map_or(0, |loaded| {
             EXEC.len() + 24 + loaded.execfn.len() + EXEC_PATH.len() + loaded.exe.len() + 2
@@ -128,7 +128,7 @@ impl Maker {
     }
 
     /// Adds what is not there yet.
-    pub fn add(&mut self, handed_on: [usize; 3]) {
+    pub fn add(&mut self, handed_on: [usize; HANDED_ON]) {
         if !self.fate.is_served() {
             return;
         }
