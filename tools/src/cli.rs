@@ -41,6 +41,8 @@ pub enum Command {
     Ps(PsOptions),
     /// Print the log of a kernel that runs, as dmesg prints that of the host
     Log(LogOptions),
+    /// Show live what the kernels that run do: calls, memory, disks, and which process has the CPU
+    Top(TopOptions),
     /// Write the man pages and shell completions that `make install` installs
     #[command(hide = true)]
     Pages(PagesOptions),
@@ -73,6 +75,36 @@ pub struct LogOptions {
     /// Go on with what the kernel says from now on, until the instance ends
     #[arg(short, long)]
     pub follow: bool,
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  stowaway top
+  stowaway top work
+  stowaway top --once 12881 | grep memory
+
+Keys: q ends it. c, s, t, p sort the processes by CPU, calls a second, calls, PID. Left and right change the instance, up and down
+scroll. Calls are those that the kernel serves. CPU is the part of the time that a process had the kernel's only CPU; WAIT is how
+many calls of it waited for that CPU. Nothing is stopped. Of other users' kernels only root sees anything.
+
+Exit status: 0; 1 if there is no such kernel, or if it cannot be looked into; 128 and its number after a signal.")]
+pub struct TopOptions {
+    /// A process that uses the kernel, or the name of the instance; if missing: all
+    #[arg(value_name = "PID|NAME")]
+    pub who: Option<String>,
+
+    /// Print once as plain text what happens in one turn, and end; as if standard output were no terminal
+    #[arg(long)]
+    pub once: bool,
+
+    /// How long a turn is, 0.1 to 3600
+    #[arg(short, long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    pub delay: f64,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.1..=3600.0).contains(seconds));
+    seconds.ok_or("allowed are numbers of seconds from 0.1 to 3600".into())
 }
 
 #[derive(Args)]

@@ -2,7 +2,7 @@
 //! The `stowaway` command: runs a program with a Linux kernel inside it, examines machine and program, makes
 //! and serves images.
 //!
-//! Floors, from the lowest: fail, cli, elf, host, packages, library, program, mkimage, look, gdb, serve, doctor, ps, log, instance,
+//! Floors, from the lowest: fail, cli, elf, host, packages, library, program, mkimage, look, gdb, serve, doctor, ps, log, top, instance,
 //! run, pages, settings_page.
 #![deny(unsafe_code)]
 
@@ -26,6 +26,7 @@ mod run;
 pub mod serve;
 #[cfg(test)]
 mod settings_page;
+mod top;
 
 use std::ffi::OsString;
 
@@ -47,6 +48,7 @@ pub fn command() -> i32 {
             Command::Serve(options) => serve::serve(&options),
             Command::Ps(options) => ps::ps(&options),
             Command::Log(options) => log::log(&options),
+            Command::Top(options) => top::top(&options),
             Command::Pages(options) => pages::pages(&options),
         },
         Err(error) => return usage(&error, &args),

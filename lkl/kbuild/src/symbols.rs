@@ -17,7 +17,18 @@ use std::path::Path;
 const MAGIC: &[u8; 8] = b"LKLSYM2\0";
 const BUILD_ID: usize = 20;
 /// What `stowaway log` and `stowaway top` begin at (`kernel/look.c`).
-const OBJECTS: [&str; 2] = ["lkl_look_rows", "prb"];
+const OBJECTS: [&str; 10] = [
+    "lkl_look_rows",
+    "lkb_look_rows",
+    "prb",
+    "lkl_shared",
+    "lkl_calls",
+    "lkl_member_calls",
+    "lkb_disks",
+    "_totalram_pages",
+    "vm_zone_stat",
+    "vm_node_stat",
+];
 
 pub(crate) fn write(vmlinux: &Path, table: &Path) -> Result<(), Error> {
     let bytes = fs::read(vmlinux).map_err(|e| Error::io("read", vmlinux, e))?;

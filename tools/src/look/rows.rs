@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The layout of the kernel's structures, as the kernel's compiler laid them out: `lkl_look_rows` of `kernel/look.c`, constants of the
+//! The layout of the kernel's structures, as the kernel's compiler laid them out: `kernel/look.c` and `drivers/lkb.c`, constants of the
 //! library's file. So a command reads the kernel of another build than its own, if the rows are there that the command asks for.
 
 use std::collections::BTreeMap;
 
 use super::symbols::Library;
 
-const TABLE: &str = "lkl_look_rows";
+const TABLES: [&str; 2] = ["lkl_look_rows", "lkb_look_rows"];
 /// `struct lkl_abi_row`: where the name is, and the value.
 const ROW: usize = 16;
 
@@ -18,7 +18,9 @@ impl Rows {
     pub fn read(library: &Library) -> Result<Rows, String> {
         let rows = || {
             let image = library.image()?;
-            read(image, library.table.object(TABLE)? as usize)
+            let tables = TABLES.map(|table| read(image, library.table.object(table)? as usize));
+            let tables: Option<Vec<_>> = tables.into_iter().collect();
+            Some(tables?.into_iter().flatten().collect())
         };
         rows().map(Rows).ok_or(format!("{}: does not say how its kernel is laid out", library.shown))
     }

@@ -42,9 +42,20 @@ struct lkb {
 	/* writes completed, and how many of them the last good flush found completed when it started */
 	unsigned long written, flushed;
 	unsigned int in_flight;		/* queued by the host */
+	/* for those who look: requests that are done, by their op, and bytes of LKL_BLK_READ and LKL_BLK_WRITE */
+	unsigned long requests[LKL_BLK_ZERO + 1], moved[2];
 	struct gendisk *disk;
 	struct blk_mq_tag_set set;
 };
+
+/* as kernel/look.c */
+#define FIELD(field)	{ "lkb." #field, offsetof(struct lkb, field) },
+LKL_API const struct lkl_abi_row lkb_look_rows[] = {
+	{ "sizeof lkb", sizeof(struct lkb) },
+	FIELD(next) FIELD(number) FIELD(minor) FIELD(requests) FIELD(moved)
+	{ NULL, 0 }
+};
+#undef FIELD
 
 struct lkb_request {
 	struct lkl_blk_request r;
@@ -179,6 +190,9 @@ static void lkb_account(struct lkb *d, const struct lkb_request *q)
 {
 	const struct lkl_blk_request *r = &q->r;
 
+	d->requests[r->op]++;
+	if (r->op <= LKL_BLK_WRITE && !r->status)
+		d->moved[r->op] += blk_rq_bytes(blk_mq_rq_from_pdu((void *)q));
 	if (r->op == LKL_BLK_READ)
 		return;
 	if (r->op == LKL_BLK_FLUSH) {

@@ -98,6 +98,7 @@ static struct lkl_member *new_member(void)
 	WRITE_ONCE(row_of(m->number)->pid, 0);
 	WRITE_ONCE(row_of(m->number)->pollers, 0);
 	WRITE_ONCE(row_of(m->number)->tgid, 0);
+	lkl_member_calls[m->number % LKL_MEMBERS] = 0;
 	WRITE_ONCE(row_of(m->number)->number, m->number);
 	list_add_tail(&m->list, &members);
 	WRITE_ONCE(lkl_shared.nr_members, lkl_shared.nr_members + 1);

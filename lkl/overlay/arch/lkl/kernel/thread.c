@@ -26,6 +26,9 @@ LIST_HEAD(lkl_threads);
  * it may post a call just now, or look whether its call is done.
  */
 static LIST_HEAD(buried);
+/* for those who look (look.c): how often each call was made, and how many calls each member made, in the order of their rows */
+unsigned long lkl_calls[__NR_syscalls];
+unsigned long lkl_member_calls[LKL_MEMBERS];
 
 static struct lkl_thread *thread_of(struct lkl_call_slot *w)
 {
@@ -117,8 +120,10 @@ static inline void claim_fd(unsigned int fd)
 
 static inline long dispatch(long nr, const unsigned long *a)
 {
-	if (likely((unsigned long)nr < __NR_syscalls))
+	if (likely((unsigned long)nr < __NR_syscalls)) {
+		lkl_calls[nr]++;
 		return sys_call_table[nr](a[0], a[1], a[2], a[3], a[4], a[5]);
+	}
 	if (nr >= LKL_NR_PRIVATE && nr < LKL_NR_PRIVATE_END)
 		return lkl_private_calls[nr - LKL_NR_PRIVATE](a[0], a[1], a[2], a[3], a[4], a[5]);
 	return -ENOSYS;
@@ -130,6 +135,7 @@ static inline void serve(struct lkl_thread *t, long nr, const unsigned long *arg
 
 	t->serving = true;
 	lkl_inside++;
+	lkl_member_calls[t->slot.home % LKL_MEMBERS]++;
 	if (unlikely(READ_ONCE(t->slot.interrupted)))
 		set_thread_flag(TIF_NOTIFY_SIGNAL);
 	if (want_fd >= 0)
