@@ -79,6 +79,13 @@ pub enum Private {
     WatchRead = 4129,
     /// `(fd, dfd, path, mask)`: inotify_add_watch(2)
     WatchAdd = 4130,
+    /// `(fd, buf, size) -> length`: of the mount that an open file lies in, with a space between: its id, MAJOR:MINOR, the
+    /// root in the file system, the mount's options, the file system's type and options, and both options as mounts(5) has them
+    MountAbout = 4131,
+    /// `(path)`: the directory of the host at this path (empty: the host's own root) is the root of the caller's process
+    RootAnchor = 4132,
+    /// `(dfd, path)`: chroot(2) into a mount
+    RootAt = 4133,
 }
 
 /// What is asked or told of an inotify file that rings ([`Private::WatchOp`]).

@@ -16,6 +16,7 @@
 #include <linux/xattr.h>
 #include "internal.h"
 #include "atcalls.h"
+#include "mount.h"
 
 static int at_path(int dfd, const char __user *name, unsigned int at_flags, struct path *path)
 {
@@ -245,6 +246,28 @@ long lkl_reopen(int fd, int flags)
 	return made;
 }
 
+/*
+ * What lies outside of the caller's root has no path there; what d_path() says of it begins at the private root.
+ * even_deleted: as on a host, where it begins at the first root.
+ */
+static char *named_path(const struct path *path, char *page, int even_deleted)
+{
+	char *name = d_path(path, page, PAGE_SIZE);
+	struct path root;
+	bool is_below;
+
+	if (IS_ERR(name) || name[0] != '/')
+		return name;
+	get_fs_root(current->fs, &root);
+	is_below = path_is_under(path, &root);
+	path_put(&root);
+	if (is_below)
+		return name;
+	if (!even_deleted)
+		return ERR_PTR(-ENOENT);
+	return strncmp(name, ANCHOR_DIR "/", sizeof(ANCHOR_DIR)) ? name : name + strlen(ANCHOR_DIR);
+}
+
 /* even_deleted: of a file without a name as well, as readlink(2) of /proc/self/fd/N says it ("... (deleted)") */
 long lkl_fd_path(int fd, char __user *buf, size_t size, int even_deleted)
 {
@@ -261,7 +284,7 @@ long lkl_fd_path(int fd, char __user *buf, size_t size, int even_deleted)
 	page = (char *)__get_free_page(GFP_KERNEL);
 	if (!page)
 		goto out;
-	path = d_path(&f.file->f_path, page, PAGE_SIZE);
+	path = named_path(&f.file->f_path, page, even_deleted);
 	if (IS_ERR(path)) {
 		len = PTR_ERR(path);
 	} else {

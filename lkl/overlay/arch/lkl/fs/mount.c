@@ -18,6 +18,7 @@
 #include <linux/slab.h>
 #include <linux/task_work.h>
 #include <uapi/linux/mount.h>
+#include <mount.h>
 #include "internal.h"
 #include "mount.h"
 
@@ -36,6 +37,7 @@ static int __init anchor_init(void)
 		err = kern_path(ANCHOR_DIR, LOOKUP_DIRECTORY, &anchor_root);
 	if (err)
 		panic("lkl: no anchors: %d\n", err);
+	lkl_learn_mount_ids(real_mount(anchor_root.mnt)->mnt_id);
 	lkl_root_cred = get_current_cred();
 	lkl_private_fs = copy_fs_struct(current->fs);
 	if (!lkl_private_fs)
@@ -44,7 +46,7 @@ static int __init anchor_init(void)
 }
 late_initcall(anchor_init);
 
-/* pid 1: anchorfs is the root of all tasks from now on, and the directory that they work in */
+/* anchorfs is the root from now on, and the directory to work in; of pid 1: of all tasks */
 void lkl_anchor_enter(void)
 {
 	set_fs_root(current->fs, &anchor_root);
@@ -113,6 +115,20 @@ static int anchor_mkdirs(char *name)
 			return err;
 	}
 	return anchor_mkdir_one(name);
+}
+
+/* the anchor ANCHOR_DIR "/a/b", made if need be */
+int anchor_find(char *name, struct path *at)
+{
+	struct lkl_private was;
+	int err;
+
+	lkl_private_begin(&was);
+	err = anchor_mkdirs(name);
+	if (!err)
+		err = kern_path(name, PLACE, at);
+	lkl_private_end(&was);
+	return err;
 }
 
 /* the disk's node in the real root; 3 -> "/lkb3" */

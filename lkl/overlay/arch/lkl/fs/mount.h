@@ -16,6 +16,7 @@ struct anchor_mount {
 extern struct anchor_mount *anchor_mounts;	/* newest first */
 
 void anchor_leave_cwd(void);
+int anchor_find(char *name, struct path *at);
 long anchor_open_root(struct anchor_mount *m, int fd, const struct cred *cred);
 long anchor_umount(struct anchor_mount *m);
 bool lkb_is_file(int number);
@@ -26,4 +27,6 @@ long lkl_disk_node(unsigned int n);
 long lkl_disk_remove(unsigned int n);
 /* devices.c: whose anonymous device numbers are given out now; LKL_NO_PLACE: no mount's */
 void lkl_anonymous_devs_of(unsigned int place);
+/* the mount that was made last has this id: which ids are those of mounts is known from then on */
+void lkl_learn_mount_ids(int id);
 #endif

@@ -131,7 +131,7 @@ long lkl_shutdown(void)
 	lkl_end_other_members();
 	lkl_end_waits();
 	err = lkl_close_all();
-	anchor_leave_cwd();
+	lkl_anchor_enter();
 	lkl_private_begin(&was);
 	while ((m = anchor_mounts)) {
 		anchor_mounts = m->next;

@@ -167,12 +167,8 @@ static void redo_requests(struct lkl_member *m)
 /* the keeper must not keep files open that the program closes, nor a mount busy */
 static void drop_inherited(void)
 {
-	struct path root;
-
 	lkl_close_all();
-	get_fs_root(current->fs, &root);
-	set_fs_pwd(current->fs, &root);
-	path_put(&root);
+	lkl_anchor_enter();
 }
 
 /* what the leader runs */

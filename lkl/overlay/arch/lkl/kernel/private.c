@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The table of private calls: what the embedding process asks of us beyond x86-64's table. */
 #include "../fs/atcalls.h"
+#include "../fs/chroot.h"
 #include "../fs/mount.h"
+#include "../fs/mountinfo.h"
 #include "lkl.h"
 
 long lkl_loopback_up(void);
@@ -59,4 +61,7 @@ const lkl_private_t lkl_private_calls[LKL_NR_PRIVATE_END - LKL_NR_PRIVATE] = {
 	PRIVATE(watch_op),
 	PRIVATE(watch_read),
 	PRIVATE(watch_add),
+	PRIVATE(mount_about),
+	PRIVATE(root_anchor),
+	PRIVATE(root_at),
 };
