@@ -15,8 +15,10 @@ use trampoline::Vectors;
 
 use crate::calls::requests;
 use crate::exec::{kept, library};
+use crate::instance::enter::{set_due, DUE_ROOT};
 use crate::instance::{enter, keeper, kick, server_keepalive};
 use crate::loader;
+use crate::lookup::mount_lookup::visible;
 use crate::lookup::{covered_dirs, cwd, mount_points};
 use crate::observe;
 use crate::process::{door, exit, fork, handoff, member};
@@ -25,7 +27,7 @@ use crate::sys::errno::{Errno, Explained};
 use crate::sys::host;
 use crate::sys::report::{say, set_log_file, Logger};
 use crate::sys::settings::{self, is_loader, settings, Asked};
-use crate::sys::{thread, told, tracer, valgrind};
+use crate::sys::{root, thread, told, tracer, valgrind};
 use crate::syscalls::{dispatch, entry, table};
 
 /// Runs before main, after libc's own constructors (ld.so orders by dependency).
@@ -132,8 +134,12 @@ fn distribute(asked: Asked) -> Result<bool, ConfigError> {
     if wanted {
         kept::remember(&asked.variables, &asked.config, asked.cwd.as_deref());
     }
-    mount_points::find(asked.config.mounts.iter().map(|m| &m.path[..]));
-    let covered = covered_dirs::find(asked.config.mounts.iter().map(|m| &m.path[..]));
+    if let Some(text) = said(b"STOWAWAY_ROOT") {
+        library::take_over(root::accept(text));
+        set_due(DUE_ROOT);
+    }
+    mount_points::find(asked.config.mounts.iter().filter_map(visible));
+    let covered = covered_dirs::find(asked.config.mounts.iter().filter_map(visible));
     observe::start(&asked, said(b"STOWAWAY_FAMILY"), table::arguments)?;
     asked.put_in_force(covered);
     Ok(wanted)

@@ -12,8 +12,9 @@ pub const EXEC_PATH: &[u8] = b"STOWAWAY_EXEC_PATH=";
 /// Put before the variables that are for the program's dynamic loader and libc alone.
 pub const KEPT: &[u8] = b"STOWAWAY_KEPT_";
 /// What the program before the exec handed on: descriptors, the kernel, who the program is told that it is (the setting `as`), what
-/// a family that is watched has in common.
-const HANDED_ON: [&[u8]; 4] = [b"STOWAWAY_FDS=", b"STOWAWAY_MEMBER=", b"STOWAWAY_ID=", b"STOWAWAY_FAMILY="];
+/// a family that is watched has in common, the root directory.
+const HANDED_ON: [&[u8]; 5] =
+    [b"STOWAWAY_FDS=", b"STOWAWAY_MEMBER=", b"STOWAWAY_ID=", b"STOWAWAY_FAMILY=", b"STOWAWAY_ROOT="];
 
 /// What the loader does with a variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,7 @@ pub const ENV_PREFIX: &[u8] = b"STOWAWAY_";
 
 /// Variables for our own build, tests and benches, and what the library tells itself over an exec
 /// (`STOWAWAY_FDS`, `exec.rs`): not settings, never an error.
-pub const RESERVED_PREFIXES: [&str; 11] = [
+pub const RESERVED_PREFIXES: [&str; 12] = [
     "STOWAWAY_BIN_",
     "STOWAWAY_BUILD_",
     "STOWAWAY_KERNEL_SOURCE",
@@ -22,6 +22,7 @@ pub const RESERVED_PREFIXES: [&str; 11] = [
     "STOWAWAY_EXEC",
     "STOWAWAY_ID",
     "STOWAWAY_FAMILY",
+    "STOWAWAY_ROOT",
     "STOWAWAY_KEPT_",
 ];
 

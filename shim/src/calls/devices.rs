@@ -24,7 +24,7 @@ pub fn ustat(c: &Call<'_>) -> Result {
 }
 
 /// Which mount has a device number (new_decode_dev() of include/linux/kdev_t.h).
-fn place(device: usize) -> Option<usize> {
+pub fn place(device: usize) -> Option<usize> {
     let (major, minor) = ((device & 0xf_ff00) >> 8, device & 0xff | device >> 12 & 0xf_ff00);
     match major {
         DISKS => Some(minor),

@@ -63,7 +63,6 @@ macro_rules! host_only {
 
 host_only! {
     acct [Plain(0)];
-    chroot [Plain(0)];
     swapon [Plain(0)];
     swapoff [Plain(0)];
     umount2 [Plain(0)];

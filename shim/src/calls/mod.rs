@@ -3,6 +3,7 @@
 //! `syscalls` says which call goes where.
 
 pub mod alternate;
+pub mod chroot;
 pub mod descriptors;
 pub mod devices;
 pub mod host_paths;

@@ -12,12 +12,12 @@ use crate::lookup::target::{FinalComponent, KernelPath, ResolvedPath};
 use crate::lookup::{cwd, magic_links};
 use crate::sys::call::{self, args, Call};
 use crate::sys::errno::{Errno, Result};
-use crate::sys::fs::AT_FDCWD;
+use crate::sys::fs::{self, AT_FDCWD};
 use crate::sys::host::Args;
 use crate::sys::identity::Identity;
 use crate::sys::report::say_once;
 use crate::sys::scratch::Scratch;
-use crate::sys::{nowhere, user};
+use crate::sys::{nowhere, root, user};
 
 const CWD: usize = AT_FDCWD as usize;
 const NOFOLLOW: usize = libc::AT_SYMLINK_NOFOLLOW as usize;
@@ -279,7 +279,21 @@ pub fn fchdir(c: &Call<'_>) -> Result {
 /// getcwd(2)
 pub fn getcwd(c: &Call<'_>) -> Result {
     match fdtable::owner_of_class(cwd::class())? {
+        Owner::Host if root::is_in_mount() => directory_out_of_reach(c),
         Owner::Host => c.to_host(),
         Owner::Kernel => c.to_kernel(),
     }
+}
+
+/// getcwd(2) of a directory that does not lie below the root (d_path.c).
+fn directory_out_of_reach(c: &Call<'_>) -> Result {
+    const OUT_OF_REACH: &[u8] = b"(unreachable)";
+    let mut scratch = Scratch::take()?;
+    let text = scratch.path();
+    text[..OUT_OF_REACH.len()].copy_from_slice(OUT_OF_REACH);
+    let len = OUT_OF_REACH.len() + fs::current_directory(&mut text[OUT_OF_REACH.len()..])?;
+    if len > c.args[1] {
+        return Err(Errno::ERANGE);
+    }
+    user::write_bytes(c.args[0], &text[..len]).map(|()| len)
 }

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use stowaway_config::Mount;
 
+use crate::calls::devices;
 use crate::lookup::route::Located;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fs::{self, AT_FDCWD};
@@ -67,7 +68,8 @@ impl Key {
         fn part_of(mount: &Mount) -> [u64; 2] {
             [u64::from(mount.part.partition.unwrap_or(0)), mount.part.offset]
         }
-        let mount = located.mount().and_then(|index| settings().mounts.get(index));
+        let index = located.mount().or_else(|| devices::place(file.st_dev as usize));
+        let mount = index.and_then(|index| settings().mounts.get(index));
         let begin =
             hash(&mount.map_or([0; 2], part_of).map(u64::to_le_bytes).concat(), 0xcbf2_9ce4_8422_2325);
         let image = match mount.and_then(|mount| mount.image.as_ref()) {

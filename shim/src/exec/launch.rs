@@ -6,6 +6,7 @@ use crate::exec::become_told;
 use crate::exec::elf::Starter;
 use crate::exec::environment::{self, Environment, Loaded};
 use crate::exec::kept;
+use crate::exec::library;
 use crate::exec::plan::{decide, Decision, Plan};
 use crate::exec::request::{Names, Request};
 use crate::exec::resolve::{find, Content, Found, Program};
@@ -18,6 +19,7 @@ use crate::sys::fs;
 use crate::sys::host;
 use crate::sys::mem::Pages;
 use crate::sys::report::Line;
+use crate::sys::root;
 use crate::sys::scratch::Scratch;
 use crate::sys::settings::{is_loader, settings};
 
@@ -41,20 +43,14 @@ pub fn exec(call: &Call<'_>, request: &Request) -> Result {
 pub fn exec_observed(request: &Request, leave: impl FnOnce()) -> Result {
     let mut names = Names::new(request)?;
     let found = find(request, &mut names)?;
-    let mut decision = decide(&found)?;
-    if matches!(decision.plan, Plan::Load(_)) && is_valgrind(&found, request.envp)? {
-        let why = "valgrind runs programs itself, and nothing of them can be served";
-        decision = Decision { plan: Plan::WithoutPreload, why_not: Some(why) };
-    }
-    if let (Some(why), true) = (decision.why_not, settings().is_active()) {
-        warn(names.execfn(), why);
-    }
+    let plan = plan(request, &found, names.execfn())?;
     let id = become_told::variable(names.exe())?;
-    let id = id.as_ref().map_or(0, Pages::address);
+    let root = root::variable(library::kept().unwrap_or(0) as usize)?;
+    let [id, root] = [&id, &root].map(|text| text.as_ref().map_or(0, Pages::address));
     let mut scratch = Scratch::take()?;
     let mut handover = None;
     let mut family = [0; observe::TEXT];
-    let is_served = matches!(decision.plan, Plan::Preload | Plan::Load(_));
+    let is_served = matches!(plan, Plan::Preload | Plan::Load(_));
     let has_family = is_served && observe::describe(&mut family);
     let handed_on = if is_served {
         let family = if has_family { family.as_ptr() as usize } else { 0 };
@@ -64,29 +60,46 @@ pub fn exec_observed(request: &Request, leave: impl FnOnce()) -> Result {
             Some(_) => [buffers.link.as_ptr() as usize, 0],
             None => handoff::variables(buffers),
         };
-        [cwd, fds, id, family]
+        [cwd, fds, id, family, root]
     } else {
         [0; environment::HANDED_ON]
     };
-    let loaded = match (&decision.plan, &found) {
+    let loaded = match (&plan, &found) {
         (Plan::Load(_), Found::Program(program)) => {
             Some(Loaded { fd: program.file.raw(), execfn: names.execfn(), exe: names.exe() })
         }
         _ => None,
     };
-    let environment = Environment::new(request.envp, &decision.plan, loaded, kept::get(), handed_on)?;
+    let environment = Environment::new(request.envp, &plan, loaded, kept::get(), handed_on)?;
     leave();
     if !has_family {
         observe::end();
     }
     stores::give_back();
-    let execute =
-        || actions::with_ignored_handed_on(|| execute(request, &found, &decision.plan, &environment));
+    let execute = || actions::with_ignored_handed_on(|| execute(request, &found, &plan, &environment));
     let execute = || if has_family { observe::hand_over(execute) } else { execute() };
     match handover {
         Some(handover) => member::hand_over(&handover, execute),
         None if is_no_program(&found) => member::try_with_kernel(execute),
         None => exit::without_kernel(execute),
+    }
+}
+
+/// How the program is served; says so if it is not.
+fn plan(request: &Request, found: &Found, name: &[u8]) -> Result<Plan> {
+    let mut decision = decide(found)?;
+    if matches!(decision.plan, Plan::Load(_)) && is_valgrind(found, request.envp)? {
+        let why = "valgrind runs programs itself, and nothing of them can be served";
+        decision = Decision { plan: Plan::WithoutPreload, why_not: Some(why) };
+    }
+    match decision.why_not {
+        _ if root::is_in_mount() && is_no_program(found) => Err(Errno::ENOEXEC),
+        _ if root::is_in_mount() && !matches!(decision.plan, Plan::Load(_)) => Err(refuse_in_mount(name)),
+        Some(why) if settings().is_active() => {
+            warn(name, why);
+            Ok(decision.plan)
+        }
+        _ => Ok(decision.plan),
     }
 }
 
@@ -103,6 +116,14 @@ fn is_valgrind(found: &Found, envp: usize) -> Result<bool> {
     Ok(elf.starter(file.raw())? == Starter::None && environment::has(envp, b"VALGRIND_LAUNCHER=")?)
 }
 
+/// The host has another root than the program: what is not served from the first instruction on would run there.
+#[cold]
+fn refuse_in_mount(name: &[u8]) -> Errno {
+    let why = "with a root in a mount, programs are executed by `stowaway run` alone, and none that cannot be served (ENOSYS)";
+    Line::new().bytes(name).text(format_args!(": {why}")).print();
+    Errno::ENOSYS
+}
+
 /// Says that the program is not for us.
 pub fn warn(name: &[u8], why: &str) {
     Line::new().bytes(name).text(format_args!(": {why}: it runs without what is mounted here")).print();
@@ -116,7 +137,7 @@ fn execute(request: &Request, found: &Found, plan: &Plan, environment: &Environm
             let r = with_library(library.raw(), program, request, envp);
             // No dynamic loader of ours here (another root): then nothing of this program can be served.
             let gone = [Errno::ENOENT, Errno::EACCES, Errno::ELIBBAD, Errno::ENOEXEC];
-            if !r.is_err_and(|e| gone.contains(&e)) {
+            if !r.is_err_and(|e| gone.contains(&e)) || root::is_in_mount() {
                 return r;
             }
             warn(b"exec", "the library's own loader cannot be started here");
@@ -141,9 +162,13 @@ fn argv(program: &Program, request: &Request) -> usize {
 
 /// The library is executed, and finds the program open at its descriptor.
 fn with_library(library: i32, program: &Program, request: &Request, envp: usize) -> Result {
-    fs::set_cloexec(program.file.raw(), false);
+    let kept = library::kept().filter(|_| root::is_changed());
+    let keep = |keep: bool| {
+        kept.into_iter().chain([program.file.raw()]).for_each(|fd| fs::set_cloexec(fd, !keep));
+    };
+    keep(true);
     let r = by_descriptor(library, argv(program, request), envp);
-    fs::set_cloexec(program.file.raw(), true);
+    keep(false);
     r
 }
 

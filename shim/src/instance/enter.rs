@@ -108,6 +108,9 @@ pub const DUE_CWD: u8 = 1;
 /// Files that were open over an exec are to be opened (`process::handoff`).
 pub const DUE_FILES: u8 = 2;
 
+/// The root directory is to be entered (`sys::root`).
+pub const DUE_ROOT: u8 = 4;
+
 /// What the kernel has to be told of the process before the next call.
 static DUE: AtomicU8 = AtomicU8::new(0);
 static RESUME: OnceCell<fn(&mut KernelContext) -> Result<()>> = OnceCell::new();
@@ -141,7 +144,7 @@ pub fn enter_kernel(mut work: impl FnMut(&mut KernelContext) -> Result) -> Resul
 
 #[inline]
 fn enter_raw(mut work: impl FnMut(&mut KernelContext) -> Ret) -> Ret {
-    run(&mut |context: &mut KernelContext| match is_due(DUE_CWD | DUE_FILES) {
+    run(&mut |context: &mut KernelContext| match is_due(DUE_CWD | DUE_FILES | DUE_ROOT) {
         false => work(context),
         true => resume(context).map_or_else(|e| to_raw(Err(e)), |()| work(context)),
     })

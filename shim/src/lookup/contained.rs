@@ -16,6 +16,7 @@ use crate::lookup::target::{FinalComponent, KernelPath, ResolvedPath, Target};
 use crate::lookup::{cwd, mount_lookup};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fs::AT_FDCWD;
+use crate::sys::root;
 use crate::sys::scratch::{Scratch, PATH_MAX};
 use crate::sys::user;
 
@@ -44,7 +45,13 @@ pub fn with_contained_path(
     let mut scratch = Scratch::take()?;
     let read = user::read_string(scratch.path(), asked.path);
     let begins_at_root = read.is_ok() && scratch.path()[0] == b'/' && !rules.have_root();
-    let base = if begins_at_root { Owner::Host } else { owner_of(dirfd)? };
+    let base = match begins_at_root {
+        true if root::is_in_mount() => {
+            return enter(&ResolvedPath { target: Target::Kernel, ..given }, resolve)
+        }
+        true => Owner::Host,
+        false => owner_of(dirfd)?,
+    };
     // The side of the directory says what is wrong with the path.
     let len = read.unwrap_or(0);
     let mut alone = Ok(0);

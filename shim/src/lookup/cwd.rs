@@ -4,10 +4,8 @@
 //! A directory in a mount keeps the mount busy. So that a shell that stands in one can let its children have
 //! the image, the directory is *left* before a fork: remembered by name and given up. The next kernel section enters it
 //! again. The name is also what a child or an exec'ed program gets.
-#![allow(unsafe_code)]
 
-use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU8, Ordering};
 use std::os::unix::ffi::OsStrExt;
 
 use crate::fdtable;
@@ -16,45 +14,15 @@ use crate::lookup::mount_lookup;
 use crate::sys::call::args;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::kernel;
+use crate::sys::path_cell::PathCell;
 use crate::sys::scratch::{Scratch, PATH_MAX};
 use crate::sys::settings::settings;
-use lkl::sys::futex::Lock;
 
 /// Whose the current directory is (a class of `fdtable`).
 static CLASS: AtomicU8 = AtomicU8::new(fdtable::HOST);
 
 /// The directory's name, as long as the directory is left or handed over.
-struct Name {
-    text: UnsafeCell<[u8; PATH_MAX]>,
-    len: AtomicUsize,
-    lock: Lock,
-}
-
-// SAFETY: the text is written with the lock held, and with `len` 0 meanwhile.
-unsafe impl Sync for Name {}
-
-static NAME: Name =
-    Name { text: UnsafeCell::new([0; PATH_MAX]), len: AtomicUsize::new(0), lock: Lock::new() };
-
-impl Name {
-    fn get(&self) -> Option<&'static [u8]> {
-        let len = NAME.len.load(Ordering::Acquire);
-        // SAFETY: the bytes below `len` change only while `len` is 0.
-        (len != 0).then(|| unsafe { core::slice::from_raw_parts(NAME.text.get().cast(), len) })
-    }
-
-    /// Writes a new name; an empty one, or one that is too long, is none.
-    fn replace(&self, name: &[u8]) {
-        let _lock = self.lock.hold();
-        self.len.store(0, Ordering::Release);
-        // SAFETY: with the lock held, and `len` 0, so that nobody reads.
-        let text = unsafe { &mut *self.text.get() };
-        if let Some(room) = text[..PATH_MAX - 1].get_mut(..name.len()) {
-            room.copy_from_slice(name);
-            self.len.store(name.len(), Ordering::Release);
-        }
-    }
-}
+static NAME: PathCell = PathCell::new();
 
 /// Whose the current directory is.
 pub fn class() -> u8 {
@@ -127,7 +95,7 @@ pub fn enter(context: &mut KernelContext) -> Result<()> {
 
 /// In the child of a fork: a directory of the parent's kernel is out of reach.
 pub fn forget_in_child() {
-    NAME.lock.reset();
+    NAME.reset_in_child();
     if class() == fdtable::KERNEL && kernel::is_lost() {
         CLASS.store(fdtable::LOST, Ordering::Relaxed);
         clear_due(DUE_CWD);

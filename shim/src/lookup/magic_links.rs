@@ -10,6 +10,7 @@ use crate::lookup::{cwd, self_exe};
 use crate::sys::call::args;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fs::AT_FDCWD;
+use crate::sys::root;
 use crate::sys::scratch::{Scratch, PATH_MAX};
 use crate::sys::{decimal, host, user};
 
@@ -18,6 +19,10 @@ const STANDARD: [(&[u8], i32); 3] = [(b"/dev/stdin", 0), (b"/dev/stdout", 1), (b
 /// Whether anything of this process is the kernel's that such a name could mean.
 #[inline]
 pub fn is_possible() -> bool {
+    !root::is_in_mount() && has_any()
+}
+
+fn has_any() -> bool {
     fdtable::any_kernel() || fdtable::any_reserved() || cwd::class() == KERNEL || self_exe::is_known()
 }
 
@@ -145,7 +150,7 @@ fn is_exe(path: &[u8]) -> bool {
 
 /// The kernel descriptor that the application's path at `path` is a name of, if it is one.
 pub fn descriptor(path: usize) -> Option<i32> {
-    if !fdtable::any_kernel() {
+    if !fdtable::any_kernel() || root::is_in_mount() {
         return None;
     }
     let mut scratch = Scratch::take().ok()?;

@@ -8,11 +8,12 @@
 use crate::instance::enter::enter_kernel;
 use crate::lookup::directory::path_of;
 use crate::lookup::rules::Rules;
-use crate::lookup::target::{FinalComponent, KernelPath, ResolvedPath};
+use crate::lookup::target::{FinalComponent, KernelPath, ResolvedPath, Target};
 use crate::lookup::{magic_links, mount_lookup};
 use crate::sys::call::args;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fs::{self, AT_FDCWD};
+use crate::sys::root;
 use crate::sys::scratch::{Buffers, Scratch, PATH_MAX};
 
 /// Symlinks followed in one walk (include/linux/namei.h).
@@ -79,6 +80,7 @@ pub fn resolve_within(
         is_dot: false,
         links: 0,
         crossed: false,
+        at_kernels_root: false,
     };
     let ran = walk.run(last);
     let found = walk.resolved();
@@ -107,6 +109,8 @@ struct Walker<'a> {
     links: u32,
     /// A mount was entered.
     crossed: bool,
+    /// A symlink led to the root, which is a directory of a mount: the rest is the kernel's to walk.
+    at_kernels_root: bool,
 }
 
 /// What stands at a place that is a symlink.
@@ -123,7 +127,7 @@ impl Walker<'_> {
             while self.at < self.end && self.buffers.path[self.at] == b'/' {
                 self.at += 1;
             }
-            if self.at == self.end {
+            if self.at == self.end || self.at_kernels_root {
                 return Ok(());
             }
             let name_end = self.name_end();
@@ -253,6 +257,7 @@ impl Walker<'_> {
             return self.refuse(Errno::EXDEV);
         }
         self.place = if self.rules.have_root() { self.floor } else { 0 };
+        self.at_kernels_root = root::is_in_mount() && !self.rules.have_root();
         Ok(())
     }
 
@@ -294,6 +299,11 @@ impl Walker<'_> {
 
     /// The place. A final slash of the path is kept, and so is a final `.`: they demand a directory.
     fn resolved(&mut self) -> ResolvedPath {
+        if self.at_kernels_root {
+            self.buffers.path[self.end] = 0;
+            let path = self.buffers.path.as_ptr() as usize;
+            return ResolvedPath { target: Target::Kernel, dirfd: AT_FDCWD, path };
+        }
         let mut len = self.place;
         let is_whole = self.at == self.end && self.at > 0;
         let end: &[u8] = match len {

@@ -8,6 +8,7 @@ use crate::lookup::{covered_dirs, cwd, magic_links, mount_lookup, resolve};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fs::{self, AT_FDCWD};
 use crate::sys::identity::Identity;
+use crate::sys::root;
 use crate::sys::scratch::Scratch;
 use crate::sys::settings::{is_loader, settings};
 use crate::sys::user;
@@ -101,6 +102,11 @@ impl Routed {
 
     /// An absolute path of `len` bytes. True: it leads into a mount.
     fn route_absolute(&mut self, scratch: &mut Scratch, len: usize) -> Result<bool> {
+        if root::is_in_mount() {
+            self.found = ResolvedPath { target: Target::Kernel, dirfd: AT_FDCWD, path: self.asked.path };
+            self.is_certain = true;
+            return Ok(true);
+        }
         if magic_links::is_hidden(&scratch.path()[..len]) {
             return Err(Errno::ENOENT);
         }
@@ -137,10 +143,10 @@ impl Routed {
     }
 
     /// Whether the host cannot be asked first: what the host says proves nothing, or the call may make the very name
-    /// that stands for a mount (mkdir("data") in /mnt).
+    /// that stands for a mount (mkdir("data") in /mnt), or an absolute symlink does not lead where the host thinks.
     fn must_be_walked(&self, path: &[u8], intent: Intent) -> bool {
         let proves_nothing = self.is_covered && (intent != Intent::Looks || !covered_dirs::is_empty());
-        proves_nothing || mount_lookup::ends_like_a_mount(path)
+        proves_nothing || mount_lookup::ends_like_a_mount(path) || root::is_in_mount()
     }
 
     /// Whether `result` may come from a path that changes between host and mount on the way.
@@ -331,6 +337,15 @@ pub fn locate(asked: PathArg) -> Result<Located> {
     if routed.found.is_host() && !routed.has_moved {
         // The host needs no help with a path that is the host's from its beginning to its end.
         routed.found = ResolvedPath { target: Target::Host, dirfd: asked.dirfd as i32, path: asked.path };
+    }
+    Ok(Located { found: routed.found, _scratch: routed.scratch })
+}
+
+/// The same; a path of the host is absolute and has no symlinks then, if the directory that it begins at has a path.
+pub fn locate_by_walk(asked: PathArg) -> Result<Located> {
+    let mut routed = Routed::new(asked, Intent::Changes)?;
+    if !routed.is_certain && asked.path != 0 {
+        routed.resolve_slowly()?;
     }
     Ok(Located { found: routed.found, _scratch: routed.scratch })
 }

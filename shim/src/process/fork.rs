@@ -13,7 +13,7 @@ use core::cell::Cell;
 use core::sync::atomic::Ordering;
 
 use crate::fdtable;
-use crate::instance::enter::{enter_kernel_without_cwd, KernelContext};
+use crate::instance::enter::{enter_kernel_without_cwd, set_due, KernelContext, DUE_ROOT};
 use crate::instance::{keeper, kick, maps, watches};
 use crate::lookup::cwd;
 use crate::observe;
@@ -21,7 +21,7 @@ use crate::process::{handoff, share, stores};
 use crate::signals::{app_sud, cancel};
 use crate::sys::errno::{from_raw, to_raw, Result};
 use crate::sys::host::Ret;
-use crate::sys::{host, kernel, memory, rings, sigcalls, thread};
+use crate::sys::{host, kernel, memory, rings, root, sigcalls, thread};
 
 /// What a child of a fork does with the kernel that its parent has.
 #[derive(Clone, Copy)]
@@ -47,7 +47,7 @@ struct Stage {
 
 /// In the child's order: what a stage needs stands above it. The parent needs nothing: an image that was unmounted, and
 /// a directory that was left, come back with the next call that needs them.
-static STAGES: [Stage; 12] = [
+static STAGES: [Stage; 13] = [
     Stage { name: "stores that the parent gets", before: None, in_child: Some(|_| stores::begin_in_child()) },
     Stage { name: "allocator", before: None, in_child: Some(|_| memory::reset_in_child()) },
     Stage { name: "keeper's start", before: None, in_child: Some(|_| keeper::forget_in_child()) },
@@ -65,6 +65,7 @@ static STAGES: [Stage; 12] = [
         before: Some(KernelContext::unmount_idle),
         in_child: Some(go_on_or_leave_parents_kernel),
     },
+    Stage { name: "root directory", before: None, in_child: Some(keep_root) },
     Stage {
         name: "files handed over",
         before: None,
@@ -101,6 +102,14 @@ fn discard_thread(thread: &thread::Thread) {
     thread::discard();
     if was_noted {
         sigcalls::set_mask(mask);
+    }
+}
+
+/// The host hands it on, and so does a kernel that is shared. A new kernel is to be told.
+fn keep_root(fate: Fate) {
+    root::reset_in_child();
+    if root::is_changed() && !matches!(fate, Fate::Shared(_)) {
+        set_due(DUE_ROOT);
     }
 }
 

@@ -12,13 +12,14 @@ use std::ffi::CString;
 use once_cell::sync::OnceCell;
 
 use crate::fdtable;
-use crate::instance::enter::{clear_due, enter_kernel, is_due, set_due, KernelContext, DUE_FILES};
+use crate::instance::enter::{clear_due, enter_kernel, is_due, set_due, KernelContext, DUE_FILES, DUE_ROOT};
 use crate::instance::watches;
 use crate::lookup::{cwd, directory, mount_lookup};
 use crate::process::handoff_text::{self, Entry, What, Writer};
 use crate::sys::call::args;
 use crate::sys::errno::{Errno, Explained, Result};
 use crate::sys::report::say;
+use crate::sys::root;
 use crate::sys::scratch::{Buffers, PATH_MAX};
 use crate::sys::{fs, kernel};
 
@@ -144,8 +145,22 @@ pub fn accept(raw: &[u8]) {
 
 /// First thing in a section, where due: tells the kernel of what outlived the exec, or was left before a fork.
 pub fn resume(context: &mut KernelContext) -> Result<()> {
+    enter_root(context)?;
     reopen(context);
     cwd::enter(context)
+}
+
+/// The kernel's names of files are those below the process's root.
+fn enter_root(context: &mut KernelContext) -> Result<()> {
+    // The kernel has kept a root in a mount over the exec.
+    if is_due(DUE_ROOT) && !root::is_in_mount() {
+        let mut path = [0u8; PATH_MAX];
+        let prefix = root::host_prefix();
+        path[..prefix.len()].copy_from_slice(prefix);
+        context.call(lkl::Private::RootAnchor as i64, &args([path.as_ptr() as usize]))?;
+        clear_due(DUE_ROOT);
+    }
+    Ok(())
 }
 
 /// Opens the files again.

@@ -9,8 +9,8 @@ use crate::sys::decimal::Decimal;
 use crate::sys::errno::Errno;
 use crate::sys::{fs, host};
 
-/// Where the directory may be made; it is removed at once.
-const ROOMS: [&[u8]; 3] = [b"/dev/shm", b"/tmp", b"/var/tmp"];
+/// Where the directory may be made; it is removed at once. Below another root there may be no other place than the root.
+const ROOMS: [&[u8]; 4] = [b"/dev/shm", b"/tmp", b"/var/tmp", b""];
 /// For a host on which nothing can be made: nothing can be made in there either.
 const LAST_RESORT: &CStr = c"/proc/self/fdinfo";
 

@@ -18,7 +18,7 @@ use crate::sys::host::{Args, Ret};
 use crate::sys::mem::Pages;
 use crate::sys::report::say_once;
 use crate::sys::scratch::PATH_MAX;
-use crate::sys::{proc_self, sigcalls, user};
+use crate::sys::{proc_self, root, sigcalls, user};
 
 /// Refuses a call, and says so once for each kind.
 macro_rules! refuse {
@@ -105,6 +105,9 @@ fn leads_into_mount(directory: usize, path: usize) -> Result<bool> {
     let len = user::read_string(given, path)?;
     if given[0] != b'/' {
         return Ok(from_mount);
+    }
+    if root::is_in_mount() {
+        return Ok(true);
     }
     Ok(mount_lookup::find_mount(without_dots(&given[..len], plain)).is_some())
 }

@@ -7,8 +7,8 @@ use super::table::Row;
 use super::table::Serve::{Fd, Host, HostFdOnly, Kill, OtherKind, Own, Told, Watched};
 use crate::calls::requests::{aio, uring};
 use crate::calls::{
-    alternate, descriptors, devices, host_paths, identity, inotify, kill, limits, links, listing, memory,
-    paths, process, sockets, splice, transfer, xattrs,
+    alternate, chroot, descriptors, devices, host_paths, identity, inotify, kill, limits, links, listing,
+    memory, paths, process, sockets, splice, transfer, xattrs,
 };
 use crate::exec;
 use crate::observe::Arg;
@@ -136,7 +136,7 @@ rows! {
     sync [] Own(process::sync);
     // Paths that only the host has a use for
     acct [Path] Own(host_paths::acct), "ENOSYS for a path in a mount";
-    chroot [Path] Own(host_paths::chroot), "ENOSYS for a path in a mount";
+    chroot [Path] Own(chroot::chroot), "into a mount: programs are executed by `stowaway run` alone; ENOSYS with --no-share";
     fanotify_mark [Fd Flags Hex DirFd Path] Own(host_paths::fanotify_mark), "ENOSYS for a path in a mount";
     file_getattr [DirFd Path Ptr Size At] Own(host_paths::file_getattr), "ENOSYS for a path in a mount";
     file_setattr [DirFd Path Ptr Size At] Own(host_paths::file_setattr), "ENOSYS for a path in a mount";

@@ -8,13 +8,14 @@ use crate::observe::FAMILY;
 use crate::process::handoff::{CWD, FDS};
 use crate::process::member::MEMBER;
 use crate::sys::errno::{Errno, Result};
+use crate::sys::root::ROOT;
 use crate::sys::told::ID;
 use crate::sys::user;
 
 /// What the dynamic loader of glibc preloads (ld.so(8)).
 pub const PRELOAD: &[u8] = b"LD_PRELOAD=";
 /// What one program's library tells the next one's is told anew.
-const HANDED_ON: [&[u8]; 7] = [EXEC, EXEC_PATH, CWD, FDS, MEMBER, ID, FAMILY];
+const HANDED_ON: [&[u8]; 8] = [EXEC, EXEC_PATH, CWD, FDS, MEMBER, ID, FAMILY, ROOT];
 /// Longer than any name that is looked for.
 const HEAD: usize = 32;
 /// The kernel takes no longer string (include/uapi/linux/binfmts.h, MAX_ARG_STRLEN).

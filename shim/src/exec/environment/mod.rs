@@ -18,7 +18,7 @@ use maker::Maker;
 
 const WORD: usize = size_of::<usize>();
 /// How many variables are handed on at most.
-pub const HANDED_ON: usize = 4;
+pub const HANDED_ON: usize = 5;
 
 /// A program that our loader starts.
 #[derive(Clone, Copy)]
@@ -132,8 +132,11 @@ mod tests {
         let texts: Vec<CString> = given.iter().map(|text| CString::new(*text).unwrap()).collect();
         let list: Vec<usize> = texts.iter().map(|text| text.as_ptr() as usize).chain([0]).collect();
         let address = if given.is_empty() { 0 } else { list.as_ptr() as usize };
-        let handed_on =
-            if loaded.is_some() { [c"STOWAWAY_CWD=/m".as_ptr() as usize, 0, 0, 0] } else { [0; HANDED_ON] };
+        let handed_on = if loaded.is_some() {
+            [c"STOWAWAY_CWD=/m".as_ptr() as usize, 0, 0, 0, 0]
+        } else {
+            [0; HANDED_ON]
+        };
         let kept = Some(&*Box::leak(Box::new(kept())));
         let made = Environment::new(address, &plan, loaded, kept, handed_on).unwrap();
         let mut found = Vec::new();
