@@ -6,7 +6,7 @@ use core::cell::Cell;
 use crate::calls::process::is_confined;
 use crate::calls::unix_names;
 use crate::fdtable::{self, Owner};
-use crate::instance::enter::KernelContext;
+use crate::instance::enter::{enter_kernel, KernelContext};
 use crate::lookup::route::{look_at_path, with_path, PathArg};
 use crate::lookup::target::{FinalComponent, KernelPath, ResolvedPath};
 use crate::lookup::{cwd, magic_links};
@@ -37,10 +37,24 @@ pub fn at(nr: i64, args: Args, last: impl Into<FinalComponent>) -> Result {
         let (nr, args) = if at.is_mount_root { on_root(nr, args) } else { (nr, args) };
         context.call(nr, &args)
     };
-    if looks(nr) {
-        return look_at_path(asked, on_host, in_kernel, |at, result| found(nr, &args, at, result), |_| ());
+    let r = match looks(nr) {
+        true => look_at_path(asked, on_host, in_kernel, |at, result| found(nr, &args, at, result), |_| ()),
+        false => with_path(asked, on_host, in_kernel),
+    };
+    match (r, asked.last) {
+        (Err(Errno::ENOENT), FinalComponent::Follow) => at_removed_file(nr, args).unwrap_or(r),
+        _ => r,
     }
-    with_path(asked, on_host, in_kernel)
+}
+
+/// The call of /proc/self/fd/N, where the kernel's file at N has no name any more. None: the path is no such name.
+#[cold]
+fn at_removed_file(nr: i64, args: Args) -> Option<Result> {
+    let path = args[1];
+    let number = magic_links::unlinked(path)?;
+    let (nr, args) = on_root(nr, placed(args, number as usize, path));
+    // Not each call has a form by descriptor.
+    (args[1] != path).then(|| enter_kernel(|context| context.call(nr, &args)))
 }
 
 /// Whether the *at call only looks at the file.

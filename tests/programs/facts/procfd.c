@@ -77,6 +77,10 @@ static int check(void)
 		CHECK((again = open(link, O_PATH)) >= 0 && !fstat(again, &st) && st.st_size == 5 && st.st_nlink == 0 && !close(again));
 		FAILS(open(link, O_RDONLY | O_DIRECTORY), ENOTDIR);
 		FAILS(open(link, O_RDWR | O_CREAT | O_EXCL, 0600), EEXIST);
+		CHECK(!stat(link, &st) && st.st_size == 5 && st.st_nlink == 0 && !fstat(unlinked, &st2) && st.st_ino == st2.st_ino);
+		CHECK(!access(link, R_OK | W_OK) && !chmod(link, 0640) && !fstat(unlinked, &st) && (st.st_mode & 0777) == 0640);
+		CHECK(!utimensat(AT_FDCWD, link, (struct timespec[]){ { 5, 0 }, { 6, 0 } }, 0) && !stat(link, &st) && st.st_mtime == 6);
+		CHECK(!chown(link, -1, getegid()) && !lstat(link, &st) && S_ISLNK(st.st_mode));
 	}
 	CHECK((again = open(link, O_WRONLY | O_TRUNC)) >= 0 && !close(again) && !fstat(unlinked, &st) && st.st_size == 0);
 	CHECK(!mkdir(at(D, "gone-dir"), 0700) && (again = open(at(D, "gone-dir"), O_RDONLY)) >= 0 && !rmdir(at(D, "gone-dir")));
