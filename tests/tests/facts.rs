@@ -174,6 +174,10 @@ everyone! {
     }
 
     fn ends_of_paths() { on_both_grounds(program!("lastnames")); }
+    fn the_mount_in_the_tables_of_proc() {
+        let (name, source) = program!("mount_tables");
+        assert_eq!(fact_mounted(name, source).err(), "");
+    }
     fn names_in_proc() { on_both_grounds(program!("procfd")); }
 
     fn a_database() {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Making, copying and closing descriptors: the two tables kept in step (`instance::pair`).
 
-use crate::calls::{inotify, owner};
+use crate::calls::{btrfs_send, inotify, owner, proc_tables};
 use crate::fdtable::{self, sets, watches, Owner, HOST, INOTIFY, KERNEL, RESERVED, WATCHES};
 use crate::instance::enter::{enter_kernel, KernelContext};
 use crate::instance::pair::{close_pair, copy_pair_from, copy_pair_onto, open_pair};
@@ -38,7 +38,7 @@ fn open_at(args: Args) -> Result {
     let asked = PathArg::new(args[0], args[1], follows(flags));
     let on_host = |at: &ResolvedPath| {
         let call = [at.dirfd as usize, at.path, args[2], args[3], args[4], args[5]];
-        call::host(libc::SYS_openat, &call)
+        proc_tables::opened(call::host(libc::SYS_openat, &call), at.path, flags)
     };
     let in_kernel = |context: &mut _, at: KernelPath| {
         if flags & libc::O_CREAT as usize != 0 && at.has_slash_behind_root {
@@ -99,10 +99,8 @@ pub fn openat2(c: &Call<'_>) -> Result {
     let asked = PathArg::new(c.args[0], c.args[1], follows(how[0] as usize));
     let on_host = |at: &ResolvedPath, resolve: u64| {
         let how = [how[0], how[1], resolve];
-        call::host(
-            libc::SYS_openat2,
-            &args([at.dirfd as usize, at.path, how.as_ptr() as usize, size_of_val(&how)]),
-        )
+        let call = args([at.dirfd as usize, at.path, how.as_ptr() as usize, size_of_val(&how)]);
+        proc_tables::opened(call::host(libc::SYS_openat2, &call), at.path, how[0] as usize)
     };
     let in_kernel = |context: &mut KernelContext, at: KernelPath, resolve: u64| {
         if how[0] & libc::O_CREAT as u64 != 0 && at.has_slash_behind_root {
@@ -306,6 +304,7 @@ pub fn ioctl(c: &Call<'_>) -> Result {
             owner::check_async(c.args[0])?;
             c.to_kernel()
         }
+        (Owner::Kernel, btrfs_send::REQUEST) => btrfs_send::send(c),
         (Owner::Kernel, _) => clone_aware(c),
     }
 }

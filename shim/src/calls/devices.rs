@@ -23,6 +23,15 @@ pub fn ustat(c: &Call<'_>) -> Result {
     }
 }
 
+/// Where ids of mounts begin, and how many each mount has (the overlay's `devices.c`).
+const MOUNT_IDS: usize = 1 << 24;
+const IDS_EACH: usize = 16;
+
+/// Which mount has an id (STATX_MNT_ID).
+pub fn place_of_id(id: usize) -> Option<usize> {
+    id.checked_sub(MOUNT_IDS).map(|number| number / IDS_EACH).filter(|&index| index < settings().mounts.len())
+}
+
 /// Which mount has a device number (new_decode_dev() of include/linux/kdev_t.h).
 pub fn place(device: usize) -> Option<usize> {
     let (major, minor) = ((device & 0xf_ff00) >> 8, device & 0xff | device >> 12 & 0xf_ff00);

@@ -3,6 +3,7 @@
 //! `syscalls` says which call goes where.
 
 pub mod alternate;
+pub mod btrfs_send;
 pub mod chroot;
 pub mod descriptors;
 pub mod devices;
@@ -17,6 +18,7 @@ pub mod memory;
 pub mod owner;
 pub mod pages;
 pub mod paths;
+pub mod proc_tables;
 pub mod process;
 pub mod requests;
 pub mod sockets;

@@ -220,6 +220,31 @@ pub fn memory_file(name: &CStr) -> Result<OwnedFd> {
     Ok(owned(fd as i32))
 }
 
+/// memfd_create(2), close-on-exec; for [`seal_and_forbid_writing`].
+pub fn sealable_file(name: &CStr) -> Result<OwnedFd> {
+    let flags = (libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) as usize;
+    // SAFETY: opens a new descriptor.
+    let fd = unsafe { host::call(libc::SYS_memfd_create, &[address(name), flags]) }?;
+    Ok(owned(fd as i32))
+}
+
+/// A memory file stays as it is from now on, and its mode says so.
+pub fn seal_and_forbid_writing(fd: i32) -> Result<()> {
+    const MODE: usize = 0o444;
+    // SAFETY: changes a file of ours.
+    unsafe { host::call(libc::SYS_fchmod, &[fd as usize, MODE]) }?;
+    let seals = libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE;
+    control(fd, libc::F_ADD_SEALS, seals as usize).map(drop)
+}
+
+/// Whether an open file is one of a /proc.
+pub fn is_of_proc(fd: i32) -> bool {
+    // SAFETY: fills the structure.
+    let found: Result<libc::statfs> =
+        filled(|to| unsafe { host::call(libc::SYS_fstatfs, &[fd as usize, to]) });
+    found.is_ok_and(|fs| fs.f_type == libc::PROC_SUPER_MAGIC)
+}
+
 /// An AF_UNIX socket, close-on-exec.
 pub fn unix_socket(kind: i32) -> Result<OwnedFd> {
     let kind = (kind | libc::SOCK_CLOEXEC) as usize;
