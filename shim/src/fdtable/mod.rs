@@ -8,6 +8,7 @@
 mod placeholder;
 mod reserve;
 pub mod sets;
+pub mod stand_in;
 pub mod watches;
 
 use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};

@@ -21,6 +21,11 @@ impl Identity {
         fs::stat(fd).ok().map(|status| Identity::of_status(&status))
     }
 
+    /// The same as numbers.
+    pub fn words(self) -> [u64; 2] {
+        [self.dev, self.ino]
+    }
+
     /// The file that a call of the stat family described.
     pub fn of_status(status: &libc::stat) -> Identity {
         Identity { dev: status.st_dev, ino: status.st_ino }

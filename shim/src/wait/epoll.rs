@@ -6,7 +6,7 @@
 //! other one alone; a wait in both halves is in `epoll_both`.
 
 use crate::fdtable::sets::{self, set_at, Set};
-use crate::fdtable::{self, Owner, HOST, KERNEL};
+use crate::fdtable::{self, stand_in, Owner, HOST, KERNEL};
 use crate::instance::enter::{self, enter_kernel};
 use crate::signals::mask::{asked, with_mask};
 use crate::sys::call::{self, args, Call};
@@ -51,7 +51,10 @@ fn is_addition(c: &Call<'_>) -> bool {
 }
 
 fn in_host_half(c: &Call<'_>, set: usize) -> Result {
-    let r = c.to_host()?;
+    let r = match stand_in::of(c.args[2] as u32 as usize) {
+        Some(fd) => c.to_host_with(&args([c.args[0], c.args[1], fd, c.args[3]]))?,
+        None => c.to_host()?,
+    };
     if is_addition(c) {
         match set_at(set) {
             Set::Empty => sets::note_set(set, Set::Host),

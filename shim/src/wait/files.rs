@@ -2,7 +2,7 @@
 //! A poll or select of files of both kernels.
 
 use crate::fdtable::sets::{set_at, Set};
-use crate::fdtable::{self, KERNEL, RESERVED};
+use crate::fdtable::{self, stand_in, KERNEL, RESERVED};
 use crate::instance::enter::{is_interrupted, KernelContext};
 use crate::sys::call::{self, args};
 use crate::sys::errno::{Errno, Result};
@@ -70,7 +70,10 @@ impl Files {
                 }
                 // Not open, to the program.
                 RESERVED => host.add(number, &Polled { fd: i32::MAX, ..*file }),
-                _ => host.add(number, file),
+                _ => {
+                    let fd = stand_in::of(file.fd as usize).map_or(file.fd, |fd| fd as i32);
+                    host.add(number, &Polled { fd, ..*file });
+                }
             }
         }
         // The waker's place.

@@ -3,6 +3,9 @@
 #include "fact.h"
 #include <mntent.h>
 #include <poll.h>
+#include <sched.h>
+#include <sys/epoll.h>
+#include <sys/mount.h>
 #include <sys/sysmacros.h>
 
 static char text[1 << 20];
@@ -125,11 +128,35 @@ static void reads(void)
 	CHECK(status_of(child) == 0 && lseek(fd, 0, SEEK_CUR) == 12 && !close(copy));
 	struct pollfd poll_in = { fd, POLLIN, 0 }, poll_change = { fd, POLLPRI, 0 };
 	CHECK(poll(&poll_in, 1, 0) == 1 && poll_in.revents == POLLIN && poll(&poll_change, 1, 10) == 0);
+	struct epoll_event event = { EPOLLIN, { .u32 = 7 } };
+	int set = epoll_create1(0);
+	CHECK(!epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) && epoll_wait(set, &event, 1, 0) == 1 && event.data.u32 == 7 && event.events == EPOLLIN);
+	CHECK(!epoll_ctl(set, EPOLL_CTL_DEL, fd, NULL) && !close(set));
 	struct stat st;
 	CHECK(!fstat(fd, &st) && S_ISREG(st.st_mode) && (st.st_mode & 0777) == 0444 && !close(fd));
 	/* what is only looked at is the host's */
 	CHECK((fd = open("/proc/self/mountinfo", O_PATH)) >= 0 && !close(fd) && !stat("/proc/self/mountinfo", &st) && st.st_size == 0);
 	FAILS(open("/proc/self/mountinfo", O_RDONLY | O_DIRECTORY), ENOTDIR);
+}
+
+/* The host's mounts change: whoever waits is told, also beside a file of the directory. */
+static void changes(void)
+{
+	pid_t child = fork();
+	if (!child) {
+		if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
+			_exit(0);
+		int fd = open("/proc/self/mounts", O_RDONLY), pipes[2];
+		struct pollfd both[2] = { { fd, POLLPRI, 0 }, { .events = POLLIN } };
+		CHECK(fd >= 0 && !mkfifo(at(D, "beside"), 0600) && (both[1].fd = open(at(D, "beside"), O_RDWR)) >= 0 && !pipe(pipes));
+		CHECK(poll(both, 1, 0) == 0 && poll(both, 2, 0) == 0);
+		CHECK(!mkdir(at(H, "under"), 0700) && !mount("none", at(H, "under"), "tmpfs", 0, NULL));
+		CHECK(poll(both, 1, 1000) == 1 && both[0].revents == (POLLPRI | POLLERR) && poll(both, 1, 0) == 0);
+		CHECK(!umount(at(H, "under")) && poll(both, 2, 1000) == 1 && both[0].revents == (POLLPRI | POLLERR));
+		CHECK(!close(fd) && dup2(pipes[0], fd) == fd && poll(both, 1, 0) == 0);
+		_exit(!unlink(at(D, "beside")) && !rmdir(at(H, "under")) ? 0 : 1);
+	}
+	CHECK(status_of(child) == 0);
 }
 
 /* A member's table, as another one reads it; and under a limit. */
@@ -157,6 +184,7 @@ static int check(void)
 	names();
 	info();
 	reads();
+	changes();
 	others();
 	return 0;
 }

@@ -97,6 +97,7 @@ fn replace(fd: i32, flags: usize) -> Result<()> {
     let Some((directory, process, opened)) = parse(&path[..len]).filter(|_| fs::is_of_proc(fd)) else {
         return Ok(());
     };
+    let is_table = matches!(opened, Opened::Table(_));
     let is_own = process as i32 == host::pid() as i32;
     let text = match opened {
         Opened::Table(kind) if is_own => table(fd, kind, b"/")?,
@@ -112,7 +113,7 @@ fn replace(fd: i32, flags: usize) -> Result<()> {
         _ => return Ok(()),
     };
     path[len] = 0;
-    snapshot::put(fd, path, text.bytes(), flags)
+    snapshot::put(fd, path, text.bytes(), flags, is_table)
 }
 
 /// Whether another process uses the same kernel, and so has the same mounts.

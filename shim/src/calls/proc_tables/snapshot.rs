@@ -5,7 +5,7 @@ use core::ffi::CStr;
 
 use lkl::sys::process::{file_size_limit, RaisedLimit};
 
-use crate::fdtable;
+use crate::fdtable::{self, stand_in};
 use crate::sys::decimal::FdPath;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fs::{self, AT_FDCWD};
@@ -16,7 +16,8 @@ const KEPT: i32 = libc::O_NONBLOCK | libc::O_APPEND;
 const NAME_MAX: usize = 249;
 
 /// Puts a file with this text at the number of an open one. Nobody can write to the file. `path` is what the file is called.
-pub fn put(at: i32, path: &[u8], text: &[u8], flags: usize) -> Result<()> {
+/// `changes`: the open one tells those who wait of changes, and goes on to do so.
+pub fn put(at: i32, path: &[u8], text: &[u8], flags: usize, changes: bool) -> Result<()> {
     let _room = fdtable::room();
     let name = CStr::from_bytes_until_nul(path).ok().filter(|name| name.count_bytes() < NAME_MAX);
     let file = fs::sealable_file(name.unwrap_or(c"proc"))?;
@@ -35,7 +36,12 @@ pub fn put(at: i32, path: &[u8], text: &[u8], flags: usize) -> Result<()> {
     // No /proc here: then the program's descriptor could write, if the file could be written.
     let again = fs::open_at(AT_FDCWD, path.address(), how, 0);
     let from = again.as_ref().unwrap_or(&file);
-    fs::copy_onto(from.raw(), at as usize, is_cloexec).map(drop)
+    let kept = if changes { stand_in::keep(at) } else { None };
+    let done = fs::copy_onto(from.raw(), at as usize, is_cloexec);
+    if let Some(kept) = kept {
+        stand_in::put(at, kept);
+    }
+    done.map(drop)
 }
 
 fn write(to: i32, text: &[u8]) -> Result<()> {
