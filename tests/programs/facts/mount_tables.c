@@ -94,7 +94,10 @@ static void names(void)
 	snprintf(path, sizeof(path), "/proc/%d/task/%d/mountinfo", getpid(), (int)syscall(SYS_gettid));
 	CHECK(has_line(path, 4) && has_line("/proc/self/mountstats", 4));
 	CHECK(!symlink("/proc/self/mounts", at(H, "mtab")) && has_line(at(H, "mtab"), 1) && !unlink(at(H, "mtab")));
-	int proc = open("/proc/self", O_PATH | O_DIRECTORY);
+	int proc = open("/proc/self/mounts", O_PATH);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", proc);
+	CHECK(proc >= 0 && has_line(path, 1) && !close(proc));
+	proc = open("/proc/self", O_PATH | O_DIRECTORY);
 	uint64_t how[3] = { O_RDONLY };
 	int fds[2] = { openat(proc, "mounts", O_RDONLY), syscall(SYS_openat2, proc, "mounts", how, sizeof(how)) };
 	for (int i = 0; i < 2; i++)

@@ -53,14 +53,14 @@ pub fn opened(fd: Result, path: usize, flags: usize) -> Result {
     }
 }
 
-/// Whether the last name of a path is one of these files', or of a link to one.
+/// Whether the last name of a path is one of these files', or may be of a link to one.
 fn is_named_like_one(path: usize) -> bool {
     const NAMES: [&[u8]; 4] = [b"mounts", b"mountinfo", b"mountstats", b"mtab"];
     let Ok(mut scratch) = Scratch::take() else { return false };
     let Ok(len) = user::read_string(scratch.path(), path) else { return false };
     let mut names = scratch.path()[..len].rsplit(|&b| b == b'/').filter(|name| !name.is_empty());
     let Some(last) = names.next() else { return false };
-    NAMES.contains(&last) || last[0].is_ascii_digit() && names.next() == Some(b"fdinfo")
+    NAMES.contains(&last) || last[0].is_ascii_digit() && matches!(names.next(), Some(b"fd" | b"fdinfo"))
 }
 
 /// The directory of a process in /proc, the process, and which of its files this is. None: another file.
