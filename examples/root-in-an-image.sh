@@ -7,11 +7,13 @@ if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
 fi
 . "$(dirname "$0")/common.sh"
 needs setcap libcap2-bin
+needs busybox busybox-static
 
 run 'id -u'
 mkdir -p tree/var/www tree/dev
 echo '<p>hello' >tree/var/www/index.html
 cp /bin/true tree/tool
+mkdir tree/bin && cp "$(command -v busybox)" tree/bin/
 run 'tar -cf rootfs.tar --owner=0 --group=0 -C tree .'
 
 run 'stowaway mkimage --size 64M disk.img'
@@ -24,6 +26,9 @@ run 'stowaway run --as root --mount disk.img:/mnt/data -- ls -ln /mnt/data/var/w
 run 'stowaway run --as 33:33 --mount disk.img:/mnt/data:ro -- cat /mnt/data/var/www/index.html'
 if stowaway run --as 1000:1000 --mount disk.img:/mnt/data:ro -- cat /mnt/data/var/www/index.html 2>message; then exit 1; fi
 run 'grep "Permission denied" message'
+
+# With the image as the root directory: nothing of the host is in its reach.
+same "$(stowaway run --as root --mount disk.img:/mnt/data -- chroot /mnt/data /bin/busybox sh -c '/bin/busybox pwd; /bin/busybox ls /; /bin/busybox cat /var/www/index.html' | tr '\n' ' ')" '/ bin dev lost+found tool var <p>hello '
 
 # It is in the image, not in the program's imagination.
 same "$(debugfs -R 'stat /dev/null' disk.img 2>/dev/null | grep -o 'Type: character special')" 'Type: character special'

@@ -8,39 +8,47 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use crate::sys::scratch::PATH_MAX;
 use lkl::sys::futex::Lock;
 
-/// A path, or none.
+/// A path, or none. There are two places for it, of which one is in use: who reads meanwhile finds the old path or the new one.
 pub struct PathCell {
-    text: UnsafeCell<[u8; PATH_MAX]>,
-    len: AtomicUsize,
+    texts: [UnsafeCell<[u8; PATH_MAX]>; 2],
+    /// The place in use is the lowest bit; the length of the path stands above.
+    state: AtomicUsize,
     lock: Lock,
 }
 
-// SAFETY: the text is written with the lock held, and with `len` 0 meanwhile.
+// SAFETY: the place that is not in use is written, with the lock held.
 unsafe impl Sync for PathCell {}
 
 impl PathCell {
     /// No path.
     pub const fn new() -> PathCell {
-        PathCell { text: UnsafeCell::new([0; PATH_MAX]), len: AtomicUsize::new(0), lock: Lock::new() }
+        PathCell {
+            texts: [const { UnsafeCell::new([0; PATH_MAX]) }; 2],
+            state: AtomicUsize::new(0),
+            lock: Lock::new(),
+        }
     }
 
-    /// The path.
+    /// The path. It is to be used before the path is replaced twice.
     pub fn get(&'static self) -> Option<&'static [u8]> {
-        let len = self.len.load(Ordering::Acquire);
-        // SAFETY: the bytes below `len` change only while `len` is 0.
-        (len != 0).then(|| unsafe { core::slice::from_raw_parts(self.text.get().cast(), len) })
+        let state = self.state.load(Ordering::Acquire);
+        let (place, len) = (state & 1, state >> 1);
+        // SAFETY: the bytes below `len` of the place in use do not change.
+        (len != 0).then(|| unsafe { core::slice::from_raw_parts(self.texts[place].get().cast(), len) })
     }
 
     /// Keeps another path; an empty one, or one that is too long, is none.
     pub fn replace(&self, path: &[u8]) {
         let _lock = self.lock.hold();
-        self.len.store(0, Ordering::Release);
-        // SAFETY: with the lock held, and `len` 0, so that nobody reads.
-        let text = unsafe { &mut *self.text.get() };
+        let place = self.state.load(Ordering::Relaxed) & 1 ^ 1;
+        // SAFETY: with the lock held; nobody reads the place that is not in use.
+        let text = unsafe { &mut *self.texts[place].get() };
+        let mut len = 0;
         if let Some(room) = text[..PATH_MAX - 1].get_mut(..path.len()) {
             room.copy_from_slice(path);
-            self.len.store(path.len(), Ordering::Release);
+            len = path.len();
         }
+        self.state.store(len << 1 | place, Ordering::Release);
     }
 
     /// In the child of a fork: a thread that held the lock is the parent's.
@@ -59,6 +67,8 @@ mod tests {
         assert_eq!(CELL.get(), None);
         CELL.replace(b"/a/b");
         assert_eq!(CELL.get(), Some(&b"/a/b"[..]));
+        CELL.replace(b"/c");
+        assert_eq!(CELL.get(), Some(&b"/c"[..]));
         CELL.replace(&[b'x'; PATH_MAX]);
         assert_eq!(CELL.get(), None);
     }
