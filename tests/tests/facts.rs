@@ -134,6 +134,7 @@ everyone! {
         let lines = our_lines(&fact_mounted("refused32", source));
         assert!(lines.len() == 1 && lines[0].contains("int 0x80, call 195"), "{lines:?}");
     }
+    fn a_deadly_signal_amid_others() { as_native(program!("ends_amid_signals")); }
     fn signals_ignored_from_the_start() { as_native(program!("inherited")); }
     fn owners_of_files() { as_native(program!("owners")); }
     fn waits_under_a_mask() { as_native(program!("masks")); }

@@ -273,13 +273,13 @@ unsafe fn note_another(thread: &Thread, earlier: c_int, sig: c_int, info: *const
     }
 }
 
-/// Somebody sent a signal that interrupted a handler of ours on our signal stack, where nothing of the application's may run:
-/// it comes again when that handler has returned.
+/// A signal that is no fault interrupted a handler of ours on our signal stack, where nothing of the application's may run: it
+/// comes again when that handler has returned. (A child's end and a timer have codes of their own, as faults have.)
 fn came_on_top_of_ours(sig: c_int, info: *const libc::siginfo_t, uc: &mut libc::ucontext_t) -> bool {
     let sp = uc.uc_mcontext.gregs[libc::REG_RSP as usize] as usize;
     // SAFETY: the kernel hands a valid siginfo.
-    let was_sent = unsafe { (*info).si_code } <= 0;
-    if !was_sent || !alternate::is_on_ours(sp) {
+    let is_fault = unsafe { (*info).si_code } > 0 && FAULTS & bit(sig) != 0;
+    if is_fault || !alternate::is_on_ours(sp) {
         return false;
     }
     // SAFETY: uc_sigmask is at least the kernel's 8 bytes, restored by sigreturn.
