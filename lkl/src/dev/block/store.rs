@@ -9,11 +9,12 @@
 //! There is one message, with all of them. Whoever adds or removes one replaces the message, with a lock held.
 //!
 //! # Safety
-//! Buffers of messages live on the stack during the calls. Descriptors that arrive are new, and this process's own.
+//! Buffers of messages are mappings of their own: the kernel drops disks and rings bells on its own small stacks. Descriptors that
+//! arrive are new, and this process's own.
 #![allow(unsafe_code)]
 
 use crate::dev::bells;
-use crate::sys::{self, file, socket, Errno, OwnedFd};
+use crate::sys::{self, file, memory, socket, Errno, OwnedFd};
 use std::mem::size_of;
 
 /// Images in use at a time, at most, and bells and chimes: at most [`socket::MOST_FDS`].
@@ -41,35 +42,44 @@ impl Entry {
     }
 }
 
-/// What a message holds.
-pub(crate) struct Contents {
+/// Room for a message.
+struct Room {
     entries: [Entry; MOST],
     fds: [i32; MOST],
+}
+
+/// What a message holds.
+pub(crate) struct Contents {
+    room: &'static mut Room,
     count: usize,
 }
 
 impl Contents {
-    fn empty() -> Contents {
-        Contents { entries: [Entry::default(); MOST], fds: [-1; MOST], count: 0 }
+    fn empty() -> Result<Contents, Errno> {
+        let at = memory::map_anonymous(size_of::<Room>())? as *mut Room;
+        // SAFETY: fresh memory of this size, aligned to a page, of zeros: entries, and numbers. Nobody else has it until the drop.
+        let room = unsafe { &mut *at };
+        room.fds.fill(-1);
+        Ok(Contents { room, count: 0 })
     }
 
     /// The descriptor of a disk, which is the caller's, and what is said of it. All others are closed.
-    pub(crate) fn take(mut self, disk: u64) -> Option<(OwnedFd, Entry)> {
-        let at = self.entries[..self.count].iter().position(|entry| entry.disk == disk)?;
-        let fd = std::mem::replace(&mut self.fds[at], -1);
+    pub(crate) fn take(self, disk: u64) -> Option<(OwnedFd, Entry)> {
+        let at = self.room.entries[..self.count].iter().position(|entry| entry.disk == disk)?;
+        let fd = std::mem::replace(&mut self.room.fds[at], -1);
         // SAFETY: it has just arrived, and the slot is empty now.
-        Some((unsafe { OwnedFd::from_raw(fd) }, self.entries[at]))
+        Some((unsafe { OwnedFd::from_raw(fd) }, self.room.entries[at]))
     }
 
     /// The descriptor of any disk, which is the caller's, and what is said of it; `None`: there is none any more.
     pub(crate) fn take_any(&mut self) -> Option<(OwnedFd, Entry)> {
         while self.count > 0 {
             self.count -= 1;
-            let fd = std::mem::replace(&mut self.fds[self.count], -1);
+            let fd = std::mem::replace(&mut self.room.fds[self.count], -1);
             // SAFETY: it has just arrived, and the slot is empty now.
             let fd = unsafe { OwnedFd::from_raw(fd) };
-            if self.entries[self.count].disk < FIRST_BELL {
-                return Some((fd, self.entries[self.count]));
+            if self.room.entries[self.count].disk < FIRST_BELL {
+                return Some((fd, self.room.entries[self.count]));
             }
         }
         None
@@ -80,41 +90,32 @@ impl Contents {
         if self.count == MOST {
             return false;
         }
-        (self.entries[self.count], self.fds[self.count]) = (entry, fd);
+        (self.room.entries[self.count], self.room.fds[self.count]) = (entry, fd);
         self.count += 1;
         true
     }
 
     fn remove(&mut self, disk: u64) {
-        if let Some(at) = self.entries[..self.count].iter().position(|entry| entry.disk == disk) {
-            file::close(self.fds[at]);
+        if let Some(at) = self.room.entries[..self.count].iter().position(|entry| entry.disk == disk) {
+            file::close(self.room.fds[at]);
             self.count -= 1;
-            self.entries.copy_within(at + 1..self.count + 1, at);
-            self.fds.copy_within(at + 1..self.count + 1, at);
-            self.fds[self.count] = -1;
+            self.room.entries.copy_within(at + 1..self.count + 1, at);
+            self.room.fds.copy_within(at + 1..self.count + 1, at);
+            self.room.fds[self.count] = -1;
         }
     }
 
-    /// The entries as the bytes of a message. (A message of no bytes would be none to those who look.)
-    fn bytes(&mut self, count: usize) -> &mut [u8] {
-        let len = (count * size_of::<Entry>()).max(1);
-        // SAFETY: plain numbers without padding, of which any bytes are valid; there is at least one entry.
-        unsafe { std::slice::from_raw_parts_mut(self.entries.as_mut_ptr().cast(), len) }
-    }
-
     fn send(&mut self, socket: i32) -> Result<(), Errno> {
-        let count = self.count;
-        let fds = self.fds;
-        socket::send_with_fds(socket, self.bytes(count), &fds[..count]).map(drop)
+        let Room { entries, fds } = &mut *self.room;
+        socket::send_with_fds(socket, bytes(entries, self.count), &fds[..self.count]).map(drop)
     }
 
     /// Reads the message; `flags`: whether it stays (MSG_PEEK). EAGAIN: there is none.
     fn receive(socket: i32, flags: i32) -> Result<Contents, Errno> {
-        let mut contents = Contents::empty();
-        let mut fds = [-1; MOST];
-        let bytes = contents.bytes(MOST);
-        let (bytes, count) = socket::receive_with_fds(socket, bytes, &mut fds, flags | libc::MSG_DONTWAIT)?;
-        contents.fds = fds;
+        let mut contents = Contents::empty()?;
+        let Room { entries, fds } = &mut *contents.room;
+        let (bytes, count) =
+            socket::receive_with_fds(socket, bytes(entries, MOST), fds, flags | libc::MSG_DONTWAIT)?;
         contents.count = (bytes / size_of::<Entry>()).min(count);
         Ok(contents)
     }
@@ -122,8 +123,17 @@ impl Contents {
 
 impl Drop for Contents {
     fn drop(&mut self) {
-        self.fds.iter().filter(|&&fd| fd >= 0).for_each(|&fd| file::close(fd));
+        self.room.fds.iter().filter(|&&fd| fd >= 0).for_each(|&fd| file::close(fd));
+        // SAFETY: empty()'s, and the value ends here.
+        unsafe { memory::unmap_anonymous(std::ptr::from_mut(self.room) as usize, size_of::<Room>()) };
     }
+}
+
+/// The entries as the bytes of a message. (A message of no bytes would be none to those who look.)
+fn bytes(entries: &mut [Entry; MOST], count: usize) -> &mut [u8] {
+    let len = (count * size_of::<Entry>()).max(1);
+    // SAFETY: plain numbers without padding, of which any bytes are valid; there is at least one entry.
+    unsafe { std::slice::from_raw_parts_mut(entries.as_mut_ptr().cast(), len) }
 }
 
 /// The two ends of the socket.
@@ -147,7 +157,7 @@ impl Store {
             ends.map(|fd| OwnedFd::from_raw(fd))
         };
         let (read, write) = (read.move_up(at_fd)?, write.move_up(at_fd)?);
-        Contents::empty().send(write.raw())?;
+        Contents::empty()?.send(write.raw())?;
         Ok(Store { read: read.into_raw(), write: write.into_raw() })
     }
 
@@ -172,7 +182,7 @@ impl Store {
 
     fn replace(self, change: impl FnOnce(&mut Contents) -> bool) -> Result<(), Errno> {
         let mut contents = Contents::receive(self.read, 0).or_else(|e| match e {
-            Errno::EAGAIN => Ok(Contents::empty()),
+            Errno::EAGAIN => Contents::empty(),
             e => Err(e),
         })?;
         let fits = change(&mut contents);
