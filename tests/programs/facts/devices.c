@@ -3,17 +3,18 @@
 #include "fact.h"
 #include <sys/sysmacros.h>
 
-/* The host's mounts, as the host itself shows them. */
+/* Whether another mount than the directory's has the number. */
 static int is_the_hosts(dev_t device)
 {
-	char line[8192], number[64];
+	char line[8192], number[64], place[PATH_MAX + 2];
 	FILE *table = fopen("/proc/self/mountinfo", "r");
 	int found = 0;
 
 	CHECK(table);
 	snprintf(number, sizeof(number), " %u:%u ", major(device), minor(device));
+	snprintf(place, sizeof(place), " %s ", D);
 	while (fgets(line, sizeof(line), table))
-		found |= strstr(line, number) != NULL;
+		found |= strstr(line, number) && !strstr(line, place);
 	fclose(table);
 	return found;
 }
