@@ -29,7 +29,10 @@ static void live(void)
 static int check(void)
 {
 	for (int i = 0; i < ROUNDS; i++) {
-		int status = 0;
+		int status = 0, pipes[2];
+		char byte;
+
+		CHECK(!pipe(pipes));
 		pid_t ended = 0, child = fork();
 		if (!child)
 			live();
@@ -37,6 +40,8 @@ static int check(void)
 		CHECK(!kill(child, SIGTERM));
 		EVENTUALLY((ended = ended ? ended : waitpid(child, &status, WNOHANG)) == child);
 		CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+		/* the children's children end, too */
+		CHECK(!close(pipes[1]) && read(pipes[0], &byte, 1) == 0 && !close(pipes[0]));
 	}
 	return 0;
 }
