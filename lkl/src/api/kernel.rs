@@ -258,7 +258,7 @@ impl Kernel {
             }
             return has_left;
         }
-        /// Longer than a process may take to begin that was made by one that was killed.
+        // Longer than a process may take to begin that was made by one that was killed.
         const PATIENCE_NS: u64 = 5_000_000_000;
         let until = monotonic_ns() + PATIENCE_NS;
         while !self.has_live_company() && self.dismiss_keeper() {

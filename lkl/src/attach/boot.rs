@@ -170,7 +170,7 @@ pub(crate) fn become_member_in_child(slot: &CallSlot) {
     block::reset_threads_in_child();
     timer::reset_in_child();
     cpu::hide::reset_in_child();
-    cpu::become_member(slot);
+    cpu::members::become_member(slot);
 }
 
 /// Boots the kernel; once per process, whether it works or not.

@@ -357,14 +357,6 @@ pub(crate) fn raise_irq(bits: u64) {
     }
 }
 
-/// This process is the member that `w` was made for, and has a kernel already.
-pub(crate) fn become_member(w: &CallSlot) {
-    members::become_member(w);
-    if let Some(cpu) = cpu() {
-        members::has_begun(cpu.words);
-    }
-}
-
 /// The member `number` is the process `pid`.
 pub(crate) fn member_is(words: &Shared, number: u32, pid: u32) {
     members::is_process(words, number, pid);

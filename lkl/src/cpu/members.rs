@@ -61,8 +61,8 @@ pub(super) fn come_back() {
     HAS_LEFT.store(false, Ordering::SeqCst);
 }
 
-/// This process is the member that `w` was made for.
-pub(super) fn become_member(w: &CallSlot) {
+/// This process is the member that `w` was made for, and has a kernel already.
+pub(crate) fn become_member(w: &CallSlot) {
     ME.store(w.home.load(Ordering::Relaxed), Ordering::Relaxed);
 }
 
@@ -144,15 +144,16 @@ pub(super) fn give_up_unborn(words: &Shared) {
     }
     for (row, seen) in words.members.iter().zip(&SEEN_NS) {
         let pid = row.pid.load(Ordering::Acquire);
-        let now = monotonic_ns();
-        match (pid != NOT_BEGUN && is_orphan(row), seen.load(Ordering::Relaxed)) {
-            (false, 0) => {}
-            (false, _) => seen.store(0, Ordering::Relaxed),
-            (true, 0) => seen.store(now, Ordering::Relaxed),
-            (true, since) if now - since > BIRTH_NS => {
+        if pid == NOT_BEGUN || !is_orphan(row) {
+            seen.store(0, Ordering::Relaxed);
+            continue;
+        }
+        match (seen.load(Ordering::Relaxed), monotonic_ns()) {
+            (0, now) => seen.store(now, Ordering::Relaxed),
+            (since, now) if now - since > BIRTH_NS => {
                 let _ = row.pid.compare_exchange(pid, NOT_BEGUN, Ordering::AcqRel, Ordering::Relaxed);
             }
-            (true, _) => {}
+            _ => {}
         }
     }
 }
