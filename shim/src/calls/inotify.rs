@@ -32,7 +32,7 @@ pub fn init(c: &Call<'_>) -> Result {
 pub fn add_watch(c: &Call<'_>) -> Result {
     let [fd, path, mask, ..] = c.args;
     match fdtable::class(fd) {
-        KERNEL => return Err(other_kind(fd)),
+        KERNEL => return Err(enter::not_of_kind(fd, Errno::EINVAL)),
         class @ (RESERVED | LOST) => return Err(fdtable::refuse(class)),
         _ if !settings().is_active() => return c.to_host(),
         _ => {}
@@ -53,15 +53,10 @@ pub fn add_watch(c: &Call<'_>) -> Result {
     )
 }
 
-/// What a call ends with on a kernel file, which is no inotify descriptor.
-fn other_kind(fd: usize) -> Errno {
-    enter::open_flags(fd).map_or_else(|e| e, |_| Errno::EINVAL)
-}
-
 /// inotify_rm_watch(2)
 pub fn rm_watch(c: &Call<'_>) -> Result {
     match fdtable::class(c.args[0]) {
-        KERNEL => return Err(other_kind(c.args[0])),
+        KERNEL => return Err(enter::not_of_kind(c.args[0], Errno::EINVAL)),
         class @ (RESERVED | LOST) => return Err(fdtable::refuse(class)),
         _ => {}
     }

@@ -11,6 +11,7 @@ use crate::calls::devices;
 use crate::lookup::route::Located;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fs::{self, AT_FDCWD};
+use crate::sys::hash::{fnv1a, EMPTY};
 use crate::sys::host;
 use crate::sys::settings::settings;
 use crate::sys::sockaddr::UnixAddress;
@@ -60,22 +61,19 @@ pub struct Key {
 impl Key {
     /// The key of the file that was found there.
     pub fn new(located: &Located, file: &libc::stat) -> Key {
-        /// FNV-1a.
-        fn hash(bytes: &[u8], from: u64) -> u64 {
-            bytes.iter().fold(from, |sum, &byte| (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
-        }
         /// A directory of a file system has the inodes of the file system.
         fn part_of(mount: &Mount) -> [u64; 2] {
             [u64::from(mount.part.partition.unwrap_or(0)), mount.part.offset]
         }
         let index = located.mount().or_else(|| devices::place(file.st_dev as usize));
         let mount = index.and_then(|index| settings().mounts.get(index));
-        let begin =
-            hash(&mount.map_or([0; 2], part_of).map(u64::to_le_bytes).concat(), 0xcbf2_9ce4_8422_2325);
+        let begin = fnv1a(EMPTY, &mount.map_or([0; 2], part_of).map(u64::to_le_bytes).concat());
         let image = match mount.and_then(|mount| mount.image.as_ref()) {
-            Some(image) => hash(image.as_os_str().as_bytes(), begin),
+            Some(image) => fnv1a(begin, image.as_os_str().as_bytes()),
             // What is in memory is this process's alone.
-            None => hash(&host::pid().to_le_bytes(), hash(mount.map_or(b"", |mount| &mount.path[..]), begin)),
+            None => {
+                fnv1a(fnv1a(begin, mount.map_or(b"", |mount| &mount.path[..])), &host::pid().to_le_bytes())
+            }
         };
         Key { image, file: file.st_ino }
     }

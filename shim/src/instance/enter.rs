@@ -258,6 +258,11 @@ pub fn open_flags(number: usize) -> Result<i32> {
     }
 }
 
+/// What a call ends with on a kernel file that is not of the one kind that the call takes: `errno`, if the file is open to calls.
+pub fn not_of_kind(number: usize, errno: Errno) -> Errno {
+    open_flags(number).map_or_else(|e| e, |_| errno)
+}
+
 /// Forwards a call of the application to the kernel as it is.
 #[inline]
 pub fn forward(nr: usize, args: &Args) -> Ret {

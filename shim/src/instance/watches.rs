@@ -6,8 +6,6 @@
 //! in turn: the kernel library has the counter, and the host is told the next number before it makes a watch
 //! (INOTIFY_IOC_SETNEXTWD). A host that cannot be told numbers its watches from 1, and the kernel library from [`HIGH`].
 
-use core::ffi::CStr;
-
 use lkl::{Private, WatchOp};
 
 use crate::fdtable::{self, watches, HOST, INOTIFY, WATCHES};
@@ -101,13 +99,8 @@ fn copies(number: usize, chime: Watch) -> impl Iterator<Item = usize> {
 
 /// What a descriptor watches on the host, as proc_pid_fdinfo(5) has it.
 fn watched(number: usize) -> impl Iterator<Item = Watch> {
-    let path = format!("/proc/self/fdinfo/{number}\0");
-    let text = CStr::from_bytes_with_nul(path.as_bytes())
-        .ok()
-        .and_then(|path| fs::open(path, libc::O_RDONLY, 0).ok())
-        .map(|file| fs::read_all(file.raw()))
-        .unwrap_or_default();
-    text.split(|&byte| byte == b'\n').filter_map(watch).collect::<Vec<_>>().into_iter()
+    let watches: Vec<Watch> = fs::fdinfo(number).split(|&byte| byte == b'\n').filter_map(watch).collect();
+    watches.into_iter()
 }
 
 /// `inotify wd:1 ino:9e7e sdev:800013 ...`, in hexadecimal (fs/notify/fdinfo.c, `inotify_fdinfo`).

@@ -19,7 +19,7 @@ use stowaway_config::Sink;
 use super::stats::Counts;
 use crate::fdtable::{self, Keep};
 use crate::sys::errno::Result;
-use crate::sys::{fs, host, numbers};
+use crate::sys::{fs, hash, host, numbers};
 
 /// The variable that tells the next program's library.
 pub const FAMILY: &[u8] = b"STOWAWAY_FAMILY=";
@@ -88,19 +88,12 @@ fn asked(sink: &Sink) -> u64 {
     match sink {
         Sink::Off => 0,
         Sink::Stderr => 1,
-        Sink::File(path) => hash(path.as_os_str().as_bytes()) | 2,
+        Sink::File(path) => hash::fnv1a(hash::EMPTY, path.as_os_str().as_bytes()) | 2,
     }
 }
 
-/// FNV-1a.
-fn hash(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325, |sum, &byte| (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
-}
-
 fn form() -> u64 {
-    hash(env!("CARGO_PKG_VERSION").as_bytes()) ^ BYTES as u64
+    hash::fnv1a(hash::EMPTY, env!("CARGO_PKG_VERSION").as_bytes()) ^ BYTES as u64
 }
 
 impl Place {

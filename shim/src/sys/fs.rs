@@ -88,11 +88,14 @@ pub fn is_epoll_set(fd: i32) -> bool {
     read_fd_link(fd, &mut text).is_ok_and(|n| &text[..n] == b"anon_inode:[eventpoll]")
 }
 
-/// What can be read from a descriptor, to the end.
-pub fn read_all(fd: i32) -> Vec<u8> {
+/// What the host says of an open descriptor (proc_pid_fdinfo(5)); nothing: the host does not say.
+pub fn fdinfo(number: usize) -> Vec<u8> {
+    let path = format!("/proc/self/fdinfo/{number}\0");
+    let file =
+        CStr::from_bytes_with_nul(path.as_bytes()).ok().and_then(|path| open(path, libc::O_RDONLY, 0).ok());
     let mut text = Vec::new();
     let mut part = [0; 4096];
-    while let Ok(n @ 1..) = read(fd, &mut part) {
+    while let Some(Ok(n @ 1..)) = file.as_ref().map(|file| read(file.raw(), &mut part)) {
         text.extend_from_slice(&part[..n]);
     }
     text

@@ -9,6 +9,7 @@ pub mod decimal;
 pub mod errno;
 pub mod forward;
 pub mod fs;
+pub mod hash;
 pub mod host;
 pub mod identity;
 pub mod kernel;

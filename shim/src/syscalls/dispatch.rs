@@ -46,7 +46,7 @@ fn serve_once(nr: usize, args: &Args, frame: Option<&Frame>) -> Ret {
         Serve::Fd(i) => by_fd(nr, args, i),
         Serve::HostFdOnly(i) if fdtable::class(args[i]) == KERNEL => not_supported(nr),
         Serve::OtherKind(i, errno) if fdtable::class(args[i]) == KERNEL => {
-            to_raw(Err(enter::open_flags(args[i]).map_or_else(|e| e, |_| errno)))
+            to_raw(Err(enter::not_of_kind(args[i], errno)))
         }
         Serve::HostFdOnly(_) | Serve::OtherKind(..) => to_host(nr, args),
         Serve::Watched(serve) if matches!(fdtable::class(args[0]), INOTIFY | WATCHES) => {

@@ -2,8 +2,6 @@
 //! Sets in sets. A set that gets its kernel half may be a member of other sets already, by its host half alone: its kernel
 //! half becomes a member as well. The host says in `/proc/self/fdinfo` what a set has (proc_pid_fdinfo(5)).
 
-use core::ffi::CStr;
-
 use crate::fdtable::sets::{self, set_at, Set};
 use crate::fdtable::{self, HOST};
 use crate::instance::enter::enter_kernel;
@@ -36,13 +34,7 @@ pub fn tell_outer_sets(numbers: &[usize]) -> Result<()> {
 
 /// The members of a set's host half: by which number each was added, and with which event.
 fn members(set: usize) -> Vec<(usize, Event)> {
-    let path = format!("/proc/self/fdinfo/{set}\0");
-    let text = CStr::from_bytes_with_nul(path.as_bytes())
-        .ok()
-        .and_then(|path| fs::open(path, libc::O_RDONLY, 0).ok())
-        .map(|file| fs::read_all(file.raw()))
-        .unwrap_or_default();
-    text.split(|&byte| byte == b'\n').filter_map(member).collect()
+    fs::fdinfo(set).split(|&byte| byte == b'\n').filter_map(member).collect()
 }
 
 /// `tfd: 5 events: 19 data: 7  pos:...`, the events and the data in hexadecimal (fs/eventpoll.c, `ep_show_fdinfo`).

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! A request of io_uring, `struct io_uring_sqe`, as a call (io_uring_enter(2); io_uring/opdef.c).
 
-use super::{check_never_waits, serve};
+use super::{never_waits, op, serve};
 use crate::fdtable::{self, KERNEL};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::host::Args;
@@ -15,6 +15,7 @@ pub type Words = [u64; 8];
 const FIXED_FILE: u8 = 1;
 const LINK: u8 = 1 << 2;
 const HARDLINK: u8 = 1 << 3;
+const BUFFER_SELECT: u8 = 1 << 5;
 /// Of these the host goes on to take care: the order of results, and whether a success has one.
 const STAY: u8 = 1 << 1 | 1 << 6;
 
@@ -26,7 +27,6 @@ const BUFFER: usize = 5;
 pub const CHANGED: [usize; 3] = [WHAT, LENGTH, BUFFER];
 
 /// A request that does nothing and has the result that stands in its length (since Linux 6.10).
-const NOP: u64 = 0;
 const NOP_INJECT_RESULT: u64 = 1;
 
 const FSYNC_DATASYNC: usize = 1;
@@ -42,7 +42,7 @@ pub enum Plan {
     /// A read or a write of one buffer; the call has a vector, which is made then.
     Transfer { nr: i64, fd: usize, buffer: [usize; 2], offset: usize, flags: usize },
     /// Nobody.
-    Refused(Errno),
+    Refused,
 }
 
 /// One request.
@@ -103,29 +103,32 @@ impl Entry {
             Plan::Call { nr, args: all }
         };
         let by_path = match self.operation() {
-            15 => return Plan::WithTheOneBefore,
-            18 => call(libc::SYS_openat, &[fd, address, flags, len]),
-            21 => call(libc::SYS_statx, &[fd, address, flags, len, offset]),
-            28 => call(libc::SYS_openat2, &[fd, address, offset, len]),
-            35 => call(libc::SYS_renameat2, &[fd, address, len as i32 as usize, offset, flags]),
-            36 => call(libc::SYS_unlinkat, &[fd, address, flags]),
-            37 => call(libc::SYS_mkdirat, &[fd, address, len]),
-            38 => call(libc::SYS_symlinkat, &[address, fd, offset]),
-            39 => call(libc::SYS_linkat, &[fd, address, len as i32 as usize, offset, flags]),
-            42 => call(libc::SYS_setxattr, &[third, address, offset, len, flags]),
-            44 => call(libc::SYS_getxattr, &[third, address, offset, len]),
-            45 => call(libc::SYS_socket, &[fd, offset, len]),
-            56 => call(libc::SYS_bind, &[fd, address, offset]),
-            19 if self.file_index() == 0 => call(libc::SYS_close, &[fd]),
-            29 if self.flags() & FIXED_FILE == 0 => call(libc::SYS_epoll_ctl, &[fd, len, offset, address]),
-            30 | 33 if Entry::is_kernel(self.file_index()) => return self.refused(),
+            op::LINK_TIMEOUT => return Plan::WithTheOneBefore,
+            op::OPENAT => call(libc::SYS_openat, &[fd, address, flags, len]),
+            op::STATX => call(libc::SYS_statx, &[fd, address, flags, len, offset]),
+            op::OPENAT2 => call(libc::SYS_openat2, &[fd, address, offset, len]),
+            op::RENAMEAT => call(libc::SYS_renameat2, &[fd, address, len as i32 as usize, offset, flags]),
+            op::UNLINKAT => call(libc::SYS_unlinkat, &[fd, address, flags]),
+            op::MKDIRAT => call(libc::SYS_mkdirat, &[fd, address, len]),
+            op::SYMLINKAT => call(libc::SYS_symlinkat, &[address, fd, offset]),
+            op::LINKAT => call(libc::SYS_linkat, &[fd, address, len as i32 as usize, offset, flags]),
+            op::SETXATTR => call(libc::SYS_setxattr, &[third, address, offset, len, flags]),
+            op::GETXATTR => call(libc::SYS_getxattr, &[third, address, offset, len]),
+            op::SOCKET => call(libc::SYS_socket, &[fd, offset, len]),
+            op::BIND => call(libc::SYS_bind, &[fd, address, offset]),
+            op::CLOSE if self.file_index() == 0 => call(libc::SYS_close, &[fd]),
+            op::EPOLL_CTL if self.flags() & FIXED_FILE == 0 => {
+                call(libc::SYS_epoll_ctl, &[fd, len, offset, address])
+            }
+            op::SPLICE | op::TEE if Entry::is_kernel(self.file_index()) => return Plan::Refused,
             _ if !self.uses_kernel_file() => return Plan::Host,
             _ => return self.plan_for_kernel_file(call),
         };
         // A file that is to have no descriptor, but a place among the registered ones.
-        let is_direct = matches!(self.operation(), 18 | 28 | 45) && self.file_index() != 0;
+        let is_direct =
+            matches!(self.operation(), op::OPENAT | op::OPENAT2 | op::SOCKET) && self.file_index() != 0;
         match is_direct || self.flags() & FIXED_FILE != 0 {
-            true => self.refused(),
+            true => Plan::Refused,
             false => by_path,
         }
     }
@@ -135,37 +138,61 @@ impl Entry {
         let (fd, len, flags) = (self.fd(), self.len(), self.operation_flags());
         let transfer = |nr| Plan::Transfer { nr, fd, buffer: [address, len], offset, flags };
         let plan = match self.operation() {
-            1 => call(libc::SYS_preadv2, &[fd, address, len, offset, 0, flags]),
-            2 => call(libc::SYS_pwritev2, &[fd, address, len, offset, 0, flags]),
+            op::READV => call(libc::SYS_preadv2, &[fd, address, len, offset, 0, flags]),
+            op::WRITEV => call(libc::SYS_pwritev2, &[fd, address, len, offset, 0, flags]),
             // Buffers that were registered are named by their address as well.
-            4 | 22 => transfer(libc::SYS_preadv2),
-            5 | 23 => transfer(libc::SYS_pwritev2),
-            3 if flags & FSYNC_DATASYNC != 0 => call(libc::SYS_fdatasync, &[fd]),
-            3 => call(libc::SYS_fsync, &[fd]),
-            8 => call(libc::SYS_sync_file_range, &[fd, offset, len, flags]),
-            17 => call(libc::SYS_fallocate, &[fd, len, offset, address]),
-            24 => call(libc::SYS_fadvise64, &[fd, offset, if len != 0 { len } else { address }, flags]),
-            34 => call(libc::SYS_shutdown, &[fd, len]),
-            41 => call(libc::SYS_fsetxattr, &[fd, address, offset, len, flags]),
-            43 => call(libc::SYS_fgetxattr, &[fd, address, offset, len]),
-            55 => call(libc::SYS_ftruncate, &[fd, offset]),
-            57 => call(libc::SYS_listen, &[fd, len]),
-            _ => return self.refused(),
+            op::READ_FIXED | op::READ => transfer(libc::SYS_preadv2),
+            op::WRITE_FIXED | op::WRITE => transfer(libc::SYS_pwritev2),
+            op::FSYNC if flags & FSYNC_DATASYNC != 0 => call(libc::SYS_fdatasync, &[fd]),
+            op::FSYNC => call(libc::SYS_fsync, &[fd]),
+            op::SYNC_FILE_RANGE => call(libc::SYS_sync_file_range, &[fd, offset, len, flags]),
+            op::FALLOCATE => call(libc::SYS_fallocate, &[fd, len, offset, address]),
+            op::FADVISE => {
+                call(libc::SYS_fadvise64, &[fd, offset, if len != 0 { len } else { address }, flags])
+            }
+            op::SHUTDOWN => call(libc::SYS_shutdown, &[fd, len]),
+            op::FSETXATTR => call(libc::SYS_fsetxattr, &[fd, address, offset, len, flags]),
+            op::FGETXATTR => call(libc::SYS_fgetxattr, &[fd, address, offset, len]),
+            op::FTRUNCATE => call(libc::SYS_ftruncate, &[fd, offset]),
+            op::LISTEN => call(libc::SYS_listen, &[fd, len]),
+            _ => return Plan::Refused,
         };
-        let chooses_buffer = self.flags() & 1 << 5 != 0;
-        let may_wait = matches!(self.operation(), 1 | 2 | 4 | 5 | 22 | 23) && check_never_waits(fd).is_err();
-        match chooses_buffer || may_wait {
-            true => self.refused(),
+        match self.flags() & BUFFER_SELECT != 0 {
+            true => Plan::Refused,
             false => plan,
         }
     }
 
-    fn refused(&self) -> Plan {
+    /// Makes the call of the request's plan. The host's requests have no result here.
+    pub fn carry_out(&self, plan: &Plan) -> Result {
+        match plan {
+            Plan::Host | Plan::WithTheOneBefore => Err(Errno::ECANCELED),
+            Plan::Refused => Err(self.refuse()),
+            Plan::Call { nr: nr @ (libc::SYS_preadv2 | libc::SYS_pwritev2), args } => {
+                self.transfer(*nr, args[0], args)
+            }
+            Plan::Call { nr, args } => serve(*nr, args),
+            Plan::Transfer { nr, fd, buffer, offset, flags } => {
+                self.transfer(*nr, *fd, &[*fd, buffer.as_ptr() as usize, 1, *offset, 0, *flags])
+            }
+        }
+    }
+
+    /// A read or a write, of a file that cannot make the caller wait for somebody else.
+    fn transfer(&self, nr: i64, fd: usize, args: &Args) -> Result {
+        if never_waits(fd) {
+            serve(nr, args)
+        } else {
+            Err(self.refuse())
+        }
+    }
+
+    fn refuse(&self) -> Errno {
         say_once!(
             "io_uring: operation {} is not supported on a file in a mount or a socket of its kernel, in this form (EOPNOTSUPP)",
             self.operation()
         );
-        Plan::Refused(Errno::EOPNOTSUPP)
+        Errno::EOPNOTSUPP
     }
 
     /// Says that the request belongs to a chain that has the host's requests, too, and is refused.
@@ -195,7 +222,9 @@ impl Entry {
             Err(e) => (-e.into_raw()) as u32,
         };
         let stay = STAY | if keeps_link { LINK | HARDLINK } else { 0 };
-        words[WHAT] = NOP | u64::from(self.flags() & stay) << 8 | words[WHAT] & (u64::from(u32::MAX) << 32);
+        words[WHAT] = u64::from(op::NOP)
+            | u64::from(self.flags() & stay) << 8
+            | words[WHAT] & (u64::from(u32::MAX) << 32);
         words[LENGTH] = u64::from(result) | NOP_INJECT_RESULT << 32;
         words[BUFFER] = 0;
         Entry(words)
@@ -210,25 +239,13 @@ fn bytes_of(vector: usize, count: usize) -> usize {
 }
 
 impl Plan {
-    /// Makes the call. The host's requests have no result here.
-    pub fn carry_out(&self) -> Result {
-        match self {
-            Plan::Host | Plan::WithTheOneBefore => Err(Errno::ECANCELED),
-            Plan::Refused(e) => Err(*e),
-            Plan::Call { nr, args } => serve(*nr, args),
-            Plan::Transfer { nr, fd, buffer, offset, flags } => {
-                serve(*nr, &[*fd, buffer.as_ptr() as usize, 1, *offset, 0, *flags])
-            }
-        }
-    }
-
     /// Whether the host is to have the request as it is.
     pub fn is_hosts(&self) -> bool {
         matches!(self, Plan::Host)
     }
 
-    /// Whether whoever has the request before has this one, too.
-    pub fn is_only_in_step(&self) -> bool {
-        matches!(self, Plan::WithTheOneBefore)
+    /// Whether the request is served here, or refused.
+    pub fn is_ours(&self) -> bool {
+        !matches!(self, Plan::Host | Plan::WithTheOneBefore)
     }
 }

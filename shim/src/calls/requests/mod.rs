@@ -9,6 +9,7 @@
 
 pub mod aio;
 mod entry;
+mod op;
 mod restrictions;
 pub mod uring;
 
@@ -32,10 +33,7 @@ fn serve(nr: i64, args: &Args) -> Result {
     DISPATCH.get().map_or(Err(Errno::ENOSYS), |dispatch| from_raw(dispatch(nr as usize, args)))
 }
 
-/// Refuses a request on a file that can make the caller wait for somebody else: a FIFO, a socket, a device.
-fn check_never_waits(fd: usize) -> Result<()> {
-    match transfer::kind(fd)? {
-        libc::S_IFIFO | libc::S_IFSOCK | libc::S_IFCHR => Err(Errno::EOPNOTSUPP),
-        _ => Ok(()),
-    }
+/// Whether a file never makes the caller wait for somebody else, as a FIFO, a socket and a device do.
+fn never_waits(fd: usize) -> bool {
+    transfer::kind(fd).is_ok_and(|kind| !matches!(kind, libc::S_IFIFO | libc::S_IFSOCK | libc::S_IFCHR))
 }

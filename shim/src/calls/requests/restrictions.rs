@@ -4,6 +4,7 @@
 //! that is not seen, because another thread wrote it too late, ends with EACCES.
 #![allow(unsafe_code)]
 
+use super::op;
 use crate::sys::call::{self, args};
 use crate::sys::errno::{Errno, Result};
 
@@ -19,9 +20,20 @@ const RESTRICTION_SQE_FLAGS_ALLOWED: u16 = 2;
 /// Operations that a probe can tell of.
 const OPERATIONS: usize = 256;
 
-/// openat, statx, openat2, renameat, unlinkat, mkdirat, symlinkat, linkat, setxattr, getxattr, bind. (A connect to a path goes
-/// to the host's sockets.)
-const WITH_PATHS: [u8; 11] = [18, 21, 28, 35, 36, 37, 38, 39, 42, 44, 56];
+/// Operations with a path. (A connect to a path goes to the host's sockets.)
+const WITH_PATHS: [u8; 11] = [
+    op::OPENAT,
+    op::STATX,
+    op::OPENAT2,
+    op::RENAMEAT,
+    op::UNLINKAT,
+    op::MKDIRAT,
+    op::SYMLINKAT,
+    op::LINKAT,
+    op::SETXATTR,
+    op::GETXATTR,
+    op::BIND,
+];
 
 /// `struct io_uring_restriction`
 #[repr(C)]

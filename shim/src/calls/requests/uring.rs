@@ -104,15 +104,10 @@ fn forget_closed() {
     });
 }
 
-/// What a kernel file, which is no ring, is to these calls.
-fn no_ring(fd: usize) -> Errno {
-    enter::open_flags(fd).map_or_else(|e| e, |_| Errno::EOPNOTSUPP)
-}
-
 /// io_uring_register(2)
 pub fn register(c: &Call<'_>) -> Result {
     if fdtable::class(c.args[0]) == KERNEL {
-        return Err(no_ring(c.args[0]));
+        return Err(enter::not_of_kind(c.args[0], Errno::EOPNOTSUPP));
     }
     let what = c.args[1] as u32 & !REGISTER_USE_REGISTERED_RING;
     // Programs go on without these.
@@ -126,7 +121,7 @@ pub fn register(c: &Call<'_>) -> Result {
 pub fn enter(c: &Call<'_>) -> Result {
     let [fd, count, least, flags, wait, wait_size] = c.args;
     if fdtable::class(fd) == KERNEL {
-        return Err(no_ring(fd));
+        return Err(enter::not_of_kind(fd, Errno::EOPNOTSUPP));
     }
     let count = count as u32 as usize;
     let known = (count != 0 && flags & ENTER_REGISTERED_RING == 0).then(|| rings::find(fd)).flatten();
@@ -145,10 +140,14 @@ pub fn enter(c: &Call<'_>) -> Result {
 
 /// Serves requests of the ring, and hands all to the host. None: there are none but the host's.
 fn hand_in(ring: &Ring, places: &Places, fd: usize, count: usize, flags: usize) -> Option<Result> {
+    let queue = Queue { ring, places };
+    if !ring.is_mixed.load(Ordering::Relaxed) && !queue.any_ours(count) {
+        return None;
+    }
     // A handler of the application might enter the ring, or leave by longjmp(3).
     let mask = sigcalls::set_mask(!FAULTS);
     let guard = ring.lock.hold();
-    let result = Queue { ring, places }.rewrite(count).map(|changed| {
+    let result = queue.rewrite(count).map(|changed| {
         let submitted = call::host(libc::SYS_io_uring_enter, &args([fd, count, 0, flags]));
         changed.put_back(user::read(places.head).unwrap_or(changed.head));
         submitted
@@ -164,18 +163,37 @@ struct Queue<'a> {
     places: &'a Places,
 }
 
+/// Where the next requests of a queue are.
+struct Next {
+    head: u32,
+    mask: u32,
+    count: usize,
+}
+
 impl Queue<'_> {
-    /// Serves what is to be served of the next `count` requests. None: nothing, and never before.
-    fn rewrite(&self, count: usize) -> Option<Changed> {
+    /// The next requests, `count` at most. None: the queue cannot be read.
+    fn next(&self, count: usize) -> Option<Next> {
         let word = |at| user::read::<u32>(at).ok();
         let (head, tail, mask) = (word(self.places.head)?, word(self.places.tail)?, word(self.places.mask)?);
         let count = count.min(tail.wrapping_sub(head) as usize).min(mask as usize + 1);
-        let at = |n: usize| self.entry_address(head.wrapping_add(n as u32), mask);
-        let mut changed = Changed { room: None, count: 0, most: count, head };
+        Some(Next { head, mask, count })
+    }
+
+    /// Whether any of the next requests is to be served here. Another thread may change them meanwhile.
+    fn any_ours(&self, count: usize) -> bool {
+        self.next(count).is_some_and(|next| {
+            (0..next.count).any(|n| self.plan(&next, n).is_some_and(|plan| plan.is_ours()))
+        })
+    }
+
+    /// Serves what is to be served of the next `count` requests. None: nothing, and never before.
+    fn rewrite(&self, count: usize) -> Option<Changed> {
+        let next = self.next(count)?;
+        let mut changed = Changed { room: None, count: 0, most: next.count, head: next.head };
         let mut n = 0;
-        while n < count {
-            let len = self.chain_length(n, count, at);
-            self.serve_chain(n..n + len, at, &mut changed);
+        while n < next.count {
+            let len = self.chain_length(&next, n);
+            self.serve_chain(&next, n..n + len, &mut changed);
             n += len;
         }
         let is_mixed = &self.ring.is_mixed;
@@ -185,50 +203,51 @@ impl Queue<'_> {
         is_mixed.load(Ordering::Relaxed).then_some(changed)
     }
 
-    fn entry_address(&self, position: u32, mask: u32) -> Option<usize> {
-        let slot = position & mask;
+    /// The address of the n-th of the next requests, and the request.
+    fn entry(&self, next: &Next, n: usize) -> Option<(usize, Entry)> {
+        let slot = next.head.wrapping_add(n as u32) & next.mask;
         let index = match self.ring.flags() & SETUP_NO_SQARRAY {
             0 => user::read::<u32>(self.places.array + slot as usize * size_of::<u32>()).ok()?,
             _ => slot,
         };
         let size = size_of::<Words>() << u32::from(self.ring.flags() & SETUP_SQE128 != 0);
-        (index <= mask).then(|| self.places.entries + index as usize * size)
+        let at = (index <= next.mask).then(|| self.places.entries + index as usize * size)?;
+        user::read(at).ok().map(|words| (at, Entry(words)))
     }
 
-    fn chain_length(&self, first: usize, end: usize, at: impl Fn(usize) -> Option<usize>) -> usize {
-        let is_linked = |&n: &usize| entry(at(n)).is_some_and(|entry| entry.is_linked());
-        let linked = (first..end).take_while(is_linked).count();
-        (linked + 1).min(end - first)
+    fn plan(&self, next: &Next, n: usize) -> Option<Plan> {
+        self.entry(next, n).map(|(_, entry)| entry.plan())
+    }
+
+    fn chain_length(&self, next: &Next, first: usize) -> usize {
+        let is_linked = |&n: &usize| self.entry(next, n).is_some_and(|(_, entry)| entry.is_linked());
+        let linked = (first..next.count).take_while(is_linked).count();
+        (linked + 1).min(next.count - first)
     }
 
     /// Serves the requests of a chain, of which each begins when the one before has succeeded. Mostly it is one request.
-    fn serve_chain(&self, chain: Range<usize>, at: impl Fn(usize) -> Option<usize>, changed: &mut Changed) {
-        let plan = |n| entry(at(n)).map_or(Plan::Host, |entry| entry.plan());
-        let hosts = chain.clone().filter(|&n| plan(n).is_hosts()).count();
-        if hosts == chain.len() || chain.clone().all(|n| plan(n).is_only_in_step()) {
+    fn serve_chain(&self, next: &Next, chain: Range<usize>, changed: &mut Changed) {
+        let plans = || chain.clone().map(|n| self.plan(next, n).unwrap_or(Plan::Host));
+        if !plans().any(|plan| plan.is_ours()) {
             return;
         }
-        let is_mixed = hosts != 0;
+        let is_mixed = plans().any(|plan| plan.is_hosts());
         let mut is_broken = false;
-        for n in chain {
-            let Some((address, entry)) = at(n).and_then(|at| Some((at, entry(Some(at))?))) else { continue };
+        for n in chain.clone() {
+            let Some((address, entry)) = self.entry(next, n) else { continue };
             let plan = entry.plan();
-            if plan.is_hosts() || is_mixed && plan.is_only_in_step() {
+            if plan.is_hosts() || is_mixed && !plan.is_ours() {
                 continue;
             }
             let result = match (is_mixed, is_broken) {
                 (true, _) => Err(entry.refuse_in_mixed_chain()),
                 (_, true) => Err(Errno::ECANCELED),
-                _ => plan.carry_out(),
+                _ => entry.carry_out(&plan),
             };
-            is_broken |= entry.breaks_chain(&plan, result) && !plan.is_only_in_step();
+            is_broken |= plan.is_ours() && entry.breaks_chain(&plan, result);
             changed.replace(n, address, &entry, &entry.becomes(result, is_mixed));
         }
     }
-}
-
-fn entry(at: Option<usize>) -> Option<Entry> {
-    user::read::<Words>(at?).ok().map(Entry)
 }
 
 /// What entries said that now say something else: the application may use an entry again without writing it anew.
@@ -249,7 +268,8 @@ impl Changed {
             self.room = Pages::new(self.most * size_of::<Was>()).ok();
         }
         if let Some(room) = &self.room {
-            let mut row = [at as u64, n as u64, 0, 0, 0];
+            let mut row: Was = [0; 2 + CHANGED.len()];
+            (row[0], row[1]) = (at as u64, n as u64);
             for (place, word) in row[2..].iter_mut().zip(CHANGED) {
                 *place = was.0[word];
             }
