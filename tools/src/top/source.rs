@@ -12,6 +12,8 @@ use crate::look::Kernel;
 
 /// `ENTERED` (`lkl/src/cpu/slots.rs`): the holder of the CPU is in the kernel.
 const ENTERED: u32 = 1 << 31;
+/// `NOT_BEGUN` there: the member's process has not begun, and the rest is the process that makes it.
+const NOT_BEGUN: u32 = 1 << 31;
 const PAGE: u64 = 4096;
 /// A list of more calls that wait, or of more disks, is not believed: it changes while it is read.
 const MOST: usize = 512;
@@ -148,7 +150,7 @@ impl Source {
         let calls = memory.bytes(self.at.member_calls, count * 8)?;
         let member = |(index, row): (usize, &[u8])| Member {
             number: u32_at(row, at.number),
-            pid: u32_at(row, at.pid),
+            pid: u32_at(row, at.pid) & !NOT_BEGUN,
             calls: u64_at(&calls, index * 8),
         };
         let members = rows.chunks_exact(at.bytes).enumerate().map(member);
