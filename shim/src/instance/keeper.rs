@@ -10,7 +10,6 @@ use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 
-use lkl::sys::futex::Lock;
 use lkl::sys::helper_thread::HelperThread;
 use lkl::sys::spawn::{self, Descriptors};
 use lkl::{Handover, Kernel, Store};
@@ -25,6 +24,7 @@ use crate::sys::host;
 use crate::sys::numbers;
 use crate::sys::settings::{environment, settings};
 use crate::sys::sigcalls;
+use crate::sys::signal_lock::SignalLock;
 
 /// The variable that tells the library that it is a keeper's.
 pub const KEEPER: &[u8] = b"STOWAWAY_KEPT_BY=";
@@ -60,14 +60,14 @@ pub fn library_by(open: fn() -> Option<OwnedFd>) {
 
 /// The thread that starts the keeper, until it is waited for.
 struct Starter {
-    lock: Lock,
+    lock: SignalLock,
     thread: UnsafeCell<Option<HelperThread>>,
 }
 
 // SAFETY: `thread` is touched with the lock held, or by the only thread of a child.
 unsafe impl Sync for Starter {}
 
-static STARTER: Starter = Starter { lock: Lock::new(), thread: UnsafeCell::new(None) };
+static STARTER: Starter = Starter { lock: SignalLock::new(), thread: UnsafeCell::new(None) };
 
 /// The instance has a name: the keeper has the door `listener` from the start. False: the keeper does not start.
 pub fn start_with_door(kernel: &'static Kernel, listener: i32) -> bool {

@@ -4,7 +4,7 @@
 
 use trampoline::{Cloned, Frame};
 
-use crate::process::fork::{end_spawn, fork_here, prepare_spawn};
+use crate::process::fork::{begin_spawn, end_spawn, fork_here, prepare_spawn};
 use crate::process::stores;
 use crate::sys::call::{self, args, Call};
 use crate::sys::errno::{from_raw, Errno, Result};
@@ -99,9 +99,7 @@ impl Wish<'_> {
             Who::Guest => clone(Cloned::Guest),
             Who::Child | Who::Borrower => {
                 prepare_spawn();
-                let r = clone(Cloned::Process);
-                end_spawn(r);
-                r
+                clone(Cloned::Process { before: begin_spawn, in_parent: end_spawn })
             }
         })
     }

@@ -208,15 +208,19 @@ fn fork_with_maps(shares: bool, fate: &Cell<Fate>, mut make: impl FnMut() -> Ret
     trampoline::fork(in_parent, || after_fork(fate.get()))
 }
 
-/// For a child that goes on elsewhere: what the child will do with the kernel. Ends with [`end_spawn`].
+/// Before a child that goes on elsewhere is made. Then follow [`begin_spawn`], the clone, and [`end_spawn`].
 pub fn prepare_spawn() {
     kernel::park_forever_if_ending();
     fdtable::sets::generalise_all();
     share::boot_for_children();
-    let shares = share::can_share();
-    if shares {
+    if share::can_share() {
         watches::begin_all();
     }
+}
+
+/// With all signals blocked: what the child will do with the kernel.
+pub fn begin_spawn() {
+    let shares = share::can_share();
     maps::begin_fork(shares);
     if shares {
         share::begin_spawn();
@@ -229,7 +233,7 @@ pub fn prepare_spawn() {
     }
 }
 
-/// In the parent, after the clone: its answer.
+/// In the parent, after the clone: its answer. Signals are blocked since before [`begin_spawn`].
 pub fn end_spawn(answer: Ret) {
     share::end_spawn(answer);
     maps::end_fork();

@@ -15,13 +15,13 @@ use crate::instance::enter::{enter_kernel, KernelContext};
 use crate::instance::{boot, keeper, mounts, watches};
 use crate::lookup::cwd;
 use crate::process::share;
-use crate::signals::actions::FAULTS;
 use crate::signals::deliver::deliver_noted;
 use crate::sys::call::args;
 use crate::sys::errno::Result;
 use crate::sys::kernel::{self, running};
 use crate::sys::numbers;
 use crate::sys::scratch::PATH_MAX;
+use crate::sys::signal_lock::SignalsWait;
 use crate::sys::{fs, sigcalls, thread};
 
 /// The variable by which one program's library tells the next one's where the kernel is.
@@ -65,18 +65,17 @@ pub fn describe(text: &mut [u8; PATH_MAX]) -> Option<Handover> {
 pub fn hand_over(handover: &Handover, execute: impl FnOnce() -> Result) -> Result {
     kernel::park_forever_if_ending();
     let Some(kernel) = running() else { return execute() };
+    // A signal of this program's is the next one's, and waits for it: here a handler would take the signal, and be gone.
+    let _signals = SignalsWait::begin();
     keeper::settle(true);
     let keep = |keep: bool| {
         for fd in [handover.memory, handover.store.read, handover.store.write] {
             fs::set_cloexec(fd, !keep);
         }
     };
-    // A signal of this program's is the next one's, and waits for it: here a handler would take the signal, and be gone.
-    let mask = sigcalls::set_mask(!FAULTS);
     keep(true);
     let r = hold_off_during(kernel, execute);
     keep(false);
-    sigcalls::set_mask(mask);
     r
 }
 

@@ -168,7 +168,8 @@ pub fn each_open(
     Ok(0)
 }
 
-/// The member for a child that goes on at another place, from before the clone until after it. The lock is held meanwhile.
+/// The member for a child that goes on at another place, from before the clone until after it. The lock is held meanwhile,
+/// and all signals are blocked.
 struct Spawned {
     lock: Lock,
     is_there: AtomicBool,

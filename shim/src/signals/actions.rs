@@ -10,17 +10,16 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use trampoline::gate::restorer_address;
 use trampoline::KernelSigaction;
 
-use crate::signals::claimed::{claimed, never_blocked, FAULTS_WE_NEED};
+use crate::signals::claimed::{claimed, never_blocked};
 use crate::sys::errno::Result;
 use crate::sys::sigcalls::{self, bit};
+use crate::sys::signal_lock::SignalsWait;
 
 /// One above the highest signal.
 pub const SIGNALS: usize = 65;
 const SA_RESTORER: usize = 0x0400_0000;
 const SA_RESETHAND: usize = libc::SA_RESETHAND as usize;
 
-/// While a noted signal waits, these are let through all the same.
-pub const FAULTS: u64 = FAULTS_WE_NEED | bit(libc::SIGILL) | bit(libc::SIGFPE) | bit(libc::SIGTRAP);
 /// Faults whose handler is ours from the start.
 const FAULTS_OF_COPIES: u64 = bit(libc::SIGSEGV) | bit(libc::SIGBUS);
 /// Signals whose default action does not end the process (signal(7)), and the two that cannot be caught.
@@ -78,7 +77,7 @@ impl Action {
 
     /// With all signals blocked: a handler on this thread must not find the sequence odd.
     fn set(&self, action: &KernelSigaction) {
-        let mask = sigcalls::set_mask(!FAULTS);
+        let _signals = SignalsWait::begin();
         while self.sequence.fetch_or(1, Ordering::AcqRel) & 1 != 0 {
             core::hint::spin_loop();
         }
@@ -87,7 +86,6 @@ impl Action {
         self.restorer.store(action.restorer, Ordering::Relaxed);
         self.mask.store(action.mask, Ordering::Relaxed);
         self.sequence.fetch_add(1, Ordering::Release);
-        sigcalls::set_mask(mask);
     }
 }
 

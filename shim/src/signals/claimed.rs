@@ -6,10 +6,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use once_cell::sync::OnceCell;
 
-use crate::sys::sigcalls::bit;
-
-/// Faults in copies from bad pointers, and dispatched calls.
-pub const FAULTS_WE_NEED: u64 = bit(libc::SIGSYS) | bit(libc::SIGSEGV) | bit(libc::SIGBUS);
+use crate::sys::sigcalls::{bit, FAULTS_WE_NEED};
 
 /// Signals that are ours alone.
 static CLAIMED: AtomicU64 = AtomicU64::new(0);

@@ -12,9 +12,9 @@ use core::sync::atomic::Ordering;
 use once_cell::sync::OnceCell;
 use trampoline::alternate;
 
-use crate::signals::actions::{self, action, FAULTS};
+use crate::signals::actions::{self, action};
 use crate::signals::{cancel, claimed, end, mask};
-use crate::sys::sigcalls::{self, bit};
+use crate::sys::sigcalls::{self, bit, FAULTS};
 use crate::sys::sleep;
 use crate::sys::thread::{self, Thread};
 use crate::sys::{host, kernel, user};

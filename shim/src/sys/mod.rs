@@ -28,6 +28,7 @@ pub mod root;
 pub mod scratch;
 pub mod settings;
 pub mod sigcalls;
+pub mod signal_lock;
 pub mod sleep;
 pub mod sockaddr;
 pub mod thread;

@@ -6,14 +6,14 @@ use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::sys::scratch::PATH_MAX;
-use lkl::sys::futex::Lock;
+use crate::sys::signal_lock::SignalLock;
 
 /// A path, or none. There are two places for it, of which one is in use: who reads meanwhile finds the old path or the new one.
 pub struct PathCell {
     texts: [UnsafeCell<[u8; PATH_MAX]>; 2],
     /// The place in use is the lowest bit; the length of the path stands above.
     state: AtomicUsize,
-    lock: Lock,
+    lock: SignalLock,
 }
 
 // SAFETY: the place that is not in use is written, with the lock held.
@@ -25,7 +25,7 @@ impl PathCell {
         PathCell {
             texts: [const { UnsafeCell::new([0; PATH_MAX]) }; 2],
             state: AtomicUsize::new(0),
-            lock: Lock::new(),
+            lock: SignalLock::new(),
         }
     }
 

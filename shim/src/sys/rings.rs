@@ -4,7 +4,7 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
-use lkl::sys::futex::Lock;
+use crate::sys::signal_lock::SignalLock;
 
 /// So many rings are known at a time.
 const MOST: usize = 64;
@@ -20,8 +20,9 @@ pub struct Ring {
     /// Addresses of the queue's mapping and of the entries, 0: not mapped yet.
     queue: AtomicUsize,
     entries: AtomicUsize,
-    /// Taken while entries are looked at, changed and handed to the host.
-    pub lock: Lock,
+    /// Taken while entries are looked at, changed and handed to the host. A handler of the application might enter the ring,
+    /// or leave by longjmp(3).
+    pub lock: SignalLock,
     /// A request of this ring was once served here.
     pub is_mixed: AtomicBool,
 }
@@ -33,7 +34,7 @@ static RINGS: [Ring; MOST] = [const {
         offsets: [const { AtomicU32::new(0) }; 4],
         queue: AtomicUsize::new(0),
         entries: AtomicUsize::new(0),
-        lock: Lock::new(),
+        lock: SignalLock::new(),
         is_mixed: AtomicBool::new(false),
     }
 }; MOST];

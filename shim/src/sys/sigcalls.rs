@@ -17,6 +17,12 @@ pub const fn bit(sig: c_int) -> u64 {
     1 << (sig - 1)
 }
 
+/// Faults in copies from bad pointers, and dispatched calls.
+pub const FAULTS_WE_NEED: u64 = bit(libc::SIGSYS) | bit(libc::SIGSEGV) | bit(libc::SIGBUS);
+
+/// Signals that are let through even while all others wait: a thread cannot go on without their handlers.
+pub const FAULTS: u64 = FAULTS_WE_NEED | bit(libc::SIGILL) | bit(libc::SIGFPE) | bit(libc::SIGTRAP);
+
 fn change_mask(how: c_int, set: u64) -> u64 {
     let mut old = 0u64;
     let args = [how as usize, &raw const set as usize, &raw mut old as usize, SET_BYTES];

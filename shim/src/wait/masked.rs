@@ -9,10 +9,10 @@
 use core::sync::atomic::Ordering;
 
 use crate::instance::enter::{enter_kernel, is_interrupted, KernelContext};
-use crate::signals::actions::FAULTS;
 use crate::sys::errno::Result;
 use crate::sys::host::Args;
-use crate::sys::{sigcalls, thread, user};
+use crate::sys::sigcalls::{self, FAULTS};
+use crate::sys::{thread, user};
 
 /// EFAULT for a time that cannot be read: kernels look at the time before the mask.
 pub fn check_time(address: usize) -> Result<()> {

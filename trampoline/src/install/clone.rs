@@ -21,12 +21,17 @@ use crate::frame::Frame;
 use crate::{entry, gate, host, thread};
 
 /// What is to be made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub enum Cloned {
     /// A thread of this process.
     Thread,
     /// A process with a copy of the memory.
-    Process,
+    Process {
+        /// Runs before the clone, with all signals blocked.
+        before: fn(),
+        /// Runs in the parent after the clone, with its result and with all signals still blocked.
+        in_parent: fn(isize),
+    },
     /// A process that shares the memory.
     Guest,
 }
@@ -56,11 +61,15 @@ impl Frame {
         own.rip = self.resume();
         // SAFETY: the caller vouches for the call.
         unsafe {
-            if what == Cloned::Process {
-                return clone_process(nr, args, own);
-            }
+            let is_guest = match what {
+                Cloned::Process { before, in_parent } => {
+                    return clone_process(nr, args, own, before, in_parent);
+                }
+                Cloned::Thread => false,
+                Cloned::Guest => true,
+            };
             before_thread(self.rip);
-            clone_sharing(nr, args, own, what == Cloned::Guest)
+            clone_sharing(nr, args, own, is_guest)
         }
     }
 }
@@ -98,12 +107,20 @@ unsafe fn clone_sharing(nr: i64, args: &[usize; 6], mut child: Frame, is_guest: 
 ///
 /// # Safety
 /// That of the call.
-unsafe fn clone_process(nr: i64, args: &[usize; 6], mut child: Frame) -> isize {
+unsafe fn clone_process(
+    nr: i64,
+    args: &[usize; 6],
+    mut child: Frame,
+    before: fn(),
+    in_parent: fn(isize),
+) -> isize {
     let fork = Fork::before();
+    before();
     child.again = fork.mask() as usize;
     // SAFETY: the frame is this function's; the caller vouches for the call.
     let result =
         unsafe { gate::stowaway_gate_clone(nr, args.as_ptr(), (&raw mut child).cast(), null_mut(), started) };
+    in_parent(result);
     fork.in_parent();
     result
 }

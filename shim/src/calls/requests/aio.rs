@@ -12,11 +12,11 @@ use lkl::sys::futex::{self, Scope};
 
 use super::serve;
 use crate::fdtable::{self, Keep, KERNEL};
-use crate::signals::actions::FAULTS;
 use crate::sys::call::{self, args, Call};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::report::say_once;
-use crate::sys::{fs, sigcalls, user};
+use crate::sys::signal_lock::SignalsWait;
+use crate::sys::{fs, user};
 
 /// `struct iocb` in words (include/uapi/linux/aio_abi.h).
 type Words = [u64; 8];
@@ -179,7 +179,7 @@ impl Request {
         posted[OFFSET] = 0;
         posted[FLAGS] &= !(u64::from(u32::MAX)) | RESFD;
         // No handler of the application runs until the structure is as it was.
-        let mask = sigcalls::set_mask(!FAULTS);
+        let _signals = SignalsWait::begin();
         CHANGED.fetch_add(1, Ordering::AcqRel);
         let posted = user::write(self.at, &posted).and_then(|()| {
             let list = [self.at];
@@ -188,7 +188,6 @@ impl Request {
         let _ = user::write(self.at, &self.words);
         CHANGED.fetch_sub(1, Ordering::AcqRel);
         futex::wake_all(&raw const CHANGED, Scope::Private);
-        sigcalls::set_mask(mask);
         posted.map(drop)
     }
 }

@@ -13,14 +13,13 @@ use super::entry::{Entry, Plan, Words, CHANGED};
 use super::restrictions::{Made, SETUP_R_DISABLED};
 use crate::fdtable::{self, KERNEL};
 use crate::instance::enter;
-use crate::signals::actions::FAULTS;
 use crate::sys::call::{self, args, Call};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::mem::Pages;
 use crate::sys::report::say_once;
 use crate::sys::rings::{self, Places, Ring};
 use crate::sys::settings::settings;
-use crate::sys::{fs, host, sigcalls, user};
+use crate::sys::{fs, host, user};
 
 // include/uapi/linux/io_uring.h
 const SETUP_SQPOLL: u32 = 1 << 1;
@@ -144,17 +143,12 @@ fn hand_in(ring: &Ring, places: &Places, fd: usize, count: usize, flags: usize) 
     if !ring.is_mixed.load(Ordering::Relaxed) && !queue.any_ours(count) {
         return None;
     }
-    // A handler of the application might enter the ring, or leave by longjmp(3).
-    let mask = sigcalls::set_mask(!FAULTS);
-    let guard = ring.lock.hold();
-    let result = queue.rewrite(count).map(|changed| {
+    let _guard = ring.lock.hold();
+    queue.rewrite(count).map(|changed| {
         let submitted = call::host(libc::SYS_io_uring_enter, &args([fd, count, 0, flags]));
         changed.put_back(user::read(places.head).unwrap_or(changed.head));
         submitted
-    });
-    drop(guard);
-    sigcalls::set_mask(mask);
-    result
+    })
 }
 
 /// The queue of a ring, and its entries.
