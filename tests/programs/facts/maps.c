@@ -282,6 +282,29 @@ static void nameless(void)
 	CHECK(as_written(m, 0, 10 * PAGE) && !touch(m + PAGE, 1) && !msync(m, 10 * PAGE, MS_SYNC) && m[PAGE] == 'w' && !munmap(m, 10 * PAGE));
 }
 
+/* A call with a pointer into a large mapping takes what the pointer is to, and not all of the mapping. */
+static void pointers_into_large_files(void)
+{
+	enum { PAGES = 2048 };
+	static unsigned char before[PAGES], after[PAGES];
+	size_t len = PAGES * 4096, more = 0;
+	int fd = open(at(D, "large"), O_RDWR | O_CREAT | O_TRUNC, 0644), source = open(HELLO, O_RDONLY);
+	char *zeros = calloc(1, len);
+
+	CHECK(fd >= 0 && source >= 0 && zeros && write(fd, zeros, len) == (ssize_t)len);
+	free(zeros);
+	CHECK(!fsync(fd) && !posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED));
+	char *map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	CHECK(map != MAP_FAILED);
+	CHECK(!mincore(map, len, before));
+	CHECK(pread(source, map + 10, 5, 0) == 5);
+	CHECK(!mincore(map, len, after));
+	for (int page = 0; page < PAGES; page++)
+		more += after[page] & ~before[page] & 1;
+	CHECK(more <= PAGES / 2);
+	CHECK(!munmap(map, len) && !close(fd) && !close(source) && !unlink(at(D, "large")));
+}
+
 static int check(void)
 {
 	struct sigaction action = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO };
@@ -296,5 +319,6 @@ static int check(void)
 	moved();
 	pointers();
 	nameless();
+	pointers_into_large_files();
 	return 0;
 }

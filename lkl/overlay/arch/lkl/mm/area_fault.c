@@ -474,7 +474,7 @@ long lkl_area_fault(unsigned long addr, unsigned long len, unsigned long access)
 	make_room(member);
 	if (!len)
 		return area_at(member, addr) ? fault(member, addr, access, true) : AREA_NOT_OURS;
-	while ((a = area_from(member, at)) && a->vma.vm_start < end) {
+	while (at < end && (a = area_from(member, at)) && a->vma.vm_start < end) {
 		at = max(at, a->vma.vm_start);
 		if (!may(a, access) || !is_there(a, area_index(a, at), access == LKL_ACCESS_WRITE)) {
 			err = fault(member, at, access, false);
