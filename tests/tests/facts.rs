@@ -104,6 +104,7 @@ everyone! {
     fn descriptor_numbers() { as_native(program!("fds")); }
     fn paths_and_inodes() { on_both_grounds(program!("paths")); }
     fn transfers() { as_native(program!("transfer")); }
+    fn long_reads() { as_native(program!("long_reads")); }
     fn asynchronous_requests() { as_native(program!("aio")); }
     fn splices() { as_native(program!("splice")); }
     fn mappings_of_files() { as_native(program!("maps")); }

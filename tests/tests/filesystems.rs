@@ -7,7 +7,7 @@ use stowaway_tests::fixture::Kind;
 use stowaway_tests::made::{
     make, make_check, owned_by_us, place, reads, sh, with_shorter_names, without_hidden,
 };
-use stowaway_tests::mounted::Mounted;
+use stowaway_tests::mounted::{said_ok, Mounted};
 use stowaway_tests::process::Run;
 use stowaway_tests::user;
 
@@ -34,7 +34,39 @@ fn works(mounted: &Mounted) {
     line("exec ls {D}/dir", "b\nsub\n");
 }
 
+/// Long reads go past the page cache where the file system says where its files lie.
+fn reads_long(mounted: &Mounted) {
+    let program = mounted.program("long_reads", include_str!("../programs/facts/long_reads.c"));
+    let words = [program.as_os_str(), mounted.dir().as_ref(), mounted.host().as_ref()].map(ToOwned::to_owned);
+    let outcome = mounted.run(words).output();
+    said_ok(&mounted.dir(), &outcome);
+    assert_eq!(outcome.err(), "");
+}
+
 everyone! {
+    fn long_reads() {
+        for (how, options) in [("-b 1024", ""), ("-b 4096 -O inline_data", ""), ("-I 256", ":rw,opts=data=journal"), ("-O bigalloc", "")] {
+            let Some(mut mounted) = place("long_reads", &["mkfs.ext4", "e2fsck"]) else { return };
+            mounted.options = options;
+            make(&mounted, 64, &format!("mkfs.ext4 -q -F {how} {{I}}"));
+            owned_by_us(&mounted);
+            reads_long(&mounted);
+            make_check("e2fsck", &["-fn"], &mounted);
+        }
+    }
+
+    fn long_reads_of_xfs_and_btrfs() {
+        for (maker, checker, how) in [("mkfs.xfs", "xfs_repair", "-n"), ("mkfs.btrfs", "btrfs", "check")] {
+            let Some(mounted) = place("long_reads_of_others", &[maker, checker]) else { return };
+            if !user::is_root() {
+                return user::note("long_reads_of_xfs_and_btrfs: root's file systems");
+            }
+            make(&mounted, 320, &format!("{maker} -q {{I}}"));
+            reads_long(&mounted);
+            make_check(checker, &[how], &mounted);
+        }
+    }
+
     fn ext2() {
         let Some(mounted) = place("ext2", &["mkfs.ext2"]) else { return };
         make(&mounted, 32, "mkfs.ext2 -q -F {I}");

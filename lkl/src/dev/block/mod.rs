@@ -10,7 +10,7 @@
 //! `request` is the border to the driver; `device` is a disk on the host's side; `engine` chooses the engine of a
 //! request; `transfer` and `discard` do a request on the calling thread; `past_limit` writes beyond the file size
 //! limit of the program; `bounce` reads into memory that is not there
-//! yet; `store` has the descriptors that all processes of an instance need; `queue` and `workers` are the engine of threads; `ring` and `uring` are the engine of io_uring; `nbd` is a
+//! yet; `read_around` reads into the application's memory; `store` has the descriptors that all processes of an instance need; `queue` and `workers` are the engine of threads; `ring` and `uring` are the engine of io_uring; `nbd` is a
 //! disk on another machine or in another process.
 
 pub(crate) mod bounce;
@@ -22,6 +22,7 @@ pub(crate) mod layout;
 pub(crate) mod nbd;
 mod past_limit;
 mod queue;
+mod read_around;
 mod request;
 mod ring;
 mod store;
@@ -36,6 +37,7 @@ pub(crate) use engine::{
     set_engine, stop, submit,
 };
 pub use engine::{reset_in_child, Engine};
+pub(crate) use read_around::read_around;
 pub(crate) use request::{take_write_error, Request};
 pub(crate) use store::Entry;
 pub use store::Store;

@@ -21,6 +21,7 @@
 #include "../kernel/cpu.h"
 #include "../kernel/members.h"
 #include "../fs/mount.h"
+#include "lkb.h"
 #include "lkb_file.h"
 
 #define LKB_MAX_SEGMENTS	512	/* below the host's IOV_MAX */
@@ -307,6 +308,21 @@ static const struct blk_mq_ops lkb_mq = {
 	.complete = lkb_complete,
 };
 static const struct block_device_operations lkb_fops = { .owner = THIS_MODULE };
+
+long lkb_read_around(struct block_device *bdev, loff_t off, void __user *to, size_t len)
+{
+	struct lkb *d = bdev->bd_disk->fops == &lkb_fops ? bdev->bd_disk->queue->queuedata : NULL;
+	long got;
+
+	if (!d || d->file)
+		return -EOPNOTSUPP;
+	got = lkl_ops->blk_read_around(d->dev, off, (unsigned long)to, len);
+	if (got > 0) {
+		d->requests[LKL_BLK_READ]++;
+		d->moved[LKL_BLK_READ] += got;
+	}
+	return got;
+}
 
 static void lkb_limits(struct request_queue *q, const struct lkl_disk *what)
 {

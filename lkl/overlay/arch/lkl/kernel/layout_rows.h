@@ -42,7 +42,7 @@ DISK(place)
 #define OP(f) FIELD(lkl_host_ops, f)
 SIZE(lkl_host_ops)
 OP(print) OP(alert) OP(panic) OP(time_ns) OP(realtime_ns) OP(realtime_coarse_ns) OP(random) OP(timer_arm)
-OP(complete) OP(blk_submit) OP(blk_gone) OP(name) OP(protect) OP(release_pages)
+OP(complete) OP(blk_submit) OP(blk_read_around) OP(blk_gone) OP(name) OP(protect) OP(release_pages)
 OP(load_data) OP(short_of_memory) OP(memory_call) OP(hide_away) OP(ring)
 
 #define CRED(f) FIELD(lkl_creds, f)
