@@ -19,6 +19,7 @@ use crate::rewrite::find::functions::Functions;
 use crate::rewrite::find::maps::{self, Mapping};
 use crate::rewrite::find::module;
 use crate::rewrite::outcome::{Counts, Outcome, Settings, SkipReason};
+use crate::rewrite::write::batch::Batch;
 use crate::rewrite::write::live::{self, Memory, WriteMode};
 
 mod known_code;
@@ -257,9 +258,26 @@ impl Engine {
         mode: WriteMode,
     ) -> Result<(), SkipReason> {
         self.patches.apply(&self.maps, memory, code, tactic, mode)?;
+        self.is_rewritten(tactic);
+        Ok(())
+    }
+
+    /// As [`Engine::apply`], when the batch is written.
+    fn apply_later(
+        &mut self,
+        memory: &Memory,
+        code: &Mapping,
+        tactic: &Tactic,
+        batch: &mut Batch,
+    ) -> Result<(), SkipReason> {
+        self.patches.apply_later(&self.maps, memory, code, tactic, batch)?;
+        self.is_rewritten(tactic);
+        Ok(())
+    }
+
+    fn is_rewritten(&mut self, tactic: &Tactic) {
         self.skipped.remove(&tactic.syscall);
         self.counts.rewritten[tactic.shape as usize] += 1;
-        Ok(())
     }
 
     /// Rewrites `which` sites of all mapped code in `range`. The caller's own call came from `from`, or 0.
@@ -293,15 +311,37 @@ impl Engine {
                 && code.range.contains(&known.tactic.syscall)
         };
         let all: Vec<Known> = self.list(code).iter().filter(wanted).copied().collect();
-        let mode = if which == Which::AnyTime { WriteMode::Live } else { WriteMode::Exclusive };
+        if which == Which::AnyTime {
+            return self.apply_each(&all, code, |engine, tactic| {
+                engine.apply(memory, code, tactic, WriteMode::Live)
+            });
+        }
+        let mut batch = Batch::default();
+        let before = self.counts;
+        self.apply_each(&all, code, |engine, tactic| engine.apply_later(memory, code, tactic, &mut batch));
+        if !batch.write(memory) {
+            self.patches.take_back(&batch, memory);
+            self.counts.rewritten = before.rewritten;
+            self.apply_each(&all, code, |engine, tactic| {
+                engine.apply(memory, code, tactic, WriteMode::Exclusive)
+            });
+        }
+    }
+
+    /// Does `apply` to each of `all` that is not rewritten yet, and can be.
+    fn apply_each(
+        &mut self,
+        all: &[Known],
+        code: &Mapping,
+        mut apply: impl FnMut(&mut Engine, &Tactic) -> Result<(), SkipReason>,
+    ) {
         for known in all {
             let tactic = &known.tactic;
             if self.patches.contains(tactic.syscall) || self.patches.jump_into(tactic) {
                 continue;
             }
             let unknown = Err(SkipReason::Tactic(Refusal::NotAnInstruction));
-            let applied =
-                if is_as_known(code, &known) { self.apply(memory, code, tactic, mode) } else { unknown };
+            let applied = if is_as_known(code, known) { apply(self, tactic) } else { unknown };
             if let Err(reason) = applied {
                 self.skip(tactic.syscall, reason);
             }

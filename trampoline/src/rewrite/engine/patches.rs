@@ -15,7 +15,8 @@ use crate::rewrite::find::maps::{self, Mapping};
 use crate::rewrite::find::module;
 use crate::rewrite::gdb;
 use crate::rewrite::outcome::{Settings, SkipReason};
-use crate::rewrite::write::emit;
+use crate::rewrite::write::batch::Batch;
+use crate::rewrite::write::emit::{self, Stub};
 use crate::rewrite::write::live::{self, Memory, WriteMode};
 use crate::rewrite::write::region::Region;
 
@@ -33,6 +34,16 @@ pub struct Patches {
 
 struct Rewritten {
     tactic: Tactic,
+    original: Vec<u8>,
+}
+
+/// What is to be written for a site.
+struct Planned {
+    /// The slot of the stub.
+    at: u64,
+    stub: Stub,
+    jmp: [u8; 5],
+    /// What stands in the window.
     original: Vec<u8>,
 }
 
@@ -81,6 +92,55 @@ impl Patches {
         tactic: &Tactic,
         mode: WriteMode,
     ) -> Result<(), SkipReason> {
+        let Planned { at, stub, jmp, original } = self.plan(maps, memory, code, tactic)?;
+        let old: [u8; 5] = original[..5].try_into().map_err(|_| SkipReason::OutOfReach)?;
+        // SAFETY: a free slot, and a window of private code that nobody stands inside of: tactic and mode say so.
+        let written =
+            unsafe { memory.write(at, &stub.slot) && live::replace(memory, tactic.start, old, jmp, mode) };
+        if !written {
+            return Err(SkipReason::Refused);
+        }
+        self.note(tactic, &stub, original);
+        Ok(())
+    }
+
+    /// As [`Patches::apply`], with [`WriteMode::Exclusive`], when the batch is written.
+    pub fn apply_later(
+        &mut self,
+        maps: &[Mapping],
+        memory: &Memory,
+        code: &Mapping,
+        tactic: &Tactic,
+        batch: &mut Batch,
+    ) -> Result<(), SkipReason> {
+        let Planned { at, stub, jmp, original } = self.plan(maps, memory, code, tactic)?;
+        // SAFETY: as in apply(); and nobody runs anything of the mapping.
+        unsafe { batch.add((at, stub.slot), (tactic.start, jmp)) };
+        self.note(tactic, &stub, original);
+        Ok(())
+    }
+
+    /// The batch could not be written: nothing of it is there.
+    pub fn take_back(&mut self, batch: &Batch, memory: &Memory) {
+        let mut originals = BTreeMap::new();
+        let is_of_it = |site: &Rewritten| batch.jumps_from(site.tactic.start);
+        self.rewritten.retain(|_, site| {
+            if is_of_it(site) {
+                originals.insert(site.tactic.start, site.original.clone());
+            }
+            !is_of_it(site)
+        });
+        batch.take_back(memory, |at| originals.get(&at)?.get(..5)?.try_into().ok());
+    }
+
+    /// Takes a slot, and says what is to be written.
+    fn plan(
+        &mut self,
+        maps: &[Mapping],
+        memory: &Memory,
+        code: &Mapping,
+        tactic: &Tactic,
+    ) -> Result<Planned, SkipReason> {
         let window = tactic.window();
         let span = tactic.span();
         if span.start < code.range.start || span.end > code.range.end || self.overlaps(&window) {
@@ -96,17 +156,13 @@ impl Patches {
         let entry_word = self.regions[region].entry_word();
         let stub = emit::stub(tactic, original, at, entry_word).ok_or(SkipReason::OutOfReach)?;
         let jmp = emit::jmp(tactic, at).ok_or(SkipReason::OutOfReach)?;
-        let old: [u8; 5] = original[..5].try_into().map_err(|_| SkipReason::OutOfReach)?;
-        // SAFETY: a free slot, and a window of private code that nobody stands inside of: tactic and mode say so.
-        let written =
-            unsafe { memory.write(at, &stub.slot) && live::replace(memory, window.start, old, jmp, mode) };
-        if !written {
-            return Err(SkipReason::Refused);
-        }
         self.regions[region].take();
+        Ok(Planned { at, stub, jmp, original: original.to_vec() })
+    }
+
+    fn note(&mut self, tactic: &Tactic, stub: &Stub, original: Vec<u8>) {
         self.moved_jumps.extend(&stub.jumps);
-        self.rewritten.insert(tactic.syscall, Rewritten { tactic: *tactic, original: original.to_vec() });
-        Ok(())
+        self.rewritten.insert(tactic.syscall, Rewritten { tactic: *tactic, original });
     }
 
     fn overlaps(&self, window: &Range<u64>) -> bool {
