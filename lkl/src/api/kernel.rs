@@ -9,10 +9,10 @@ use super::private::Private;
 use super::task::Task;
 use crate::attach::{self, Handover, Kernel};
 use crate::cpu;
-use crate::dev::bells;
 use crate::dev::block::{self, Store};
+use crate::dev::{bells, tickets};
 use crate::sys::time::monotonic_ns;
-use crate::sys::{process, Errno, PAGE};
+use crate::sys::{process, Errno, OwnedFd, PAGE};
 use std::sync::atomic::Ordering;
 
 /// `struct lkl_creds`
@@ -313,6 +313,26 @@ impl Kernel {
     /// The host descriptor of a chime ([`Private::WatchBegin`]): a file that changes at each ring, to be watched.
     pub fn chime(&self, number: usize) -> Result<i32, Errno> {
         bells::chime(number)
+    }
+
+    /// Makes an AF_UNIX stream socket without a peer a ticket, for [`Private::PassPark`]; its number.
+    pub fn make_ticket(&self, socket: i32) -> Result<u64, Errno> {
+        tickets::add(socket)
+    }
+
+    /// After [`Private::PassPark`]: keeps a copy of what the host has of the file, until the ticket is no more.
+    pub fn keep_half(&self, ticket: u64, half: i32) -> Result<(), Errno> {
+        tickets::keep_half(ticket, half)
+    }
+
+    /// The number of what may be a ticket; ENOTSOCK: it is none.
+    pub fn ticket_number(&self, socket: i32) -> Result<u64, Errno> {
+        tickets::number(socket)
+    }
+
+    /// What the host has of the file of a ticket, as a copy of the caller's.
+    pub fn half_of(&self, ticket: u64) -> Result<OwnedFd, Errno> {
+        tickets::half(ticket)
     }
 
     /// What a thread does that sleeps in the host for long: if another process uses the kernel, sees to it that there is a clock,

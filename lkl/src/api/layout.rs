@@ -8,7 +8,7 @@
 
 use super::facts::{read_rows, AbiRow};
 use super::kernel::Creds;
-use super::private::{Access, AreaOp, Private, WatchOp};
+use super::private::{Access, AreaOp, PassHalf, Private, WatchOp};
 use crate::instance::region::{Region, WINDOW_BYTES};
 use crate::sys::layout::{layout_rows, Row};
 use crate::{attach, cpu, dev};
@@ -62,7 +62,14 @@ const PRIVATE_CALLS: &[Row] = &[
     ("LKL_NR_root_anchor", Private::RootAnchor as usize),
     ("LKL_NR_root_at", Private::RootAt as usize),
     ("LKL_BELLS", dev::bells::BELLS),
-    ("LKL_NR_PRIVATE_END", Private::RootAt as usize + 1),
+    ("LKL_NR_pass_park", Private::PassPark as usize),
+    ("LKL_NR_pass_take", Private::PassTake as usize),
+    ("LKL_NR_pass_look", Private::PassLook as usize),
+    ("LKL_NR_pass_from", Private::PassFrom as usize),
+    ("LKL_NR_PRIVATE_END", Private::PassFrom as usize + 1),
+    ("LKL_PASS_NOTHING", PassHalf::Nothing as usize),
+    ("LKL_PASS_EPOLL", PassHalf::Epoll as usize),
+    ("LKL_PASS_INOTIFY", PassHalf::Inotify as usize),
     ("LKL_NR_watch_begin", Private::WatchBegin as usize),
     ("LKL_NR_watch_op", Private::WatchOp as usize),
     ("LKL_NR_watch_read", Private::WatchRead as usize),
@@ -97,6 +104,7 @@ fn both_sides_agree_on_layouts_and_numbers() {
         dev::block::layout::REQUEST,
         super::mounts::DISK_LAYOUT,
         attach::ops::LAYOUT,
+        dev::tickets::LAYOUT,
         CREDS,
         super::facts::ABI_ROW_LAYOUT,
         cpu::layout::VALUES,

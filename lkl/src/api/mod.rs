@@ -19,5 +19,5 @@ pub use facts::AbiRow;
 pub use keeper::{watch_keeper_by, Duties};
 pub use kernel::{Credentials, NewMember};
 pub use mounts::{InnerFile, Source};
-pub use private::{Access, AreaOp, Private, WatchOp, AREA_NOT_OURS, AREA_NO_HELPER};
+pub use private::{Access, AreaOp, PassHalf, Private, WatchOp, AREA_NOT_OURS, AREA_NO_HELPER};
 pub use task::Task;

@@ -86,6 +86,26 @@ pub enum Private {
     RootAnchor = 4132,
     /// `(dfd, path)`: chroot(2) into a mount
     RootAt = 4133,
+    /// `(fd, ticket, half)`: the file waits for whoever receives the ticket ([`crate::Kernel::make_ticket`], [`PassHalf`])
+    PassPark = 4134,
+    /// `(ticket) -> fd | half << 32`
+    PassTake = 4135,
+    /// `()`: files whose ticket does not exist any more are closed
+    PassLook = 4136,
+    /// `(the host's pid, fd) -> fd`: of a file of another process
+    PassFrom = 4137,
+}
+
+/// What the host has of a file that is passed to another process, beside the ticket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub enum PassHalf {
+    /// Nothing.
+    Nothing = 0,
+    /// An epoll set.
+    Epoll = 1,
+    /// An inotify descriptor.
+    Inotify = 2,
 }
 
 /// What is asked or told of an inotify file that rings ([`Private::WatchOp`]).

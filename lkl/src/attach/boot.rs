@@ -7,8 +7,8 @@
 
 use super::ops::{LOG_FD, OPS};
 use crate::cpu::{self, timer, CallSlot, Shared};
-use crate::dev::bells;
 use crate::dev::block::{self, Store};
+use crate::dev::{bells, tickets};
 use crate::instance::image::Loaded;
 use crate::instance::region::Region;
 use crate::instance::symbols;
@@ -85,6 +85,7 @@ pub fn reset_in_child() {
     block::reset_in_child();
     block::set_store(None);
     bells::forget();
+    tickets::forget();
     cpu::reset_in_child();
     timer::reset_in_child();
     cpu::hide::reset_in_child();
@@ -234,6 +235,7 @@ impl Kernel {
         block::reset_in_child();
         block::set_store(None);
         bells::forget();
+        tickets::forget();
         cpu::reset_in_child();
         self.region.unmap();
         STATE.store(NONE, Ordering::Release);

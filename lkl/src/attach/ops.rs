@@ -13,6 +13,7 @@ use super::pressure;
 use crate::cpu;
 use crate::dev::bells;
 use crate::dev::block::{self, Request};
+use crate::dev::tickets::{self, Ticket};
 use crate::instance::{image, symbols};
 use crate::sys::{file, memory, process, signal, time};
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -40,6 +41,8 @@ pub(crate) struct Ops {
     memory_call: unsafe extern "C" fn(i64, *const [usize; 6]) -> i64,
     hide_away: unsafe extern "C" fn(u32, usize, usize) -> i64,
     ring: unsafe extern "C" fn(u32),
+    tickets: unsafe extern "C" fn(*mut Ticket, u32) -> i64,
+    ticket_gone: unsafe extern "C" fn(u64),
 }
 
 /// `struct lkl_host_ops`, for the comparison with the kernel's (`kernel/layout_rows.h`).
@@ -66,6 +69,8 @@ pub(crate) const LAYOUT: &[crate::sys::layout::Row] = crate::sys::layout::layout
         memory_call,
         hide_away,
         ring,
+        tickets,
+        ticket_gone,
     }
 );
 
@@ -90,6 +95,8 @@ pub(crate) const OPS: Ops = Ops {
     memory_call,
     hide_away: cpu::hide_away,
     ring: bells::ring,
+    tickets: tickets::existing,
+    ticket_gone: tickets::gone,
 };
 
 /// Where the kernel log goes; -1: nowhere.

@@ -31,6 +31,27 @@ pub fn set_option(fd: i32, level: i32, option: i32, value: &[u8]) -> Result<(), 
     unsafe { try_call(libc::SYS_setsockopt, args) }.map(drop)
 }
 
+/// The number of a socket, which no other socket of the host ever has (SO_COOKIE). ENOTSOCK: the file is none.
+pub fn cookie(fd: i32) -> Result<u64, Errno> {
+    let (mut number, mut len) = (0u64, size_of::<u64>() as libc::socklen_t);
+    let option = [libc::SOL_SOCKET as usize, libc::SO_COOKIE as usize];
+    let args = [fd as usize, option[0], option[1], &raw mut number as usize, &raw mut len as usize, 0];
+    // SAFETY: a live number with its size.
+    unsafe { try_call(libc::SYS_getsockopt, args) }.map(|_| number)
+}
+
+/// Two AF_UNIX datagram sockets that are connected to each other, closed at exec.
+pub fn pair() -> Result<[OwnedFd; 2], Errno> {
+    let mut ends = [0i32; 2];
+    let kind = (libc::SOCK_DGRAM | libc::SOCK_CLOEXEC) as usize;
+    let args = [libc::AF_UNIX as usize, kind, 0, ends.as_mut_ptr() as usize, 0, 0];
+    // SAFETY: a live array of two; then new descriptors.
+    unsafe {
+        try_call(libc::SYS_socketpair, args)?;
+        Ok(ends.map(|fd| OwnedFd::from_raw(fd)))
+    }
+}
+
 /// How long reads and writes of the socket wait (SO_RCVTIMEO, SO_SNDTIMEO).
 pub fn set_timeouts(fd: i32, ms: u32) {
     // struct timeval

@@ -17,6 +17,7 @@ pub mod listing;
 pub mod memory;
 pub mod owner;
 pub mod pages;
+pub mod passing;
 pub mod paths;
 pub mod proc_tables;
 pub mod process;

@@ -4,15 +4,13 @@
 use stowaway_config::Net;
 
 use crate::calls::transfer::with_sigpipe;
-use crate::calls::unix_names;
-use crate::fdtable::{self, Owner, HOST};
+use crate::calls::{passing, unix_names};
+use crate::fdtable::{self, Owner};
 use crate::instance::enter::enter_kernel;
 use crate::instance::pair::open_pair;
 use crate::sys::call::Call;
-use crate::sys::errno::{Errno, Result};
-use crate::sys::report::say_once;
+use crate::sys::errno::Result;
 use crate::sys::settings::settings;
-use crate::sys::user;
 
 /// Families that the kernel serves when it has a network: the addresses, and what configures them.
 fn is_kernel_family(family: usize) -> bool {
@@ -67,12 +65,22 @@ pub fn recvfrom(c: &Call<'_>) -> Result {
 
 /// recvmsg(2)
 pub fn recvmsg(c: &Call<'_>) -> Result {
-    by_owner(c, unix_names::receive_message)
+    by_owner(c, |c| {
+        let received = unix_names::receive_message(c)?;
+        passing::received(c.args[1], c.args[2]);
+        Ok(received)
+    })
 }
 
 /// recvmmsg(2)
 pub fn recvmmsg(c: &Call<'_>) -> Result {
-    by_owner(c, unix_names::receive_messages)
+    by_owner(c, |c| {
+        let received = unix_names::receive_messages(c)?;
+        for message in unix_names::messages(c).take(received) {
+            passing::received(message, c.args[3]);
+        }
+        Ok(received)
+    })
 }
 
 /// sendto(2)
@@ -95,44 +103,25 @@ pub fn accept(c: &Call<'_>) -> Result {
 /// sendmmsg(2): flags in argument 3.
 pub fn sendmmsg(c: &Call<'_>) -> Result {
     match fdtable::owner(c.args[0])? {
+        Owner::Host if unix_names::any_message(c, passing::carries) => {
+            unix_names::one_by_one(c, send_on_host)
+        }
         Owner::Host => unix_names::send_messages(c),
         Owner::Kernel => with_sigpipe(c.to_kernel(), c.args[3]),
     }
 }
 
-/// sendmsg(2): a kernel file cannot be passed over a host socket.
+/// sendmsg(2)
 pub fn sendmsg(c: &Call<'_>) -> Result {
-    if fdtable::owner(c.args[0])? == Owner::Kernel {
-        return with_sigpipe(c.to_kernel(), c.args[2]);
+    match fdtable::owner(c.args[0])? {
+        Owner::Host => send_on_host(c),
+        Owner::Kernel => with_sigpipe(c.to_kernel(), c.args[2]),
     }
-    let may_pass = fdtable::class(c.args[0]) == HOST && fdtable::any_kernel();
-    // What cannot be read the host complains of.
-    if may_pass && passes_kernel_file(c.args[1]) == Ok(true) {
-        say_once!("sendmsg: a file in a mount cannot be passed to another process (EINVAL)");
-        return Err(Errno::EINVAL);
-    }
-    unix_names::send_message(c)
 }
 
-/// Whether a msghdr at `address` carries a kernel descriptor in SCM_RIGHTS.
-fn passes_kernel_file(address: usize) -> Result<bool> {
-    let message: libc::msghdr = user::read(address)?;
-    let (mut at, end) = (message.msg_control as usize, message.msg_control as usize + message.msg_controllen);
-    let head = size_of::<libc::cmsghdr>();
-    while at + head <= end {
-        let control: libc::cmsghdr = user::read(at)?;
-        if control.cmsg_len < head || at + control.cmsg_len > end {
-            return Ok(false);
-        }
-        if control.cmsg_level == libc::SOL_SOCKET && control.cmsg_type == libc::SCM_RIGHTS {
-            for i in 0..(control.cmsg_len - head) / 4 {
-                let number: i32 = user::read(at + head + i * 4)?;
-                if fdtable::has_kernels(fdtable::class(number as usize)) {
-                    return Ok(true);
-                }
-            }
-        }
-        at += control.cmsg_len.next_multiple_of(8);
+fn send_on_host(c: &Call<'_>) -> Result {
+    match passing::carries(c.args[1]) {
+        true => passing::send(c),
+        false => unix_names::send_message(c),
     }
-    Ok(false)
 }

@@ -173,31 +173,48 @@ pub fn send_message(c: &Call<'_>) -> Result {
     }
 }
 
+/// `struct mmsghdr`: its size, and where the length is that was sent or received.
+const MESSAGE: usize = 64;
+const MESSAGE_LEN: usize = size_of::<libc::msghdr>();
+
+/// The addresses of the messages of sendmmsg(2) and recvmmsg(2).
+pub fn messages(c: &Call<'_>) -> impl Iterator<Item = usize> {
+    const MOST: usize = 1024;
+    let first = c.args[1];
+    (0..(c.args[2] as u32 as usize).min(MOST)).map(move |i| first.wrapping_add(i * MESSAGE))
+}
+
+/// Whether `what` holds for any of them.
+pub fn any_message(c: &Call<'_>, what: impl Fn(usize) -> bool) -> bool {
+    // All are looked at: looking notes what is passed.
+    messages(c).fold(false, |any, at| what(at) | any)
+}
+
 /// sendmmsg(2) on a socket of the host: one by one, if any message names a path.
 pub fn send_messages(c: &Call<'_>) -> Result {
-    /// `struct mmsghdr`: its size, and where the length is that was sent.
-    const SIZE: usize = 64;
-    const SENT_AT: usize = size_of::<libc::msghdr>();
-    const MOST: usize = 1024;
-    let [fd, messages, count, flags, ..] = c.args;
-    let count = (count as u32 as usize).min(MOST);
     let names_path = |at| {
         user::read::<libc::msghdr>(at)
             .is_ok_and(|message| name(message.msg_name as usize, message.msg_namelen as usize).is_some())
     };
-    if settings().mounts.is_empty() || !(0..count).any(|i| names_path(messages + i * SIZE)) {
+    if settings().mounts.is_empty() || !messages(c).any(names_path) {
         return c.to_host();
     }
-    for i in 0..count {
-        let at = messages + i * SIZE;
+    one_by_one(c, send_message)
+}
+
+/// sendmmsg(2) as so many calls of sendmsg(2).
+pub fn one_by_one(c: &Call<'_>, send: impl Fn(&Call<'_>) -> Result) -> Result {
+    let [fd, _, _, flags, ..] = c.args;
+    let mut done = 0;
+    for at in messages(c) {
         let one = Call { nr: libc::SYS_sendmsg as usize, args: args([fd, at, flags]), frame: c.frame };
-        match send_message(&one).and_then(|sent| user::write(at + SENT_AT, &(sent as u32))) {
-            Err(e) if i == 0 => return Err(e),
-            Err(_) => return Ok(i),
-            Ok(()) => {}
+        match send(&one).and_then(|sent| user::write(at + MESSAGE_LEN, &(sent as u32))) {
+            Err(e) if done == 0 => return Err(e),
+            Err(_) => break,
+            Ok(()) => done += 1,
         }
     }
-    Ok(count)
+    Ok(done)
 }
 
 /// Whether an address that the host tells may be one of ours: this process, or who handed a socket on to it, has mounts.
@@ -258,9 +275,7 @@ pub fn receive_message(c: &Call<'_>) -> Result {
 
 /// recvmmsg(2) on a socket of the host: the addresses are put right afterwards.
 pub fn receive_messages(c: &Call<'_>) -> Result {
-    /// `struct mmsghdr`
-    const SIZE: usize = 64;
-    let rooms = |i: usize| user::read::<libc::msghdr>(c.args[1] + i * SIZE);
+    let rooms = |i: usize| user::read::<libc::msghdr>(c.args[1] + i * MESSAGE);
     const MOST: usize = 64;
     let mut given = [0u32; MOST];
     if may_be_told() {
@@ -277,7 +292,7 @@ pub fn receive_messages(c: &Call<'_>) -> Result {
         let told = UnixAddress::read(message.msg_name as usize, message.msg_namelen.min(room) as usize);
         if let Some(mut told) = told.filter(UnixAddress::has_path).filter(|_| room != 0) {
             let len = write_shown(&mut told, message.msg_name as usize, room as usize)?;
-            user::write(c.args[1] + i * SIZE, &libc::msghdr { msg_namelen: len, ..message })?;
+            user::write(c.args[1] + i * MESSAGE, &libc::msghdr { msg_namelen: len, ..message })?;
         }
     }
     Ok(received)

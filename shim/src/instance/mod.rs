@@ -15,6 +15,7 @@ pub mod maps;
 pub mod mounts;
 mod overlay;
 pub mod pair;
+pub mod passing;
 pub mod porter;
 pub mod server_keepalive;
 pub mod watches;

@@ -71,6 +71,19 @@ pub fn open_pair(
     Ok(placed.keep())
 }
 
+/// As [`open_pair`] at a number at which the host has something already, which becomes the other half.
+pub fn install(
+    context: &mut KernelContext,
+    number: usize,
+    make: impl FnOnce(&mut KernelContext, i32) -> Result,
+) -> Result<()> {
+    let got = make(context, number as i32)?;
+    match got == number {
+        true => Ok(()),
+        false => settle(context, got, number),
+    }
+}
+
 /// The kernel gave number `got` although `want` was asked for: `want` is held for a moment by another
 /// thread's open in the same position. Everybody first clears the number that was not wanted, so nobody waits
 /// for a thread that waits.
@@ -135,7 +148,7 @@ fn keep_copy(placed: Placed, old: usize) -> usize {
 }
 
 /// Whether the host has more than a placeholder at the number of a file of the kernel.
-fn is_of_both(number: usize) -> bool {
+pub fn is_of_both(number: usize) -> bool {
     sets::generalise(number) == Set::Both || fdtable::class(number) == WATCHES
 }
 

@@ -8,7 +8,7 @@ use super::table::Serve::{Fd, Host, HostFdOnly, Kill, OtherKind, Own, Told, Watc
 use crate::calls::requests::{aio, uring};
 use crate::calls::{
     alternate, chroot, descriptors, devices, host_paths, identity, inotify, kill, limits, links, listing,
-    memory, paths, process, sockets, splice, transfer, xattrs,
+    memory, passing, paths, process, sockets, splice, transfer, xattrs,
 };
 use crate::exec;
 use crate::observe::Arg;
@@ -168,7 +168,7 @@ rows! {
     getsockopt [Fd Int Int Ptr Ptr] Fd(0);
     setsockopt [Fd Int Int Ptr Int] Fd(0);
     sendto [Fd Buf Size Message Address Int] Own(sockets::sendto);
-    sendmsg [Fd Ptr Message] Own(sockets::sendmsg), "a file in a mount cannot be passed (EINVAL)";
+    sendmsg [Fd Ptr Message] Own(sockets::sendmsg), "files in mounts are passed to processes of the same kernel";
     sendmmsg [Fd Ptr Int Message] Own(sockets::sendmmsg);
     recvfrom [Fd Fill Size Message Ptr Ptr] Own(sockets::recvfrom);
     recvmsg [Fd Ptr Message] Own(sockets::recvmsg);
@@ -236,6 +236,7 @@ rows! {
     rt_sigqueueinfo [Int Signal Ptr] Kill(1, kill::rt_sigqueueinfo);
     pidfd_send_signal [Fd Signal Ptr Hex] Kill(1, kill::pidfd_send_signal);
     setns [Fd Int] Own(process::setns);
+    pidfd_getfd [Fd Fd Hex] Own(passing::pidfd_getfd);
     // By descriptor, and not done: named instead of failing on the placeholder
     fsmount [Fd Flags Int] HostFdOnly(0);
     finit_module [Fd Text Flags] HostFdOnly(0);
@@ -303,7 +304,6 @@ rows! {
     wait4 [Int Ptr Wait Ptr] Host;
     waitid [Int Int Ptr Wait Ptr] Host;
     pidfd_open [Int Hex] Host;
-    pidfd_getfd [Fd Fd Hex] Host;
     prlimit64 [Int Limit Ptr Ptr] Own(limits::prlimit64);
     getrlimit [Limit Ptr] Host;
     setrlimit [Limit Ptr] Own(limits::setrlimit);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The descriptors that all processes of an instance need: those of its images, and of its bells (`dev::bells`).
+//! The descriptors that all processes of an instance need: those of its images, of its bells (`dev::bells`), and what passed
+//! files need (`dev::tickets`).
 //!
 //! A child of fork inherits descriptors, and so does a program that is executed. What a process opens later the others do
 //! not have. So each image's descriptor is also sent into a socket whose both ends all of them inherit, and stays there as
@@ -14,11 +15,14 @@
 #![allow(unsafe_code)]
 
 use crate::dev::bells;
-use crate::sys::{self, file, memory, socket, Errno, OwnedFd};
+use crate::sys::{file, memory, socket, Errno, OwnedFd};
 use std::mem::size_of;
 
-/// Images in use at a time, at most, and bells and chimes: at most [`socket::MOST_FDS`].
-pub(crate) const MOST: usize = 128 + bells::ALL;
+/// Of what the host has of passed files.
+const HALVES: usize = 12;
+
+/// Images in use at a time, at most, bells and chimes, and what passed files have: at most [`socket::MOST_FDS`].
+pub(crate) const MOST: usize = 128 + bells::ALL + 1 + HALVES;
 
 /// What a message says of a descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,11 +38,21 @@ pub(crate) struct Entry {
 
 /// The first number that is a bell's and not a disk's.
 const FIRST_BELL: u64 = 1 << 63;
+/// The first number that is what the host has of a passed file.
+const FIRST_HALF: u64 = 3 << 62;
 
 impl Entry {
     /// The entry of a bell.
     pub(crate) fn bell(number: usize) -> Entry {
         Entry { disk: FIRST_BELL + number as u64, start: 0, kind: 0 }
+    }
+
+    /// The entry of the set of tickets (`dev::tickets`).
+    pub(crate) const TICKETS: Entry = Entry { disk: FIRST_BELL + bells::ALL as u64, start: 0, kind: 0 };
+
+    /// The entry of what the host has of a passed file.
+    pub(crate) fn half(ticket: u64) -> Entry {
+        Entry { disk: FIRST_HALF | ticket, start: 0, kind: 0 }
     }
 }
 
@@ -148,14 +162,7 @@ pub struct Store {
 impl Store {
     /// A new socket with an empty message, of two descriptors with numbers from `at_fd` up.
     pub(crate) fn make(at_fd: i32) -> Result<Store, Errno> {
-        let mut ends = [0i32; 2];
-        let kind = (libc::SOCK_DGRAM | libc::SOCK_CLOEXEC) as usize;
-        let args = [libc::AF_UNIX as usize, kind, 0, ends.as_mut_ptr() as usize, 0, 0];
-        // SAFETY: a live array of two; then new descriptors.
-        let [read, write] = unsafe {
-            sys::try_call(libc::SYS_socketpair, args)?;
-            ends.map(|fd| OwnedFd::from_raw(fd))
-        };
+        let [read, write] = socket::pair()?;
         let (read, write) = (read.move_up(at_fd)?, write.move_up(at_fd)?);
         Contents::empty()?.send(write.raw())?;
         Ok(Store { read: read.into_raw(), write: write.into_raw() })

@@ -2,6 +2,7 @@
 //! A request of io_uring, `struct io_uring_sqe`, as a call (io_uring_enter(2); io_uring/opdef.c).
 
 use super::{never_waits, op, serve};
+use crate::calls::passing;
 use crate::fdtable::{self, KERNEL};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::host::Args;
@@ -119,6 +120,10 @@ impl Entry {
             op::CLOSE if self.file_index() == 0 => call(libc::SYS_close, &[fd]),
             op::EPOLL_CTL if self.flags() & FIXED_FILE == 0 => {
                 call(libc::SYS_epoll_ctl, &[fd, len, offset, address])
+            }
+            // Without a wait: EAGAIN where the host's request would wait.
+            op::SENDMSG if !self.uses_kernel_file() && passing::carries(address) => {
+                call(libc::SYS_sendmsg, &[fd, address, flags | libc::MSG_DONTWAIT as usize])
             }
             op::SPLICE | op::TEE if Entry::is_kernel(self.file_index()) => return Plan::Refused,
             _ if !self.uses_kernel_file() => return Plan::Host,

@@ -8,6 +8,7 @@ pub const FSYNC: u8 = 3;
 pub const READ_FIXED: u8 = 4;
 pub const WRITE_FIXED: u8 = 5;
 pub const SYNC_FILE_RANGE: u8 = 8;
+pub const SENDMSG: u8 = 9;
 pub const LINK_TIMEOUT: u8 = 15;
 pub const FALLOCATE: u8 = 17;
 pub const OPENAT: u8 = 18;

@@ -130,6 +130,7 @@ long lkl_shutdown(void)
 	wait_for_others();
 	lkl_end_other_members();
 	lkl_end_waits();
+	lkl_pass_nothing();
 	err = lkl_close_all();
 	lkl_anchor_enter();
 	lkl_private_begin(&was);

@@ -81,6 +81,17 @@ static struct lkl_member *find_member(unsigned int number)
 	return NULL;
 }
 
+/* of a living process, by the host's pid: a task that has the table of files of the process; NULL: there is none */
+struct task_struct *lkl_leader_of(unsigned int pid)
+{
+	struct lkl_member *m;
+
+	list_for_each_entry(m, &members, list)
+		if (row_of(m->number)->pid == pid && !m->gone)
+			return m->leader;
+	return NULL;
+}
+
 static struct lkl_member *new_member(void)
 {
 	struct lkl_member *m;

@@ -15,11 +15,15 @@ void lkl_wake_thread(struct lkl_thread *t);
 void lkl_end_wait(struct lkl_thread *t);
 void lkl_end_waits(void);
 
+/* passing.c */
+void lkl_pass_nothing(void);
+
 /* watches.c */
 void lkl_watches_ring(void);
 
 /* members.c: LKL_NR_thread_new or LKL_NR_member_exit has come in */
 void lkl_member_request(struct lkl_call_slot *w);
+struct task_struct *lkl_leader_of(unsigned int pid);
 unsigned int lkl_member_number(const struct lkl_member *m);
 /* the process has nothing to do with the kernel any more */
 bool lkl_has_left_for_good(unsigned int number);

@@ -18,6 +18,12 @@ long lkl_watch_op(int fd, unsigned int op, long a, long b);
 long lkl_watch_read(int fd, char *buf, size_t count);
 long lkl_watch_add(int fd, int dfd, const char *path, unsigned int mask);
 
+/* passing.c */
+long lkl_pass_park(int fd, unsigned long ticket, unsigned int half);
+long lkl_pass_take(unsigned long ticket);
+long lkl_pass_look(void);
+long lkl_pass_from(unsigned int pid, unsigned int from);
+
 static long lkl_leave_cwd(void)
 {
 	anchor_leave_cwd();
@@ -64,4 +70,8 @@ const lkl_private_t lkl_private_calls[LKL_NR_PRIVATE_END - LKL_NR_PRIVATE] = {
 	PRIVATE(mount_about),
 	PRIVATE(root_anchor),
 	PRIVATE(root_at),
+	PRIVATE(pass_park),
+	PRIVATE(pass_take),
+	PRIVATE(pass_look),
+	PRIVATE(pass_from),
 };
