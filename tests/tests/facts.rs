@@ -107,6 +107,10 @@ everyone! {
     fn long_reads() { as_native(program!("long_reads")); }
     fn asynchronous_requests() { as_native(program!("aio")); }
     fn descriptors_in_messages() { as_native(program!("passed")); }
+    fn direct_io() {
+        let (name, source) = program!("direct");
+        assert_eq!(fact_mounted(name, source).err(), "");
+    }
     fn splices() { as_native(program!("splice")); }
     fn mappings_of_files() { as_native(program!("maps")); }
     fn random_stores_and_cuts_of_a_mapped_file() { random_maps(Mounted::new(Kind::Basic)); }

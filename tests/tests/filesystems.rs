@@ -43,6 +43,13 @@ fn reads_long(mounted: &Mounted) {
     assert_eq!(outcome.err(), "");
 }
 
+/// Direct I/O by the file system's own rules; `how`: what those are for transfers that are not aligned.
+fn transfers_directly(mounted: &Mounted, how: &str) {
+    let program = mounted.program("direct", include_str!("../programs/facts/direct.c"));
+    let words = [program.into_os_string(), mounted.dir().into(), mounted.host().into(), how.into()];
+    said_ok(how, &mounted.run(words).output());
+}
+
 everyone! {
     fn long_reads() {
         for (how, options) in [("-b 1024", ""), ("-b 4096 -O inline_data", ""), ("-I 256", ":rw,opts=data=journal"), ("-O bigalloc", "")] {
@@ -100,6 +107,7 @@ everyone! {
             return user::note("xfs: only looked at as an ordinary user: mkfs.xfs makes root's file systems");
         }
         works(&mounted);
+        transfers_directly(&mounted, "aligned");
         make_check("xfs_repair", &["-n"], &mounted);
     }
 
@@ -111,6 +119,7 @@ everyone! {
             return user::note("btrfs: only looked at as an ordinary user: mkfs.btrfs makes root's file systems");
         }
         works(&mounted);
+        transfers_directly(&mounted, "falls back");
         make_check("btrfs", &["check", "--readonly"], &mounted);
     }
 
@@ -119,6 +128,7 @@ everyone! {
         make(&mounted, 64, "mkfs.vfat -F 32 {I}");
         let mounted = Mounted { options: own_fat(), ..mounted };
         works(&mounted);
+        transfers_directly(&mounted, "aligned");
         make_check("fsck.vfat", &["-n"], &mounted);
     }
 

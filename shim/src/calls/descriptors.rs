@@ -20,9 +20,6 @@ use crate::sys::settings::{is_loader, settings};
 use crate::sys::user;
 
 const CLOEXEC: usize = libc::O_CLOEXEC as usize;
-/// O_DIRECT is taken off: application memory has no page structures in the kernel library, so direct I/O
-/// goes through its page cache. The alignment rules that O_DIRECT would impose are thereby relaxed.
-const DIRECT: usize = libc::O_DIRECT as usize;
 /// Flags of open(2) that do more than to look.
 const MAKES: usize = (libc::O_CREAT | libc::O_TRUNC | libc::O_TMPFILE & !libc::O_DIRECTORY) as usize;
 
@@ -44,13 +41,13 @@ fn open_at(args: Args) -> Result {
         if flags & libc::O_CREAT as usize != 0 && at.has_slash_behind_root {
             return Err(Errno::EISDIR);
         }
-        let call = [at.dirfd, at.path, flags & !DIRECT, args[3], 0, 0];
+        let call = [at.dirfd, at.path, flags, args[3], 0, 0];
         open_pair(context, flags & CLOEXEC != 0, |context, want| {
             context.call_at(libc::SYS_openat, &call, want)
         })
     };
     if let Some(number) = magic_links::unlinked(args[1]) {
-        let call = call::args([number as usize, flags & !DIRECT]);
+        let call = call::args([number as usize, flags]);
         let cloexec = flags & CLOEXEC != 0;
         return enter_kernel(|context| {
             open_pair(context, cloexec, |context, want| {
@@ -107,7 +104,7 @@ pub fn openat2(c: &Call<'_>) -> Result {
             return Err(Errno::EISDIR);
         }
         let cloexec = how[0] as usize & CLOEXEC != 0;
-        let how = [how[0] & !(DIRECT as u64), how[1], resolve];
+        let how = [how[0], how[1], resolve];
         let call = args([at.dirfd, at.path, how.as_ptr() as usize, size_of_val(&how)]);
         open_pair(context, cloexec, |context, want| context.call_at(libc::SYS_openat2, &call, want))
     };
@@ -139,9 +136,8 @@ pub fn open_by_handle_at(c: &Call<'_>) -> Result {
     match fdtable::owner_of_class(class)? {
         Owner::Host => c.to_host(),
         Owner::Kernel => enter_kernel(|context| {
-            let args = args([c.args[0], c.args[1], c.args[2] & !DIRECT]);
-            open_pair(context, args[2] & CLOEXEC != 0, |context, want| {
-                context.call_at(c.nr as i64, &args, want)
+            open_pair(context, c.args[2] & CLOEXEC != 0, |context, want| {
+                context.call_at(c.nr as i64, &c.args, want)
             })
         }),
     }
@@ -280,9 +276,7 @@ pub fn fcntl(c: &Call<'_>) -> Result {
             if c.args[2] & libc::O_ASYNC as usize != 0 {
                 owner::check_async(c.args[0])?;
             }
-            let mut args = c.args;
-            args[2] &= !DIRECT;
-            enter_kernel(|context| context.call(c.nr as i64, &args))
+            c.to_kernel()
         }
         (KERNEL, _) => c.to_kernel(),
         (other, _) => Err(fdtable::refuse(other)),

@@ -31,8 +31,8 @@ macro_rules! rows {
 
 rows! {
     // Descriptors
-    open [Path Open Mode] Own(descriptors::open), "O_DIRECT goes through the kernel's page cache";
-    openat [DirFd Path Open Mode] Own(descriptors::openat), "O_DIRECT goes through the kernel's page cache";
+    open [Path Open Mode] Own(descriptors::open);
+    openat [DirFd Path Open Mode] Own(descriptors::openat);
     openat2 [DirFd Path Ptr Size] Own(descriptors::openat2);
     creat [Path Mode] Own(descriptors::creat);
     open_by_handle_at [Fd Ptr Open] Own(descriptors::open_by_handle_at);
