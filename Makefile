@@ -22,7 +22,7 @@ help:
 	@echo 'make lint       format, clippy, licences and sources, links of the docs'
 	@echo 'make unit       the tests of each crate by itself'
 	@echo 'make facts      the small C programs, natively and served'
-	@echo 'make suites     test suites of other projects, natively and on a mount: those of CPython'
+	@echo 'make suites     test suites of other projects, natively and on a mount; SUITES="$(filter-out lib,$(notdir $(basename $(wildcard tests/suites/*.sh))))"'
 	@echo 'make fuzz       random input for every parser; SECONDS=600 says how long'
 	@echo 'make docs       the book, in target/book'
 	@echo 'make bench      measure; BENCH="run --rows start" passes options on'
@@ -71,7 +71,7 @@ facts: build
 	$(call say,facts)
 	$(cargo_test) -p stowaway-tests --test facts --test cancel --test conform
 
-# Test suites of other projects. They take ten minutes, install Debian packages, and are no part of test.
+# Test suites of other projects. They take a minute to half an hour each, install Debian packages, and are no part of test.
 SUITES ?= cpython
 suites: build
 	@result=0; for suite in $(SUITES); do echo "==> $$suite"; tests/suites/$$suite.sh || result=1; done; exit $$result
