@@ -10,7 +10,7 @@
 //! - `kick`: how a thread that runs the program's code is asked to come in: doorbell backends, user interrupts.
 //! - `cpu`: the virtual CPU: its protocol, the words shared with the kernel, the switch to a kernel stack, the clock.
 //! - `instance`: one kernel's memory, and the embedded image that runs in it.
-//! - `dev`: interrupts, block devices and bells, on the host's side.
+//! - `dev`: interrupts, block devices, network interfaces and bells, on the host's side.
 //! - `disk`: image files: opened, locked, measured, partitioned, told apart.
 //! - `attach`: what is one process's own of an instance: host operations, start, end, fork.
 //! - `api`: what a process does with its kernel.
@@ -34,14 +34,15 @@ mod kick;
 pub mod sys;
 
 pub use api::{
-    watch_keeper_by, AbiRow, Access, AreaOp, Credentials, Duties, InnerFile, NewMember, PassHalf, Private,
-    Source, Task, WatchOp, AREA_NOT_OURS, AREA_NO_HELPER,
+    watch_keeper_by, AbiRow, Access, AreaOp, BackEndKind, Credentials, Duties, InnerFile, Interface, NewMember,
+    PassHalf, Private, Source, Task, WatchOp, AREA_NOT_OURS, AREA_NO_HELPER,
 };
 pub use attach::{attach, boot, reset_in_child, watch_pressure_in, BootConfig, BootError, Handover, Kernel};
 pub use cpu::members::confine;
 pub use cpu::Count;
 pub use dev::block::nbd::set_interrupted;
 pub use dev::block::{keep_descriptors_by, Engine, Store};
+pub use dev::net::{report_by as report_network_by, Frames};
 pub use disk::{is_qcow2, partitions, probe_fs, Disk, DiskError, Partition, PartitionKind, Sectors, Table};
 pub use instance::region::copy_text;
 pub use instance::symbols::Symbol;

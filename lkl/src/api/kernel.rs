@@ -10,7 +10,7 @@ use super::task::Task;
 use crate::attach::{self, Handover, Kernel};
 use crate::cpu;
 use crate::dev::block::{self, Store};
-use crate::dev::{bells, tickets};
+use crate::dev::{bells, net, tickets};
 use crate::sys::time::monotonic_ns;
 use crate::sys::{process, Errno, OwnedFd, PAGE};
 use std::sync::atomic::Ordering;
@@ -116,6 +116,7 @@ impl Kernel {
     /// be, and nothing is left to do for the process's own threads.
     pub fn hold_off(&self) {
         cpu::hide::stop();
+        net::leave();
         cpu::hold_off(self.words);
         block::leave();
         cpu::watch::leave_clock(self.words);
@@ -126,6 +127,8 @@ impl Kernel {
     /// The exec failed: the process goes on with the kernel.
     pub fn go_on(&self) {
         cpu::go_on(self.words);
+        net::begin();
+        net::follow();
     }
 
     /// After the exec: the tasks of the threads that the exec took away end.
@@ -279,6 +282,7 @@ impl Kernel {
         if cpu::member_exit(self.words, cpu::members::me(), false) == Err(Errno::EBUSY) {
             return false;
         }
+        net::leave();
         cpu::watch::leave_clock(self.words);
         block::begin_to_leave();
         cpu::leave_for_good(self.words);
@@ -400,6 +404,7 @@ impl Kernel {
         // SAFETY: the caller answers for the task; the pointers are valid during the call.
         let ended = unsafe { self.private(t, Private::Shutdown, [0; 6]) }.map(drop);
         if ended != Err(Errno::ENODEV) {
+            net::stop();
             block::stop();
         }
         ended

@@ -94,6 +94,10 @@ pub enum Private {
     PassLook = 4136,
     /// `(the host's pid, fd) -> fd`: of a file of another process
     PassFrom = 4137,
+    /// `(*const NewInterface) -> index of the interface`
+    NetAdd = 4138,
+    /// `(name with slashes, value, length)`: a setting of the kernel's, without /proc
+    Sysctl = 4139,
 }
 
 /// What the host has of a file that is passed to another process, beside the ticket.

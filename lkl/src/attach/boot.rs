@@ -8,7 +8,7 @@
 use super::ops::{LOG_FD, OPS};
 use crate::cpu::{self, timer, CallSlot, Shared};
 use crate::dev::block::{self, Store};
-use crate::dev::{bells, tickets};
+use crate::dev::{bells, net, tickets};
 use crate::instance::image::Loaded;
 use crate::instance::region::Region;
 use crate::instance::symbols;
@@ -86,6 +86,7 @@ pub fn reset_in_child() {
     block::set_store(None);
     bells::forget();
     tickets::forget();
+    net::forget();
     cpu::reset_in_child();
     timer::reset_in_child();
     cpu::hide::reset_in_child();
@@ -132,6 +133,8 @@ pub unsafe fn attach(from: &Handover) -> Result<&'static Kernel, BootError> {
             cpu::watch::begin();
             cpu::attach_after_exec(words, loaded.entries.run, askers(loaded), from.member);
             cpu::watch::drop_locks(words);
+            net::begin();
+            net::follow();
             Ok(kernel)
         }
         Err(e) => {
@@ -169,6 +172,7 @@ fn askers(loaded: &Loaded) -> usize {
 /// In the child of a fork that goes on with its parent's kernel: the parent's threads are not here.
 pub(crate) fn become_member_in_child(slot: &CallSlot) {
     block::reset_threads_in_child();
+    net::reset_in_child();
     timer::reset_in_child();
     cpu::hide::reset_in_child();
     cpu::members::become_member(slot);
@@ -229,6 +233,7 @@ impl Kernel {
     /// task is used afterwards.
     pub unsafe fn stop(&self) {
         STATE.store(BOOTING, Ordering::Release);
+        net::stop();
         block::stop();
         timer::stop();
         cpu::hide::stop();

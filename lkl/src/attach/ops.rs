@@ -12,7 +12,8 @@ use super::boot::Kernel;
 use super::pressure;
 use crate::cpu;
 use crate::dev::bells;
-use crate::dev::block::{self, Request};
+use crate::dev::block::{self, Iov, Request};
+use crate::dev::net::{self, Link};
 use crate::dev::tickets::{self, Ticket};
 use crate::instance::{image, symbols};
 use crate::sys::{file, memory, process, signal, time};
@@ -43,6 +44,9 @@ pub(crate) struct Ops {
     ring: unsafe extern "C" fn(u32),
     tickets: unsafe extern "C" fn(*mut Ticket, u32) -> i64,
     ticket_gone: unsafe extern "C" fn(u64),
+    net_send: unsafe extern "C" fn(*const Link, *const Iov, u32, usize) -> i64,
+    net_receive: unsafe extern "C" fn(*const Link, *const Iov, u32) -> i64,
+    net_arm: unsafe extern "C" fn(*const Link),
 }
 
 /// `struct lkl_host_ops`, for the comparison with the kernel's (`kernel/layout_rows.h`).
@@ -71,6 +75,9 @@ pub(crate) const LAYOUT: &[crate::sys::layout::Row] = crate::sys::layout::layout
         ring,
         tickets,
         ticket_gone,
+        net_send,
+        net_receive,
+        net_arm,
     }
 );
 
@@ -97,6 +104,9 @@ pub(crate) const OPS: Ops = Ops {
     ring: bells::ring,
     tickets: tickets::existing,
     ticket_gone: tickets::gone,
+    net_send: net::send,
+    net_receive: net::receive,
+    net_arm: net::arm,
 };
 
 /// Where the kernel log goes; -1: nowhere.

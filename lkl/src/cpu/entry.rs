@@ -178,6 +178,11 @@ pub(super) fn words() -> Option<&'static Shared> {
     cpu().map(|cpu| cpu.words)
 }
 
+/// The first of the kernel's network interfaces.
+pub(crate) fn net_links() -> Option<&'static AtomicPtr<()>> {
+    words().map(|words| &words.net_links)
+}
+
 fn on(words: &'static Shared) -> Cpu<'static, Host> {
     Cpu { words, env: Host }
 }

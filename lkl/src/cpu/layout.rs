@@ -42,6 +42,7 @@ pub(crate) const SHARED: &[Row] = layout_rows!(
         disks,
         disks_lock,
         was_shared,
+        net_links,
         members,
     }
 );

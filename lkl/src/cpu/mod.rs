@@ -21,8 +21,8 @@ pub(crate) mod watch;
 
 pub(crate) use entry::{
     arm, attach_after_exec, begin, boot, call, complete, go_on, hide_away, hold_off, interrupt,
-    leave_for_good, member_exit, member_is, raise_irq, reset_in_child, thread_exit, thread_new, wake_clock,
-    with_nobody_inside,
+    leave_for_good, member_exit, member_is, net_links, raise_irq, reset_in_child, thread_exit, thread_new,
+    wake_clock, with_nobody_inside,
 };
 pub use slots::Count;
 pub(crate) use slots::{CallSlot, MemberRow, Shared, HAS_LEFT};

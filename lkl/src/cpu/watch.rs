@@ -19,6 +19,26 @@ pub(crate) fn watch_keeper_by(watch: fn()) {
     let _ = KEEPER_WATCH.set(watch);
 }
 
+/// What sees to it that some process waits for the frames of each network interface.
+static LINKS_WATCH: OnceLock<fn()> = OnceLock::new();
+
+/// Says what sees to the network interfaces, when the members are looked after.
+pub(crate) fn watch_links_by(watch: fn()) {
+    let _ = LINKS_WATCH.set(watch);
+}
+
+fn look_after_links() {
+    if let Some(watch) = LINKS_WATCH.get() {
+        watch();
+    }
+}
+
+/// Whether the process of a member is no more, or is stopped.
+pub(crate) fn is_away(number: u32) -> bool {
+    entry::words()
+        .is_some_and(|words| is_dead(words, number) || process::is_stopped(words.member(number).process()))
+}
+
 /// Before this process uses a kernel.
 pub(crate) fn begin() {
     members::watch_by(Watch {
@@ -49,6 +69,7 @@ fn look_after(words: &'static Shared) {
     retire_dead(words);
     take_dead_clock(words);
     release_stopped(words);
+    look_after_links();
     if let Some(watch) = KEEPER_WATCH.get() {
         watch();
     }

@@ -144,7 +144,7 @@ mod tests {
         drop(first);
         assert_eq!(all(), numbers);
         assert_eq!(number(copy.raw()), Ok(numbers[0]));
-        let [read, write] = socket::pair().unwrap();
+        let [read, write] = socket::pair(libc::SOCK_DGRAM).unwrap();
         socket::send_with_fds(write.raw(), b"a", &[copy.raw()]).unwrap();
         drop((copy, second));
         assert_eq!(all(), numbers[..1]);

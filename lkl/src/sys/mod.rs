@@ -9,7 +9,7 @@
 //!
 //! # Files
 //! `call` has the gate; `errno` the error numbers; `own_memory` says what of the memory is ours; `file`, `memory`, `futex`, `signal`,
-//! `process`, `time` and `socket` the typed calls; `text` writes numbers; `helper_thread` makes threads without libc, and `spawn`
+//! `process`, `time`, `poll` and `socket` the typed calls; `text` writes numbers; `helper_thread` makes threads without libc, and `spawn`
 //! processes.
 
 mod call;
@@ -21,6 +21,7 @@ pub mod helper_thread;
 pub(crate) mod layout;
 pub mod memory;
 pub mod own_memory;
+pub mod poll;
 pub mod process;
 pub mod signal;
 pub mod socket;

@@ -40,16 +40,25 @@ pub fn cookie(fd: i32) -> Result<u64, Errno> {
     unsafe { try_call(libc::SYS_getsockopt, args) }.map(|_| number)
 }
 
-/// Two AF_UNIX datagram sockets that are connected to each other, closed at exec.
-pub fn pair() -> Result<[OwnedFd; 2], Errno> {
+/// Two AF_UNIX sockets of a kind (SOCK_STREAM and so on) that are connected to each other, closed at exec.
+pub fn pair(kind: i32) -> Result<[OwnedFd; 2], Errno> {
     let mut ends = [0i32; 2];
-    let kind = (libc::SOCK_DGRAM | libc::SOCK_CLOEXEC) as usize;
+    let kind = (kind | libc::SOCK_CLOEXEC) as usize;
     let args = [libc::AF_UNIX as usize, kind, 0, ends.as_mut_ptr() as usize, 0, 0];
     // SAFETY: a live array of two; then new descriptors.
     unsafe {
         try_call(libc::SYS_socketpair, args)?;
         Ok(ends.map(|fd| OwnedFd::from_raw(fd)))
     }
+}
+
+/// SOCK_STREAM and so on: SO_TYPE.
+pub fn kind(fd: i32) -> Result<i32, Errno> {
+    let (mut kind, mut len) = (0i32, size_of::<i32>() as u32);
+    let (level, option) = (libc::SOL_SOCKET as usize, libc::SO_TYPE as usize);
+    let args = [fd as usize, level, option, &raw mut kind as usize, &raw mut len as usize, 0];
+    // SAFETY: a live number, and its length.
+    unsafe { try_call(libc::SYS_getsockopt, args) }.map(|_| kind)
 }
 
 /// How long reads and writes of the socket wait (SO_RCVTIMEO, SO_SNDTIMEO).

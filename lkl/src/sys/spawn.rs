@@ -59,11 +59,13 @@ pub unsafe fn spawn(
     made.map(|pid| pid as u32)
 }
 
-/// Waits for the end of a process that [`spawn`] made.
-pub fn wait_for(pid: u32) {
-    let args = [pid as usize, 0, libc::__WALL as usize, 0, 0, 0];
-    // SAFETY: no pointers.
+/// Waits for the end of a process that [`spawn`] made. Its status, as wait(2) has it.
+pub fn wait_for(pid: u32) -> i32 {
+    let mut status = -1i32;
+    let args = [pid as usize, &raw mut status as usize, libc::__WALL as usize, 0, 0, 0];
+    // SAFETY: a live number.
     while unsafe { super::try_call(libc::SYS_wait4, args) } == Err(Errno::EINTR) {}
+    status
 }
 
 #[cfg(test)]

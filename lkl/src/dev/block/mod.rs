@@ -38,6 +38,6 @@ pub(crate) use engine::{
 };
 pub use engine::{reset_in_child, Engine};
 pub(crate) use read_around::read_around;
-pub(crate) use request::{take_write_error, Request};
+pub(crate) use request::{take_write_error, Iov, Request};
 pub(crate) use store::Entry;
 pub use store::Store;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The descriptors that all processes of an instance need: those of its images, of its bells (`dev::bells`), and what passed
-//! files need (`dev::tickets`).
+//! The descriptors that all processes of an instance need: those of its images, of its bells (`dev::bells`), of the back ends of
+//! its network interfaces (`dev::net`), and what passed files need (`dev::tickets`).
 //!
 //! A child of fork inherits descriptors, and so does a program that is executed. What a process opens later the others do
 //! not have. So each image's descriptor is also sent into a socket whose both ends all of them inherit, and stays there as
@@ -14,15 +14,16 @@
 //! arrive are new, and this process's own.
 #![allow(unsafe_code)]
 
-use crate::dev::bells;
+use crate::dev::{bells, net};
 use crate::sys::{file, memory, socket, Errno, OwnedFd};
 use std::mem::size_of;
 
 /// Of what the host has of passed files.
 const HALVES: usize = 12;
 
-/// Images in use at a time, at most, bells and chimes, and what passed files have: at most [`socket::MOST_FDS`].
-pub(crate) const MOST: usize = 128 + bells::ALL + 1 + HALVES;
+/// Descriptors at a time, at most: of bells and chimes, of what passed files and network interfaces need, and the rest of images.
+pub(crate) const MOST: usize = socket::MOST_FDS;
+const _: () = assert!(MOST - (bells::ALL + 1 + HALVES + net::DESCRIPTORS) > 100, "room for images");
 
 /// What a message says of a descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,6 +41,8 @@ pub(crate) struct Entry {
 const FIRST_BELL: u64 = 1 << 63;
 /// The first number that is what the host has of a passed file.
 const FIRST_HALF: u64 = 3 << 62;
+/// The first number that is of a network interface.
+const FIRST_OF_NET: u64 = FIRST_BELL + (1 << 32);
 
 impl Entry {
     /// The entry of a bell.
@@ -53,6 +56,11 @@ impl Entry {
     /// The entry of what the host has of a passed file.
     pub(crate) fn half(ticket: u64) -> Entry {
         Entry { disk: FIRST_HALF | ticket, start: 0, kind: 0 }
+    }
+
+    /// The entry of a descriptor that network interfaces need.
+    pub(crate) fn net(number: usize) -> Entry {
+        Entry { disk: FIRST_OF_NET + number as u64, start: 0, kind: 0 }
     }
 }
 
@@ -162,7 +170,7 @@ pub struct Store {
 impl Store {
     /// A new socket with an empty message, of two descriptors with numbers from `at_fd` up.
     pub(crate) fn make(at_fd: i32) -> Result<Store, Errno> {
-        let [read, write] = socket::pair()?;
+        let [read, write] = socket::pair(libc::SOCK_DGRAM)?;
         let (read, write) = (read.move_up(at_fd)?, write.move_up(at_fd)?);
         Contents::empty()?.send(write.raw())?;
         Ok(Store { read: read.into_raw(), write: write.into_raw() })

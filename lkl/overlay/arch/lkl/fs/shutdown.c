@@ -19,6 +19,9 @@
 #include "mount.h"
 #include "../kernel/members.h"
 
+/* drivers/lkn.c */
+void lkl_net_linger(void);
+
 #define SETTLE_TRIES	(HZ / 5)	/* ticks: 200 ms */
 #define BUSY_TRIES	5
 
@@ -132,6 +135,7 @@ long lkl_shutdown(void)
 	lkl_end_waits();
 	lkl_pass_nothing();
 	err = lkl_close_all();
+	lkl_net_linger();
 	lkl_anchor_enter();
 	lkl_private_begin(&was);
 	while ((m = anchor_mounts)) {

@@ -13,11 +13,10 @@
 
 #define GROUPS GROUP(btrfs) GROUP(xfs) GROUP(squashfs) GROUP(erofs) GROUP(vfat) GROUP(iso9660) GROUP(exfat) \
 	GROUP(ntfs3) GROUP(f2fs) GROUP(udf) GROUP(nilfs2) GROUP(jfs) GROUP(hfs) GROUP(hfsplus) GROUP(minix) \
-	GROUP(cramfs) GROUP(romfs) GROUP(overlay) GROUP(nls_usual) GROUP(nls)
+	GROUP(cramfs) GROUP(romfs) GROUP(overlay) GROUP(net) GROUP(nls_usual) GROUP(nls)
 #define CALLS(name) extern initcall_entry_t lkl_deferred_##name[], lkl_deferred_##name##_end[];
 #define GROUP(name) CALLS(name) extern char lkl_cold_##name[], lkl_cold_##name##_end[];
 GROUPS
-CALLS(net)
 #undef GROUP
 #define GROUP(name) \
 	{ #name, lkl_deferred_##name, lkl_deferred_##name##_end, lkl_cold_##name, lkl_cold_##name##_end },
@@ -27,7 +26,6 @@ static struct deferred_group {
 	char *cold, *cold_end;		/* data that nobody has touched */
 } groups[] __initdata = {
 	GROUPS
-	{ "net", lkl_deferred_net, lkl_deferred_net_end },
 };
 static DEFINE_MUTEX(lock);
 

@@ -7,6 +7,11 @@
 #include "lkl.h"
 
 long lkl_loopback_up(void);
+/* sysctl.c */
+long lkl_sysctl(const char *name, const char *value, size_t len);
+
+/* drivers/lkn.c */
+long lkl_net_add(const struct lkl_net *what);
 
 /* waits.c */
 long lkl_wait_arm(void *fds, unsigned long n, unsigned long bell, unsigned long alone);
@@ -74,4 +79,6 @@ const lkl_private_t lkl_private_calls[LKL_NR_PRIVATE_END - LKL_NR_PRIVATE] = {
 	PRIVATE(pass_take),
 	PRIVATE(pass_look),
 	PRIVATE(pass_from),
+	PRIVATE(net_add),
+	PRIVATE(sysctl),
 };

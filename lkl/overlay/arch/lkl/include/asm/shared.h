@@ -8,6 +8,7 @@
 #define _LKL_SHARED_H
 
 struct lkl_call_slot;
+struct lkl_net_link;
 
 /*
  * A process that uses the instance.  Numbers are not used again, for the pids of a host repeat.  The row of member N is
@@ -62,7 +63,8 @@ struct lkl_shared {
 	unsigned long		pad2[5];
 	/* statistics */
 	unsigned long		counters[10];
-	unsigned long		pad3[6];
+	unsigned long		pad3[5];
+	struct lkl_net_link	*net_links;	/* of the network interfaces */
 	struct lkl_member_row	members[LKL_MEMBERS];
 } __attribute__((aligned(64)));
 

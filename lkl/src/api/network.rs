@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Network interfaces of the kernel's, with back ends of the host's.
+//!
+//! # Safety
+//! Tasks are used by the thread that made them.
+#![allow(unsafe_code)]
+
+use super::{Private, Task};
+use crate::attach::Kernel;
+use crate::dev::net::{self, link, NewInterface};
+use crate::sys::{Errno, OwnedFd};
+use std::ffi::CStr;
+
+/// What a descriptor is that an interface's frames go through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackEndKind {
+    /// A tap device with IFF_VNET_HDR, whose descriptor does not wait.
+    Tap,
+    /// A stream socket in QEMU's framing.
+    Stream,
+    /// A socket of a frame a message.
+    Datagram,
+}
+
+/// A new interface.
+#[derive(Debug, Clone, Copy)]
+pub struct Interface {
+    /// What the descriptor is.
+    pub kind: BackEndKind,
+    /// The back end takes and gives TCP segments of 64 KiB.
+    pub has_segments: bool,
+    /// No frame can be damaged between whoever makes its checksums and this kernel.
+    pub is_trusted: bool,
+    /// Who refuses a connection leaves the ACK bit out.
+    pub has_bare_resets: bool,
+    /// The longest packet.
+    pub mtu: u32,
+    /// The Ethernet address; `None`: a random one.
+    pub mac: Option<[u8; 6]>,
+}
+
+impl Kernel {
+    /// Makes an interface, ethN, which is down. Its index.
+    ///
+    /// # Safety
+    /// As [`Kernel::call`].
+    pub unsafe fn add_interface(
+        &self,
+        t: *mut Task,
+        back_end: OwnedFd,
+        what: &Interface,
+    ) -> Result<u32, Errno> {
+        let number = link::all().count();
+        if number == link::LINKS {
+            return Err(Errno::ENOSPC);
+        }
+        net::begin();
+        net::add(number, back_end)?;
+        let segments = if what.has_segments { link::TSO } else { 0 };
+        let trusted = if what.is_trusted { link::TRUSTED } else { 0 };
+        let bare = if what.has_bare_resets { link::BARE_RESETS } else { 0 };
+        let new = NewInterface {
+            number: number as u64,
+            kind: match what.kind {
+                BackEndKind::Tap => link::TAP,
+                BackEndKind::Stream => link::STREAM,
+                BackEndKind::Datagram => link::DATAGRAM,
+            },
+            features: segments | trusted | bare,
+            mtu: what.mtu,
+            mac: what.mac.unwrap_or_default(),
+            pad: 0,
+        };
+        // SAFETY: the caller answers for the task; the pointer is valid during the call.
+        let index = unsafe { self.private(t, Private::NetAdd, [&raw const new as usize, 0, 0, 0, 0, 0]) }?;
+        net::follow();
+        Ok(index as u32)
+    }
+
+    /// Sets something of the kernel's, by its name in /proc/sys.
+    ///
+    /// # Safety
+    /// As [`Kernel::call`].
+    pub unsafe fn set_sysctl(&self, t: *mut Task, name: &CStr, value: &[u8]) -> Result<(), Errno> {
+        let args = [name.as_ptr() as usize, value.as_ptr() as usize, value.len(), 0, 0, 0];
+        // SAFETY: the caller answers for the task; the pointers are valid during the call.
+        unsafe { self.private(t, Private::Sysctl, args) }.map(drop)
+    }
+}

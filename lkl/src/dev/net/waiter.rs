@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The thread that waits until a back end has a frame, or room for one, and raises the driver's interrupt then. Mostly the same
+//! thread runs the interrupt, and with it the driver, which reads the frames.
+//!
+//! One process has the thread of a link ([`Link::home`]). When that process leaves, is killed, stopped or becomes another
+//! program, another process starts one. Two threads at a time would do no harm: both only look.
+//!
+//! # Safety
+//! A slot of `THREADS` is touched by the thread that has made this process the link's home, or by one that ends the kernel, or by all
+//! that a fork left.
+#![allow(unsafe_code)]
+
+use super::descriptors;
+use super::link::{self, Link, ARMED, ASLEEP, LINKS, OFF};
+use crate::cpu::{members, watch};
+use crate::dev::irq;
+use crate::sys::futex::{self, Scope};
+use crate::sys::helper_thread::HelperThread;
+use crate::sys::{file, poll, process};
+use std::cell::UnsafeCell;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+struct Slot(UnsafeCell<Option<HelperThread>>);
+// SAFETY: see the head of the file.
+unsafe impl Sync for Slot {}
+static THREADS: [Slot; LINKS] = [const { Slot(UnsafeCell::new(None)) }; LINKS];
+
+/// The threads of this process end.
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// Whether this process is to have the link's thread.
+fn is_home(link: &Link) -> bool {
+    link.home.load(Ordering::SeqCst) == members::me()
+}
+
+fn take(number: usize) -> Option<HelperThread> {
+    // SAFETY: see the head of the file.
+    unsafe { (*THREADS[number].0.get()).take() }
+}
+
+/// This process may have threads of links from here on, and looks after the links of others.
+pub(crate) fn begin() {
+    STOP.store(false, Ordering::SeqCst);
+    watch::watch_links_by(follow);
+}
+
+/// Starts the thread of each link whose thread is nowhere.
+pub(crate) fn follow() {
+    for link in link::all().filter(|link| !link.is_over()) {
+        let home = link.home.load(Ordering::SeqCst);
+        let is_lost = home == 0 || (home != members::me() && watch::is_away(home));
+        if is_lost && may_take(link, home) {
+            start(link);
+        }
+    }
+}
+
+fn may_take(link: &Link, home: u32) -> bool {
+    !STOP.load(Ordering::SeqCst)
+        && link.home.compare_exchange(home, members::me(), Ordering::SeqCst, Ordering::Relaxed).is_ok()
+}
+
+fn start(link: &'static Link) {
+    let number = link.index();
+    // A thread that this process had before has seen that it is not needed.
+    if let Some(old) = take(number) {
+        old.join();
+    }
+    match HelperThread::spawn(c"stowaway-net", run, std::ptr::from_ref(link) as usize) {
+        // SAFETY: see the head of the file.
+        Ok(thread) => unsafe { *THREADS[number].0.get() = Some(thread) },
+        Err(_) => link.home.store(0, Ordering::SeqCst),
+    }
+}
+
+/// Ends the threads of this process until [`begin`]: the kernel ends, or others go on with it, or this process becomes another
+/// program.
+pub(crate) fn leave() {
+    STOP.store(true, Ordering::SeqCst);
+    for link in link::all() {
+        if let Some(thread) = take(link.index()) {
+            // It may have looked just before, and sleep after.
+            while !thread.has_ended() {
+                descriptors::ring(link);
+                futex::wake_all(&raw const link.armed, Scope::Shared);
+                process::sleep_ns(100_000);
+            }
+            thread.join();
+        }
+        let _ = link.home.compare_exchange(members::me(), 0, Ordering::SeqCst, Ordering::Relaxed);
+    }
+}
+
+/// The kernel has ended: nothing of it is here any more.
+pub(crate) fn stop() {
+    leave();
+    descriptors::close_all();
+}
+
+/// In the child of a fork: the threads are the parent's.
+pub(crate) fn reset_in_child() {
+    (0..LINKS).filter_map(take).for_each(HelperThread::forget);
+}
+
+/// In the child of a fork that does not go on with its parent's kernel.
+pub(crate) fn forget() {
+    reset_in_child();
+    descriptors::close_all();
+}
+
+extern "C" fn run(link: usize) {
+    // SAFETY: start()'s: links are there as long as the kernel, and leave() waits for this thread.
+    let link = unsafe { &*(link as *const Link) };
+    let (Some(fd), Some(bell)) = (descriptors::back_end(link), descriptors::bell(link)) else {
+        link.home.store(0, Ordering::SeqCst);
+        return;
+    };
+    // The thread before may have gone amid this.
+    raise(link);
+    while !STOP.load(Ordering::SeqCst) && is_home(link) && !link.is_over() {
+        if is_armed(link) {
+            wait(link, fd, bell);
+        }
+    }
+}
+
+fn raise(link: &Link) {
+    let _ = link.armed.compare_exchange(ARMED, OFF, Ordering::SeqCst, Ordering::Relaxed);
+    irq::raise_irq(irq::NET);
+}
+
+/// Whether this thread is to wait for frames. If the driver reads, sleeps until it does not.
+fn is_armed(link: &Link) -> bool {
+    let _ = link.armed.compare_exchange(OFF, ASLEEP, Ordering::SeqCst, Ordering::Relaxed);
+    if link.armed.load(Ordering::SeqCst) == ARMED {
+        return true;
+    }
+    if !STOP.load(Ordering::SeqCst) {
+        futex::wait(&link.armed, ASLEEP, Scope::Shared);
+    }
+    link.armed.load(Ordering::SeqCst) == ARMED
+}
+
+fn wait(link: &Link, fd: i32, bell: i32) {
+    let room = if link.wants_room.load(Ordering::SeqCst) != 0 { poll::OUT } else { 0 };
+    let [frames, rung] = poll::wait([(fd, poll::IN | room), (bell, poll::IN)]);
+    if rung != 0 {
+        let _ = file::read(bell, &mut [0; 8]);
+    }
+    if frames & poll::OUT != 0 {
+        link.wants_room.store(0, Ordering::SeqCst);
+    }
+    // An error and the end are for the driver to read.
+    if frames != 0 {
+        raise(link);
+    }
+}
