@@ -16,7 +16,7 @@ use trampoline::Vectors;
 use crate::calls::requests;
 use crate::exec::{kept, library};
 use crate::instance::enter::{set_due, DUE_ROOT};
-use crate::instance::{enter, keeper, kick, server_keepalive};
+use crate::instance::{enter, keeper, kick, network, server_keepalive};
 use crate::loader;
 use crate::lookup::mount_lookup::visible;
 use crate::lookup::{covered_dirs, cwd, mount_points};
@@ -27,7 +27,7 @@ use crate::sys::errno::{Errno, Explained};
 use crate::sys::host;
 use crate::sys::report::{say, set_log_file, Logger};
 use crate::sys::settings::{self, is_loader, settings, Asked};
-use crate::sys::{root, thread, told, tracer, valgrind};
+use crate::sys::{kernel, root, thread, told, tracer, valgrind};
 use crate::syscalls::{dispatch, entry, table};
 
 /// Runs before main, after libc's own constructors (ld.so orders by dependency).
@@ -87,12 +87,22 @@ fn go_in() {
     door::take_in();
     member::take_over();
     member::restore_mask();
-    if let Err(why) = door::open_for_others() {
-        say!("{why}");
-        if settings().under_run {
-            host::exit_group(125);
-        }
+    let is_open = door::open_for_others().inspect_err(|why| say!("{why}")).is_ok();
+    // What is wrong with the network was said.
+    if !(is_open && has_network()) && settings().under_run {
+        host::exit_group(125);
     }
+}
+
+/// A network to the outside is there when the program starts, or the program does not start. False: it is not there.
+fn has_network() -> bool {
+    if settings().net.interface().is_none() {
+        return true;
+    }
+    if kernel::state() == kernel::State::None {
+        let _ = enter::enter_kernel(|_| Ok(0));
+    }
+    network::is_there() && kernel::running().is_some()
 }
 
 /// Whether there is anything to do. A bad setting ends a program that `stowaway run` started.

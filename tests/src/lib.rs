@@ -31,6 +31,7 @@ pub mod held;
 pub mod keeper;
 pub mod made;
 pub mod mounted;
+pub mod network;
 pub mod normal;
 pub mod process;
 pub mod program;

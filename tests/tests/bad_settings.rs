@@ -11,7 +11,7 @@ use stowaway_tests::process::{Outcome, Run};
 use stowaway_tests::{program, user};
 
 /// Names and values that are refused, with a word that the line must have besides the name.
-const WRONG: [(&str, &str, &str); 28] = [
+const WRONG: [(&str, &str, &str); 34] = [
     ("STOWAWAY_MUONT", "x:/y", "STOWAWAY_MOUNT"),
     ("STOWAWAY_FOO", "1", "STOWAWAY_FOO"),
     ("STOWAWAY_MOUNT", "disk.img", "PATH"),
@@ -34,6 +34,12 @@ const WRONG: [(&str, &str, &str); 28] = [
     ("STOWAWAY_MEM", "1M", "16M"),
     ("STOWAWAY_MEM", "999999G", "999999G"),
     ("STOWAWAY_NET", "tap0", "lo"),
+    ("STOWAWAY_NET", "tap:tap0,ip=10.0.0.2", "BITS"),
+    ("STOWAWAY_NET", "user,colour=red", "colour"),
+    ("STOWAWAY_DNS", "example.org", "10.0.0.1"),
+    ("STOWAWAY_DNS", "10.0.0.1", "network"),
+    ("STOWAWAY_PUBLISH", "80", "8080:80"),
+    ("STOWAWAY_SYSCTL", "kernel.x=1", "net.ipv4"),
     ("STOWAWAY_AS", "me", "UID:GID"),
     ("STOWAWAY_AS", "0:", "UID:GID"),
     ("STOWAWAY_AS", "4294967295", "UID:GID"),

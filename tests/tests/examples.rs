@@ -38,6 +38,7 @@ examples! {
     killed: "killed.sh";
     loopback_network: "loopback-network.sh";
     make: "make.sh";
+    network_of_its_own: "network-of-its-own.sh";
     ordinary_user: "ordinary-user.sh";
     overlay: "overlay.sh";
     partition: "partition.sh";
@@ -48,6 +49,7 @@ examples! {
     shared_read_only: "shared-read-only.sh";
     shell_and_pipelines: "shell-and-pipelines.sh";
     trace_and_stats: "trace-and-stats.sh";
+    two_kernels_one_link: "two-kernels-one-link.sh";
     two_programs_one_network: "two-programs-one-network.sh";
     two_terminals: "two-terminals.sh";
     untar: "untar.sh";

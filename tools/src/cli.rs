@@ -193,7 +193,10 @@ a semicolon or a newline separates the mounts. A settings file, named by --confi
 such as these:
   mount = [\"disk.img:/mnt/data\", \"other.img:/mnt/other:ro\"]
   mem = \"64M\"
-  net = \"none\"
+  net = \"user\"
+  dns = \"10.0.0.1\"
+  publish = \"8080:80,2222:22\"
+  sysctl = \"net.ipv4.tcp_ecn=1\"
   as = \"root\"
   log = \"warn\"
   kernel_log = \"off\"
@@ -229,9 +232,37 @@ pub struct RunOptions {
     #[arg(long, value_name = "SIZE")]
     pub mem: Option<OsString>,
 
-    /// Sockets that the kernel serves: none, or lo (internet sockets over its own loopback) [default: none]
-    #[arg(long, value_name = "none|lo")]
+    /// Sockets that the kernel serves: none, lo (its own loopback), or a network: user, tap:NAME, fd:N, stream:PATH [default: none]
+    ///
+    /// With a network, the kernel has lo and eth0. user: by the connections that this user can make on the host, with the
+    /// program passt; addresses and DNS come with it, and the host's own loopback is at 10.0.2.2 and fd10:0:2::2. tap:NAME: a tap
+    /// device of the host, which root has made for this user, or which is made if you are allowed to. fd:N: a tap device or a
+    /// socket that is open at number N when the program starts; a datagram socket has a frame a message, a stream socket
+    /// speaks QEMU's protocol (-netdev stream). stream:PATH: the same at a Unix socket; with ,listen it waits for the peer there.
+    /// Then follow, for all but user: ,ip=ADDRESS/BITS (can be repeated) or ,ip=dhcp; ,gw=ADDRESS (one of each family). For all:
+    /// ,mtu=BYTES ,mac=ADDRESS. Without ip=, IPv6 comes by the network's own router advertisements, as on any Linux. Write a
+    /// backslash before a comma of PATH.
+    #[arg(long, value_name = "none|lo|BACKEND[,OPTION...]")]
     pub net: Option<OsString>,
+
+    /// Addresses of the resolvers that /etc/resolv.conf names to the program: ADDRESS[,ADDRESS...]
+    ///
+    /// Needs a network to the outside. Programs that open /etc/resolv.conf find these, and the file of the host stays as it is. With
+    /// --net user, the host's resolver is used without this option.
+    #[arg(long, value_name = "ADDRESS[,ADDRESS...]")]
+    pub dns: Option<OsString>,
+
+    /// Lead a port of the host into the program, with --net user: [ADDRESS:]HOST:INSIDE[/udp]
+    ///
+    /// Can be repeated. An IPv6 ADDRESS stands in brackets.
+    #[arg(short = 'p', long, value_name = "[ADDRESS:]HOST:INSIDE[/udp]")]
+    pub publish: Vec<OsString>,
+
+    /// Set something of the kernel's network: KEY=VALUE, as in sysctl.conf(5)
+    ///
+    /// Can be repeated. KEY begins with net. Write a backslash before a comma of VALUE.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub sysctl: Vec<OsString>,
 
     /// Work on mounts with the rights of another user: root, UID or UID:GID
     ///

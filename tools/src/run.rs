@@ -115,9 +115,13 @@ fn from_options(options: &RunOptions) -> RawConfig {
     let perf_map = options.perf_map.then(|| OsString::from("yes"));
     let no_share = options.no_share.then(|| OsString::from("no"));
     let no_keeper = options.no_keeper.then(|| OsString::from("no"));
+    let (publish, sysctl) = (joined(&options.publish), joined(&options.sysctl));
     let single = [
         (Key::Mem, &options.mem),
         (Key::Net, &options.net),
+        (Key::Dns, &options.dns),
+        (Key::Publish, &publish),
+        (Key::Sysctl, &sysctl),
         (Key::As, &options.run_as),
         (Key::Log, &options.log),
         (Key::KernelLog, &options.kernel_log),
@@ -138,6 +142,11 @@ fn from_options(options: &RunOptions) -> RawConfig {
         raw.set(key, value.as_bytes(), Origin::Option);
     }
     raw
+}
+
+/// An option that can be repeated, as one value.
+fn joined(values: &[OsString]) -> Option<OsString> {
+    (!values.is_empty()).then(|| values.join(OsStr::new(",")))
 }
 
 fn bad_setting(error: ConfigError) -> Failure {

@@ -2,16 +2,18 @@
 //! The settings, checked.
 
 use std::ffi::{OsStr, OsString};
+use std::net::IpAddr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
 use crate::error::ConfigError;
 use crate::mount::Mount;
 use crate::names::Key;
+use crate::network::{format_sysctl, user, BackEnd, Net, Publish};
 use crate::raw::RawConfig;
 use crate::size::format_size;
 use crate::text::show;
-use crate::values::{BlockEngine, Doorbell, Level, Net, Sink, Somebody, Trace, MEM_DEFAULT};
+use crate::values::{BlockEngine, Doorbell, Level, Sink, Somebody, Trace, MEM_DEFAULT};
 
 /// Every setting, with a value that can be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +24,12 @@ pub struct Config {
     pub mem: u64,
     /// Whose sockets are the kernel's.
     pub net: Net,
+    /// The resolvers that programs are told of; empty: the host's, or the interface's.
+    pub dns: Vec<IpAddr>,
+    /// Ports of the host that lead to the program.
+    pub publish: Vec<Publish>,
+    /// Settings of the kernel's network.
+    pub sysctl: Vec<(String, String)>,
     /// With whose rights the program works on mounts, and who it is told that it is; `None`: its own.
     pub run_as: Option<Somebody>,
     /// Our own messages.
@@ -58,6 +66,9 @@ impl Default for Config {
             mounts: Vec::new(),
             mem: MEM_DEFAULT,
             net: Net::default(),
+            dns: Vec::new(),
+            publish: Vec::new(),
+            sysctl: Vec::new(),
             run_as: None,
             log: Level::default(),
             kernel_log: Sink::default(),
@@ -112,6 +123,7 @@ impl Config {
         for mount in &mut self.mounts {
             mount.absolutize(cwd);
         }
+        self.net.absolutize(cwd);
         for sink in [&mut self.kernel_log, &mut self.stats, &mut self.trace.to] {
             sink.absolutize(cwd);
         }
@@ -130,10 +142,16 @@ impl Config {
         let mut vars = vec![
             (Key::Mount, OsString::from_vec(mounts)),
             (Key::Mem, format_size(self.mem).into()),
-            (Key::Net, self.net.to_string().into()),
+            (Key::Net, self.net.format()),
             (Key::Log, self.log.to_string().into()),
             (Key::KernelLog, self.kernel_log.format()),
         ];
+        let list = |all: Vec<String>| (!all.is_empty()).then(|| OsString::from(all.join(",")));
+        vars.extend(list(self.dns.iter().map(IpAddr::to_string).collect()).map(|all| (Key::Dns, all)));
+        vars.extend(
+            list(self.publish.iter().map(Publish::to_string).collect()).map(|all| (Key::Publish, all)),
+        );
+        vars.extend((!self.sysctl.is_empty()).then(|| (Key::Sysctl, format_sysctl(&self.sysctl))));
         vars.extend(self.run_as.map(|who| (Key::As, who.to_string().into())));
         vars.extend((!self.follow).then(|| (Key::Follow, "no".into())));
         vars.extend((self.stats != Sink::Off).then(|| (Key::Stats, self.stats.format())));
@@ -149,6 +167,43 @@ impl Config {
         vars.extend(self.cwd.iter().map(|cwd| (Key::Cwd, cwd.clone().into())));
         vars.extend(self.under_run.then(|| (Key::Run, "1".into())));
         vars.into_iter().map(|(key, value)| (key.env().to_string(), value)).collect()
+    }
+
+    /// The resolvers that programs are told of; empty: those of the host.
+    pub fn resolvers(&self) -> Vec<IpAddr> {
+        match self.net.interface() {
+            Some(interface) if self.dns.is_empty() && interface.back_end == BackEnd::User => {
+                vec![user::RESOLVER]
+            }
+            _ => self.dns.clone(),
+        }
+    }
+
+    /// What goes with an interface to the outside, and with which.
+    pub(crate) fn check_network(&self) -> Result<(), ConfigError> {
+        let wrong = |key: Key, why: &str, advice: &str| Err(ConfigError::new(key.env(), why).advise(advice));
+        let back_end = self.net.interface().map(|interface| &interface.back_end);
+        match back_end {
+            None if !self.dns.is_empty() => {
+                wrong(Key::Dns, "there is no network to the outside", "set net, such as user")
+            }
+            Some(BackEnd::User) => Ok(()),
+            _ if !self.publish.is_empty() => {
+                wrong(Key::Publish, "ports are forwarded by the network user only", "set net to user")
+            }
+            None if self.net == Net::None && !self.sysctl.is_empty() => {
+                wrong(Key::Sysctl, "the program has no network of its own", "set net, such as lo")
+            }
+            _ => Ok(()),
+        }?;
+        if back_end.is_some() && !self.share {
+            return wrong(
+                Key::Net,
+                "processes share an interface to the outside (share is no)",
+                "leave one of the two out",
+            );
+        }
+        Ok(())
     }
 
     /// No two mounts on one path, no image that is written twice, and none inside of itself.

@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 use crate::config::Config;
 use crate::error::ConfigError;
 use crate::names::Key;
+use crate::network::Net;
 use crate::text::show;
-use crate::values::{Net, MEM_DEFAULT};
+use crate::values::MEM_DEFAULT;
 
 /// The longest name: a socket's path is at most 108 bytes.
 const MOST: usize = 40;
@@ -64,7 +65,8 @@ pub fn settings(config: &Config) -> Vec<(String, OsString)> {
 /// There are at most so many of these variables.
 pub const SETTINGS: usize = COMMON.len() + 1;
 
-const COMMON: [Key; 4] = [Key::Mount, Key::Mem, Key::Net, Key::BlockEngine];
+const COMMON: [Key; 7] =
+    [Key::Mount, Key::Mem, Key::Net, Key::Dns, Key::Publish, Key::Sysctl, Key::BlockEngine];
 
 /// What is sent for variables.
 pub fn write(variables: &[(impl AsRef<OsStr>, OsString)]) -> Vec<u8> {

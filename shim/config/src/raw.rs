@@ -10,6 +10,7 @@ use crate::error::ConfigError;
 use crate::instance;
 use crate::mount::{split_list, Mount};
 use crate::names::{Key, Origin};
+use crate::network;
 use crate::text::show;
 use crate::values::{self, MEM_DEFAULT};
 
@@ -28,6 +29,9 @@ pub struct RawConfig {
     mounts: Option<Vec<RawValue>>,
     mem: Option<RawValue>,
     net: Option<RawValue>,
+    dns: Option<RawValue>,
+    publish: Option<RawValue>,
+    sysctl: Option<RawValue>,
     run_as: Option<RawValue>,
     log: Option<RawValue>,
     kernel_log: Option<RawValue>,
@@ -98,6 +102,9 @@ impl RawConfig {
             mounts: self.mounts.or(lower.mounts),
             mem: self.mem.or(lower.mem),
             net: self.net.or(lower.net),
+            dns: self.dns.or(lower.dns),
+            publish: self.publish.or(lower.publish),
+            sysctl: self.sysctl.or(lower.sysctl),
             run_as: self.run_as.or(lower.run_as),
             log: self.log.or(lower.log),
             kernel_log: self.kernel_log.or(lower.kernel_log),
@@ -125,7 +132,10 @@ impl RawConfig {
         }
         let config = Config {
             mem: read(&self.mem, Key::Mem, values::mem)?.unwrap_or(MEM_DEFAULT),
-            net: read(&self.net, Key::Net, values::net)?.unwrap_or_default(),
+            net: read(&self.net, Key::Net, network::net)?.unwrap_or_default(),
+            dns: read(&self.dns, Key::Dns, network::dns)?.unwrap_or_default(),
+            publish: read(&self.publish, Key::Publish, network::publish)?.unwrap_or_default(),
+            sysctl: read(&self.sysctl, Key::Sysctl, network::sysctl)?.unwrap_or_default(),
             run_as: read(&self.run_as, Key::As, values::somebody)?,
             log: read(&self.log, Key::Log, values::level)?.unwrap_or_default(),
             kernel_log: read(&self.kernel_log, Key::KernelLog, values::sink)?.unwrap_or_default(),
@@ -146,6 +156,7 @@ impl RawConfig {
         let origin = mounts.last().map_or(Origin::Env, |(_, origin)| (*origin).clone());
         config.check_mounts(&Key::Mount.spelled(&origin))?;
         config.check_instance()?;
+        config.check_network()?;
         Ok(config)
     }
 
@@ -173,6 +184,9 @@ impl RawConfig {
             Key::Mount => None,
             Key::Mem => Some(&mut self.mem),
             Key::Net => Some(&mut self.net),
+            Key::Dns => Some(&mut self.dns),
+            Key::Publish => Some(&mut self.publish),
+            Key::Sysctl => Some(&mut self.sysctl),
             Key::As => Some(&mut self.run_as),
             Key::Log => Some(&mut self.log),
             Key::KernelLog => Some(&mut self.kernel_log),

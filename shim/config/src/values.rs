@@ -30,16 +30,6 @@ pub enum Level {
     Trace,
 }
 
-/// Which sockets the kernel serves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Net {
-    /// None: every socket is the host's.
-    #[default]
-    None,
-    /// AF_INET and AF_INET6, over the kernel's own loopback.
-    Lo,
-}
-
 /// Somebody with whose rights the program works on mounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Somebody {
@@ -107,8 +97,6 @@ const LEVELS: [(&str, Level); 6] = [
     ("trace", Level::Trace),
 ];
 
-const NETS: [(&str, Net); 2] = [("none", Net::None), ("lo", Net::Lo)];
-
 const ENGINES: [(&str, BlockEngine); 4] = [
     ("auto", BlockEngine::Auto),
     ("inline", BlockEngine::Inline),
@@ -141,12 +129,6 @@ impl fmt::Display for Level {
     }
 }
 
-impl fmt::Display for Net {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(NETS[*self as usize].0)
-    }
-}
-
 /// The one of `words` that `value` is.
 fn word<T: Copy>(key: &str, value: &[u8], words: &[(&str, T)]) -> Result<T, ConfigError> {
     if let Some((_, meant)) = words.iter().find(|(name, _)| name.as_bytes() == value) {
@@ -159,10 +141,6 @@ fn word<T: Copy>(key: &str, value: &[u8], words: &[(&str, T)]) -> Result<T, Conf
 
 pub(crate) fn level(key: &str, value: &[u8]) -> Result<Level, ConfigError> {
     word(key, value, &LEVELS)
-}
-
-pub(crate) fn net(key: &str, value: &[u8]) -> Result<Net, ConfigError> {
-    word(key, value, &NETS)
 }
 
 /// `root`, `UID` or `UID:GID`; a user's group has the user's number where none is said.
@@ -302,13 +280,11 @@ mod tests {
     #[test]
     fn words() {
         assert_eq!(level("k", b"trace"), Ok(Level::Trace));
-        assert_eq!(net("k", b"lo"), Ok(Net::Lo));
         let line = level("STOWAWAY_LOG", b"loud").unwrap_err().to_string();
         assert_eq!(
             line,
             "STOWAWAY_LOG: \"loud\" is not known; allowed are off, error, warn, info, debug, trace"
         );
-        assert!(net("k", b"eth0").is_err());
         for (text, bell) in DOORBELLS {
             assert_eq!((doorbell("k", text.as_bytes()), bell.to_string()), (Ok(bell), text.to_string()));
         }

@@ -3,14 +3,14 @@
 #![allow(unsafe_code)]
 
 use core::sync::atomic::Ordering;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
 
 use lkl::Kernel;
-use stowaway_config::{BlockEngine, Net, Sink};
+use stowaway_config::{BlockEngine, Sink};
 
 use crate::fdtable::{self, Keep};
-use crate::instance::{keeper, kick, limits, mounts};
+use crate::instance::{keeper, kick, limits, mounts, network};
 use crate::signals::actions;
 use crate::sys::big_stack::on_big_stack;
 use crate::sys::credentials::Credentials;
@@ -22,6 +22,9 @@ use crate::sys::thread::{self, Thread};
 use crate::sys::{fs, host, mapped, proc_self};
 
 const APPEND: i32 = libc::O_WRONLY | libc::O_CREAT | libc::O_APPEND;
+
+/// The kernel's command line: interfaces are there when somebody makes them.
+const CMDLINE: &CStr = c"dummy.numdummies=0";
 
 /// The kernel, booted if it is not yet. Called inside a kernel section.
 #[inline]
@@ -96,6 +99,7 @@ pub fn attach(from: &lkl::Handover, thread: &'static Thread) -> Result<()> {
         fdtable::set(fd as usize, fdtable::RESERVED);
     }
     is_there(kernel);
+    network::is_attached();
     thread.task.store(from.task as *mut lkl::Task, Ordering::Relaxed);
     kernel::task_made();
     kick::enroll(thread);
@@ -128,7 +132,9 @@ fn boot(thread: &'static Thread) -> Result<&'static Kernel> {
     }
     let _room = fdtable::room();
     let log_fd = prepare()?;
-    let config = lkl::BootConfig { mem_bytes: settings().mem as usize, kernel_log_fd: log_fd, cmdline: c"" };
+    let network = network::open();
+    let config =
+        lkl::BootConfig { mem_bytes: settings().mem as usize, kernel_log_fd: log_fd, cmdline: CMDLINE };
     let kernel = lkl::boot(&config).map_err(boot_failed)?;
     kernel.move_memory_fd(|fd| fdtable::reserve(fd, Keep::InProcess).unwrap_or(-1));
     if settings().share {
@@ -138,12 +144,7 @@ fn boot(thread: &'static Thread) -> Result<&'static Kernel> {
     is_there(kernel);
     adopt_locked(kernel, thread)?;
     tell_limits(kernel, thread);
-    if settings().net == Net::Lo {
-        // SAFETY: adopt_locked() gave this thread its task.
-        if let Err(e) = unsafe { kernel.loopback_up(thread.task()) } {
-            say!("net=lo: the loopback device does not come up: {}", Explained(e));
-        }
-    }
+    network::set_up(kernel, thread, network);
     kernel::set_up(kernel);
     Ok(kernel)
 }

@@ -13,6 +13,7 @@ pub mod kick;
 pub mod limits;
 pub mod maps;
 pub mod mounts;
+pub mod network;
 mod overlay;
 pub mod pair;
 pub mod passing;

@@ -20,6 +20,7 @@ pub mod mount_lookup;
 pub mod mount_points;
 mod prefix;
 pub mod resolve;
+mod resolver;
 pub mod route;
 pub mod rules;
 pub mod self_exe;

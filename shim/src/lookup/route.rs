@@ -4,7 +4,7 @@
 use crate::fdtable::{self, Owner};
 use crate::instance::enter::{enter_kernel, KernelContext};
 use crate::lookup::target::{FinalComponent, KernelPath, ResolvedPath, Target};
-use crate::lookup::{covered_dirs, cwd, magic_links, mount_lookup, resolve};
+use crate::lookup::{covered_dirs, cwd, magic_links, mount_lookup, resolve, resolver};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fs::{self, AT_FDCWD};
 use crate::sys::identity::Identity;
@@ -109,6 +109,11 @@ impl Routed {
         }
         if magic_links::is_hidden(&scratch.path()[..len]) {
             return Err(Errno::ENOENT);
+        }
+        let is_followed = self.asked.last == FinalComponent::Follow;
+        if let Some(found) = is_followed.then(|| resolver::stands_for(&scratch.path()[..len])).flatten() {
+            self.found = found;
+            return Ok(true);
         }
         if self.asked.last == FinalComponent::Follow && magic_links::is_possible() {
             if let Some(found) = magic_links::through(scratch, len)? {

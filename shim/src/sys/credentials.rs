@@ -7,8 +7,10 @@ use core::ffi::CStr;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use lkl::Credentials as KernelCredentials;
+use stowaway_config::Net;
 
 use crate::sys::errno::Result;
+use crate::sys::settings::settings;
 use crate::sys::told::{self, Told};
 use crate::sys::{decimal, fs, host};
 
@@ -97,11 +99,20 @@ impl Credentials {
             uid: self.uid,
             gid: self.gid,
             groups: &self.groups[..self.group_count],
-            permitted: self.permitted,
-            effective: self.effective,
+            permitted: self.permitted | network_rights(),
+            effective: self.effective | network_rights(),
             securebits: self.securebits,
         }
     }
+}
+
+/// A network of the program's own is the program's: it may set addresses, bind any port, and see all packets, whoever runs it.
+/// CAP_NET_BIND_SERVICE, CAP_NET_BROADCAST, CAP_NET_ADMIN and CAP_NET_RAW.
+fn network_rights() -> u64 {
+    if settings().net == Net::None {
+        return 0;
+    }
+    0b1111 << 10
 }
 
 /// The text of a uid_map or gid_map.

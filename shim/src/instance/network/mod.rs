@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The network of the kernel: its interface to the outside, what is behind it on the host, and its addresses.
+//!
+//! | file | what it has |
+//! |---|---|
+//! | `back_end.rs` | which back end, and what the kernel is told of it |
+//! | `tap.rs`, `given.rs`, `stream.rs`, `user.rs` | how each back end is opened |
+//! | `configure.rs`, `netlink.rs` | addresses and routes |
+//!
+//! The process that boots the kernel does all this, once. The moving of frames is `lkl::dev::net`.
+
+mod back_end;
+mod configure;
+mod given;
+mod netlink;
+mod stream;
+mod tap;
+mod user;
+
+use core::sync::atomic::{AtomicBool, Ordering};
+use std::ffi::CString;
+use std::sync::OnceLock;
+
+use lkl::Kernel;
+use stowaway_config::{Interface, Net};
+
+use crate::sys::errno::{from_raw, Errno, Explained, Result};
+use crate::sys::report::say;
+use crate::sys::settings::settings;
+use crate::sys::thread::Thread;
+use back_end::Opened;
+
+/// The network is not as it was asked for.
+static HAS_FAILED: AtomicBool = AtomicBool::new(false);
+
+/// Whether the network is as it was asked for.
+pub fn is_there() -> bool {
+    !HAS_FAILED.load(Ordering::Relaxed)
+}
+
+/// A network that is on its way: opened before the kernel boots, so that what takes time is done meanwhile.
+pub struct Begun(Option<core::result::Result<Opened, String>>);
+
+/// Opens what the interface needs of the host.
+pub fn open() -> Begun {
+    Begun(settings().net.interface().map(back_end::open))
+}
+
+/// This process goes on with a kernel whose network was set up before.
+pub fn is_attached() {
+    lkl::report_network_by(report);
+    IS_UP.store(true, Ordering::Release);
+}
+
+/// Sets the network of a new kernel up, on the thread that booted it, which has a task.
+pub fn set_up(kernel: &'static Kernel, thread: &'static Thread, begun: Begun) {
+    lkl::report_network_by(report);
+    if let Err(why) = try_to_set_up(kernel, thread, begun) {
+        say!("net={}: {why}", settings().net);
+        HAS_FAILED.store(true, Ordering::Relaxed);
+    }
+}
+
+fn try_to_set_up(
+    kernel: &'static Kernel,
+    thread: &'static Thread,
+    begun: Begun,
+) -> core::result::Result<(), String> {
+    if settings().net == Net::None {
+        return Ok(());
+    }
+    loopback_up(kernel, thread)
+        .map_err(|e| format!("the loopback device does not come up: {}", Explained(e)))?;
+    for (name, value) in &settings().sysctl {
+        set_sysctl(kernel, thread, name, value)
+            .map_err(|e| format!("sysctl {name}={value}: {}", Explained(e)))?;
+    }
+    let (Some(opened), Some(asked)) = (begun.0, settings().net.interface()) else { return Ok(()) };
+    add_interface(kernel, thread, opened?, asked)
+}
+
+fn add_interface(
+    kernel: &'static Kernel,
+    thread: &'static Thread,
+    opened: Opened,
+    asked: &Interface,
+) -> core::result::Result<(), String> {
+    let Opened { fd, interface, addresses, gateways, helper } = opened;
+    let added = add(kernel, thread, fd, &interface);
+    let index = added.map_err(|e| format!("the kernel takes no interface: {}", Explained(e)))?;
+    let mut call = |nr: i64, args: &[usize; 6]| call(kernel, thread, nr, args);
+    configure::configure(&mut call, index, &addresses, &gateways)?;
+    if asked.dhcp {
+        return Err("ip=dhcp is not supported yet".into());
+    }
+    helper.map_or(Ok(()), user::Helper::wait)?;
+    IS_UP.store(true, Ordering::Release);
+    if let Some(why) = EARLY.get() {
+        report(0, why);
+    }
+    Ok(())
+}
+
+/// Until then, who sets the network up says what is wrong.
+static IS_UP: AtomicBool = AtomicBool::new(false);
+/// What would have been said.
+static EARLY: OnceLock<&'static str> = OnceLock::new();
+
+/// Says that an interface is of no use any more.
+fn report(number: usize, why: &'static str) {
+    if IS_UP.load(Ordering::Acquire) {
+        say!("net: the back end of eth{number} {why}");
+    } else {
+        let _ = EARLY.set(why);
+    }
+}
+
+#[allow(unsafe_code)]
+fn call(kernel: &'static Kernel, thread: &'static Thread, nr: i64, args: &[usize; 6]) -> Result {
+    // SAFETY: the thread has a task; callers' arguments are live.
+    from_raw(unsafe { kernel.call(thread.task(), nr, args, -1) })
+}
+
+#[allow(unsafe_code)]
+fn add(
+    kernel: &'static Kernel,
+    thread: &'static Thread,
+    fd: lkl::sys::OwnedFd,
+    interface: &lkl::Interface,
+) -> Result<u32> {
+    // SAFETY: the thread has a task.
+    unsafe { kernel.add_interface(thread.task(), fd, interface) }
+}
+
+#[allow(unsafe_code)]
+fn loopback_up(kernel: &'static Kernel, thread: &'static Thread) -> Result<()> {
+    // SAFETY: the thread has a task.
+    unsafe { kernel.loopback_up(thread.task()) }
+}
+
+#[allow(unsafe_code)]
+fn set_sysctl(kernel: &'static Kernel, thread: &'static Thread, name: &str, value: &str) -> Result<()> {
+    // As sysctl(8): a name with slashes is taken as it is.
+    let path = if name.contains('/') { name.to_string() } else { name.replace('.', "/") };
+    let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
+    // SAFETY: the thread has a task.
+    unsafe { kernel.set_sysctl(thread.task(), &path, value.as_bytes()) }
+}
