@@ -5,6 +5,7 @@ use crate::target::Target;
 
 mod elf;
 mod exec;
+mod frames;
 mod nbd;
 mod partition;
 mod planted;
@@ -12,13 +13,14 @@ mod qcow2;
 mod settings;
 
 /// In the order in which they run.
-pub const ALL: [&Target; 11] = [
+pub const ALL: [&Target; 12] = [
     &elf::SCAN,
     &elf::DECIDE,
     &partition::TABLE,
     &nbd::HANDSHAKE,
     &nbd::SERVER,
     &nbd::URI,
+    &frames::FRAMES,
     &qcow2::HEADER,
     &settings::SETTINGS,
     &exec::HANDOFF,
