@@ -164,7 +164,8 @@ impl Server {
         let mut words = before.to_vec();
         words.extend(["python3".into(), place.file("peer.py"), what.into(), address.into()]);
         let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::piped());
+        // A connection that is reset is an exception there.
+        command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().expect("a server");
         let lines = BufReader::new(child.stdout.take().expect("its output"));
         let mut server = Server { child, lines, port: String::new() };

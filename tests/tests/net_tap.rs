@@ -108,41 +108,53 @@ fn what_is_on_its_way_at_the_end_arrives() {
     assert_eq!(server.line(), "got 5000000");
 }
 
-#[test]
-fn the_network_goes_on_when_the_process_that_waits_for_frames_is_killed() {
+/// The first process, which waits for frames, goes by `how` amid a connection of its child's; the status that it ends with.
+#[track_caller]
+fn the_first_process_goes(how: &str, status: &str) {
     let Some(scene) = Scene::new() else { return };
     let server = Server::start(&scene.place, &scene.space.inside(), "10.9.0.1");
-    // The shell would be the first process: the program itself is to be it, and its child says how it went.
-    let run = scene.place.run(
-        &scene.space.inside(),
-        &["--net", NET],
-        &["python3", "-c", &format!("{KILLED}\nscene('10.9.0.1', {})", server.port)],
-    );
-    let outcome = run.output();
-    assert_eq!(outcome.status, "signal 9", "{}", outcome.err());
-    let said = (0..400).find_map(|_| {
-        std::thread::sleep(std::time::Duration::from_millis(50));
-        std::fs::read_to_string(scene.place.file("said")).ok().filter(|text| text.ends_with('\n'))
-    });
-    assert_eq!(said.as_deref(), Some("ok\n"));
+    for (who, net) in scene.both() {
+        let script = format!("{GOES}\nscene('{how}', '10.9.0.1', {})", server.port);
+        let _ = std::fs::remove_file(scene.place.file("said"));
+        let outcome = scene.place.run(&who, &["--net", net], &["python3", "-c", &script]).output();
+        assert_eq!(outcome.status, status, "{}", outcome.err());
+        let said = (0..400).find_map(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            std::fs::read_to_string(scene.place.file("said")).ok().filter(|text| text.ends_with('\n'))
+        });
+        assert_eq!(said.as_deref(), Some("ok\n"), "{}", outcome.err());
+    }
 }
 
-/// The first process, which waits for frames, is killed by its child amid a connection; the child goes on with it.
-const KILLED: &str = r#"
-import os, signal, socket, time
-def scene(address, port):
+#[test]
+fn the_network_goes_on_when_the_first_process_is_killed() {
+    the_first_process_goes("kill", "signal 9");
+}
+
+#[test]
+fn the_network_goes_on_when_the_first_process_ends() {
+    the_first_process_goes("exit", "exit 7");
+}
+
+const GOES: &str = r#"
+import os, signal, socket, sys, time
+def scene(how, address, port):
     s = socket.create_connection((address, port))
     s.settimeout(20)
     s.sendall(b"echo....one")
     assert s.recv(3, socket.MSG_WAITALL) == b"one"
-    parent = os.getpid()
+    parent, (r, w) = os.getpid(), os.pipe()
     if os.fork():
-        while True: time.sleep(60)
+        os.close(w)
+        if how != "exit": os.read(r, 1)
+        os._exit(7)
+    os.close(r)
     try:
-        os.kill(parent, signal.SIGKILL)
+        if how == "kill": os.kill(parent, signal.SIGKILL)
         for i in range(50):
             s.sendall(b"%05d" % i)
             assert s.recv(5, socket.MSG_WAITALL) == b"%05d" % i
+            time.sleep(0.01)
         with socket.create_connection((address, port), 20) as t:
             t.sendall(b"echo....two")
             assert t.recv(3, socket.MSG_WAITALL) == b"two"

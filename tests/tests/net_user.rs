@@ -69,18 +69,6 @@ everyone! {
         }
     }
 
-    fn the_network_goes_on_when_the_first_process_is_killed() {
-        if !has("passt") {
-            return;
-        }
-        let place = Place::new();
-        let server = Server::start(&place, &[], "127.0.0.1");
-        let script = format!("python3 peer.py killed {GATEWAY} {} > said; true; sleep 0.1; cat said", server.port);
-        // The first process is a shell's child: the shell stays.
-        let outcome = place.run(&[], &NET, &["sh", "-c", &script]).output();
-        assert_eq!(outcome.status, "exit 0", "{}", outcome.err());
-    }
-
     fn a_port_of_the_host_leads_into_the_program() {
         if !has("passt") {
             return;
@@ -158,6 +146,38 @@ everyone! {
         // passt has the port, as long as it lives.
         let is_free = || std::net::TcpListener::bind(("127.0.0.1", free)).is_ok();
         assert!((0..200).any(|_| { std::thread::sleep(std::time::Duration::from_millis(25)); is_free() }), "passt stays");
+    }
+
+    fn when_passt_is_killed_the_link_goes_down_and_the_program_goes_on() {
+        if !has("passt") {
+            return;
+        }
+        let place = Place::new();
+        let server = Server::start(&place, &[], "127.0.0.1");
+        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("it").port();
+        let publish = format!("127.0.0.1:{free}:7000");
+        let script = format!("
+import os, signal, socket, time
+s = socket.create_connection(('{GATEWAY}', {}))
+s.sendall(b'echo....one')
+assert s.recv(3, socket.MSG_WAITALL) == b'one'
+def killed(pid):
+    try: words = open('/proc/%s/cmdline' % pid).read()
+    except OSError: return False
+    if 'passt' in words and '{publish}'.replace('127.0.0.1:', '127.0.0.1/', 1) in words:
+        os.kill(int(pid), signal.SIGKILL)
+        return True
+assert any([killed(pid) for pid in os.listdir('/proc') if pid.isdigit()])
+time.sleep(0.3)
+s.settimeout(0.5)
+try: s.sendall(b'two'); s.recv(3); print('an answer')
+except OSError: print('none')
+a = socket.create_server(('127.0.0.1', 0)); b = socket.create_connection(a.getsockname()); c, _ = a.accept()
+b.sendall(b'y'); print(c.recv(1).decode())
+", server.port);
+        let outcome = place.run(&[], &["--net", "user", "-p", &publish], &["python3", "-c", &script]).output();
+        assert_eq!(outcome.expect_exit(0).out(), "none\ny\n", "{}", outcome.err());
+        assert!(outcome.err().contains("eth0 has ended") && outcome.err().lines().count() == 1, "{}", outcome.err());
     }
 
     fn a_port_that_is_taken_is_a_line() {

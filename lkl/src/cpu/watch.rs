@@ -20,16 +20,17 @@ pub(crate) fn watch_keeper_by(watch: fn()) {
 }
 
 /// What sees to it that some process waits for the frames of each network interface.
-static LINKS_WATCH: OnceLock<fn()> = OnceLock::new();
+static LINKS_WATCH: OnceLock<fn(bool)> = OnceLock::new();
 
-/// Says what sees to the network interfaces, when the members are looked after.
-pub(crate) fn watch_links_by(watch: fn()) {
+/// Says what sees to the network interfaces, when the members are looked after: often, and now and then with a look at the other
+/// processes (true).
+pub(crate) fn watch_links_by(watch: fn(bool)) {
     let _ = LINKS_WATCH.set(watch);
 }
 
-fn look_after_links() {
+fn look_after_links(thoroughly: bool) {
     if let Some(watch) = LINKS_WATCH.get() {
-        watch();
+        watch(thoroughly);
     }
 }
 
@@ -58,6 +59,7 @@ pub(crate) fn drop_locks(words: &Shared) {
 /// Sees to members whose process is no more: their files are closed, their locks dropped. Does nothing if a thread of any
 /// process did so a moment ago.
 fn look_after(words: &'static Shared) {
+    look_after_links(false);
     let now = time::monotonic_ns();
     let seen = words.members_seen_ns.load(Ordering::Relaxed);
     let is_mine = |seen| {
@@ -69,7 +71,7 @@ fn look_after(words: &'static Shared) {
     retire_dead(words);
     take_dead_clock(words);
     release_stopped(words);
-    look_after_links();
+    look_after_links(true);
     if let Some(watch) = KEEPER_WATCH.get() {
         watch();
     }

@@ -5,7 +5,7 @@ serve ADDRESS    serves TCP and UDP at one port, prints the port
 names ADDRESS    answers questions of DNS
 WHAT ADDRESS PORT [BYTES]   what the program does; prints "ok"
 """
-import hashlib, os, signal, socket, struct, sys, threading, time
+import hashlib, os, socket, struct, sys, threading
 
 BLOCK = os.urandom(1 << 16)
 
@@ -197,24 +197,6 @@ def after(fd, _):
     s.setblocking(True)
     s.sendall(b"two")
     assert s.recv(3, socket.MSG_WAITALL) == b"two"
-
-
-def killed(address, port):
-    """The process that booted the kernel, and waits for frames, is killed: its child goes on."""
-    s = connect(address, port)
-    s.sendall(b"echo....one")
-    assert s.recv(3, socket.MSG_WAITALL) == b"one"
-    parent, (r, w) = os.getpid(), os.pipe()
-    if os.fork():
-        os.close(w)
-        while True:
-            time.sleep(60)
-    os.kill(parent, signal.SIGKILL)
-    s.settimeout(20)
-    for i in range(50):
-        s.sendall(b"%05d" % i)
-        assert s.recv(5, socket.MSG_WAITALL) == b"%05d" % i
-    echo(address, port)
 
 
 def many(address, port, count=200):

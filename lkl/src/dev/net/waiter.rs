@@ -6,8 +6,7 @@
 //! program, another process starts one. Two threads at a time would do no harm: both only look.
 //!
 //! # Safety
-//! A slot of `THREADS` is touched by the thread that has made this process the link's home, or by one that ends the kernel, or by all
-//! that a fork left.
+//! A slot of `THREADS` is touched by the thread that has set `IS_BUSY`, by one that ends the kernel, or by all that a fork left.
 #![allow(unsafe_code)]
 
 use super::descriptors;
@@ -25,6 +24,10 @@ struct Slot(UnsafeCell<Option<HelperThread>>);
 unsafe impl Sync for Slot {}
 static THREADS: [Slot; LINKS] = [const { Slot(UnsafeCell::new(None)) }; LINKS];
 
+/// A thread of this process looks after the links.
+static IS_BUSY: AtomicBool = AtomicBool::new(false);
+/// This process could not get a descriptor.
+static IS_UNABLE: AtomicBool = AtomicBool::new(false);
 /// The threads of this process end.
 static STOP: AtomicBool = AtomicBool::new(false);
 
@@ -41,31 +44,43 @@ fn take(number: usize) -> Option<HelperThread> {
 /// This process may have threads of links from here on, and looks after the links of others.
 pub(crate) fn begin() {
     STOP.store(false, Ordering::SeqCst);
-    watch::watch_links_by(follow);
+    watch::watch_links_by(look_after);
 }
 
 /// Starts the thread of each link whose thread is nowhere.
 pub(crate) fn follow() {
+    look_after(true);
+}
+
+/// The same; `thoroughly`: other processes are asked whether they live, which takes time.
+fn look_after(thoroughly: bool) {
+    let may_not = STOP.load(Ordering::SeqCst) || IS_UNABLE.load(Ordering::SeqCst);
+    if may_not || IS_BUSY.swap(true, Ordering::SeqCst) {
+        return;
+    }
     for link in link::all().filter(|link| !link.is_over()) {
         let home = link.home.load(Ordering::SeqCst);
-        let is_lost = home == 0 || (home != members::me() && watch::is_away(home));
-        if is_lost && may_take(link, home) {
+        let is_lost = home == 0 || (thoroughly && home != members::me() && watch::is_away(home));
+        if is_lost {
+            let _ = link.home.compare_exchange(home, members::me(), Ordering::SeqCst, Ordering::Relaxed);
+        }
+        if is_home(link) && !has_thread(link.index()) {
             start(link);
         }
     }
+    IS_BUSY.store(false, Ordering::SeqCst);
 }
 
-fn may_take(link: &Link, home: u32) -> bool {
-    !STOP.load(Ordering::SeqCst)
-        && link.home.compare_exchange(home, members::me(), Ordering::SeqCst, Ordering::Relaxed).is_ok()
+/// Whether a thread waits for the link. One that saw another process as the home has ended, or looks again.
+fn has_thread(number: usize) -> bool {
+    // SAFETY: see the head of the file.
+    let thread = unsafe { &*THREADS[number].0.get() };
+    thread.as_ref().is_some_and(|thread| !thread.has_ended())
 }
 
 fn start(link: &'static Link) {
     let number = link.index();
-    // A thread that this process had before has seen that it is not needed.
-    if let Some(old) = take(number) {
-        old.join();
-    }
+    take(number).into_iter().for_each(HelperThread::join);
     match HelperThread::spawn(c"stowaway-net", run, std::ptr::from_ref(link) as usize) {
         // SAFETY: see the head of the file.
         Ok(thread) => unsafe { *THREADS[number].0.get() = Some(thread) },
@@ -77,6 +92,9 @@ fn start(link: &'static Link) {
 /// program.
 pub(crate) fn leave() {
     STOP.store(true, Ordering::SeqCst);
+    while IS_BUSY.load(Ordering::SeqCst) {
+        process::yield_now();
+    }
     for link in link::all() {
         if let Some(thread) = take(link.index()) {
             // It may have looked just before, and sleep after.
@@ -99,6 +117,7 @@ pub(crate) fn stop() {
 
 /// In the child of a fork: the threads are the parent's.
 pub(crate) fn reset_in_child() {
+    IS_BUSY.store(false, Ordering::SeqCst);
     (0..LINKS).filter_map(take).for_each(HelperThread::forget);
 }
 
@@ -112,6 +131,8 @@ extern "C" fn run(link: usize) {
     // SAFETY: start()'s: links are there as long as the kernel, and leave() waits for this thread.
     let link = unsafe { &*(link as *const Link) };
     let (Some(fd), Some(bell)) = (descriptors::back_end(link), descriptors::bell(link)) else {
+        // Another process is to try.
+        IS_UNABLE.store(true, Ordering::SeqCst);
         link.home.store(0, Ordering::SeqCst);
         return;
     };
