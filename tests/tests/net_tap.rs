@@ -230,6 +230,38 @@ fn tools_see_the_network_of_the_program() {
 }
 
 #[test]
+fn an_address_by_dhcp() {
+    let Some(scene) = Scene::new() else { return };
+    let _leases = Server::start_as("leases", &scene.place, &scene.space.inside(), "10.9.0.1");
+    let server = Server::start(&scene.place, &scene.space.inside(), "10.9.0.1");
+    let script = format!(
+        "ip -4 -o addr show eth0; ip route; cat /etc/resolv.conf; exec python3 peer.py echo 10.9.0.1 {}",
+        server.port
+    );
+    for (who, net) in scene.both() {
+        let net = format!("{},ip=dhcp", &net[..net.find(',').expect("options")]);
+        let outcome = scene.place.run(&who, &["--net", &net], &["sh", "-c", &script]).output();
+        let said = outcome.expect_exit(0).out();
+        for word in ["10.9.0.77/24", "valid_lft 3", "default via 10.9.0.1", "nameserver 10.9.0.1\nok\n"] {
+            assert!(said.contains(word), "no {word} in: {said}{}", outcome.err());
+        }
+    }
+}
+
+#[test]
+fn without_a_server_of_dhcp_there_is_a_line() {
+    let Some(scene) = Scene::new() else { return };
+    let outcome =
+        scene.place.run(&scene.space.inside(), &["--net", "tap:tap0,ip=dhcp"], &["echo", "never"]).output();
+    assert_eq!((outcome.status.as_str(), outcome.out().as_str()), ("exit 125", ""), "{}", outcome.err());
+    assert!(
+        outcome.err().contains("no server gives an address") && outcome.err().lines().count() == 1,
+        "{}",
+        outcome.err()
+    );
+}
+
+#[test]
 fn settings_of_the_network_are_set() {
     let Some(scene) = Scene::new() else { return };
     let script = "import socket; s = socket.socket(); print(s.getsockopt(socket.IPPROTO_TCP, 13, 20).rstrip(b'\\0').decode())";

@@ -69,6 +69,26 @@ everyone! {
         }
     }
 
+    fn a_program_that_joins_uses_the_network_and_goes_on_with_it() {
+        use std::os::unix::fs::PermissionsExt;
+        if !has("passt") {
+            return;
+        }
+        let place = Place::new();
+        let server = Server::start(&place, &[], "127.0.0.1");
+        let run = place.file("run");
+        std::fs::create_dir(&run).expect("a folder");
+        std::fs::set_permissions(&run, std::fs::Permissions::from_mode(0o700)).expect("a folder of our own");
+        let joins = |options: &[&str], program: &[&str]| place.run(&[], &[&["--instance", "net"], options].concat(), program).env("XDG_RUNTIME_DIR", &run);
+        let mut first = joins(&NET, &["sh", "-c", "echo up; exec sleep 3"]).spawn();
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(first.stdout.take().expect("output")), &mut line).expect("a line");
+        let script = format!("cat /etc/resolv.conf; python3 peer.py echo {GATEWAY} {0} && sleep 4 && python3 peer.py echo {GATEWAY} {0}", server.port);
+        let outcome = joins(&[], &["sh", "-c", &script]).output();
+        assert!(first.wait().expect("the first").success());
+        assert_eq!((outcome.expect_exit(0).out().as_str(), outcome.err().as_str()), ("nameserver 10.0.2.3\nok\nok\n", ""));
+    }
+
     fn a_port_of_the_host_leads_into_the_program() {
         if !has("passt") {
             return;

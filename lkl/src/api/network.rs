@@ -77,6 +77,16 @@ impl Kernel {
         Ok(index as u32)
     }
 
+    /// Leaves a file with what the network told at the start for all processes of the instance: the resolvers.
+    pub fn leave_network_file(&self, fd: i32) -> Result<(), Errno> {
+        net::leave_file(fd)
+    }
+
+    /// A copy of the descriptor of the file that [`Kernel::leave_network_file`] was given.
+    pub fn network_file(&self) -> Option<OwnedFd> {
+        net::left_file()
+    }
+
     /// Sets something of the kernel's, by its name in /proc/sys.
     ///
     /// # Safety

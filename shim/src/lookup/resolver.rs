@@ -3,11 +3,13 @@
 //! host's file names resolvers of the host's network, which may be out of reach.
 
 use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::net::IpAddr;
 use std::sync::OnceLock;
 
 use crate::fdtable::{self, Keep, RESERVED};
 use crate::lookup::target::{ResolvedPath, Target};
-use crate::sys::fs::{self, AT_FDCWD};
+use crate::sys::fs::{self, OwnedFd, AT_FDCWD};
+use crate::sys::kernel::running;
 use crate::sys::settings::settings;
 
 const PATH: &[u8] = b"/etc/resolv.conf";
@@ -41,20 +43,22 @@ fn name() -> Option<&'static str> {
 }
 
 fn make() {
-    let resolvers = settings().resolvers();
-    if resolvers.is_empty() {
-        return HAS_FAILED.store(true, Ordering::Relaxed);
-    }
-    let text: String = resolvers.iter().map(|address| format!("nameserver {address}\n")).collect();
-    let made = fs::memory_file(c"resolv.conf").and_then(|file| {
-        fs::write_all(file.raw(), text.as_bytes());
-        fdtable::reserve(file.raw(), Keep::OverFork)
-    });
-    match made {
-        Ok(fd) => {
+    let file = match settings().resolvers() {
+        all if all.is_empty() => running().and_then(lkl::Kernel::network_file),
+        all => written(&all),
+    };
+    match file.map(|file| fdtable::reserve(file.raw(), Keep::OverFork)) {
+        Some(Ok(fd)) => {
             FILE.store(fd, Ordering::Relaxed);
             let _ = NAME.set(format!("/proc/self/fd/{fd}\0"));
         }
-        Err(_) => HAS_FAILED.store(true, Ordering::Relaxed),
+        _ => HAS_FAILED.store(true, Ordering::Relaxed),
     }
+}
+
+fn written(resolvers: &[IpAddr]) -> Option<OwnedFd> {
+    let text: String = resolvers.iter().map(|address| format!("nameserver {address}\n")).collect();
+    let file = fs::memory_file(c"resolv.conf").ok()?;
+    fs::write_all(file.raw(), text.as_bytes());
+    Some(file)
 }

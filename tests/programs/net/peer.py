@@ -3,6 +3,7 @@
 
 serve ADDRESS    serves TCP and UDP at one port, prints the port
 names ADDRESS    answers questions of DNS
+leases ADDRESS   gives an address by DHCP
 WHAT ADDRESS PORT [BYTES]   what the program does; prints "ok"
 """
 import hashlib, os, socket, struct, sys, threading
@@ -94,6 +95,31 @@ def names(address):
         answer = b"\xc0\x0c\0\1\0\1\0\0\0\5\0\4\xc0\0\2\x4d" if is_a else b""
         head = query[:2] + b"\x81\x80\0\1\0" + bytes([is_a]) + b"\0\0\0\0"
         s.sendto(head + query[12:end + 5] + answer, peer)
+
+
+def leases(address):
+    """A server of DHCP on tap0 that gives 10.9.0.77, and lies before each answer."""
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"tap0")
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+    s.bind(("0.0.0.0", 67))
+    own = socket.inet_aton(address)
+    print(67, flush=True)
+
+    def answer(query, kind, given, mask=b"\xff\xff\xff\0"):
+        head = b"\2" + query[1:16] + given + own + bytes(4) + query[28:236] + b"\x63\x82\x53\x63"
+        return head + (b"\x35\1" + bytes([kind]) + b"\x36\4" + own + b"\1\4" + mask + b"\3\4" + own
+                       + b"\6\4" + own + b"\x33\4\0\0\x0e\x10\xff")
+
+    while True:
+        query, _ = s.recvfrom(1500)
+        kind = query[query.index(b"\x35\1", 236) + 2]
+        good = answer(query, 2 if kind == 1 else 5, b"\x0a\x09\0\x4d")
+        wrong_id = good[:4] + bytes(4) + good[8:]
+        odd_mask = answer(query, 2, b"\x0a\x09\0\x4e", b"\xff\0\xff\0")
+        nobody = answer(query, 2, bytes(4))
+        for message in (b"", os.urandom(300), good[:250], wrong_id, odd_mask, nobody, good):
+            s.sendto(message, ("255.255.255.255", 68))
 
 
 # -- the program under test
@@ -216,7 +242,7 @@ def linger(address, port, count):
     os._exit(0)
 
 
-if sys.argv[1] in ("serve", "names"):
+if sys.argv[1] in ("serve", "names", "leases"):
     globals()[sys.argv[1]](sys.argv[2])
 else:
     address, *numbers = sys.argv[2:]

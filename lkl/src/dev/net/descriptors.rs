@@ -10,10 +10,12 @@ use crate::sys::{file, Errno, OwnedFd};
 use std::sync::atomic::{AtomicI32, Ordering};
 
 /// How many descriptors there are of all interfaces.
-pub(crate) const DESCRIPTORS: usize = 2 * LINKS;
+const OF_LINKS: usize = 2 * LINKS;
+/// The same, and a file that a process leaves for the others.
+pub(crate) const DESCRIPTORS: usize = OF_LINKS + 1;
 
 /// Of each interface the back end, then of each interface the eventfd; -1: not here yet.
-static FDS: [AtomicI32; DESCRIPTORS] = [const { AtomicI32::new(-1) }; DESCRIPTORS];
+static FDS: [AtomicI32; OF_LINKS] = [const { AtomicI32::new(-1) }; OF_LINKS];
 
 fn known(which: usize) -> Option<i32> {
     Some(FDS[which].load(Ordering::Acquire)).filter(|&fd| fd >= 0)
@@ -60,6 +62,16 @@ pub(crate) fn add(number: usize, fd: OwnedFd) -> Result<(), Errno> {
         }
         Ok(())
     })
+}
+
+/// Leaves a file for all processes of the instance.
+pub(crate) fn leave_file(fd: i32) -> Result<(), Errno> {
+    watch::with_disks(|| store().map_or(Ok(()), |store| store.add(Entry::net(OF_LINKS), fd)))
+}
+
+/// A copy of the descriptor of the file that was left.
+pub(crate) fn left_file() -> Option<OwnedFd> {
+    watch::with_disks(|| Some(store()?.look().ok()?.take(Entry::net(OF_LINKS).disk)?.0))
 }
 
 /// In the child of a fork that does not go on with its parent's kernel, and after the end of a kernel.

@@ -24,7 +24,7 @@ mod stream;
 mod tap;
 mod waiter;
 
-pub(crate) use descriptors::{add, DESCRIPTORS};
+pub(crate) use descriptors::{add, leave_file, left_file, DESCRIPTORS};
 pub use frames::Frames;
 pub(crate) use link::{Link, NewInterface};
 pub use ops::report_by;

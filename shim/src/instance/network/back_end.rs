@@ -7,7 +7,7 @@ use lkl::sys::OwnedFd;
 use lkl::BackEndKind;
 use stowaway_config::{BackEnd, Interface};
 
-use super::{given, stream, tap, user};
+use super::{dhcp, given, stream, tap, user};
 
 /// An Ethernet's usual longest packet.
 const MTU: u32 = 1500;
@@ -38,7 +38,8 @@ pub fn open(asked: &Interface) -> Result<Opened, String> {
             is_trusted: false,
             has_bare_resets: false,
             mtu: asked.mtu.unwrap_or(MTU),
-            mac: asked.mac,
+            // DHCP has to know it.
+            mac: asked.mac.or_else(|| asked.dhcp.then(dhcp::random_mac)),
         },
         addresses: asked.addresses.clone(),
         gateways: asked.gateways.clone(),

@@ -16,11 +16,23 @@ pub fn configure(
     addresses: &[(IpAddr, u8)],
     gateways: &[IpAddr],
 ) -> core::result::Result<(), String> {
+    configure_for(call, index, addresses, gateways, u32::MAX)
+}
+
+/// The same, with addresses for so many seconds.
+pub fn configure_for(
+    call: &mut Call<'_>,
+    index: u32,
+    addresses: &[(IpAddr, u8)],
+    gateways: &[IpAddr],
+    seconds: u32,
+) -> core::result::Result<(), String> {
     let said = |what: String| move |e: Errno| format!("{what}: {}", Explained(e));
     let mut netlink = Netlink::open(call).map_err(said("rtnetlink".into()))?;
     up(&mut netlink, index).map_err(said("the interface does not come up".into()))?;
     for &(address, bits) in addresses {
-        add_address(&mut netlink, index, address, bits).map_err(said(format!("address {address}/{bits}")))?;
+        add_address(&mut netlink, index, (address, bits), seconds)
+            .map_err(said(format!("address {address}/{bits}")))?;
     }
     for &gateway in gateways {
         add_route(&mut netlink, index, gateway).map_err(said(format!("gateway {gateway}")))?;
@@ -49,7 +61,12 @@ fn bytes(address: IpAddr) -> Vec<u8> {
     }
 }
 
-fn add_address(netlink: &mut Netlink<'_, '_>, index: u32, address: IpAddr, bits: u8) -> Result<()> {
+fn add_address(
+    netlink: &mut Netlink<'_, '_>,
+    index: u32,
+    (address, bits): (IpAddr, u8),
+    seconds: u32,
+) -> Result<()> {
     // `struct ifaddrmsg`: family, length of the prefix, flags, scope, index.
     let head = [&[family(address), bits, IFA_F_NODAD, 0][..], &index.to_ne_bytes()].concat();
     let flags = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
@@ -59,6 +76,11 @@ fn add_address(netlink: &mut Netlink<'_, '_>, index: u32, address: IpAddr, bits:
     if let (IpAddr::V4(address), ..=30) = (address, bits) {
         let broadcast = u32::from(address) | (u32::MAX >> bits);
         request = request.with(libc::IFA_BROADCAST, &broadcast.to_be_bytes());
+    }
+    if seconds != u32::MAX {
+        // `struct ifa_cacheinfo`: preferred, valid, created, changed.
+        let times = [seconds.to_ne_bytes(), seconds.to_ne_bytes(), [0; 4], [0; 4]].concat();
+        request = request.with(libc::IFA_CACHEINFO, &times);
     }
     netlink.ask(request)
 }

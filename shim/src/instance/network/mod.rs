@@ -6,12 +6,15 @@
 //! | `back_end.rs` | which back end, and what the kernel is told of it |
 //! | `tap.rs`, `given.rs`, `stream.rs`, `user.rs` | how each back end is opened |
 //! | `configure.rs`, `netlink.rs` | addresses and routes |
+//! | `dhcp.rs`, `lease.rs` | an address that a server gives |
 //!
 //! The process that boots the kernel does all this, once. The moving of frames is `lkl::dev::net`.
 
 mod back_end;
 mod configure;
+mod dhcp;
 mod given;
+mod lease;
 mod netlink;
 mod stream;
 mod tap;
@@ -19,12 +22,14 @@ mod user;
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::ffi::CString;
+use std::net::IpAddr;
 use std::sync::OnceLock;
 
 use lkl::Kernel;
 use stowaway_config::{Interface, Net};
 
 use crate::sys::errno::{from_raw, Errno, Explained, Result};
+use crate::sys::fs;
 use crate::sys::report::say;
 use crate::sys::settings::settings;
 use crate::sys::thread::Thread;
@@ -90,8 +95,12 @@ fn add_interface(
     let index = added.map_err(|e| format!("the kernel takes no interface: {}", Explained(e)))?;
     let mut call = |nr: i64, args: &[usize; 6]| call(kernel, thread, nr, args);
     configure::configure(&mut call, index, &addresses, &gateways)?;
-    if asked.dhcp {
-        return Err("ip=dhcp is not supported yet".into());
+    if let (true, Some(mac)) = (asked.dhcp, interface.mac) {
+        let lease = dhcp::lease(&mut call, b"eth0", mac)?;
+        let gateways: Vec<IpAddr> = lease.gateway.into_iter().collect();
+        let address = (IpAddr::V4(lease.address), lease.bits);
+        configure::configure_for(&mut call, index, &[address], &gateways, lease.seconds)?;
+        leave_resolvers(kernel, &lease.resolvers);
     }
     helper.map_or(Ok(()), user::Helper::wait)?;
     IS_UP.store(true, Ordering::Release);
@@ -99,6 +108,21 @@ fn add_interface(
         report(0, why);
     }
     Ok(())
+}
+
+/// What a server said of resolvers is for all processes (`lookup::resolver`).
+fn leave_resolvers(kernel: &Kernel, resolvers: &[IpAddr]) {
+    if resolvers.is_empty() {
+        return;
+    }
+    let text: String = resolvers.iter().map(|address| format!("nameserver {address}\n")).collect();
+    let left = fs::memory_file(c"resolv.conf").and_then(|file| {
+        fs::write_all(file.raw(), text.as_bytes());
+        kernel.leave_network_file(file.raw())
+    });
+    if let Err(e) = left {
+        say!("net: the resolvers that DHCP names are not known to programs: {}", Explained(e));
+    }
 }
 
 /// Until then, who sets the network up says what is wrong.
