@@ -189,6 +189,13 @@ mod tests {
             let _ = read(&good[..len], 7, MAC);
         }
         assert_eq!(read(&good[..good.len() - 1], 7, MAC), None);
+        for at in 0..good.len() {
+            for byte in [0, 1, 4, 0x7f, 0x80, 0xff] {
+                let mut odd = good.clone();
+                odd[at] = byte;
+                let _ = read(&odd, 7, MAC);
+            }
+        }
         let mut nobody = good.clone();
         nobody[16..20].fill(0);
         assert_eq!(read(&nobody, 7, MAC), None);
