@@ -230,6 +230,53 @@ fn tools_see_the_network_of_the_program() {
 }
 
 #[test]
+fn the_link_goes_down_and_up_and_loses_packets() {
+    let Some(scene) = Scene::new() else { return };
+    let server = Server::start(&scene.place, &scene.space.inside(), "10.9.0.1");
+    let script = format!(
+        "does() {{ python3 peer.py $1 10.9.0.1 {} $2; }}
+         does echo; ip link set eth0 down; sleep 0.2; ip link set eth0 up; does echo; ip link set eth0 mtu 1300; does upload 1000000
+         tc qdisc add dev eth0 root netem delay 2ms loss 2% duplicate 2%; does upload 3000000; does download 3000000",
+        server.port
+    );
+    let outcome = scene
+        .place
+        .run(&scene.space.inside_as_ordinary(), &["--net", GIVEN], &["sh", "-c", &script])
+        .output();
+    assert_eq!((outcome.expect_exit(0).out(), outcome.err()), ("ok\n".repeat(5), String::new()));
+}
+
+#[test]
+fn the_end_is_not_held_up_by_somebody_who_is_silent() {
+    let Some(scene) = Scene::new() else { return };
+    // The other side is there for the beginning only.
+    let script = "import os, socket
+s = socket.create_connection(('10.9.0.1', 9))
+os.system('tc qdisc add dev eth0 root netem loss 100%')
+s.sendall(bytes(9000))
+os._exit(3)";
+    let listens = "import socket, time; s = socket.create_server(('10.9.0.1', 9)); print('up', flush=True); time.sleep(60)";
+    let mut server = std::process::Command::new("ip")
+        .args(["netns", "exec", scene.space.name(), "python3", "-c", listens])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("a server");
+    let mut line = String::new();
+    std::io::BufRead::read_line(
+        &mut std::io::BufReader::new(server.stdout.take().expect("output")),
+        &mut line,
+    )
+    .expect("a line");
+    let begun = std::time::Instant::now();
+    let outcome =
+        scene.place.run(&scene.space.inside(), &["--net", NET], &["python3", "-c", script]).output();
+    let _ = server.kill();
+    let _ = server.wait();
+    assert_eq!(outcome.status, "exit 3", "{}", outcome.err());
+    assert!(begun.elapsed() < std::time::Duration::from_secs(9), "{:?}", begun.elapsed());
+}
+
+#[test]
 fn an_address_by_dhcp() {
     let Some(scene) = Scene::new() else { return };
     let _leases = Server::start_as("leases", &scene.place, &scene.space.inside(), "10.9.0.1");

@@ -394,19 +394,33 @@ long lkl_net_add(const struct lkl_net *what)
 	return dev->ifindex;
 }
 
-/*
- * The instance ends, and all sockets are closed: what the other side has not got yet is sent first, as long as that takes to the
- * outside, but not for ever.
- */
-#define LKN_LINGER	(10 * HZ)
-void lkl_net_linger(void)
+static bool lkn_has_outside(void)
 {
 	struct lkl_net_link *link;
-	bool has_outside = false;
-	int i;
 
 	for (link = lkl_shared.net_links; link; link = link->next)
-		has_outside |= !link->is_over;
-	for (i = 0; has_outside && i < LKN_LINGER && tcp_orphan_count_sum() > 0; i++)
+		if (!link->is_over)
+			return true;
+	return false;
+}
+
+/*
+ * The instance ends, and all sockets are closed: what the other side has not got yet is sent first, as long as that takes to the
+ * outside, but not for ever, nor for somebody of whom nothing is heard.
+ */
+#define LKN_LINGER	(10 * HZ)
+#define LKN_SILENCE	(2 * HZ)
+void lkl_net_linger(void)
+{
+	unsigned long heard = 0, now;
+	int i, silent = 0;
+
+	if (!lkn_has_outside())
+		return;
+	for (i = 0; i < LKN_LINGER && silent < LKN_SILENCE && tcp_orphan_count_sum() > 0; i++) {
 		schedule_timeout_uninterruptible(1);
+		now = snmp_fold_field(init_net.mib.tcp_statistics, TCP_MIB_INSEGS);
+		silent = now == heard ? silent + 1 : 0;
+		heard = now;
+	}
 }
