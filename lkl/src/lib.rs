@@ -34,8 +34,8 @@ mod kick;
 pub mod sys;
 
 pub use api::{
-    watch_keeper_by, AbiRow, Access, AreaOp, BackEndKind, Credentials, Duties, InnerFile, Interface, NewMember,
-    PassHalf, Private, Source, Task, WatchOp, AREA_NOT_OURS, AREA_NO_HELPER,
+    watch_keeper_by, AbiRow, Access, AreaOp, BackEndKind, Credentials, Duties, InnerFile, Interface,
+    NewMember, PassHalf, Private, Source, Task, WatchOp, AREA_NOT_OURS, AREA_NO_HELPER,
 };
 pub use attach::{attach, boot, reset_in_child, watch_pressure_in, BootConfig, BootError, Handover, Kernel};
 pub use cpu::members::confine;

@@ -5,7 +5,7 @@
 use crate::calls::unix_names;
 use crate::fdtable::{self, sets, LOST, RESERVED};
 use crate::instance::passing::{self, Ticket};
-use crate::sys::call::{args, Call};
+use crate::sys::call::{self, args, Call};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fs;
 use crate::sys::kernel::running;
@@ -160,7 +160,9 @@ pub fn pidfd_getfd(c: &Call<'_>) -> Result {
     let fd = c.to_host()?;
     if running().is_some() && !passing::received(fd, true) {
         if let Some(pid) = pid_of(c.args[0]) {
-            passing::received_from(pid, c.args[1], fd);
+            passing::received_from(pid, c.args[1], fd).inspect_err(|_| {
+                let _ = call::host(libc::SYS_close, &args([fd]));
+            })?;
         }
     }
     Ok(fd)

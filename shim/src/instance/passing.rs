@@ -158,14 +158,14 @@ fn has_both(context: &mut KernelContext, number: usize) -> bool {
 }
 
 /// After the host's pidfd_getfd(2), which opened `fd` as a copy of what a process, by the host's id, has at `number`: if the kernel
-/// has a file there, too, this process gets that as well.
-pub fn received_from(pid: usize, number: usize, fd: usize) {
+/// has a file there, too, this process gets that as well. EBADF: the process has closed the file meanwhile, and `fd` is nothing.
+pub fn received_from(pid: usize, number: usize, fd: usize) -> Result<()> {
     let is_placeholder = fdtable::is_placeholder(fd);
     if fd >= fdtable::LIMIT || !(is_placeholder || fs::is_epoll_set(fd as i32) || watches::is_inotify(fd)) {
-        return;
+        return Ok(());
     }
     let from = args([pid, number]);
-    let _ = enter_kernel(|context| {
+    let taken = enter_kernel(|context| {
         pair::install(context, fd, |context, want| context.call_at(Private::PassFrom as i64, &from, want))?;
         match is_placeholder {
             true => fdtable::set(fd, KERNEL),
@@ -174,4 +174,9 @@ pub fn received_from(pid: usize, number: usize, fd: usize) {
         }
         Ok(0)
     });
+    // An epoll set or an inotify descriptor may be the host's alone.
+    match taken {
+        Err(e) if is_placeholder => Err(e),
+        _ => Ok(()),
+    }
 }

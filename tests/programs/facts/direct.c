@@ -120,6 +120,29 @@ static void alignment(void)
 		CHECK(stx.stx_dio_mem_align && stx.stx_dio_offset_align && stx.stx_dio_offset_align <= BLOCK);
 }
 
+/* Processes at a time, which want more memory for their transfers than there is. */
+static void many_at_a_time(int plain)
+{
+	enum { PROCESSES = 16, TURNS = 4 };
+	pid_t children[PROCESSES];
+
+	fill(back, LEN, 7);
+	CHECK(pwrite(plain, back, LEN, 0) == LEN);
+	for (int n = 0; n < PROCESSES; n++) {
+		children[n] = fork();
+		CHECK(children[n] >= 0);
+		if (children[n])
+			continue;
+		int fd = open(at(D, "direct"), O_RDONLY | O_DIRECT);
+		CHECK(fd >= 0);
+		for (int turn = 0; turn < TURNS; turn++)
+			CHECK(pread(fd, big, LEN, 0) == LEN && !memcmp(big, back, LEN));
+		_exit(0);
+	}
+	for (int n = 0; n < PROCESSES; n++)
+		CHECK(status_of(children[n]) == 0);
+}
+
 static int check(void)
 {
 	int direct = open(at(D, "direct"), O_CREAT | O_TRUNC | O_RDWR | O_DIRECT, 0600);
@@ -133,5 +156,7 @@ static int check(void)
 	the_end_of_the_file(direct, plain);
 	errors(direct);
 	alignment();
+	if (!ROLE)
+		many_at_a_time(plain);
 	return 0;
 }

@@ -376,6 +376,19 @@ static void numbers(int s[2])
 	CHECK(!close(fd));
 }
 
+/* More messages than files may be under way, each of them thrown away by who reads on. */
+static void thrown_away_for_long(int s[2])
+{
+	int fd = make("often", "often");
+	char byte;
+
+	for (int n = 0; n < 2500; n++) {
+		pass(s[1], fd);
+		CHECK(read(s[0], &byte, 1) == 1);
+	}
+	CHECK(!close(fd));
+}
+
 static int check(void)
 {
 	int s[2];
@@ -390,6 +403,7 @@ static int check(void)
 	mixed(s);
 	peeked(s);
 	thrown_away();
+	thrown_away_for_long(s);
 	many_messages();
 	errors(s);
 	over_exec();

@@ -53,7 +53,8 @@ struct Reach {
 /// Starts passt.
 pub fn open(asked: &Interface) -> core::result::Result<Opened, String> {
     let program = find().ok_or("passt is not installed (on Debian: apt install passt)")?;
-    let [ours, theirs] = socket::pair(libc::SOCK_STREAM).map_err(|e| format!("no sockets: {}", Explained(e)))?;
+    let [ours, theirs] =
+        socket::pair(libc::SOCK_STREAM).map_err(|e| format!("no sockets: {}", Explained(e)))?;
     let reach = Reach::of_host();
     let helper = start(&program, &arguments(&reach, &settings().publish), &theirs)
         .map_err(|e| format!("passt cannot be started: {}", Explained(e)))?;

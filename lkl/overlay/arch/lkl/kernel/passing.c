@@ -31,6 +31,7 @@ struct passed {
 #define EXISTS		XA_MARK_1
 
 static void look(struct work_struct *work);
+long lkl_pass_look(void);
 static DEFINE_XARRAY(all);
 static unsigned int count;
 static DECLARE_DELAYED_WORK(again, look);
@@ -41,6 +42,8 @@ long lkl_pass_park(int fd, unsigned long ticket, unsigned int half)
 	struct passed *p;
 	long err;
 
+	if (count >= MOST)
+		lkl_pass_look();
 	if (count >= MOST)
 		return -ETOOMANYREFS;
 	p = kmalloc(sizeof(*p), GFP_KERNEL);

@@ -11,10 +11,12 @@
 #include <linux/fs.h>
 #include <linux/iomap.h>
 #include <linux/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uio.h>
 
-#define BOUNCE_MOST	(4UL << 20)	/* longer transfers go in turns */
+#define BOUNCE_MOST	(1UL << 20)	/* longer transfers go in turns */
+#define BOUNCE_TRIES	100		/* to get any memory at all, with a pause after each */
 #define BLOCK_ORDER	4		/* of pages that are side by side, where there are any */
 
 struct bounce {
@@ -74,14 +76,17 @@ static size_t add_part(struct bounce *b, unsigned long addr, size_t len)
 	return part.bv_len;
 }
 
-/* for what comes first in the iterator, most bytes of it */
-static int bounce_make(struct bounce *b, const struct iov_iter *user, size_t most)
+/*
+ * For what comes first in the iterator, most bytes of it.  Others may have the memory that there is: then less is begun with, unless
+ * it has to be whole.
+ */
+static int bounce_try(struct bounce *b, const struct iov_iter *user, size_t most, bool whole)
 {
 	struct iov_iter at = *user;
 	unsigned long addr;
 	size_t n;
 
-	iov_iter_truncate(&at, min_t(size_t, most, (totalram_pages() / 4) << PAGE_SHIFT));
+	iov_iter_truncate(&at, min_t(size_t, most, (totalram_pages() / 16) << PAGE_SHIFT));
 	*b = (struct bounce) {
 		.parts = kvmalloc_array(iov_iter_npages(&at, INT_MAX), sizeof(*b->parts), GFP_KERNEL),
 	};
@@ -95,6 +100,8 @@ static int bounce_make(struct bounce *b, const struct iov_iter *user, size_t mos
 		else
 			addr = (unsigned long)at.iov->iov_base + at.iov_offset;
 		n = add_part(b, addr, n);
+		if (!n && b->len && !whole)
+			break;
 		if (!n) {
 			bounce_free(b);
 			return -ENOMEM;
@@ -103,6 +110,15 @@ static int bounce_make(struct bounce *b, const struct iov_iter *user, size_t mos
 	}
 	iov_iter_bvec(&b->iter, iov_iter_rw(user), b->parts, b->nr, b->len);
 	return 0;
+}
+
+static int bounce_make(struct bounce *b, const struct iov_iter *user, size_t most, bool whole)
+{
+	int tries = 0, err;
+
+	while ((err = bounce_try(b, user, most, whole)) == -ENOMEM && tries++ < BOUNCE_TRIES && !signal_pending(current))
+		schedule_timeout_interruptible(msecs_to_jiffies(10));
+	return err;
 }
 
 static bool copy_in(struct bounce *b, const struct iov_iter *user)
@@ -116,9 +132,13 @@ static bool copy_in(struct bounce *b, const struct iov_iter *user)
 	return true;
 }
 
+/*
+ * How much of len is the program's now.  Memory that is a mapping of a file may be out of reach again: then it is whole blocks, so
+ * that the rest can be asked for.
+ */
 static size_t copy_out(struct bounce *b, struct iov_iter *user, size_t len)
 {
-	size_t done = 0, n, copied;
+	size_t done = 0, n, copied, part;
 	unsigned int i;
 
 	for (i = 0; i < b->nr && done < len; i++) {
@@ -128,13 +148,15 @@ static size_t copy_out(struct bounce *b, struct iov_iter *user, size_t len)
 		if (copied != n)
 			break;
 	}
-	return done;
+	part = done < len ? done % PAGE_SIZE : 0;
+	iov_iter_revert(user, part);
+	return done - part;
 }
 
 /* with the data of a write in it, or -errno */
-static int prepare(struct bounce *b, const struct iov_iter *user, size_t most)
+static int prepare(struct bounce *b, const struct iov_iter *user, size_t most, bool whole)
 {
-	int err = bounce_make(b, user, most);
+	int err = bounce_make(b, user, most, whole);
 
 	if (!err && iov_iter_rw(user) == WRITE && !copy_in(b, user)) {
 		bounce_free(b);
@@ -148,7 +170,7 @@ static ssize_t take_turn(struct kiocb *iocb, struct iov_iter *user, struct direc
 {
 	loff_t pos = iocb->ki_pos;
 	struct bounce b;
-	ssize_t ret = prepare(&b, user, BOUNCE_MOST);
+	ssize_t ret = prepare(&b, user, BOUNCE_MOST, false);
 
 	if (ret)
 		return ret;
@@ -240,12 +262,14 @@ struct iomap_dio *__wrap___iomap_dio_rw(struct kiocb *iocb, struct iov_iter *ite
 	loff_t pos = iocb->ki_pos;
 	struct iomap_dio *dio;
 	struct bounce b;
+	bool whole;
 	size_t n;
 	int err;
 
 	if (!needs_bounce(iocb, iter))
 		return __real___iomap_dio_rw(iocb, iter, ops, dops, dio_flags, private, done_before);
-	err = prepare(&b, iter, dio_flags & IOMAP_DIO_PARTIAL ? BOUNCE_MOST : MAX_RW_COUNT);
+	whole = !(dio_flags & IOMAP_DIO_PARTIAL);
+	err = prepare(&b, iter, whole ? MAX_RW_COUNT : BOUNCE_MOST, whole);
 	if (err)
 		return ERR_PTR(err);
 	dio = __real___iomap_dio_rw(iocb, &b.iter, ops, dops, dio_flags, private, done_before);
