@@ -36,6 +36,9 @@ pub fn room() -> Option<RaisedLimit> {
     RaisedLimit::raise(libc::RLIMIT_NOFILE)
 }
 
+/// stdin, stdout and stderr are never ours, even if they are closed.
+const LOWEST: usize = 3;
+
 /// Lowest number that we take for our own descriptors, for use with [`room`]: right below the hard limit, out of the way
 /// of programs that count up. Not above 8192: the kernel's table grows with its highest number.
 pub fn reserved_range_start() -> i32 {
@@ -44,10 +47,14 @@ pub fn reserved_range_start() -> i32 {
     limit.saturating_sub(ROOM).max(limit / 2) as i32
 }
 
-/// Copies host descriptor `fd` to a number of ours (close-on-exec); the number.
+/// Copies host descriptor `fd` to a number of ours (close-on-exec); the number. Where ours are all in use, and a hard limit leaves
+/// none above, to a number further down.
 pub fn reserve(fd: i32, keep: Keep) -> Result<i32> {
     let _room = room();
-    let copy = fs::copy_from(fd, reserved_range_start() as usize, true)?;
+    let start = reserved_range_start() as usize;
+    let copy = fs::copy_from(fd, start, true)
+        .or_else(|_| fs::copy_from(fd, start / 2, true))
+        .or_else(|_| fs::copy_from(fd, LOWEST, true))?;
     set(copy as usize, RESERVED);
     let bits = match keep {
         Keep::InThread => &OF_THREADS,

@@ -246,6 +246,33 @@ static void many_messages(void)
 	CHECK(!close(s[0]) && !close(s[1]));
 }
 
+/* Many in one message, by who may have few, and no more ever. */
+static void many_in_one_message(int unused)
+{
+	enum { N = 150, MAY = 512 };
+	static union { char bytes[CMSG_SPACE(N * sizeof(int))]; struct cmsghdr head; } control;
+	struct rlimit limit = { MAY, MAY };
+	char byte = 0;
+	struct iovec part = { &byte, 1 };
+	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control };
+	int s[2], fd = make("at once", "at once"), *fds = (int *)CMSG_DATA(&control.head);
+
+	CHECK(!setrlimit(RLIMIT_NOFILE, &limit) && !socketpair(AF_UNIX, SOCK_STREAM, 0, s));
+	for (int turn = 0; turn < 3; turn++) {
+		control.head = (struct cmsghdr){ CMSG_LEN(N * sizeof(int)), SOL_SOCKET, SCM_RIGHTS };
+		for (int n = 0; n < N; n++)
+			fds[n] = fd;
+		message.msg_controllen = sizeof(control);
+		CHECK(sendmsg(s[0], &message, 0) == 1);
+		memset(&control, 0, sizeof(control));
+		message.msg_controllen = sizeof(control);
+		CHECK(recvmsg(s[1], &message, 0) == 1 && control.head.cmsg_len == CMSG_LEN(N * sizeof(int)));
+		for (int n = 0; n < N; n++)
+			CHECK(pread(fds[n], &byte, 1, 3) == 1 && byte == 'o' && !close(fds[n]));
+	}
+	_exit(unused);
+}
+
 /* A descriptor that is not open, and one too many bytes. */
 static void errors(int s[2])
 {
@@ -405,6 +432,7 @@ static int check(void)
 	thrown_away();
 	thrown_away_for_long(s);
 	many_messages();
+	in_child(many_in_one_message, 0);
 	errors(s);
 	over_exec();
 	epoll_set(s);
