@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Several processes on one mount, with one kernel: forks, execs and their ends, against a directory of the host.
 
+use std::time::Duration;
 use stowaway_tests::everyone;
 use stowaway_tests::fixture::{Kind, Side};
 use stowaway_tests::mounted::{self, our_lines, said_ok, Mounted};
@@ -129,6 +130,26 @@ everyone! {
         shells("sh -c 'while :; do echo x >@/busy; done' & a=$!; mkfifo @/pipe; cat @/pipe >@/out & b=$!; \
             for i in 1 2 3 4 5 6; do kill -STOP $a $b; ls @/hello.txt; kill -CONT $a $b; sleep 0.05; done; kill -STOP $a; \
             cat @/hello.txt; echo text >@/pipe; wait $b; cat @/out; kill -KILL $a; cat @/hello.txt");
+    }
+
+    fn a_process_that_is_stopped_while_it_mounts() {
+        // The child is the first to touch the mount, and is stopped at some moment of that.
+        let script = "import os, random, signal, sys, time
+pid = os.fork()
+if not pid:
+    try: os.listdir(sys.argv[1])
+    finally: time.sleep(60)
+time.sleep(random.random() * 0.012)
+os.kill(pid, signal.SIGSTOP)
+print('hello.txt' in os.listdir(sys.argv[1]))
+os.kill(pid, signal.SIGKILL)";
+        for turn in 0..25 {
+            let mounted = Mounted::new(Kind::Basic);
+            let mut run = mounted.run(["python3", "-c", script, &mounted.dir()]);
+            run.deadline = Some(Duration::from_secs(20));
+            let outcome = run.output();
+            assert_eq!((outcome.status.as_str(), outcome.out().as_str()), ("exit 0", "True\n"), "{turn}: {}", outcome.err());
+        }
     }
 
     fn ps_lists_the_family() {

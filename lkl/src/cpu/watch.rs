@@ -80,8 +80,6 @@ fn look_after(words: &'static Shared) {
 /// A process that was stopped (SIGSTOP, SIGTSTP) with the CPU in its hands is in the way of all. It goes on until it has left
 /// the kernel, and is stopped again. Not by a thread that waits for a call.
 pub(crate) fn release_stopped(words: &'static Shared) {
-    const PATIENCE_NS: u64 = 1_000_000_000;
-    const STOP_NS: u64 = 20_000_000;
     /// The entries into the kernel at the last look: while they go on, nobody is stuck.
     static ENTRIES: AtomicU64 = AtomicU64::new(0);
     let entries = words.entry_seq.load(Ordering::Relaxed);
@@ -91,9 +89,21 @@ pub(crate) fn release_stopped(words: &'static Shared) {
     let Some(pid) = entry::holder(words).map(|number| words.member(number).process()) else {
         return;
     };
-    if pid == process::pid() || !process::is_stopped(pid) || process::signal(pid, libc::SIGCONT).is_err() {
-        return;
+    if goes_on(pid) {
+        stop_again(words, pid);
     }
+}
+
+/// So long a process that was stopped may take to get out of the way.
+const PATIENCE_NS: u64 = 1_000_000_000;
+
+/// Whether the process was stopped, and has been told to go on.
+fn goes_on(pid: u32) -> bool {
+    pid != process::pid() && process::is_stopped(pid) && process::signal(pid, libc::SIGCONT).is_ok()
+}
+
+fn stop_again(words: &'static Shared, pid: u32) {
+    const STOP_NS: u64 = 20_000_000;
     entry::with_nobody_inside(words, PATIENCE_NS, || {
         let until = time::monotonic_ns() + STOP_NS;
         let sent = process::signal(pid, libc::SIGSTOP);
@@ -101,6 +111,19 @@ pub(crate) fn release_stopped(words: &'static Shared) {
             process::yield_now();
         }
     });
+}
+
+/// The same of a process that was stopped with a lock in its hands. The caller does not hold the CPU.
+fn release_stopped_holder(words: &'static Shared, lock: &AtomicU32, holder: u32) {
+    let pid = words.member(holder).process();
+    if !goes_on(pid) {
+        return;
+    }
+    let until = time::monotonic_ns() + PATIENCE_NS;
+    while lock.load(Ordering::Relaxed) == holder && time::monotonic_ns() < until {
+        process::sleep_ns(PAUSE_NS);
+    }
+    stop_again(words, pid);
 }
 
 /// The clock becomes this process's if no process has it.
@@ -204,23 +227,31 @@ pub(crate) fn note_link() {
 /// Runs `work`, one process at a time. Not from a signal handler.
 pub(crate) fn with_disks<T>(work: impl FnOnce() -> T) -> T {
     let Some(words) = entry::words() else { return work() };
-    with_lock(words, &words.disks_lock, work)
+    // The CPU may be held: a process that is stopped with the lock cannot be stopped again from here.
+    with_lock(words, &words.disks_lock, |_| {}, work)
 }
 
 /// Runs `work`, which mounts, one process at a time. Not from a signal handler.
-pub(crate) fn with_mounts<T>(words: &Shared, work: impl FnOnce() -> T) -> T {
-    with_lock(words, &words.mounts_lock, work)
+pub(crate) fn with_mounts<T>(words: &'static Shared, work: impl FnOnce() -> T) -> T {
+    let lock = &words.mounts_lock;
+    with_lock(words, lock, |holder| release_stopped_holder(words, lock, holder), work)
 }
 
-fn with_lock<T>(words: &Shared, lock: &AtomicU32, work: impl FnOnce() -> T) -> T {
-    loop {
+/// Between two looks at a lock.
+const PAUSE_NS: u32 = 20_000;
+/// So often the holder of a lock is left alone before it is looked whether it is stopped.
+const LOOKS: u32 = 500;
+
+fn with_lock<T>(words: &Shared, lock: &AtomicU32, is_held: impl Fn(u32), work: impl FnOnce() -> T) -> T {
+    for look in 1u32.. {
         match lock.compare_exchange(0, me(), Ordering::Acquire, Ordering::Relaxed) {
             Ok(_) => break,
             // It died with the lock. The store holds what it held, or nothing.
             Err(holder) if holder != me() && is_dead(words, holder) => {
                 let _ = lock.compare_exchange(holder, 0, Ordering::Relaxed, Ordering::Relaxed);
             }
-            Err(_) => process::sleep_ns(20_000),
+            Err(holder) if look % LOOKS == 0 => is_held(holder),
+            Err(_) => process::sleep_ns(PAUSE_NS),
         }
     }
     let done = work();
