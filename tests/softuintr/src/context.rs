@@ -47,6 +47,12 @@ impl<'a> Context<'a> {
         self.get(libc::REG_RSP)
     }
 
+    /// Whether the interrupted code was on the alternate signal stack.
+    pub fn is_on_signal_stack(&self) -> bool {
+        let stack = &self.0.uc_stack;
+        self.rsp().wrapping_sub(stack.ss_sp as u64) <= stack.ss_size as u64
+    }
+
     pub fn flags(&self) -> u64 {
         self.get(libc::REG_EFL)
     }

@@ -108,7 +108,14 @@ fn deliver(thread: &Thread, context: &mut Context<'_>) {
     }
     let adjust = thread.adjust.load(SeqCst);
     let is_alternate = adjust & 1 != 0;
-    let top = if is_alternate { adjust } else { context.rsp() - adjust } & !15;
+    // On a signal stack, the frame goes below what is there: the SIGILL of a later UIRET would have the host begin at the top of
+    // that stack, over the frame of the handler that was interrupted. (A processor raises none.) Our own frames are there as well.
+    const OURS: u64 = 8192;
+    let top = match is_alternate {
+        true if context.is_on_signal_stack() => &raw const adjust as u64 - OURS,
+        true => adjust,
+        false => context.rsp() - adjust,
+    } & !15;
     // Our own frame, and the signal's, are live: the new one must not lie on them.
     let here = &raw const top as u64;
     let is_elsewhere = thread.is_on_signal_stack(here);
