@@ -92,15 +92,18 @@ static ssize_t read_extents(struct kiocb *iocb, struct iov_iter *to, const struc
 static ssize_t read_around(struct kiocb *iocb, struct iov_iter *to)
 {
 	struct inode *inode = file_inode(iocb->ki_filp);
-	const struct iomap_ops *ops = extents_of(inode);
-	bool locks = ops == &ext4_iomap_ops;	/* XFS comes here with the lock */
+	const struct iomap_ops *ops;
+	bool locks;
 	ssize_t done;
 
-	if (!ops || iov_iter_count(to) < AROUND_LEAST || !iter_is_ubuf(to) || iocb->ki_flags & IOCB_DIRECT)
+	/* most reads are short, or cached: they pay for two looks */
+	if (iov_iter_count(to) < AROUND_LEAST || !iter_is_ubuf(to) || iocb->ki_flags & IOCB_DIRECT)
 		return 0;
 	if (filemap_range_has_page(inode->i_mapping, iocb->ki_pos, iocb->ki_pos + PAGE_SIZE - 1))
 		return 0;
-	if (locks && !inode_trylock_shared(inode))
+	ops = extents_of(inode);
+	locks = ops == &ext4_iomap_ops;		/* XFS comes here with the lock */
+	if (!ops || (locks && !inode_trylock_shared(inode)))
 		return 0;
 	done = read_extents(iocb, to, ops);
 	if (locks)
