@@ -3,12 +3,12 @@
 //! host's file names resolvers of the host's network, which may be out of reach.
 
 use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
-use std::net::IpAddr;
 use std::sync::OnceLock;
 
 use crate::fdtable::{self, Keep, RESERVED};
+use crate::instance::network::resolv_conf;
 use crate::lookup::target::{ResolvedPath, Target};
-use crate::sys::fs::{self, OwnedFd, AT_FDCWD};
+use crate::sys::fs::AT_FDCWD;
 use crate::sys::kernel::running;
 use crate::sys::settings::settings;
 
@@ -45,7 +45,7 @@ fn name() -> Option<&'static str> {
 fn make() {
     let file = match settings().resolvers() {
         all if all.is_empty() => running().and_then(lkl::Kernel::network_file),
-        all => written(&all),
+        all => resolv_conf(&all).ok(),
     };
     match file.map(|file| fdtable::reserve(file.raw(), Keep::OverFork)) {
         Some(Ok(fd)) => {
@@ -54,11 +54,4 @@ fn make() {
         }
         _ => HAS_FAILED.store(true, Ordering::Relaxed),
     }
-}
-
-fn written(resolvers: &[IpAddr]) -> Option<OwnedFd> {
-    let text: String = resolvers.iter().map(|address| format!("nameserver {address}\n")).collect();
-    let file = fs::memory_file(c"resolv.conf").ok()?;
-    fs::write_all(file.raw(), text.as_bytes());
-    Some(file)
 }

@@ -158,14 +158,8 @@ fn map(fd: i32) -> Result {
 
 /// The inode number of the pipe; 0: the host makes none, and each process believes to be the last.
 fn make_pipe() -> u64 {
-    let mut ends = [NONE; 2];
-    // SAFETY: fills the two numbers.
-    if unsafe { host::call(libc::SYS_pipe2, &[ends.as_mut_ptr() as usize, libc::O_CLOEXEC as usize]) }
-        .is_err()
-    {
-        return 0;
-    }
-    let [read, write] = ends.map(|fd| keep(fs::owned(fd)));
+    let Ok(ends) = fs::pipe(0) else { return 0 };
+    let [read, write] = ends.map(keep);
     READ.store(read, Ordering::Relaxed);
     WRITE.store(write, Ordering::Relaxed);
     fs::stat(read).map_or(0, |about| about.st_ino)

@@ -256,6 +256,15 @@ pub fn unix_socket(kind: i32) -> Result<OwnedFd> {
     Ok(owned(fd as i32))
 }
 
+/// pipe2(2), close-on-exec, with these flags: the end to read from, and the end to write to.
+pub fn pipe(flags: i32) -> Result<[OwnedFd; 2]> {
+    let mut ends = [0i32; 2];
+    let flags = (flags | libc::O_CLOEXEC) as usize;
+    // SAFETY: fills the two numbers.
+    unsafe { host::call(libc::SYS_pipe2, &[ends.as_mut_ptr() as usize, flags]) }?;
+    Ok(ends.map(owned))
+}
+
 /// bind(2) and listen(2): the socket waits for connections at a `struct sockaddr` in bytes.
 pub fn listen(fd: i32, address: &[u8], backlog: usize) -> Result<()> {
     // SAFETY: reads the address.

@@ -29,7 +29,7 @@ use lkl::Kernel;
 use stowaway_config::{Interface, Net};
 
 use crate::sys::errno::{from_raw, Errno, Explained, Result};
-use crate::sys::fs;
+use crate::sys::fs::{self, OwnedFd};
 use crate::sys::report::say;
 use crate::sys::settings::settings;
 use crate::sys::thread::Thread;
@@ -110,16 +110,20 @@ fn add_interface(
     Ok(())
 }
 
+/// A file in memory that names resolvers, as resolv.conf(5) has it.
+pub fn resolv_conf(resolvers: &[IpAddr]) -> Result<OwnedFd> {
+    let text: String = resolvers.iter().map(|address| format!("nameserver {address}\n")).collect();
+    let file = fs::memory_file(c"resolv.conf")?;
+    fs::write_all(file.raw(), text.as_bytes());
+    Ok(file)
+}
+
 /// What a server said of resolvers is for all processes (`lookup::resolver`).
 fn leave_resolvers(kernel: &Kernel, resolvers: &[IpAddr]) {
     if resolvers.is_empty() {
         return;
     }
-    let text: String = resolvers.iter().map(|address| format!("nameserver {address}\n")).collect();
-    let left = fs::memory_file(c"resolv.conf").and_then(|file| {
-        fs::write_all(file.raw(), text.as_bytes());
-        kernel.leave_network_file(file.raw())
-    });
+    let left = resolv_conf(resolvers).and_then(|file| kernel.leave_network_file(file.raw()));
     if let Err(e) = left {
         say!("net: the resolvers that DHCP names are not known to programs: {}", Explained(e));
     }
@@ -149,7 +153,7 @@ fn call(kernel: &'static Kernel, thread: &'static Thread, nr: i64, args: &[usize
 fn add(
     kernel: &'static Kernel,
     thread: &'static Thread,
-    fd: lkl::sys::OwnedFd,
+    fd: OwnedFd,
     interface: &lkl::Interface,
 ) -> Result<u32> {
     // SAFETY: the thread has a task.

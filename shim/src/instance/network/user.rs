@@ -5,9 +5,8 @@
 //! passt is started before the kernel boots. Its first process ends when passt serves, or cannot; that is waited for last.
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, CString, OsStr};
+use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
 
 use lkl::sys::spawn::{self, Descriptors};
 use lkl::sys::{call, file, signal, socket, OwnedFd};
@@ -80,13 +79,8 @@ fn find() -> Option<CString> {
     let places = std::env::split_paths(&path).filter(|place| place.is_absolute());
     let candidates = places.map(|place| place.join("passt"));
     candidates
-        .filter_map(|path: PathBuf| CString::new(path.as_os_str().as_bytes()).ok())
-        .find(|path| is_executable(path))
-}
-
-fn is_executable(path: &CStr) -> bool {
-    fs::access_at(fs::AT_FDCWD, fs::address(path), libc::X_OK).is_ok()
-        && Path::new(OsStr::from_bytes(path.to_bytes())).file_name().is_some()
+        .filter_map(|path| CString::new(path.as_os_str().as_bytes()).ok())
+        .find(|path| fs::access_at(fs::AT_FDCWD, fs::address(path), libc::X_OK).is_ok())
 }
 
 impl Reach {
@@ -149,7 +143,7 @@ fn start(program: &CStr, arguments: &[String], theirs: &OwnedFd) -> Result<Helpe
     let words: Vec<CString> = arguments.iter().filter_map(|word| CString::new(word.as_str()).ok()).collect();
     let mut argv: Vec<usize> = words.iter().map(|word| word.as_ptr() as usize).collect();
     argv.push(0);
-    let (says, end) = pipe()?;
+    let [says, end] = fs::pipe(libc::O_NONBLOCK)?;
     // Above the numbers that the new process gives them.
     let nothing = fs::open(c"/dev/null", libc::O_RDWR | libc::O_CLOEXEC, 0)?.move_up(END as i32)?;
     let (end, socket) = (end.move_up(END as i32)?, file::dup(theirs.raw(), END as i32)?);
@@ -164,14 +158,6 @@ fn start(program: &CStr, arguments: &[String], theirs: &OwnedFd) -> Result<Helpe
     // SAFETY: run() makes host calls only; the plan is there until the process has executed its program.
     let pid = unsafe { spawn::spawn(run, &raw const plan as usize, Descriptors::Copied) }?;
     Ok(Helper { pid, says })
-}
-
-fn pipe() -> Result<(OwnedFd, OwnedFd)> {
-    let mut ends = [0i32; 2];
-    let args = [ends.as_mut_ptr() as usize, (libc::O_CLOEXEC | libc::O_NONBLOCK) as usize, 0, 0, 0, 0];
-    // SAFETY: a live array of two.
-    lkl::sys::check(unsafe { call(libc::SYS_pipe2, args) })?;
-    Ok((fs::owned(ends[0]), fs::owned(ends[1])))
 }
 
 extern "C" fn run(plan: usize) -> ! {
