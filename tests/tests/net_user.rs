@@ -34,6 +34,11 @@ fn with_server(words: &[&str]) {
     is_ok(&place.peer(&[], &NET, &all));
 }
 
+/// A port of the host's loopback that is free now.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address").port()
+}
+
 /// Whether the host reaches others by IPv6: passt has no IPv6 elsewhere.
 fn has_six() -> bool {
     let routes = std::fs::read_to_string("/proc/net/ipv6_route").unwrap_or_default();
@@ -94,9 +99,8 @@ everyone! {
             return;
         }
         let place = Place::new();
-        // A port that is free now.
-        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("it").port();
-        let publish = format!("{free}:7000");
+        let free = free_port();
+        let publish = format!("127.0.0.1:{free}:7000");
         let script = "import socket\ns = socket.create_server(('0.0.0.0', 7000))\nc, _ = s.accept()\nc.sendall(c.recv(100).upper())\nc.close()\n";
         let run = place.run(&[], &["--net", "user", "-p", &publish], &["python3", "-c", script]);
         let mut child = run.spawn();
@@ -159,7 +163,7 @@ everyone! {
             return;
         }
         let place = Place::new();
-        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("it").port();
+        let free = free_port();
         let publish = format!("127.0.0.1:{free}:7000");
         let outcome = place.run(&[], &["--net", "user", "-p", &publish], &["true"]).output();
         assert_eq!((outcome.status.as_str(), outcome.err()), ("exit 0", String::new()));
@@ -174,7 +178,7 @@ everyone! {
         }
         let place = Place::new();
         let server = Server::start(&place, &[], "127.0.0.1");
-        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("it").port();
+        let free = free_port();
         let publish = format!("127.0.0.1:{free}:7000");
         let script = format!("
 import os, signal, socket, time
