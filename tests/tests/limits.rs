@@ -115,6 +115,44 @@ everyone! {
         mounted.check();
     }
 
+    fn the_size_of_files_that_another_process_sets() {
+        let script = "import os, resource, signal, sys\nsignal.signal(signal.SIGXFSZ, lambda *_: print('SIGXFSZ'))\n\
+            file = os.open(sys.argv[1] + '/limited', os.O_RDWR | os.O_CREAT)\nother = os.getpid()\n\
+            def limited(to, at):\n child = os.fork()\n if not child:\n  \
+            resource.prlimit(other, resource.RLIMIT_FSIZE, (to, resource.RLIM_INFINITY))\n  os._exit(0)\n \
+            os.waitpid(child, 0)\n try: print(os.pwrite(file, b'x' * 10, at))\n \
+            except OSError as error: print(error.errno)\n\
+            limited(1000, 5000)\nlimited(6000, 5000)\nlimited(1000, 5000)\n\
+            resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)\nprint(os.pwrite(file, b'x', 5000))\n";
+        let mounted = Mounted::new(Kind::Basic);
+        let outcome = python(&mounted, script, &[]).output();
+        let expected = "SIGXFSZ\n27\n10\nSIGXFSZ\n27\n1\n";
+        assert_eq!((outcome.out().as_str(), outcome.err().as_str()), (expected, ""));
+        mounted.check();
+    }
+
+    fn a_soft_limit_of_address_space_is_the_programs() {
+        let script = "import os, resource, subprocess, sys\n\
+            def have():\n lines = open('/proc/self/status').read().splitlines()\n \
+            return next(int(line.split()[1]) for line in lines if line.startswith('VmSize:')) << 10\n\
+            own = have() + (40 << 20)\nhard = resource.getrlimit(resource.RLIMIT_AS)[1]\n\
+            if sys.argv[2] == 'later': open(sys.argv[1] + '/hello.txt').read()\n\
+            own = have() + (40 << 20) if sys.argv[2] == 'early' else 150 << 20\n\
+            resource.setrlimit(resource.RLIMIT_AS, (own, hard))\n\
+            with open(sys.argv[1] + '/made', 'wb') as file: file.write(bytearray(20 << 20))\n\
+            print(resource.getrlimit(resource.RLIMIT_AS) == (own, hard))\n\
+            try: bytearray(own)\nexcept MemoryError: print('no memory')\n\
+            print(subprocess.check_output(['sh', '-c', 'ulimit -v; cat $0/hello.txt', sys.argv[1]]) == \
+            b'%d\\nHello, world!\\n' % (own >> 10))\n\
+            resource.setrlimit(resource.RLIMIT_AS, (hard, hard))\nprint(resource.getrlimit(resource.RLIMIT_AS) == (hard, hard))\n";
+        for when in ["early", "later"] {
+            let mounted = Mounted::new(Kind::Basic);
+            let outcome = python(&mounted, script, &[when]).output();
+            assert_eq!((outcome.out().as_str(), outcome.err().as_str()), ("True\nno memory\nTrue\nTrue\n", ""), "{when}");
+            mounted.check();
+        }
+    }
+
     fn memory_of_the_process() {
         for name in ["RLIMIT_DATA", "RLIMIT_MEMLOCK", "RLIMIT_STACK"] {
             let mounted = Mounted::new(Kind::Basic);

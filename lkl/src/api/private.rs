@@ -98,6 +98,11 @@ pub enum Private {
     NetAdd = 4138,
     /// `(name with slashes, value, length)`: a setting of the kernel's, without /proc
     Sysctl = 4139,
+    /// `(fd, F_OWNER_*, pid or tid of the host, whether the caller may send signals to it)`: who gets the signals of a file, a
+    /// thread only the caller itself; `(fd, -1) -> F_OWNER_* << 32 | pid or tid`
+    Owner = 4140,
+    /// `(pid of the host, bytes)`: RLIMIT_FSIZE of another process of this kernel, which the host has set
+    FileLimit = 4141,
 }
 
 /// What the host has of a file that is passed to another process, beside the ticket.

@@ -44,6 +44,7 @@ pub(crate) struct Ops {
     ring: unsafe extern "C" fn(u32),
     tickets: unsafe extern "C" fn(*mut Ticket, u32) -> i64,
     ticket_gone: unsafe extern "C" fn(u64),
+    send_signal: unsafe extern "C" fn(u32, u32, *const signal::Sent),
     net_send: unsafe extern "C" fn(*const Link, *const Iov, u32, usize) -> i64,
     net_receive: unsafe extern "C" fn(*const Link, *const Iov, u32) -> i64,
     net_arm: unsafe extern "C" fn(*const Link),
@@ -75,6 +76,7 @@ pub(crate) const LAYOUT: &[crate::sys::layout::Row] = crate::sys::layout::layout
         ring,
         tickets,
         ticket_gone,
+        send_signal,
         net_send,
         net_receive,
         net_arm,
@@ -104,6 +106,7 @@ pub(crate) const OPS: Ops = Ops {
     ring: bells::ring,
     tickets: tickets::existing,
     ticket_gone: tickets::gone,
+    send_signal,
     net_send: net::send,
     net_receive: net::receive,
     net_arm: net::arm,
@@ -195,6 +198,11 @@ unsafe extern "C" fn memory_call(nr: i64, args: *const [usize; 6]) -> i64 {
     }
     // SAFETY: the kernel changes parts of the program's memory that the program has mapped a file at, as the program asks.
     unsafe { memory::raw(nr, args) as i64 }
+}
+
+unsafe extern "C" fn send_signal(pid: u32, tid: u32, info: *const signal::Sent) {
+    // SAFETY: the kernel's structure.
+    signal::queue(pid, tid, unsafe { &*info });
 }
 
 unsafe extern "C" fn load_data(at: usize, len: usize) -> i64 {

@@ -77,6 +77,72 @@ pub fn send_to_thread(tid: u32, signal: i32) -> Result<(), Errno> {
     plain(libc::SYS_tgkill, args).map(drop)
 }
 
+/// What the kernel library says of a signal that it sends: its `struct kernel_siginfo`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Sent {
+    signal: i32,
+    errno: i32,
+    code: i32,
+    /// `si_band`, `si_fd`; the host hands on no more than this
+    more: [u64; 2],
+    mark: [u64; 2],
+}
+
+/// A `siginfo_t` of the host.
+#[repr(C)]
+struct Info {
+    sent: Sent,
+    pad: [u64; 10],
+}
+
+const _: () = assert!(size_of::<Sent>() == 48 && size_of::<Info>() == 128);
+
+/// <asm-generic/siginfo.h>: a queued SIGIO. With [`MARK`] at its end the true code follows the mark.
+const SI_SIGIO: i32 = -5;
+/// No program's own.
+const MARK: u64 = 0x7377_5f73_6967_696f;
+
+/// Sends a file's signal to a process or, if `tid` is not 0, to a thread. The host lets a thread give a code of the kernel's (POLL_IN, SI_KERNEL)
+/// only to itself (rt_sigqueueinfo(2)): for others the code is marked, and [`unmark`] puts it right where the program's handler is called.
+pub fn queue(pid: u32, tid: u32, what: &Sent) {
+    let (to, own) = (if tid == 0 { pid } else { tid }, process::tid());
+    let mut info = Info { sent: *what, pad: [0; 10] };
+    if to != own {
+        info.sent.mark = [MARK, u64::from(what.code as u32)];
+        info.sent.code = SI_SIGIO;
+    }
+    let info = &raw const info as usize;
+    let signal = what.signal as usize;
+    let sent = if tid == 0 {
+        plain_with(libc::SYS_rt_sigqueueinfo, [pid as usize, signal, info, 0, 0, 0])
+    } else {
+        plain_with(libc::SYS_rt_tgsigqueueinfo, [pid as usize, tid as usize, signal, info, 0, 0])
+    };
+    // As send_sigio_to_task() in the kernel's fs/fcntl.c: the queue is full.
+    if sent == Err(Errno::EAGAIN) {
+        let _ = process::signal(pid, libc::SIGIO);
+    }
+}
+
+fn plain_with(nr: i64, args: [usize; 6]) -> Result<usize, Errno> {
+    // SAFETY: the caller's structure lives.
+    unsafe { try_call(nr, args) }
+}
+
+/// The code that a file's signal has on Linux, in a `siginfo_t` that the host hands to a handler.
+///
+/// # Safety
+/// The structure is whole.
+pub unsafe fn unmark(info: *mut libc::siginfo_t) {
+    // SAFETY: the caller's promise; a `siginfo_t` has this size.
+    let info = unsafe { &mut *info.cast::<Sent>() };
+    if info.code == SI_SIGIO && info.mark[0] == MARK {
+        info.code = info.mark[1] as i32;
+        info.mark = [0; 2];
+    }
+}
+
 /// Ends the process by SIGABRT, whatever the application has made of that signal.
 pub fn abort() -> ! {
     // SAFETY: the default action runs no code.

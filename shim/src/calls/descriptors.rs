@@ -272,12 +272,6 @@ pub fn fcntl(c: &Call<'_>) -> Result {
         (KERNEL, libc::F_GETLK) => owner::get_lock(c),
         (KERNEL, libc::F_SETOWN | owner::F_SETOWN_EX) => owner::set(c),
         (KERNEL, libc::F_GETOWN | owner::F_GETOWN_EX) => owner::get(c),
-        (KERNEL, libc::F_SETFL) => {
-            if c.args[2] & libc::O_ASYNC as usize != 0 {
-                owner::check_async(c.args[0])?;
-            }
-            c.to_kernel()
-        }
         (KERNEL, _) => c.to_kernel(),
         (other, _) => Err(fdtable::refuse(other)),
     }
@@ -294,9 +288,13 @@ pub fn ioctl(c: &Call<'_>) -> Result {
             fs::set_cloexec(c.args[0] as i32, request == libc::FIOCLEX);
             Ok(r)
         }
-        (Owner::Kernel, libc::FIOASYNC) if user::read::<i32>(c.args[2])? != 0 => {
-            owner::check_async(c.args[0])?;
-            c.to_kernel()
+        (Owner::Kernel, _)
+            if matches!(
+                c.args[1],
+                owner::FIOSETOWN | owner::SIOCSPGRP | owner::FIOGETOWN | owner::SIOCGPGRP
+            ) =>
+        {
+            owner::ioctl(c)
         }
         (Owner::Kernel, btrfs_send::REQUEST) => btrfs_send::send(c),
         (Owner::Kernel, _) => clone_aware(c),

@@ -10,6 +10,7 @@ use crate::exec::library;
 use crate::exec::plan::{decide, Decision, Plan};
 use crate::exec::request::{Names, Request};
 use crate::exec::resolve::{find, Content, Found, Program};
+use crate::instance::limits;
 use crate::observe;
 use crate::process::{exit, handoff, member, stores};
 use crate::signals::actions;
@@ -77,6 +78,7 @@ pub fn exec_observed(request: &Request, leave: impl FnOnce()) -> Result {
     }
     stores::give_back();
     let execute = || actions::with_ignored_handed_on(|| execute(request, &found, &plan, &environment));
+    let execute = || limits::with_the_programs(execute);
     let execute = || if has_family { observe::hand_over(execute) } else { execute() };
     match handover {
         Some(handover) => member::hand_over(&handover, execute),

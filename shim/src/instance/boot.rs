@@ -104,6 +104,7 @@ pub fn attach(from: &lkl::Handover, thread: &'static Thread) -> Result<()> {
     kernel::task_made();
     kick::enroll(thread);
     kernel::set_up(kernel);
+    limits::make_room_for_kernel();
     // SAFETY: the task is this thread's: the one that executed this program has gone on as this thread.
     unsafe { kernel.end_other_threads(thread.task()) }?;
     tell_limits(kernel, thread);
@@ -146,6 +147,7 @@ fn boot(thread: &'static Thread) -> Result<&'static Kernel> {
     tell_limits(kernel, thread);
     network::set_up(kernel, thread, network);
     kernel::set_up(kernel);
+    limits::make_room_for_kernel();
     Ok(kernel)
 }
 

@@ -84,6 +84,8 @@ unsafe extern "C-unwind" fn on_signal(sig: c_int, info: *mut libc::siginfo_t, co
     if claimed::deal_with(sig, context) {
         return;
     }
+    // SAFETY: the kernel hands a valid siginfo.
+    unsafe { lkl::sys::signal::unmark(info) };
     // SAFETY: the kernel hands a valid ucontext.
     let uc = unsafe { &mut *context.cast::<libc::ucontext_t>() };
     // SAFETY: the kernel hands a valid siginfo.

@@ -84,6 +84,11 @@ pub fn is_there(id: i32, is_group: bool) -> bool {
     plain(libc::SYS_kill, &[which as usize, 0]) != Err(Errno::ESRCH)
 }
 
+/// Whether the host lets this process signal a process.
+pub fn may_signal(pid: i32) -> bool {
+    plain(libc::SYS_kill, &[pid as usize, 0]) != Err(Errno::EPERM)
+}
+
 /// Ends the process without a word to anybody.
 pub fn exit_group(status: usize) -> ! {
     loop {
@@ -110,10 +115,15 @@ pub fn time_of_day() -> libc::timespec {
 }
 
 /// The soft and the hard limit of a resource (getrlimit(2)).
-fn limits(resource: u32) -> Result<[u64; 2]> {
+pub fn limits(resource: u32) -> Result<[u64; 2]> {
     let mut limits = [0u64; 2];
     plain(libc::SYS_prlimit64, &[0, resource as usize, 0, limits.as_mut_ptr() as usize])?;
     Ok(limits)
+}
+
+/// Sets both limits of a resource of this process.
+pub fn set_limits(resource: u32, limits: [u64; 2]) -> Result<()> {
+    plain(libc::SYS_prlimit64, &[0, resource as usize, limits.as_ptr() as usize, 0]).map(drop)
 }
 
 /// The soft limit of a resource.

@@ -305,7 +305,7 @@ rows! {
     waitid [Int Int Ptr Wait Ptr] Host;
     pidfd_open [Int Hex] Host;
     prlimit64 [Int Limit Ptr Ptr] Own(limits::prlimit64);
-    getrlimit [Limit Ptr] Host;
+    getrlimit [Limit Ptr] Own(limits::getrlimit);
     setrlimit [Limit Ptr] Own(limits::setrlimit);
     getrusage [Int Ptr] Host;
     sysinfo [Ptr] Host;

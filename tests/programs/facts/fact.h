@@ -59,10 +59,10 @@ __attribute__((unused)) static int status_of(pid_t child)
 /* The call fails with this errno and no other. */
 #define FAILS(call, expected) do { \
 	errno = 0; \
-	long got = (long)(call); \
+	long gave = (long)(call); \
 	int why = errno; \
-	if (got != -1 || why != (expected)) { \
-		printf("%s:%d: %s gave %ld, errno %d (%s), not errno %d\n", __FILE__, __LINE__, #call, got, why, strerror(why), (expected)); \
+	if (gave != -1 || why != (expected)) { \
+		printf("%s:%d: %s gave %ld, errno %d (%s), not errno %d\n", __FILE__, __LINE__, #call, gave, why, strerror(why), (expected)); \
 		fflush(stdout); \
 		_exit(1); \
 	} \

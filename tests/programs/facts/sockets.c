@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* Internet sockets of one process over its own loopback: streams, datagrams, both families, waits, options. */
 #include "fact.h"
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -166,6 +168,45 @@ static void interrupted(void)
 	CHECK(!setitimer(ITIMER_REAL, &never, NULL) && !close(epoll) && !close(listening));
 }
 
+static volatile int came[65];
+
+static void on_came(int number) { came[number]++; }
+
+/* SIGIO of O_ASYNC, SIGURG without it, and the ways to say who gets them */
+static void signals(void)
+{
+	struct sockaddr_storage address;
+	socklen_t size = sizeof(address);
+	int listening = listener(), fd = socket(family, SOCK_STREAM, 0), peer, on = 1, owner = 0;
+	char bytes[8];
+
+	signal(SIGIO, on_came);
+	signal(SIGURG, on_came);
+	CHECK(!getsockname(listening, (void *)&address, &size) && !connect(fd, (void *)&address, size));
+	CHECK((peer = accept(listening, NULL, NULL)) >= 0);
+	CHECK(!ioctl(peer, FIOGETOWN, &owner) && owner == 0);
+	owner = getpid();
+	CHECK(!ioctl(peer, FIOSETOWN, &owner) && !ioctl(peer, SIOCGPGRP, &owner) && owner == getpid() && fcntl(peer, F_GETOWN) == owner);
+	owner = 0x3ffffff0;
+	FAILS(ioctl(peer, SIOCSPGRP, &owner), ESRCH);
+	FAILS(ioctl(peer, SIOCSPGRP, (void *)8), EFAULT);
+	came[SIGIO] = came[SIGURG] = 0;
+	CHECK(send(fd, "u", 1, MSG_OOB) == 1);
+	for (int i = 0; i < 2000 && !came[SIGURG]; i++)
+		usleep(1000);
+	CHECK(came[SIGURG] == 1 && !came[SIGIO] && recv(peer, bytes, 1, MSG_OOB) == 1);
+	CHECK(!ioctl(peer, FIOASYNC, &on));
+	for (int round = 1; round <= 3; round++) {
+		int before = came[SIGIO];
+		CHECK(write(fd, "d", 1) == 1);
+		for (int i = 0; i < 2000 && came[SIGIO] == before; i++)
+			usleep(1000);
+		CHECK(came[SIGIO] > before && read(peer, bytes, 8) == 1);
+	}
+	CHECK(!close(fd) && !close(peer) && !close(listening));
+	signal(SIGIO, SIG_IGN);
+}
+
 static void unix_sockets(void)
 {
 	int pair[2];
@@ -185,6 +226,7 @@ static int check(void)
 		datagrams();
 		waits();
 		interrupted();
+		signals();
 	}
 	unix_sockets();
 	return 0;

@@ -92,6 +92,50 @@ struct task_struct *lkl_leader_of(unsigned int pid)
 	return NULL;
 }
 
+struct task_struct *lkl_leader(const struct lkl_member *m)
+{
+	return m->leader;
+}
+
+unsigned int lkl_member_pid(const struct lkl_member *m)
+{
+	unsigned int pid = READ_ONCE(row_of(m->number)->pid);
+
+	return pid & LKL_NOT_BEGUN ? 0 : pid;
+}
+
+unsigned int lkl_pid_of(unsigned int tgid)
+{
+	struct lkl_member *m;
+
+	list_for_each_entry(m, &members, list)
+		if (m->leader && m->leader->tgid == tgid)
+			return lkl_member_pid(m);
+	return 0;
+}
+
+void lkl_for_each_member(void (*f)(struct lkl_member *m, struct task_struct *leader))
+{
+	struct lkl_member *m;
+
+	list_for_each_entry(m, &members, list)
+		if (m->leader)
+			f(m, m->leader);
+}
+
+/* private call: the host has let the caller set the limit */
+long lkl_file_limit(unsigned int pid, unsigned long bytes)
+{
+	struct task_struct *leader = lkl_leader_of(pid);
+
+	if (!leader)
+		return -ESRCH;
+	task_lock(leader);
+	leader->signal->rlim[RLIMIT_FSIZE].rlim_cur = bytes;
+	task_unlock(leader);
+	return 0;
+}
+
 static struct lkl_member *new_member(void)
 {
 	struct lkl_member *m;
@@ -186,8 +230,10 @@ static void drop_inherited(void)
 static int lead(void *arg)
 {
 	struct lkl_member *m = arg;
+	wait_queue_entry_t signals;
 	struct lkl_thread *t;
 
+	lkl_watch_signals(m, &signals);
 	m->leader = current;
 	WRITE_ONCE(row_of(m->number)->tgid, current->tgid);
 	if (m->bare)
@@ -220,6 +266,7 @@ static int lead(void *arg)
 	lkl_close_all();
 	if (m->dead)
 		lkl_watches_ring();
+	lkl_unwatch_signals(&signals);
 	if (m->ender)
 		answer(m->ender, 0);
 	forget_member(m);

@@ -29,6 +29,12 @@ long lkl_pass_take(unsigned long ticket);
 long lkl_pass_look(void);
 long lkl_pass_from(unsigned int pid, unsigned int from);
 
+/* members.c */
+long lkl_file_limit(unsigned int pid, unsigned long bytes);
+
+/* signals.c */
+long lkl_owner(unsigned int fd, int kind, unsigned int id, bool may_signal);
+
 static long lkl_leave_cwd(void)
 {
 	anchor_leave_cwd();
@@ -81,4 +87,6 @@ const lkl_private_t lkl_private_calls[LKL_NR_PRIVATE_END - LKL_NR_PRIVATE] = {
 	PRIVATE(pass_from),
 	PRIVATE(net_add),
 	PRIVATE(sysctl),
+	PRIVATE(owner),
+	PRIVATE(file_limit),
 };

@@ -100,6 +100,7 @@ static noinline void exit_to_user_work(struct lkl_thread *t)
 {
 	do {
 		resume_user_mode_work(NULL);
+		lkl_forget_signals();
 		WRITE_ONCE(t->slot.interrupted, 0);
 		clear_thread_flag(TIF_NOTIFY_SIGNAL);
 	} while (read_thread_flags() & _TIF_NOTIFY_RESUME);
