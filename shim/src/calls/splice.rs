@@ -3,10 +3,12 @@
 //! copied, with the results and the waits of the call.
 
 use crate::calls::transfer::{both_open, by_pair, kind, on, open_flags, with_sigpipe};
+use crate::fdtable::{self, KERNEL};
 use crate::sys::call::{args, Call};
 use crate::sys::errno::{Errno, Result};
+use crate::sys::fs::OwnedFd;
 use crate::sys::mem::{Pages, PAGE};
-use crate::sys::user;
+use crate::sys::{fs, user};
 
 /// SPLICE_F_NONBLOCK; and all flags that there are (include/linux/splice.h).
 const NONBLOCK: usize = 2;
@@ -118,9 +120,10 @@ fn into_pipe(input: usize, out: usize, from: Option<i64>, len: usize, waits: boo
     Ok(done)
 }
 
-/// Takes what is in a pipe to a file: waits only for the first bytes.
+/// Takes what is in a pipe to a file: waits only for the first bytes. What the file does not take stays in a pipe of the host.
 fn from_pipe(input: usize, out: usize, to: Option<i64>, len: usize, waits: bool) -> Result {
     let buffer = Pages::new(CHUNK)?;
+    let copies = if fdtable::class(input) == KERNEL { None } else { fs::pipe(libc::O_NONBLOCK).ok() };
     let mut done = 0;
     while done < len {
         match is_ready(input, libc::POLLIN, waits && done == 0) {
@@ -128,27 +131,56 @@ fn from_pipe(input: usize, out: usize, to: Option<i64>, len: usize, waits: bool)
             Ok(false) => return done_or(done, Err(Errno::EAGAIN)),
             Err(e) => return done_or(done, Err(e)),
         }
-        let got = match read(input, buffer.address(), (len - done).min(CHUNK), None) {
+        let most = (len - done).min(CHUNK);
+        let copied = copies.as_ref().and_then(|copies| look_into(input, copies, buffer.address(), most));
+        let got = match copied.map_or_else(|| read(input, buffer.address(), most, None), Ok) {
             Ok(got) if got > 0 => got,
             end => return done_or(done, end),
         };
-        let mut put = 0;
-        while put < got {
-            let from = buffer.address() + put;
-            let r = match to {
-                Some(at) => {
-                    on(out, libc::SYS_pwrite64, args([out, from, got - put, at as usize + done + put]))
-                }
-                None => on(out, libc::SYS_write, args([out, from, got - put])),
-            };
-            match r {
-                Ok(n) if n > 0 => put += n,
-                end => return done_or(done + put, end.map_err(of_splice)),
-            }
+        let (put, end) = put_all(out, to.map(|at| at as usize + done), buffer.address(), got);
+        if copied.is_some() {
+            take_out(input, buffer.address(), put);
         }
         done += put;
+        if let Some(end) = end {
+            return done_or(done, end.map_err(of_splice));
+        }
     }
     Ok(done)
+}
+
+/// Copies what is in a pipe of the host and leaves it there. None: it cannot be copied, or there is nothing.
+fn look_into(pipe: usize, copies: &[OwnedFd; 2], to: usize, most: usize) -> Option<usize> {
+    let [tail, head] = copies.each_ref().map(|end| end.raw() as usize);
+    let copied = on(pipe, libc::SYS_tee, args([pipe, head, most, NONBLOCK])).ok().filter(|&n| n > 0)?;
+    read(tail, to, copied, None).ok().filter(|&n| n == copied)
+}
+
+/// Takes bytes out of a pipe of the host that another process may have taken meanwhile.
+fn take_out(pipe: usize, room: usize, mut count: usize) {
+    while count > 0 && is_ready(pipe, libc::POLLIN, false) == Ok(true) {
+        match read(pipe, room, count, None) {
+            Ok(taken) if taken > 0 => count -= taken,
+            _ => return,
+        }
+    }
+}
+
+/// How much was written, and how it ended if not all was.
+fn put_all(out: usize, at: Option<usize>, from: usize, len: usize) -> (usize, Option<Result>) {
+    let mut put = 0;
+    while put < len {
+        let rest = [out, from + put, len - put];
+        let r = match at {
+            Some(at) => on(out, libc::SYS_pwrite64, args([rest[0], rest[1], rest[2], at + put])),
+            None => on(out, libc::SYS_write, args(rest)),
+        };
+        match r {
+            Ok(n) if n > 0 => put += n,
+            end => return (put, Some(end)),
+        }
+    }
+    (put, None)
 }
 
 /// tee(2): both are pipes, and neither is in the other's kernel.

@@ -65,6 +65,19 @@ static int check(void)
 	CHECK(write(fifo, sent, 30) == 30 && splice(fifo, NULL, host, NULL, 100, 0) == 30);
 	CHECK(pread(host, got, 200, 0) == 130 && !memcmp(got + 100, sent, 30));
 
+	/* what the file does not take stays in the pipe */
+	struct rlimit limit = { 1000, RLIM_INFINITY }, none = { RLIM_INFINITY, RLIM_INFINITY };
+	signal(SIGXFSZ, SIG_IGN);
+	int two[2], small = open(at(D, "small"), O_CREAT | O_RDWR | O_TRUNC, 0644);
+	CHECK(small >= 0 && !pipe(two) && write(two[1], sent, 300) == 300 && write(two[1], sent + 300, 300) == 300);
+	CHECK(!setrlimit(RLIMIT_FSIZE, &limit));
+	from = 900;
+	CHECK(splice(two[0], NULL, small, &from, 600, 0) == 100 && from == 1000);
+	FAILS(splice(two[0], NULL, small, &from, 600, 0), EFBIG);
+	CHECK(!setrlimit(RLIMIT_FSIZE, &none) && splice(two[0], NULL, small, &from, 600, 0) == 500);
+	CHECK(pread(small, got, 600, 900) == 600 && !memcmp(got, sent, 600) && !close(two[0]) && !close(two[1]));
+	CHECK(!close(small) && !unlink(at(D, "small")));
+
 	/* what is wrong */
 	from = 0;
 	FAILS(splice(file, NULL, copy, NULL, 5, 0), EINVAL);
