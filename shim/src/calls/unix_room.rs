@@ -124,6 +124,6 @@ impl Room {
         let label = ShortPath::new(format_args!("{text}.n"));
         let mut name = [0; 108];
         let n = fs::read_link_at(AT_FDCWD, fs::address(label.as_c_str()), &mut name).ok()?;
-        UnixAddress::of_path(&name[..n]).ok()
+        UnixAddress::told(&name[..n]).ok()
     }
 }

@@ -34,7 +34,14 @@ impl UnixAddress {
 
     /// The address with this path.
     pub fn of_path(path: &[u8]) -> Result<UnixAddress> {
-        if path.len() >= MOST - FAMILY {
+        let this = UnixAddress::told(path)?;
+        // A path that fills the structure has no NUL there.
+        Ok(UnixAddress { len: this.len.min(MOST as u32), ..this })
+    }
+
+    /// The address with this path as the host tells addresses: with a NUL behind any path.
+    pub fn told(path: &[u8]) -> Result<UnixAddress> {
+        if path.len() > MOST - FAMILY {
             return Err(Errno::ENAMETOOLONG);
         }
         let mut this = UnixAddress { len: (FAMILY + path.len() + 1) as u32, ..UnixAddress::empty() };

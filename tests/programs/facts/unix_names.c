@@ -152,6 +152,23 @@ static void datagrams(void)
 	CHECK(!unlink(at(D, "receiver")) && !unlink(at(D, "sender")));
 }
 
+/* a path of 108 bytes fills the structure, with no NUL behind it */
+static void full_structure(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	char got[200], path[200];
+	socklen_t len = sizeof got;
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0), other = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	snprintf(path, sizeof path, "%s/%0*d", D, (int)(108 - strlen(D) - 1), 0);
+	memcpy(address.sun_path, path, 108);
+	CHECK(!bind(fd, (void *)&address, sizeof address) && !listen(fd, 1));
+	CHECK(!getsockname(fd, (void *)got, &len) && len == 111 && !strcmp(got + 2, path));
+	len = sizeof got;
+	CHECK(!connect(other, (void *)&address, sizeof address) && !getpeername(other, (void *)got, &len));
+	CHECK(len == 111 && !strcmp(got + 2, path) && !unlink(path) && !close(fd) && !close(other));
+}
+
 static int check(void)
 {
 	struct stat st;
@@ -191,6 +208,8 @@ static int check(void)
 	int second = bound(SOCK_STREAM, at(D, "s"));
 	CHECK(second >= 0 && !listen(second, 1) && !rename(at(D, "s"), at(D, "t")) && connected(SOCK_STREAM, at(D, "t")) >= 0);
 	CHECK(!unlink(at(D, "t")));
+
+	full_structure();
 
 	/* What is wrong. */
 	FAILS(connected(SOCK_STREAM, at(D, "hello.txt")), ECONNREFUSED);
