@@ -210,11 +210,20 @@ struct Loop {
 
 impl Loop {
     fn make(image: &Path) -> Option<Loop> {
+        Loop::with(image, &[])
+    }
+
+    fn with(image: &Path, options: &[&str]) -> Option<Loop> {
         if !user::is_root() {
             user::note("a loop device needs root: no block device");
             return None;
         }
-        let made = Command::new("losetup").args(["--find", "--show"]).arg(image).output().expect("losetup");
+        let made = Command::new("losetup")
+            .args(["--find", "--show"])
+            .args(options)
+            .arg(image)
+            .output()
+            .expect("losetup");
         if !made.status.success() {
             user::note(&format!(
                 "no loop device can be made here: {}",
@@ -252,6 +261,18 @@ everyone! {
         drop(disk);
         mounted.check();
         assert_eq!(mounted.content("/thread2"), vec![9; 300_000 + 8192]);
+    }
+
+    fn a_write_protected_device_is_only_read() {
+        let mounted = Mounted::new(Kind::Basic);
+        let Some(disk) = Loop::with(&mounted.fixture.image, &["--read-only"]) else { return };
+        let cat = |options: &str| {
+            let mount = format!("{}:{}{options}", disk.device, mounted.dir());
+            mounted.run(["cat", &format!("{}/hello.txt", mounted.dir())]).env("STOWAWAY_MOUNT", mount).output()
+        };
+        let lines = our_lines(&cat(""));
+        assert!(lines.len() == 1 && lines[0].contains("(EROFS); mount it read-only (:ro)"), "{lines:?}");
+        assert_eq!((cat(":ro").out().as_str(), cat(":ro").err().as_str()), ("Hello, world!\n", ""));
     }
 
     fn a_servers_disk_is_mounted() {
@@ -411,6 +432,8 @@ everyone! {
                 let (_, lines) = cat(&mounted, &disk, part, "");
                 assert!(lines.len() == 1 && lines[0].ends_with(list), "{lines:?}");
             }
+            let doctor = Run::new([mounted.artifacts.command.as_os_str(), "doctor".as_ref(), disk.as_os_str()]).output();
+            assert!(doctor.out().contains(list), "{}", doctor.out());
         }
     }
 }

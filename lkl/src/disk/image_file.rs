@@ -15,6 +15,7 @@ use crate::sys::{Errno, PAGE};
 use std::ffi::CStr;
 
 /// linux/fs.h
+const BLKROGET: usize = 0x125e;
 const BLKGETSIZE64: usize = 0x8008_1272;
 const BLKSSZGET: usize = 0x1268;
 const SECTOR: u32 = 512;
@@ -87,12 +88,24 @@ impl Disk {
         }
         if self.kind == Kind::Block {
             hosts_use::claim_device(self.fd, self.read_only)?;
+            self.check_protection()?;
         }
         let part = (!self.whole).then_some((self.start, self.bytes));
         lock::lock(self.fd, lock::Use { read_only: self.read_only, part })?;
         match self.kind {
             Kind::File => hosts_use::check_loops(self.fd, self.read_only),
             _ => Ok(()),
+        }
+    }
+
+    /// The host opens a write-protected device for writing, and then refuses each write.
+    fn check_protection(&self) -> Result<(), DiskError> {
+        let mut is_protected = 0i32;
+        // SAFETY: stores an int.
+        unsafe { file::ioctl(self.fd, BLKROGET, &raw mut is_protected as usize)? };
+        match is_protected != 0 && !self.read_only {
+            true => Err(DiskError::Io(Errno::EROFS)),
+            false => Ok(()),
         }
     }
 

@@ -277,6 +277,11 @@ impl Said<'_> {
             DiskError::Busy { .. } | DiskError::InUse(_) => self.once(Errno::EBUSY, error),
             // A signal: nobody is told.
             DiskError::Io(Errno::EINTR) => errno,
+            // A device or a server that is write-protected.
+            DiskError::Io(Errno::EROFS) => self.once(
+                errno,
+                format_args!("cannot be written: {}; mount it read-only (:ro)", Explained(errno)),
+            ),
             DiskError::Io(_) => {
                 let what = match mount.address() {
                     Some(_) => "no connection to the server",
