@@ -59,6 +59,12 @@ fn fails(mounted: &Mounted, setting: &str, errors: &[&str]) -> String {
 
 /// By `stowaway run`: either it sees the trouble itself (125), or the program does at its first call (`cat` ends with
 /// 1), as under plain preload.
+/// What `stowaway doctor` says of the image.
+fn doctor(mounted: &Mounted) -> String {
+    let image = mounted.fixture.image.clone().into_os_string();
+    Run::new([mounted.artifacts.command.clone().into_os_string(), "doctor".into(), image]).output().out()
+}
+
 #[track_caller]
 fn run_fails(mounted: &Mounted, setting: &str) {
     let before = fs::read(&mounted.fixture.image).ok();
@@ -136,12 +142,7 @@ everyone! {
             bytes[at..at + mark.len()].copy_from_slice(mark);
             let mounted = image_of(&bytes);
             let line = fails(&mounted, "{I}:{D}", &["Invalid argument"]);
-            let doctor = Run::new([
-                mounted.artifacts.command.clone().into_os_string(),
-                "doctor".into(),
-                mounted.fixture.image.clone().into_os_string(),
-            ]);
-            let doctor = doctor.output().out();
+            let doctor = doctor(&mounted);
             for word in words {
                 assert!(line.contains(word) && doctor.contains(word), "{word}: {line}, {doctor}");
             }
@@ -157,6 +158,8 @@ everyone! {
         mounted.run(["python3", "-c", script, &mounted.dir()]).env("STOWAWAY_KEEPER", "no").output();
         let line = fails(&mounted, "{I}:{D}:ro", &["Read-only file system"]);
         assert!(line.contains("recovery required") && line.contains("opts=noload"), "{line}");
+        let doctor = doctor(&mounted);
+        assert!(doctor.contains("recovery required") && doctor.contains("opts=noload"), "{doctor}");
         assert_eq!(cat(&mounted, "{I}:{D}:ro,opts=noload").expect_exit(0).out(), "Hello, world!\n");
         assert_eq!(cat(&mounted, "{I}:{D}").expect_exit(0).out(), "Hello, world!\n");
         mounted.check();
@@ -166,10 +169,12 @@ everyone! {
         let mounted = Mounted::new(Kind::Basic);
         let line = fails(&mounted, "{I}:{D},opts=nosuchoption", &["Invalid argument"]);
         assert!(line.contains("the kernel says: ") && line.contains("nosuchoption"), "{line}");
+        assert!(doctor(&mounted).contains("mount (read-only)"), "{}", doctor(&mounted));
         // An incompatible feature that no kernel has (s_feature_incompat).
         damage(&mounted, 1024 + 0x60, &[0xff; 4]);
         let line = fails(&mounted, "{I}:{D}", &["Invalid argument", "Bad message", "Structure needs cleaning"]);
         assert!(line.contains("the kernel says: "), "{line}");
+        assert!(doctor(&mounted).contains("the kernel says: "), "{}", doctor(&mounted));
     }
 
     fn an_empty_image() {

@@ -70,6 +70,7 @@ const TAR: Help =
 const CPIO: Help =
     Help::Command("cpio -id unpacks it, then stowaway mkimage IMAGE DIRECTORY makes an image of the files");
 const SPARSE: Help = Help::Command("simg2img IMAGE disk.img makes a raw image of it");
+const BOOT: Help = Help::Command("unpack_bootimg unpacks it");
 const QCOW2: Help = Help::Command("stowaway run mounts it, and stowaway serve serves it");
 
 macro_rules! marks {
@@ -132,6 +133,10 @@ marks! {
     3 b"NTFS    " "an NTFS file system" Help::Mounts;
     3 b"EXFAT   " "an exFAT file system" Help::Mounts;
     1024 b"\x10\x20\xf5\xf2" "an F2FS file system" Help::Mounts;
+    3 b"ReFS\0\0\0\0" "a ReFS file system (Windows)" Help::NoDriver;
+    0x4018 b"version\0" "a disk of a ZFS pool" Help::NoDriver;
+    0 b"ANDROID!" "a boot image of Android: a kernel and a ramdisk" BOOT;
+    0 b"VNDRBOOT" "a boot image of Android: a ramdisk" BOOT;
     32 b"NXSB" "an APFS container" Help::NoDriver;
     0x8000 b"JFS1" "a JFS file system" Help::Mounts;
     0x10034 b"ReIsEr" "a ReiserFS file system" Help::NoDriver;

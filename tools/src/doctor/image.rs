@@ -6,9 +6,11 @@ use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::process::Stdio;
 
 use stowaway_kinds::{kind, Bytes, Help, Kind};
 
+use super::command::clean;
 use super::report::{Report, State};
 
 const GROUP: &str = "Image";
@@ -37,7 +39,9 @@ pub fn check(report: &mut Report, name: &OsStr) -> bool {
         return false;
     }
     report.add(GROUP, "file", State::Ok, format!("{}, {} bytes", path.display(), image.size));
+    let may_mount = may_mount(kind.as_ref());
     match kind {
+        None if may_mount => {}
         Some(kind @ Kind::Known { help: Help::Mounts, .. }) => {
             report.add(GROUP, "kind", State::Ok, kind.to_string());
         }
@@ -48,7 +52,67 @@ pub fn check(report: &mut Report, name: &OsStr) -> bool {
             report.add(GROUP, "kind", State::Warn, "nothing that is known here");
         }
     }
+    if may_mount {
+        check_mount(report, path);
+    }
     !is_program(&image)
+}
+
+/// Whether `stowaway run` may have a way: with a driver, through a server, or with one of the partitions.
+fn may_mount(kind: Option<&Kind>) -> bool {
+    match kind {
+        None | Some(Kind::Known { help: Help::Mounts, .. }) => true,
+        Some(Kind::Known { help: Help::Command(help), .. }) => help.starts_with("stowaway run"),
+        _ => false,
+    }
+}
+
+/// Mounts the image for reading, and shows what is said of it: its partitions, a journal to replay, what the driver lacks.
+fn check_mount(report: &mut Report, path: &Path) {
+    const NAME: &str = "mount (read-only)";
+    match try_mount(path) {
+        Ok(None) => {}
+        Ok(Some(words)) if words.is_empty() => {
+            report.add(GROUP, NAME, State::Ok, "works");
+        }
+        Ok(Some(words)) => {
+            report.add(GROUP, NAME, State::Ok, format!("works: {words}"));
+        }
+        Err(why) => {
+            report.add(GROUP, NAME, State::Warn, why);
+        }
+    }
+}
+
+/// What is said of the mount. `None`: it was not tried.
+fn try_mount(path: &Path) -> Result<Option<String>, String> {
+    let (Ok(path), Ok(stowaway)) = (path.canonicalize(), std::env::current_exe()) else { return Ok(None) };
+    let mount = format!("{}:/stowaway/doctor:ro", escaped(&path));
+    let mut command = clean(&stowaway);
+    command.args(["run", "--no-keeper", "--mount", &mount, "--", "/bin/sh", "-c", "cd /stowaway/doctor"]);
+    let Ok(output) = command.stdin(Stdio::null()).output() else { return Ok(None) };
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let (prefix, name) = ("stowaway: ", format!("{}: ", path.display()));
+    let lines = errors.lines().filter_map(|line| line.strip_prefix(prefix));
+    let lines: Vec<&str> = lines.map(|line| line.strip_prefix(&name[..]).unwrap_or(line)).collect();
+    let words = lines.join("; ");
+    match (output.status.success(), words.is_empty()) {
+        (true, _) => Ok(Some(words)),
+        (false, false) => Err(words),
+        (false, true) => Err(errors.lines().next().unwrap_or("fails without a word").to_owned()),
+    }
+}
+
+/// A path as a setting of a mount has it.
+fn escaped(path: &Path) -> String {
+    let mut text = String::new();
+    for letter in path.to_string_lossy().chars() {
+        if ":,;+#@[]\\\n".contains(letter) {
+            text.push('\\');
+        }
+        text.push(letter);
+    }
+    text
 }
 
 /// What the file or block device at a path is.
