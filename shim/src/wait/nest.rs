@@ -14,7 +14,8 @@ use crate::wait::join::add_kernels_half;
 /// The set at `numbers` has a kernel half now.
 pub fn tell_outer_sets(numbers: &[usize]) -> Result<()> {
     for outer in sets::numbers_of_sets().filter(|outer| !numbers.contains(outer)) {
-        if set_at(outer) == Set::Unknown {
+        // Of these the host half has no member; to ask the host takes a look at all of them.
+        if matches!(set_at(outer), Set::Unknown | Set::Empty | Set::Kernel) {
             continue;
         }
         for (member, event) in members(outer).into_iter().filter(|(member, _)| numbers.contains(member)) {
