@@ -184,6 +184,18 @@ everyone! {
         assert!(fs::read_to_string(log).expect("what was counted").contains("execve"));
     }
 
+    fn a_setuid_file_of_a_mount_says_that_it_gives_nothing() {
+        let mounted = Mounted::new(Kind::Basic);
+        if !user::is_root() {
+            return user::note("a_setuid_file_of_a_mount: only root can give a file away");
+        }
+        let script = "cp /usr/bin/id $0/id && chown 65534 $0/id && chmod 4755 $0/id && $0/id -u; exec $0/id -u";
+        let outcome = mounted.run(["sh", "-c", script, &mounted.dir()]).output();
+        assert_eq!((outcome.status.as_str(), outcome.out().as_str()), ("exit 0", "0\n0\n"));
+        let lines = our_lines(&outcome);
+        assert!(lines.len() == 2 && lines.iter().all(|line| line.contains("setuid")), "{lines:?}");
+    }
+
     fn capabilities_of_files() {
         let mounted = Mounted::new(Kind::Basic);
         if !user::is_root() {

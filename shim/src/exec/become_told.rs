@@ -6,6 +6,7 @@ use crate::lookup::route::{with_path, PathArg};
 use crate::sys::call::args;
 use crate::sys::errno::Result;
 use crate::sys::mem::Pages;
+use crate::sys::report::say;
 use crate::sys::settings::settings;
 use crate::sys::told::{self, FileCapabilities, FileRights};
 use crate::sys::{fs, host};
@@ -21,10 +22,30 @@ const CAPABILITIES_MAX: usize = 64;
 /// not to be had. `exe`: where the file lies in a mount, NUL-ended; empty: on the host.
 pub fn variable(exe: &[u8]) -> Result<Option<Pages>> {
     let Some(told) = told::now() else {
+        say_if_privileged(exe);
         return settings().run_as.map(|_| told::variable(None)).transpose();
     };
     let file = if exe.is_empty() || host::has_no_new_privs() { FileRights::default() } else { rights(exe)? };
     told::variable(Some(&told.after_exec(&file)?)).map(Some)
+}
+
+/// Without the setting `as` a privileged file of a mount runs with the caller's rights: the host knows nothing of the file.
+fn say_if_privileged(exe: &[u8]) {
+    if exe.is_empty() || host::has_no_new_privs() {
+        return;
+    }
+    let (Ok(file), Ok([_, user, ..]), Ok([_, group, ..])) =
+        (rights(exe), host::user_ids(), host::group_ids())
+    else {
+        return;
+    };
+    let others = [(file.user, user), (file.group, group)];
+    let gives = others.iter().any(|(given, own)| given.is_some_and(|given| given != *own))
+        || file.capabilities.is_some() && user != 0;
+    if gives {
+        let name = String::from_utf8_lossy(exe);
+        say!("{name}: is setuid, setgid or has capabilities, which a file in a mount does not give here; see --as");
+    }
 }
 
 /// What the file at a path in a mount gives.
