@@ -125,7 +125,20 @@ fn configure(tree: &Path, obj: &Path, out: &mut File, log: &Path) -> Result<(), 
     let mut c = make(tree, obj);
     c.arg("lkl_defconfig");
     watch(c, out, log, Progress::Quiet)?;
+    let read = |path: &Path| fs::read_to_string(path).map_err(|e| Error::io("read", path, e));
+    let (wanted, made) = (read(&from.join("configs/lkl_defconfig"))?, read(&obj.join(".config"))?);
+    if let Some(line) = dropped(&wanted, &made) {
+        return Err(Error::Io(format!(
+            "lkl_defconfig: {line} has no effect: what the option depends on is not set"
+        )));
+    }
     fs::write(&stamp, h.hex()).map_err(|e| Error::io("write", &stamp, e))
+}
+
+/// The first option of the default configuration that the configuration does not have: Kconfig drops such a line without a word.
+fn dropped<'a>(wanted: &'a str, made: &str) -> Option<&'a str> {
+    let made: Vec<&str> = made.lines().collect();
+    wanted.lines().find(|line| line.starts_with("CONFIG_") && !made.contains(line))
 }
 
 /// Runs make with its output in the log, counting objects.
@@ -208,5 +221,17 @@ impl Meter {
         }
         let start = if self.tty { "\r\x1b[K" } else { "" };
         eprintln!("{start}kernel: {} objects in {} s", self.objects, self.start.elapsed().as_secs());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::dropped;
+
+    #[test]
+    fn an_option_without_effect_is_found() {
+        let wanted = "# a comment\nCONFIG_A=y\n# CONFIG_B is not set\nCONFIG_C=\"x\"\n";
+        assert_eq!(dropped(wanted, "CONFIG_A=y\nCONFIG_C=\"x\"\n"), None);
+        assert_eq!(dropped(wanted, "# CONFIG_A is not set\nCONFIG_C=\"x\"\n"), Some("CONFIG_A=y"));
     }
 }
