@@ -11,7 +11,7 @@ use stowaway_tests::process::{Outcome, Run};
 use stowaway_tests::{program, user};
 
 /// Names and values that are refused, with a word that the line must have besides the name.
-const WRONG: [(&str, &str, &str); 34] = [
+const WRONG: [(&str, &str, &str); 36] = [
     ("STOWAWAY_MUONT", "x:/y", "STOWAWAY_MOUNT"),
     ("STOWAWAY_FOO", "1", "STOWAWAY_FOO"),
     ("STOWAWAY_MOUNT", "disk.img", "PATH"),
@@ -40,6 +40,8 @@ const WRONG: [(&str, &str, &str); 34] = [
     ("STOWAWAY_DNS", "10.0.0.1", "network"),
     ("STOWAWAY_PUBLISH", "80", "8080:80"),
     ("STOWAWAY_SYSCTL", "kernel.x=1", "net.ipv4"),
+    ("STOWAWAY_WG", "", "file"),
+    ("STOWAWAY_WG", "wg0.conf", "network below"),
     ("STOWAWAY_AS", "me", "UID:GID"),
     ("STOWAWAY_AS", "0:", "UID:GID"),
     ("STOWAWAY_AS", "4294967295", "UID:GID"),

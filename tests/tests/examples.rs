@@ -53,6 +53,7 @@ examples! {
     two_programs_one_network: "two-programs-one-network.sh";
     two_terminals: "two-terminals.sh";
     untar: "untar.sh";
+    wireguard: "wireguard.sh";
     work_on_an_image: "work-on-an-image.sh";
 }
 

@@ -197,6 +197,7 @@ such as these:
   dns = \"10.0.0.1\"
   publish = \"8080:80,2222:22\"
   sysctl = \"net.ipv4.tcp_ecn=1\"
+  wg = \"wg0.conf\"
   as = \"root\"
   log = \"warn\"
   kernel_log = \"off\"
@@ -263,6 +264,15 @@ pub struct RunOptions {
     /// Can be repeated. KEY begins with net. Write a backslash before a comma of VALUE.
     #[arg(long, value_name = "KEY=VALUE")]
     pub sysctl: Vec<OsString>,
+
+    /// Give the program a WireGuard tunnel, wg0, from a file of wg-quick(8)
+    ///
+    /// Needs a network to the outside, over which the tunnel goes. The addresses, resolvers, routes and keys of FILE are set as
+    /// wg-quick sets them; with AllowedIPs 0.0.0.0/0 or ::/0 everything of that family goes through the tunnel but the tunnel's own
+    /// packets and those to the networks that the program is in. Names in Endpoint are asked of the network below. PostUp and
+    /// other commands are not run, and are an error.
+    #[arg(long, value_name = "FILE")]
+    pub wg: Option<OsString>,
 
     /// Work on mounts with the rights of another user: root, UID or UID:GID
     ///

@@ -7,7 +7,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use stowaway_config::{fate, is_for_libc, Fate, EXEC, KEPT};
+use stowaway_config::{fate, is_for_libc, personality, Fate, EXEC, KEPT};
 use stowaway_config::{Config, ConfigError, Key, Mount, Origin, Part, RawConfig};
 use stowaway_kinds::{Help, Kind};
 
@@ -102,6 +102,7 @@ fn settings(options: &RunOptions, env: RawConfig) -> Result<Config, Failure> {
     let cwd = std::env::current_dir()
         .map_err(|error| Failure::new(EXIT_RUN, format!("the current directory: {}", reason(&error))))?;
     config.absolutize(&cwd).map_err(bad_setting)?;
+    config.wg.as_deref().map_or(Ok(()), check_tunnel)?;
     let mut config = instance::with_settings(config).map_err(bad_setting)?;
     config.under_run = true;
     // A directory inside an outer run's mount means nothing here.
@@ -122,6 +123,7 @@ fn from_options(options: &RunOptions) -> RawConfig {
         (Key::Dns, &options.dns),
         (Key::Publish, &publish),
         (Key::Sysctl, &sysctl),
+        (Key::Wg, &options.wg),
         (Key::As, &options.run_as),
         (Key::Log, &options.log),
         (Key::KernelLog, &options.kernel_log),
@@ -151,6 +153,17 @@ fn joined(values: &[OsString]) -> Option<OsString> {
 
 fn bad_setting(error: ConfigError) -> Failure {
     Failure::new(EXIT_RUN, error.to_string())
+}
+
+/// Says early what is wrong with the file of a tunnel.
+fn check_tunnel(path: &Path) -> Result<(), Failure> {
+    let fail = |why: String| Failure::new(EXIT_RUN, format!("wg={}: {why}", path.display()));
+    let meta = std::fs::metadata(path).map_err(|error| fail(reason(&error)))?;
+    if !meta.is_file() {
+        return Err(fail("is no file".into()));
+    }
+    let text = std::fs::read(path).map_err(|error| fail(reason(&error)))?;
+    personality::wg::read(&text).map(drop).map_err(|wrong| fail(wrong.to_string()))
 }
 
 /// Says early what the first call under the mount would say later.

@@ -30,6 +30,8 @@ pub struct Config {
     pub publish: Vec<Publish>,
     /// Settings of the kernel's network.
     pub sysctl: Vec<(String, String)>,
+    /// The file of a WireGuard tunnel, as wg-quick(8) has it.
+    pub wg: Option<PathBuf>,
     /// With whose rights the program works on mounts, and who it is told that it is; `None`: its own.
     pub run_as: Option<Somebody>,
     /// Our own messages.
@@ -69,6 +71,7 @@ impl Default for Config {
             dns: Vec::new(),
             publish: Vec::new(),
             sysctl: Vec::new(),
+            wg: None,
             run_as: None,
             log: Level::default(),
             kernel_log: Sink::default(),
@@ -124,6 +127,7 @@ impl Config {
             mount.absolutize(cwd);
         }
         self.net.absolutize(cwd);
+        self.wg.iter_mut().for_each(|file| *file = cwd.join(&file));
         for sink in [&mut self.kernel_log, &mut self.stats, &mut self.trace.to] {
             sink.absolutize(cwd);
         }
@@ -152,6 +156,7 @@ impl Config {
             list(self.publish.iter().map(Publish::to_string).collect()).map(|all| (Key::Publish, all)),
         );
         vars.extend((!self.sysctl.is_empty()).then(|| (Key::Sysctl, format_sysctl(&self.sysctl))));
+        vars.extend(self.wg.iter().map(|file| (Key::Wg, file.clone().into())));
         vars.extend(self.run_as.map(|who| (Key::As, who.to_string().into())));
         vars.extend((!self.follow).then(|| (Key::Follow, "no".into())));
         vars.extend((self.stats != Sink::Off).then(|| (Key::Stats, self.stats.format())));

@@ -65,8 +65,8 @@ pub fn settings(config: &Config) -> Vec<(String, OsString)> {
 /// There are at most so many of these variables.
 pub const SETTINGS: usize = COMMON.len() + 1;
 
-const COMMON: [Key; 7] =
-    [Key::Mount, Key::Mem, Key::Net, Key::Dns, Key::Publish, Key::Sysctl, Key::BlockEngine];
+const COMMON: [Key; 8] =
+    [Key::Mount, Key::Mem, Key::Net, Key::Dns, Key::Publish, Key::Sysctl, Key::Wg, Key::BlockEngine];
 
 /// What is sent for variables.
 pub fn write(variables: &[(impl AsRef<OsStr>, OsString)]) -> Vec<u8> {
@@ -104,6 +104,7 @@ pub fn join(
     let is_asked = [
         (Key::Mount, !config.mounts.is_empty()),
         (Key::Net, config.net != Net::None),
+        (Key::Wg, config.wg.is_some()),
         (Key::Mem, config.mem != MEM_DEFAULT),
     ];
     for (key, _) in is_asked.into_iter().filter(|(_, is_asked)| *is_asked) {

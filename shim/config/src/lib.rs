@@ -28,6 +28,7 @@ pub mod instance;
 mod mount;
 mod names;
 mod network;
+pub mod personality;
 mod raw;
 mod server;
 mod size;

@@ -41,6 +41,8 @@ pub enum Key {
     Publish,
     /// Settings of the kernel's network.
     Sysctl,
+    /// A WireGuard tunnel.
+    Wg,
     /// With whose rights the program works on mounts.
     As,
     /// Our own messages.
@@ -76,13 +78,14 @@ pub enum Key {
 }
 
 /// (key, environment, option of `stowaway run`, key in a file); an empty name: not in that source.
-const ROWS: [(Key, &str, &str, &str); 22] = [
+const ROWS: [(Key, &str, &str, &str); 23] = [
     (Key::Mount, "STOWAWAY_MOUNT", "--mount", "mount"),
     (Key::Mem, "STOWAWAY_MEM", "--mem", "mem"),
     (Key::Net, "STOWAWAY_NET", "--net", "net"),
     (Key::Dns, "STOWAWAY_DNS", "--dns", "dns"),
     (Key::Publish, "STOWAWAY_PUBLISH", "--publish", "publish"),
     (Key::Sysctl, "STOWAWAY_SYSCTL", "--sysctl", "sysctl"),
+    (Key::Wg, "STOWAWAY_WG", "--wg", "wg"),
     (Key::As, "STOWAWAY_AS", "--as", "as"),
     (Key::Log, "STOWAWAY_LOG", "--log", "log"),
     (Key::KernelLog, "STOWAWAY_KERNEL_LOG", "--kernel-log", "kernel_log"),
@@ -162,7 +165,7 @@ impl Key {
             return Ok(Some(row.0));
         }
         let name = String::from_utf8_lossy(name);
-        Err(unknown(&name, "no such setting", ROWS.iter().map(|row| row.1).take(18)))
+        Err(unknown(&name, "no such setting", ROWS.iter().map(|row| row.1).take(19)))
     }
 
     /// The key of a line in a settings file.

@@ -11,6 +11,7 @@ use crate::instance;
 use crate::mount::{split_list, Mount};
 use crate::names::{Key, Origin};
 use crate::network;
+use crate::personality;
 use crate::text::show;
 use crate::values::{self, MEM_DEFAULT};
 
@@ -32,6 +33,7 @@ pub struct RawConfig {
     dns: Option<RawValue>,
     publish: Option<RawValue>,
     sysctl: Option<RawValue>,
+    wg: Option<RawValue>,
     run_as: Option<RawValue>,
     log: Option<RawValue>,
     kernel_log: Option<RawValue>,
@@ -105,6 +107,7 @@ impl RawConfig {
             dns: self.dns.or(lower.dns),
             publish: self.publish.or(lower.publish),
             sysctl: self.sysctl.or(lower.sysctl),
+            wg: self.wg.or(lower.wg),
             run_as: self.run_as.or(lower.run_as),
             log: self.log.or(lower.log),
             kernel_log: self.kernel_log.or(lower.kernel_log),
@@ -136,6 +139,7 @@ impl RawConfig {
             dns: read(&self.dns, Key::Dns, network::dns)?.unwrap_or_default(),
             publish: read(&self.publish, Key::Publish, network::publish)?.unwrap_or_default(),
             sysctl: read(&self.sysctl, Key::Sysctl, network::sysctl)?.unwrap_or_default(),
+            wg: read(&self.wg, Key::Wg, personality::file)?,
             run_as: read(&self.run_as, Key::As, values::somebody)?,
             log: read(&self.log, Key::Log, values::level)?.unwrap_or_default(),
             kernel_log: read(&self.kernel_log, Key::KernelLog, values::sink)?.unwrap_or_default(),
@@ -157,6 +161,7 @@ impl RawConfig {
         config.check_mounts(&Key::Mount.spelled(&origin))?;
         config.check_instance()?;
         config.check_network()?;
+        config.check_personality()?;
         Ok(config)
     }
 
@@ -187,6 +192,7 @@ impl RawConfig {
             Key::Dns => Some(&mut self.dns),
             Key::Publish => Some(&mut self.publish),
             Key::Sysctl => Some(&mut self.sysctl),
+            Key::Wg => Some(&mut self.wg),
             Key::As => Some(&mut self.run_as),
             Key::Log => Some(&mut self.log),
             Key::KernelLog => Some(&mut self.kernel_log),

@@ -43,8 +43,11 @@ fn name() -> Option<&'static str> {
 }
 
 fn make() {
+    let left = || running().and_then(lkl::Kernel::network_file);
     let file = match settings().resolvers() {
-        all if all.is_empty() => running().and_then(lkl::Kernel::network_file),
+        // What the user says; then what the network left; then what the network always has.
+        all if all.is_empty() => left(),
+        all if settings().dns.is_empty() => left().or_else(|| resolv_conf(&all).ok()),
         all => resolv_conf(&all).ok(),
     };
     match file.map(|file| fdtable::reserve(file.raw(), Keep::OverFork)) {

@@ -46,6 +46,7 @@ static INACTIVE: Settings = Settings {
         dns: Vec::new(),
         publish: Vec::new(),
         sysctl: Vec::new(),
+        wg: None,
         run_as: None,
         log: Level::Warn,
         kernel_log: Sink::Off,

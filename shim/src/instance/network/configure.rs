@@ -40,28 +40,28 @@ pub fn configure_for(
     Ok(())
 }
 
-fn up(netlink: &mut Netlink<'_, '_>, index: u32) -> Result<()> {
+pub fn up(netlink: &mut Netlink<'_, '_>, index: u32) -> Result<()> {
     let up = (libc::IFF_UP as u32).to_ne_bytes();
     // `struct ifinfomsg`: family, pad, type, index, flags, change.
     let head = [&[0; 4][..], &index.to_ne_bytes(), &up, &up].concat();
     netlink.ask(Request::new(libc::RTM_NEWLINK, 0, &head))
 }
 
-fn family(address: IpAddr) -> u8 {
+pub fn family(address: IpAddr) -> u8 {
     match address {
         IpAddr::V4(_) => libc::AF_INET as u8,
         IpAddr::V6(_) => libc::AF_INET6 as u8,
     }
 }
 
-fn bytes(address: IpAddr) -> Vec<u8> {
+pub fn bytes(address: IpAddr) -> Vec<u8> {
     match address {
         IpAddr::V4(address) => address.octets().into(),
         IpAddr::V6(address) => address.octets().into(),
     }
 }
 
-fn add_address(
+pub fn add_address(
     netlink: &mut Netlink<'_, '_>,
     index: u32,
     (address, bits): (IpAddr, u8),

@@ -5,20 +5,24 @@
 //! |---|---|
 //! | `back_end.rs` | which back end, and what the kernel is told of it |
 //! | `tap.rs`, `given.rs`, `stream.rs`, `user.rs` | how each back end is opened |
-//! | `configure.rs`, `netlink.rs` | addresses and routes |
+//! | `configure.rs`, `netlink.rs`, `attributes.rs` | addresses and routes |
 //! | `dhcp.rs`, `lease.rs` | an address that a server gives |
+//! | `personality.rs`, `wg/` | what is made of the network: a tunnel over it |
 //!
 //! The process that boots the kernel does all this, once. The moving of frames is `lkl::dev::net`.
 
+mod attributes;
 mod back_end;
 mod configure;
 mod dhcp;
 mod given;
 mod lease;
 mod netlink;
+mod personality;
 mod stream;
 mod tap;
 mod user;
+mod wg;
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::ffi::CString;
@@ -60,19 +64,21 @@ pub fn is_attached() {
 /// Sets the network of a new kernel up, on the thread that booted it, which has a task.
 pub fn set_up(kernel: &'static Kernel, thread: &'static Thread, begun: Begun) {
     lkl::report_network_by(report);
-    if let Err(why) = try_to_set_up(kernel, thread, begun) {
-        say!("net={}: {why}", settings().net);
+    let done = try_to_set_up(kernel, thread, begun).map_err(|why| format!("net={}: {why}", settings().net));
+    if let Err(why) = done.and_then(|mtu| personality::set_up(kernel, thread, mtu)) {
+        say!("{why}");
         HAS_FAILED.store(true, Ordering::Relaxed);
     }
 }
 
+/// The longest packet of the interface to the outside.
 fn try_to_set_up(
     kernel: &'static Kernel,
     thread: &'static Thread,
     begun: Begun,
-) -> core::result::Result<(), String> {
+) -> core::result::Result<u32, String> {
     if settings().net == Net::None {
-        return Ok(());
+        return Ok(0);
     }
     loopback_up(kernel, thread)
         .map_err(|e| format!("the loopback device does not come up: {}", Explained(e)))?;
@@ -80,8 +86,10 @@ fn try_to_set_up(
         set_sysctl(kernel, thread, name, value)
             .map_err(|e| format!("sysctl {name}={value}: {}", Explained(e)))?;
     }
-    let (Some(opened), Some(asked)) = (begun.0, settings().net.interface()) else { return Ok(()) };
-    add_interface(kernel, thread, opened?, asked)
+    let (Some(opened), Some(asked)) = (begun.0, settings().net.interface()) else { return Ok(0) };
+    let opened = opened?;
+    let mtu = opened.interface.mtu;
+    add_interface(kernel, thread, opened, asked).map(|()| mtu)
 }
 
 fn add_interface(
@@ -112,10 +120,17 @@ fn add_interface(
 
 /// A file in memory that names resolvers, as resolv.conf(5) has it.
 pub fn resolv_conf(resolvers: &[IpAddr]) -> Result<OwnedFd> {
-    let text: String = resolvers.iter().map(|address| format!("nameserver {address}\n")).collect();
     let file = fs::memory_file(c"resolv.conf")?;
-    fs::write_all(file.raw(), text.as_bytes());
+    fs::write_all(file.raw(), text_of_resolvers(resolvers, &[]).as_bytes());
     Ok(file)
+}
+
+fn text_of_resolvers(resolvers: &[IpAddr], search: &[String]) -> String {
+    let mut text: String = resolvers.iter().map(|address| format!("nameserver {address}\n")).collect();
+    if !search.is_empty() {
+        text.push_str(&format!("search {}\n", search.join(" ")));
+    }
+    text
 }
 
 /// What a server said of resolvers is for all processes (`lookup::resolver`).

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Requests to the kernel's rtnetlink(7).
+//! Requests to the kernel's netlink(7): rtnetlink(7), and generic netlink.
 
+use super::attributes::Attributes;
 use crate::sys::errno::{Errno, Result};
 
 /// A call of the kernel inside.
 pub type Call<'a> = dyn FnMut(i64, &[usize; 6]) -> Result + 'a;
 
-/// A socket of rtnetlink in the kernel.
+/// A socket of netlink in the kernel.
 pub struct Netlink<'a, 'b> {
     call: &'a mut Call<'b>,
     fd: usize,
@@ -42,6 +43,14 @@ impl Request {
         self
     }
 
+    /// Adds attributes.
+    #[must_use]
+    pub fn with_all(mut self, all: &Attributes) -> Request {
+        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+        self.bytes.extend(all.bytes());
+        self
+    }
+
     fn finished(mut self) -> Vec<u8> {
         self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
         let len = self.bytes.len() as u32;
@@ -51,27 +60,55 @@ impl Request {
 }
 
 impl<'a, 'b> Netlink<'a, 'b> {
+    /// A socket of rtnetlink.
     pub fn open(call: &'a mut Call<'b>) -> Result<Netlink<'a, 'b>> {
+        Netlink::open_for(call, libc::NETLINK_ROUTE)
+    }
+
+    /// A socket of another protocol of netlink.
+    pub fn open_for(call: &'a mut Call<'b>, protocol: i32) -> Result<Netlink<'a, 'b>> {
         let kind = (libc::SOCK_RAW | libc::SOCK_CLOEXEC) as usize;
-        let args = [libc::AF_NETLINK as usize, kind, libc::NETLINK_ROUTE as usize, 0, 0, 0];
+        let args = [libc::AF_NETLINK as usize, kind, protocol as usize, 0, 0, 0];
         let fd = call(libc::SYS_socket, &args)?;
         Ok(Netlink { call, fd })
     }
 
     /// Makes a request, and waits for its answer.
     pub fn ask(&mut self, request: Request) -> Result<()> {
+        self.ask_for(request).map(drop)
+    }
+
+    /// The same. What the message before the answer says, behind its header; empty: there is none.
+    pub fn ask_for(&mut self, request: Request) -> Result<Vec<u8>> {
         let bytes = request.finished();
         (self.call)(libc::SYS_sendto, &[self.fd, bytes.as_ptr() as usize, bytes.len(), 0, 0, 0])?;
-        let mut answer = [0u8; 1024];
-        let args = [self.fd, answer.as_mut_ptr() as usize, answer.len(), 0, 0, 0];
-        let len = (self.call)(libc::SYS_recvfrom, &args)?;
-        // `struct nlmsgerr` begins with -errno.
-        let error =
-            answer.get(HEAD..HEAD + 4).filter(|_| len >= HEAD + 4).and_then(|bytes| bytes.try_into().ok());
-        match i32::from_ne_bytes(error.ok_or(Errno::EPROTO)?) {
-            0 => Ok(()),
-            error => Err(Errno::new(-error)),
+        let mut said = Vec::new();
+        loop {
+            let mut answer = [0u8; 8192];
+            let args = [self.fd, answer.as_mut_ptr() as usize, answer.len(), 0, 0, 0];
+            let len = (self.call)(libc::SYS_recvfrom, &args)?;
+            let answer = answer.get(..len).filter(|answer| answer.len() >= HEAD + 4).ok_or(Errno::EPROTO)?;
+            let (head, body) = answer.split_at(HEAD);
+            if head[4..6] != (libc::NLMSG_ERROR as u16).to_ne_bytes() {
+                said = body.to_vec();
+                continue;
+            }
+            // `struct nlmsgerr` begins with -errno.
+            return match i32::from_ne_bytes(*body.first_chunk().ok_or(Errno::EPROTO)?) {
+                0 => Ok(said),
+                error => Err(Errno::new(-error)),
+            };
         }
+    }
+
+    /// The number of an interface.
+    pub fn index_of(&mut self, name: &str) -> Result<u32> {
+        // `struct ifinfomsg`: the index is its second word.
+        let name = [name.as_bytes(), b"\0"].concat();
+        let said =
+            self.ask_for(Request::new(libc::RTM_GETLINK, 0, &[0; 16]).with(libc::IFLA_IFNAME, &name))?;
+        let index = said.get(4..).and_then(|bytes| bytes.first_chunk()).ok_or(Errno::EPROTO)?;
+        Ok(u32::from_ne_bytes(*index))
     }
 }
 

@@ -11,9 +11,10 @@ mod partition;
 mod planted;
 mod qcow2;
 mod settings;
+mod tunnel;
 
 /// In the order in which they run.
-pub const ALL: [&Target; 12] = [
+pub const ALL: [&Target; 14] = [
     &elf::SCAN,
     &elf::DECIDE,
     &partition::TABLE,
@@ -23,6 +24,8 @@ pub const ALL: [&Target; 12] = [
     &frames::FRAMES,
     &qcow2::HEADER,
     &settings::SETTINGS,
+    &tunnel::FILE,
+    &tunnel::NAMES,
     &exec::HANDOFF,
     &exec::SCRIPT,
     &exec::PATHS,

@@ -19,6 +19,7 @@ pub const SETTINGS: Target = Target {
         b"STOWAWAY_NET=",
         b"STOWAWAY_PUBLISH=",
         b"STOWAWAY_SYSCTL=",
+        b"STOWAWAY_WG=",
         b",ip=10.0.0.2/24",
         b",gw=",
         b"STOWAWAY_TRACE=",
@@ -38,7 +39,7 @@ const FILE: &[u8] = b"# file\n";
 
 fn seeds() -> Vec<Vec<u8>> {
     let seeds: [&[u8]; 5] = [
-        b"STOWAWAY_NET=tap:tap0,ip=10.0.0.2/24,gw=10.0.0.1,mtu=1500\nSTOWAWAY_DNS=10.0.0.1\nSTOWAWAY_SYSCTL=net.ipv4.tcp_ecn=1",
+        b"STOWAWAY_NET=tap:tap0,ip=10.0.0.2/24,gw=10.0.0.1,mtu=1500\nSTOWAWAY_DNS=10.0.0.1\nSTOWAWAY_SYSCTL=net.ipv4.tcp_ecn=1\nSTOWAWAY_WG=wg0.conf",
         b"STOWAWAY_MOUNT=disk.img:/mnt/data;b.img#2:/b:ro,opts=noatime+nodev\nSTOWAWAY_MEM=64M\nSTOWAWAY_NET=lo",
         b"STOWAWAY_MOUNT=nbd+unix:///?socket=/run/s:/n\nSTOWAWAY_LOG=debug\nSTOWAWAY_KERNEL_LOG=/tmp/log",
         b"STOWAWAY_TRACE=stderr\nSTOWAWAY_STATS=out.txt\nSTOWAWAY_DOORBELL=signal\nSTOWAWAY_FOLLOW=no",
