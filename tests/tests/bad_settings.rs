@@ -11,7 +11,7 @@ use stowaway_tests::process::{Outcome, Run};
 use stowaway_tests::{program, user};
 
 /// Names and values that are refused, with a word that the line must have besides the name.
-const WRONG: [(&str, &str, &str); 36] = [
+const WRONG: [(&str, &str, &str); 41] = [
     ("STOWAWAY_MUONT", "x:/y", "STOWAWAY_MOUNT"),
     ("STOWAWAY_FOO", "1", "STOWAWAY_FOO"),
     ("STOWAWAY_MOUNT", "disk.img", "PATH"),
@@ -42,6 +42,11 @@ const WRONG: [(&str, &str, &str); 36] = [
     ("STOWAWAY_SYSCTL", "kernel.x=1", "net.ipv4"),
     ("STOWAWAY_WG", "", "file"),
     ("STOWAWAY_WG", "wg0.conf", "network below"),
+    ("STOWAWAY_NETEM", "delay 50", "50ms"),
+    ("STOWAWAY_NETEM", "loss 1%", "network"),
+    ("STOWAWAY_QDISC", "sfq", "fq_codel"),
+    ("STOWAWAY_RATE", "fast", "10mbit"),
+    ("STOWAWAY_NFT", "", "file"),
     ("STOWAWAY_AS", "me", "UID:GID"),
     ("STOWAWAY_AS", "0:", "UID:GID"),
     ("STOWAWAY_AS", "4294967295", "UID:GID"),

@@ -35,8 +35,10 @@ examples! {
     build_an_image: "build-an-image.sh";
     database: "database.sh";
     git: "git.sh";
+    bbr_mptcp_nft: "bbr-mptcp-nft.sh";
     killed: "killed.sh";
     loopback_network: "loopback-network.sh";
+    lossy_network: "lossy-network.sh";
     make: "make.sh";
     network_of_its_own: "network-of-its-own.sh";
     ordinary_user: "ordinary-user.sh";

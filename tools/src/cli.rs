@@ -46,6 +46,19 @@ pub enum Command {
     /// Write the man pages and shell completions that `make install` installs
     #[command(hide = true)]
     Pages(PagesOptions),
+    /// What `run --nft` starts before the program
+    #[command(hide = true)]
+    Rules(RulesOptions),
+}
+
+#[derive(Args)]
+pub struct RulesOptions {
+    /// The file of rules
+    pub file: PathBuf,
+
+    /// The program and its arguments
+    #[arg(required = true, last = true)]
+    pub program: Vec<OsString>,
 }
 
 #[derive(Args)]
@@ -198,6 +211,11 @@ such as these:
   publish = \"8080:80,2222:22\"
   sysctl = \"net.ipv4.tcp_ecn=1\"
   wg = \"wg0.conf\"
+  netem = \"delay 50ms loss 1%\"
+  qdisc = \"fq\"
+  rate = \"10mbit\"
+  mptcp = \"no\"
+  nft = \"rules.nft\"
   as = \"root\"
   log = \"warn\"
   kernel_log = \"off\"
@@ -273,6 +291,39 @@ pub struct RunOptions {
     /// other commands are not run, and are an error.
     #[arg(long, value_name = "FILE")]
     pub wg: Option<OsString>,
+
+    /// Delay, lose, duplicate, reorder or damage what the network sends, as tc-netem(8): 'delay 50ms 10ms loss 1%'
+    ///
+    /// For packets that leave by the interface to the outside; with --net lo for all of the loopback, whose packets are then at most 1500
+    /// bytes, as on an Ethernet. Each packet on the wire is lost or delayed for itself. WHAT is any of limit, delay, loss, corrupt, duplicate,
+    /// reorder, gap, rate and ecn with what tc-netem(8) has behind them; times need a unit.
+    #[arg(long, value_name = "WHAT")]
+    pub netem: Option<OsString>,
+
+    /// Queue what the network sends by a discipline of tc(8): 'fq', 'cake bandwidth 10mbit'
+    ///
+    /// fq, fq_codel, cake, tbf, pfifo or bfifo with their options. It comes behind --netem and --rate. For the same packets as --netem.
+    #[arg(long, value_name = "KIND [OPTION...]")]
+    pub qdisc: Option<OsString>,
+
+    /// Send at most so fast: 10mbit
+    ///
+    /// A token bucket (tbf) that lets 5 ms, or two packets, through at once, and queues 50 ms, or four packets. For the same packets as --netem.
+    #[arg(long, value_name = "RATE")]
+    pub rate: Option<OsString>,
+
+    /// Make MPTCP sockets where the program asks for TCP ones
+    ///
+    /// With a peer that has no MPTCP, connections are TCP as ever.
+    #[arg(long)]
+    pub mptcp: bool,
+
+    /// Have nft(8) read rules from a file before the program starts
+    ///
+    /// The rules are for the program's own network: filters, NAT, counters. nft is the host's (on Debian: apt install nftables). If it refuses a
+    /// rule, the program does not start.
+    #[arg(long, value_name = "FILE")]
+    pub nft: Option<OsString>,
 
     /// Work on mounts with the rights of another user: root, UID or UID:GID
     ///

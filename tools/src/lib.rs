@@ -3,7 +3,7 @@
 //! and serves images.
 //!
 //! Floors, from the lowest: fail, cli, elf, host, packages, library, program, mkimage, look, gdb, serve, doctor, ps, log, top, instance,
-//! run, pages, settings_page.
+//! rules, run, pages, settings_page.
 #![deny(unsafe_code)]
 
 mod cli;
@@ -21,6 +21,7 @@ mod packages;
 mod pages;
 mod program;
 mod ps;
+mod rules;
 mod run;
 #[doc(hidden)]
 pub mod serve;
@@ -49,6 +50,7 @@ pub fn command() -> i32 {
             Command::Ps(options) => ps::ps(&options),
             Command::Log(options) => log::log(&options),
             Command::Top(options) => top::top(&options),
+            Command::Rules(options) => rules::rules(&options),
             Command::Pages(options) => pages::pages(&options),
         },
         Err(error) => return usage(&error, &args),

@@ -16,7 +16,7 @@ use crate::doctor::image::kind_of;
 use crate::fail::{reason, Failure, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_RUN};
 use crate::library::Use;
 use crate::serve::owner;
-use crate::{host, instance, library, program};
+use crate::{host, instance, library, program, rules};
 
 /// Runs the program in our place; returns only to say why it could not be started.
 pub fn run(options: RunOptions) -> Result<i32, Failure> {
@@ -40,6 +40,11 @@ pub fn run(options: RunOptions) -> Result<i32, Failure> {
         }
     }
     owner::serve_images(&mut config)?;
+    let mut options = options;
+    if let Some(file) = config.nft.take() {
+        options.program = rules::before(&file, options.program)?;
+    }
+    let name = &options.program[0];
     let (file, env) = match how {
         Use::Preload => preloaded(&config, &library, name)?,
         Use::Load => loaded(&config, &library, name)?,
@@ -115,6 +120,7 @@ fn from_options(options: &RunOptions) -> RawConfig {
     let no_follow = options.no_follow.then(|| OsString::from("no"));
     let perf_map = options.perf_map.then(|| OsString::from("yes"));
     let no_share = options.no_share.then(|| OsString::from("no"));
+    let mptcp = options.mptcp.then(|| OsString::from("yes"));
     let no_keeper = options.no_keeper.then(|| OsString::from("no"));
     let (publish, sysctl) = (joined(&options.publish), joined(&options.sysctl));
     let single = [
@@ -124,6 +130,11 @@ fn from_options(options: &RunOptions) -> RawConfig {
         (Key::Publish, &publish),
         (Key::Sysctl, &sysctl),
         (Key::Wg, &options.wg),
+        (Key::Netem, &options.netem),
+        (Key::Qdisc, &options.qdisc),
+        (Key::Rate, &options.rate),
+        (Key::Mptcp, &mptcp),
+        (Key::Nft, &options.nft),
         (Key::As, &options.run_as),
         (Key::Log, &options.log),
         (Key::KernelLog, &options.kernel_log),

@@ -9,7 +9,9 @@ use std::path::{Component, Path, PathBuf};
 use crate::error::ConfigError;
 use crate::mount::Mount;
 use crate::names::Key;
+
 use crate::network::{format_sysctl, user, BackEnd, Net, Publish};
+use crate::personality::{queue::Discipline, Rate};
 use crate::raw::RawConfig;
 use crate::size::format_size;
 use crate::text::show;
@@ -32,6 +34,16 @@ pub struct Config {
     pub sysctl: Vec<(String, String)>,
     /// The file of a WireGuard tunnel, as wg-quick(8) has it.
     pub wg: Option<PathBuf>,
+    /// Delays and losses of what is sent.
+    pub netem: Option<Discipline>,
+    /// The queueing discipline.
+    pub qdisc: Option<Discipline>,
+    /// How fast is sent.
+    pub rate: Option<Rate>,
+    /// Whether sockets of TCP are ones of MPTCP.
+    pub mptcp: bool,
+    /// The file of rules that nft(8) reads before the program starts.
+    pub nft: Option<PathBuf>,
     /// With whose rights the program works on mounts, and who it is told that it is; `None`: its own.
     pub run_as: Option<Somebody>,
     /// Our own messages.
@@ -72,6 +84,11 @@ impl Default for Config {
             publish: Vec::new(),
             sysctl: Vec::new(),
             wg: None,
+            netem: None,
+            qdisc: None,
+            rate: None,
+            mptcp: false,
+            nft: None,
             run_as: None,
             log: Level::default(),
             kernel_log: Sink::default(),
@@ -127,7 +144,7 @@ impl Config {
             mount.absolutize(cwd);
         }
         self.net.absolutize(cwd);
-        self.wg.iter_mut().for_each(|file| *file = cwd.join(&file));
+        self.wg.iter_mut().chain(&mut self.nft).for_each(|file| *file = cwd.join(&file));
         for sink in [&mut self.kernel_log, &mut self.stats, &mut self.trace.to] {
             sink.absolutize(cwd);
         }
@@ -157,6 +174,11 @@ impl Config {
         );
         vars.extend((!self.sysctl.is_empty()).then(|| (Key::Sysctl, format_sysctl(&self.sysctl))));
         vars.extend(self.wg.iter().map(|file| (Key::Wg, file.clone().into())));
+        vars.extend(self.netem.iter().map(|all| (Key::Netem, all.words.clone().into())));
+        vars.extend(self.qdisc.iter().map(|all| (Key::Qdisc, all.words.clone().into())));
+        vars.extend(self.rate.iter().map(|rate| (Key::Rate, rate.text.clone().into())));
+        vars.extend(self.mptcp.then(|| (Key::Mptcp, "yes".into())));
+        vars.extend(self.nft.iter().map(|file| (Key::Nft, file.clone().into())));
         vars.extend(self.run_as.map(|who| (Key::As, who.to_string().into())));
         vars.extend((!self.follow).then(|| (Key::Follow, "no".into())));
         vars.extend((self.stats != Sink::Off).then(|| (Key::Stats, self.stats.format())));

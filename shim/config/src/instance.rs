@@ -65,8 +65,20 @@ pub fn settings(config: &Config) -> Vec<(String, OsString)> {
 /// There are at most so many of these variables.
 pub const SETTINGS: usize = COMMON.len() + 1;
 
-const COMMON: [Key; 8] =
-    [Key::Mount, Key::Mem, Key::Net, Key::Dns, Key::Publish, Key::Sysctl, Key::Wg, Key::BlockEngine];
+const COMMON: [Key; 12] = [
+    Key::Mount,
+    Key::Mem,
+    Key::Net,
+    Key::Dns,
+    Key::Publish,
+    Key::Sysctl,
+    Key::Wg,
+    Key::Netem,
+    Key::Qdisc,
+    Key::Rate,
+    Key::Mptcp,
+    Key::BlockEngine,
+];
 
 /// What is sent for variables.
 pub fn write(variables: &[(impl AsRef<OsStr>, OsString)]) -> Vec<u8> {
@@ -105,6 +117,9 @@ pub fn join(
         (Key::Mount, !config.mounts.is_empty()),
         (Key::Net, config.net != Net::None),
         (Key::Wg, config.wg.is_some()),
+        (Key::Netem, config.netem.is_some()),
+        (Key::Qdisc, config.qdisc.is_some()),
+        (Key::Rate, config.rate.is_some()),
         (Key::Mem, config.mem != MEM_DEFAULT),
     ];
     for (key, _) in is_asked.into_iter().filter(|(_, is_asked)| *is_asked) {

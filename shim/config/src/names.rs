@@ -43,6 +43,16 @@ pub enum Key {
     Sysctl,
     /// A WireGuard tunnel.
     Wg,
+    /// Delays and losses.
+    Netem,
+    /// A queueing discipline.
+    Qdisc,
+    /// How fast is sent.
+    Rate,
+    /// Whether TCP is MPTCP.
+    Mptcp,
+    /// Rules of nftables.
+    Nft,
     /// With whose rights the program works on mounts.
     As,
     /// Our own messages.
@@ -78,7 +88,7 @@ pub enum Key {
 }
 
 /// (key, environment, option of `stowaway run`, key in a file); an empty name: not in that source.
-const ROWS: [(Key, &str, &str, &str); 23] = [
+const ROWS: [(Key, &str, &str, &str); 28] = [
     (Key::Mount, "STOWAWAY_MOUNT", "--mount", "mount"),
     (Key::Mem, "STOWAWAY_MEM", "--mem", "mem"),
     (Key::Net, "STOWAWAY_NET", "--net", "net"),
@@ -86,6 +96,11 @@ const ROWS: [(Key, &str, &str, &str); 23] = [
     (Key::Publish, "STOWAWAY_PUBLISH", "--publish", "publish"),
     (Key::Sysctl, "STOWAWAY_SYSCTL", "--sysctl", "sysctl"),
     (Key::Wg, "STOWAWAY_WG", "--wg", "wg"),
+    (Key::Netem, "STOWAWAY_NETEM", "--netem", "netem"),
+    (Key::Qdisc, "STOWAWAY_QDISC", "--qdisc", "qdisc"),
+    (Key::Rate, "STOWAWAY_RATE", "--rate", "rate"),
+    (Key::Mptcp, "STOWAWAY_MPTCP", "--mptcp", "mptcp"),
+    (Key::Nft, "STOWAWAY_NFT", "--nft", "nft"),
     (Key::As, "STOWAWAY_AS", "--as", "as"),
     (Key::Log, "STOWAWAY_LOG", "--log", "log"),
     (Key::KernelLog, "STOWAWAY_KERNEL_LOG", "--kernel-log", "kernel_log"),
@@ -165,7 +180,7 @@ impl Key {
             return Ok(Some(row.0));
         }
         let name = String::from_utf8_lossy(name);
-        Err(unknown(&name, "no such setting", ROWS.iter().map(|row| row.1).take(19)))
+        Err(unknown(&name, "no such setting", ROWS.iter().map(|row| row.1).take(24)))
     }
 
     /// The key of a line in a settings file.

@@ -32,7 +32,19 @@ pub fn socket(c: &Call<'_>) -> Result {
     if !is_kernel_family(c.args[0]) {
         return c.to_host();
     }
-    open_in_kernel(c, c.args[1])
+    let mut args = c.args;
+    if settings().mptcp && is_tcp(&args) {
+        args[2] = libc::IPPROTO_MPTCP as usize;
+    }
+    open_in_kernel(&Call { args, ..*c }, args[1])
+}
+
+/// Whether a socket of TCP is asked for.
+fn is_tcp(args: &[usize; 6]) -> bool {
+    let [family, kind, protocol, ..] = args.map(|arg| arg as i32);
+    matches!(family, libc::AF_INET | libc::AF_INET6)
+        && kind & !(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK) == libc::SOCK_STREAM
+        && matches!(protocol, 0 | libc::IPPROTO_TCP)
 }
 
 /// Makes the call by `on_host` if the socket is the host's, else as it is in the kernel.

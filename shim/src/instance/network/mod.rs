@@ -7,7 +7,7 @@
 //! | `tap.rs`, `given.rs`, `stream.rs`, `user.rs` | how each back end is opened |
 //! | `configure.rs`, `netlink.rs`, `attributes.rs` | addresses and routes |
 //! | `dhcp.rs`, `lease.rs` | an address that a server gives |
-//! | `personality.rs`, `wg/` | what is made of the network: a tunnel over it |
+//! | `personality.rs`, `queues.rs`, `wg/` | what is made of the network: delays and queues, a tunnel over it |
 //!
 //! The process that boots the kernel does all this, once. The moving of frames is `lkl::dev::net`.
 
@@ -19,6 +19,7 @@ mod given;
 mod lease;
 mod netlink;
 mod personality;
+mod queues;
 mod stream;
 mod tap;
 mod user;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What is made of a network that is there: a tunnel over it.
+//! What is made of a network that is there: delays and queues of its interface, a tunnel over it.
 
 use std::net::IpAddr;
 
@@ -8,9 +8,11 @@ use lkl::Kernel;
 use stowaway_config::personality::dns;
 use stowaway_config::{user, BackEnd};
 
+use super::netlink::{Call, Netlink};
+use super::queues;
 use super::wg::{self, Below};
 use super::{call, set_sysctl, text_of_resolvers};
-use crate::sys::errno::{Explained, Result};
+use crate::sys::errno::{Errno, Explained, Result};
 use crate::sys::fs;
 use crate::sys::settings::settings;
 use crate::sys::thread::Thread;
@@ -24,8 +26,42 @@ pub fn set_up(
     thread: &'static Thread,
     mtu: u32,
 ) -> core::result::Result<(), String> {
+    if let Some(path) = &settings().nft {
+        // Under plain preload nobody has run nft.
+        return Err(format!(
+            "nft={}: only stowaway run reads rules: start the program with it",
+            path.display()
+        ));
+    }
+    if queues::is_any() {
+        let mut call = |nr: i64, args: &[usize; 6]| call(kernel, thread, nr, args);
+        queues(&mut call, mtu)?;
+    }
     let Some(path) = &settings().wg else { return Ok(()) };
     tunnel(kernel, thread, path, mtu).map_err(|why| format!("wg={}: {why}", path.display()))
+}
+
+/// Sets the interfaces to the outside up, or the loopback where there are none.
+fn queues(call: &mut Call<'_>, mtu: u32) -> core::result::Result<(), String> {
+    let said = |e| format!("the interface: {}", Explained(e));
+    let mut netlink = Netlink::open(call).map_err(said)?;
+    if settings().net.interface().is_none() {
+        let index = netlink.index_of("lo").map_err(said)?;
+        let mut mtu = queues::MTU_OF_LOOPBACK;
+        match queues::is_like_a_wire() {
+            true => queues::set_mtu(&mut netlink, index, mtu).map_err(said)?,
+            false => mtu = u32::from(u16::MAX),
+        }
+        return queues::set_up(&mut netlink, index, mtu);
+    }
+    for number in 0.. {
+        match netlink.index_of(&format!("eth{number}")) {
+            Ok(index) => queues::set_up(&mut netlink, index, mtu)?,
+            Err(Errno::ENODEV) => break,
+            Err(e) => return Err(said(e)),
+        }
+    }
+    Ok(())
 }
 
 fn tunnel(

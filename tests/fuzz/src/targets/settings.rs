@@ -20,6 +20,10 @@ pub const SETTINGS: Target = Target {
         b"STOWAWAY_PUBLISH=",
         b"STOWAWAY_SYSCTL=",
         b"STOWAWAY_WG=",
+        b"STOWAWAY_NETEM=delay 1ms loss 1%",
+        b"STOWAWAY_QDISC=cake bandwidth 1mbit",
+        b"STOWAWAY_QDISC=tbf rate 1mbit burst 2kb limit 9kb",
+        b"STOWAWAY_RATE=10mbit",
         b",ip=10.0.0.2/24",
         b",gw=",
         b"STOWAWAY_TRACE=",
@@ -39,7 +43,7 @@ const FILE: &[u8] = b"# file\n";
 
 fn seeds() -> Vec<Vec<u8>> {
     let seeds: [&[u8]; 5] = [
-        b"STOWAWAY_NET=tap:tap0,ip=10.0.0.2/24,gw=10.0.0.1,mtu=1500\nSTOWAWAY_DNS=10.0.0.1\nSTOWAWAY_SYSCTL=net.ipv4.tcp_ecn=1\nSTOWAWAY_WG=wg0.conf",
+        b"STOWAWAY_NET=tap:tap0,ip=10.0.0.2/24,gw=10.0.0.1,mtu=1500\nSTOWAWAY_DNS=10.0.0.1\nSTOWAWAY_SYSCTL=net.ipv4.tcp_ecn=1\nSTOWAWAY_WG=wg0.conf\nSTOWAWAY_NETEM=delay 50ms 10ms 25% loss gemodel 1% 2%\nSTOWAWAY_QDISC=fq maxrate 1mbit",
         b"STOWAWAY_MOUNT=disk.img:/mnt/data;b.img#2:/b:ro,opts=noatime+nodev\nSTOWAWAY_MEM=64M\nSTOWAWAY_NET=lo",
         b"STOWAWAY_MOUNT=nbd+unix:///?socket=/run/s:/n\nSTOWAWAY_LOG=debug\nSTOWAWAY_KERNEL_LOG=/tmp/log",
         b"STOWAWAY_TRACE=stderr\nSTOWAWAY_STATS=out.txt\nSTOWAWAY_DOORBELL=signal\nSTOWAWAY_FOLLOW=no",
