@@ -297,10 +297,9 @@ impl Drop for Go {
 #[test]
 fn a_tunnel_to_wireguard_go() {
     let Some(space) = Space::new() else { return };
-    if !std::path::Path::new("/usr/bin/wireguard-go").exists()
-        || !std::path::Path::new("/usr/bin/wg").exists()
-    {
-        return note("wireguard-go or wg(8) is not installed");
+    let is_missing = |name: &&&str| !std::path::Path::new("/usr/bin").join(name).exists();
+    if let Some(name) = ["wireguard-go", "wg", "passt"].iter().find(is_missing) {
+        return note(&format!("{name} is not installed"));
     }
     assert!(is_root());
     let place = Place::new();
@@ -324,10 +323,14 @@ fn a_tunnel_to_wireguard_go() {
     space.ip(&format!("-n {name} addr add 203.0.113.5/32 dev wgo"));
     space.ip(&format!("-n {name} link set wgo up"));
     let server = stowaway_tests::network::Server::start(&place, &space.inside(), "203.0.113.5");
-    let file = client_file(&place, "client.conf", "", "Endpoint = 10.9.0.1:51820\nAllowedIPs = 0.0.0.0/0");
-    for what in ["upload", "download"] {
-        let words = [what, "203.0.113.5", &server.port, "20000000"];
-        let net = ["--net", "fd:9,ip=10.9.0.2/24", "--wg", &file];
-        stowaway_tests::network::is_ok(&place.peer(&space.inside_as_ordinary(), &net, &words));
+    // Over a tap device; and over passt, whose gateway leads to the loopback of the namespace.
+    for (net, endpoint) in [("fd:9,ip=10.9.0.2/24", "10.9.0.1"), ("user", "10.0.2.2")] {
+        let peer = format!("Endpoint = {endpoint}:51820\nAllowedIPs = 0.0.0.0/0");
+        let file = client_file(&place, "client.conf", "", &peer);
+        for what in ["upload", "download"] {
+            let words = [what, "203.0.113.5", &server.port, "20000000"];
+            let options = ["--net", net, "--wg", &file];
+            stowaway_tests::network::is_ok(&place.peer(&space.inside_as_ordinary(), &options, &words));
+        }
     }
 }

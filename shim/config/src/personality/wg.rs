@@ -116,16 +116,6 @@ impl fmt::Display for Wrong {
 /// There may be so many resolvers, as resolv.conf(5) has it.
 const MOST_RESOLVERS: usize = 3;
 
-impl Tunnel {
-    /// Whether all IPv4, or all IPv6, of the program goes through the tunnel, by rules.
-    pub fn takes_all(&self, is_four: bool) -> bool {
-        let all = |&&(address, bits): &&Network| {
-            bits == 0 && address.is_ipv4() == is_four && address.is_unspecified()
-        };
-        self.table == Table::Auto && self.peers.iter().flat_map(|peer| &peer.allowed).any(|one| all(&one))
-    }
-}
-
 /// Reads a file.
 pub fn read(text: &[u8]) -> Result<Tunnel, Wrong> {
     let mut draft = Draft::default();

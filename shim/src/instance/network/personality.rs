@@ -75,8 +75,7 @@ fn tunnel(
     let mtu = if is_user { mtu.min(WAN_MTU) } else { mtu };
     let below = Below { mtu, resolvers: resolvers_below(kernel) };
     let mut call = |nr: i64, args: &[usize; 6]| call(kernel, thread, nr, args);
-    wg::set_up(&mut call, &tunnel, &below)?;
-    if tunnel.takes_all(true) {
+    if wg::set_up(&mut call, &tunnel, &below)? != 0 {
         // With rp_filter, packets of the tunnel come from where a route with their mark leads.
         set_sysctl(kernel, thread, "net.ipv4.conf.all.src_valid_mark", "1")
             .map_err(|e| format!("src_valid_mark: {}", Explained(e)))?;

@@ -59,8 +59,8 @@ pub fn read(path: &Path) -> Result<Tunnel, String> {
     read
 }
 
-/// Makes the tunnel.
-pub fn set_up(call: &mut Call<'_>, tunnel: &Tunnel, below: &Below) -> Result<(), String> {
+/// Makes the tunnel. The mark that its own packets have; 0: none.
+pub fn set_up(call: &mut Call<'_>, tunnel: &Tunnel, below: &Below) -> Result<u32, String> {
     let said = |what: String| move |e: Errno| format!("{what}: {}", Explained(e));
     let endpoints = endpoints(call, tunnel, &below.resolvers)?;
     let mtu = tunnel.mtu.unwrap_or(below.mtu.saturating_sub(OVERHEAD).max(1280));
@@ -77,7 +77,8 @@ pub fn set_up(call: &mut Call<'_>, tunnel: &Tunnel, below: &Below) -> Result<(),
             .map_err(said(format!("Address {address}/{bits}")))?;
     }
     up(&mut netlink, index).map_err(said("the interface does not come up".into()))?;
-    routes::set_up(&mut netlink, index, tunnel, &endpoints, mark)
+    routes::set_up(&mut netlink, index, tunnel, &endpoints, mark)?;
+    Ok(mark)
 }
 
 /// Where each peer is.
