@@ -73,7 +73,7 @@ pub fn answer(message: &[u8], question: &[u8]) -> Option<Answer> {
         let (kind, class, len) = (word(at)?, word(at + 2)?, usize::from(word(at + 8)?));
         let data = message.get(at + 10..at + 10 + len)?;
         if (kind, class) == (wanted, IN) {
-            return address(data).map(Answer::Address);
+            return address(kind, data).map(Answer::Address);
         }
         at += 10 + len;
     }
@@ -93,10 +93,10 @@ fn after_name(message: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-fn address(data: &[u8]) -> Option<IpAddr> {
-    match data.len() {
-        4 => Some(IpAddr::V4(Ipv4Addr::from(*data.first_chunk::<4>()?))),
-        16 => Some(IpAddr::V6(Ipv6Addr::from(*data.first_chunk::<16>()?))),
+fn address(kind: u16, data: &[u8]) -> Option<IpAddr> {
+    match (kind, data.len()) {
+        (A, 4) => Some(IpAddr::V4(Ipv4Addr::from(*data.first_chunk::<4>()?))),
+        (AAAA, 16) => Some(IpAddr::V6(Ipv6Addr::from(*data.first_chunk::<16>()?))),
         _ => None,
     }
 }
@@ -148,6 +148,8 @@ mod tests {
         let said = answered(&six, &[(AAAA, &[1; 16])]);
         assert!(matches!(answer(&said, &six), Some(Answer::Address(IpAddr::V6(_)))));
         assert_eq!(answer(&answered(&six, &[]), &six), Some(Answer::Nothing));
+        // An address of the other length is none.
+        assert_eq!(answer(&answered(&six, &[(AAAA, &[1; 4])]), &six), None);
         // What is cut off, or somebody else's, is no answer.
         assert!((0..said.len()).all(|len| answer(&said[..len], &six).is_none()));
         assert_eq!(answer(&said, &asked), None);

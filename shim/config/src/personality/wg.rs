@@ -7,6 +7,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::keys::{Section, COMMANDS, INTERFACE, PEER};
+use crate::text::nearest;
 
 /// Thirty-two bytes that nobody is to see.
 #[derive(Clone, PartialEq, Eq)]
@@ -172,7 +173,7 @@ impl Draft {
         let (name, value) = (name.trim(), value.trim());
         let known = if section == Section::Interface { INTERFACE } else { PEER };
         let key = known.iter().find(|key| key.name.eq_ignore_ascii_case(name));
-        let Some(key) = key else { return Err(self.wrong(unknown(name, value, section))) };
+        let Some(key) = key else { return Err(self.wrong(unknown(name, section))) };
         if let (false, Some((_, line))) =
             (key.may_repeat, self.seen.iter().find(|(seen, _)| *seen == key.name))
         {
@@ -297,23 +298,22 @@ fn set_of_peer(peer: &mut Peer, key: &str, value: &str) -> Result<(), ()> {
     Ok(())
 }
 
-/// What is said of a key that there is not. Its name is said if it is surely a name, and not a piece of a key.
-fn unknown(name: &str, value: &str, section: Section) -> String {
-    if let Some(known) = COMMANDS.iter().find(|known| known.eq_ignore_ascii_case(name)) {
+/// What is said of a key that there is not. Its name as it is written may have a piece of a key in it.
+fn unknown(name: &str, section: Section) -> String {
+    let is_it = |known: &&str| known.eq_ignore_ascii_case(name);
+    if let Some(known) = COMMANDS.iter().copied().find(is_it) {
         return format!("{known}: commands are not run: take the line out of the file");
     }
-    let other = if section == Section::Interface { PEER } else { INTERFACE };
-    if let Some(key) = other.iter().find(|key| key.name.eq_ignore_ascii_case(name)) {
-        let place = if section == Section::Interface { "[Peer]" } else { "[Interface]" };
-        return format!("{} belongs into {place}", key.name);
+    let (here, elsewhere, place) = match section {
+        Section::Interface => (INTERFACE, PEER, "[Peer]"),
+        Section::Peer => (PEER, INTERFACE, "[Interface]"),
+    };
+    if let Some(known) = elsewhere.iter().map(|key| key.name).find(is_it) {
+        return format!("{known} belongs into {place}");
     }
-    let known = if section == Section::Interface { INTERFACE } else { PEER };
-    let all: Vec<&str> = known.iter().map(|key| key.name).collect();
-    let is_name = (1..=20).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric());
-    match is_name && !value.is_empty() {
-        true => format!("{name} is not known here: known are {}", all.join(", ")),
-        false => format!("is of no key that is known here: known are {}", all.join(", ")),
-    }
+    let all: Vec<&str> = here.iter().map(|key| key.name).collect();
+    let guess = nearest(name, all.iter().copied()).map(|near| format!(", did you mean {near}?"));
+    format!("is of no key that is known here{}; known are {}", guess.unwrap_or_default(), all.join(", "))
 }
 
 /// All pieces between commas; an empty value is an empty list.

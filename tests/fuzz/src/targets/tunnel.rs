@@ -88,7 +88,7 @@ fn read_answer(input: &[u8]) {
     let Some((asked, said)) = rest.split_at_checked(len.into()) else { return };
     if let Some(Answer::Address(address)) = answer(said, asked) {
         assert_eq!(said[..2], asked[..2], "somebody else's answer");
-        let is_four = asked[asked.len() - 3] == 1;
+        let is_four = asked[asked.len() - 4..asked.len() - 2] == [0, 1];
         assert_eq!(address.is_ipv4(), is_four, "not what was asked for");
     }
 }

@@ -41,7 +41,8 @@ fn what_is_wrong_is_said_with_its_line_and_key() {
         ("ListenPort = 51820", "ListenPort = 70000", 8, "ListenPort"),
         ("FwMark = 0xca6c", "FwMark = 0x+a", 9, "FwMark"),
         ("Table = auto", "Table = 0", 10, "Table"),
-        ("Table = auto", "Jc = 4", 10, "Jc is not known"),
+        ("Table = auto", "Jc = 4", 10, "is of no key"),
+        ("Table = auto", "Tabel = auto", 10, "did you mean Table?"),
         ("Table = auto", "Endpoint = 1.2.3.4:5", 10, "Endpoint belongs into [Peer]"),
         ("10.64.0.2/32", "10.64.0.2/33", 4, "Address"),
         ("10.64.0.2/32", "10.64.0.2/+1", 4, "Address"),
@@ -74,11 +75,13 @@ fn what_is_wrong_is_said_with_its_line_and_key() {
 #[test]
 fn a_key_is_never_said() {
     let whole = whole();
+    let glued = format!("PrivateKey{} = ", &PRIVATE[32..42]);
     for (from, to) in [
         ("PrivateKey=", ""),
         ("PrivateKey=", "PrivateKey"),
         ("PrivateKey=", "PrivatKey="),
         ("PrivateKey=", "PrivateKey=="),
+        ("PrivateKey=", &glued),
         ("PrivateKey=", "Address="),
         ("PrivateKey=", "MTU="),
         ("PrivateKey=", "["),
