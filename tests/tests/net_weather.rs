@@ -213,7 +213,7 @@ everyone! {
             (["--qdisc", "cake bandwidth"], "bandwidth has no rate"),
             (["--rate", "10mb"], "--rate: \"10mb\" is no rate"),
             // What only the kernel says.
-            (["--qdisc", "fq_codel flows 0"], "qdisc: invalid argument (EINVAL)"),
+            (["--qdisc", "fq_codel flows 0"], "qdisc=fq_codel flows 0: the kernel refuses it: invalid argument (EINVAL)"),
         ] {
             let outcome = place.run(&[], &["--net", "lo", options[0], options[1]], &["echo", "never"]).output();
             let said = outcome.err();

@@ -12,7 +12,7 @@ use stowaway_config::personality::queue::{limited_to, Discipline};
 
 use super::attributes::Attributes;
 use super::netlink::{Netlink, Request};
-use crate::sys::errno::{Errno, Explained, Result};
+use crate::sys::errno::{Explained, Result};
 use crate::sys::settings::settings;
 
 const TC_H_ROOT: u32 = 0xffff_ffff;
@@ -35,22 +35,20 @@ pub fn is_like_a_wire() -> bool {
 
 /// Sets an interface up, whose longest packet is `mtu`.
 pub fn set_up(netlink: &mut Netlink<'_, '_>, index: u32, mtu: u32) -> core::result::Result<(), String> {
-    let said = |what: &str| {
-        let what = what.to_string();
-        move |e: Errno| format!("{what}: {}", Explained(e))
-    };
-    if settings().netem.is_some() {
-        one_by_one(netlink, index).map_err(said("netem"))?;
+    let (netem, rate, qdisc) = (&settings().netem, &settings().rate, &settings().qdisc);
+    if netem.is_some() {
+        one_by_one(netlink, index).map_err(|e| format!("netem: {}", Explained(e)))?;
     }
-    let bucket = settings().rate.as_ref().map(|rate| (limited_to(rate.bytes, mtu), "rate"));
+    let bucket = rate.as_ref().map(|rate| (limited_to(rate.bytes, mtu), &rate.text));
     let row = [
-        settings().netem.as_ref().map(|netem| (1, netem, "netem")),
-        bucket.as_ref().map(|(bucket, name)| (2, bucket, *name)),
-        settings().qdisc.as_ref().map(|all| (3, all, "qdisc")),
+        netem.as_ref().map(|netem| (1, netem, "netem", &netem.words)),
+        bucket.as_ref().map(|(bucket, text)| (2, bucket, "rate", *text)),
+        qdisc.as_ref().map(|qdisc| (3, qdisc, "qdisc", &qdisc.words)),
     ];
     let mut parent = TC_H_ROOT;
-    for (number, discipline, name) in row.into_iter().flatten() {
-        add(netlink, index, number << 16, parent, discipline).map_err(said(name))?;
+    for (number, discipline, name, words) in row.into_iter().flatten() {
+        add(netlink, index, number << 16, parent, discipline)
+            .map_err(|e| format!("{name}={words}: the kernel refuses it: {}", Explained(e)))?;
         parent = number << 16 | 1;
     }
     Ok(())
