@@ -96,7 +96,7 @@ fn go_in() {
 
 /// A network to the outside, and one that more is asked of, is there when the program starts, or the program does not start. False: it is not there.
 fn has_network() -> bool {
-    if settings().net.interface().is_none() && !settings().has_personality() {
+    if !settings().net.has_outside() && !settings().has_personality() {
         return true;
     }
     if kernel::state() == kernel::State::None {

@@ -201,9 +201,9 @@ pub struct GdbOptions {
   stowaway run --instance work --mount disk.img:/mnt/data -- bash
   stowaway run --instance work -- ls /mnt/data
 
-Most options can be an environment variable as well: --kernel-log is STOWAWAY_KERNEL_LOG. In STOWAWAY_MOUNT,
-a semicolon or a newline separates the mounts. A settings file, named by --config or STOWAWAY_CONFIG, has lines
-such as these:
+Most options can be an environment variable as well: --kernel-log is STOWAWAY_KERNEL_LOG. In STOWAWAY_MOUNT and
+STOWAWAY_NET, a semicolon or a newline stands between two mounts or interfaces. A settings file, named by --config or
+STOWAWAY_CONFIG, has lines such as these (net may be a list, too):
   mount = [\"disk.img:/mnt/data\", \"other.img:/mnt/other:ro\"]
   mem = \"64M\"
   net = \"user\"
@@ -259,10 +259,12 @@ pub struct RunOptions {
     /// socket that is open at number N when the program starts; a datagram socket has a frame a message, a stream socket
     /// speaks QEMU's protocol (-netdev stream). stream:PATH: the same at a Unix socket; with ,listen it waits for the peer there.
     /// Then follow, for all but user: ,ip=ADDRESS/BITS (can be repeated) or ,ip=dhcp; ,gw=ADDRESS (one of each family). For all:
-    /// ,mtu=BYTES ,mac=ADDRESS. Without ip=, IPv6 comes by the network's own router advertisements, as on any Linux. Write a
-    /// backslash before a comma of PATH.
+    /// ,mtu=BYTES ,mac=ADDRESS. Without ip=, IPv6 comes by the network's own router advertisements, as on any Linux.
+    ///
+    /// Can be repeated: the interfaces are eth0, eth1 and so on, at most 8. With --sysctl net.ipv4.ip_forward=1 the kernel is a router
+    /// between them. Write a backslash before a comma or a semicolon of PATH.
     #[arg(long, value_name = "none|lo|BACKEND[,OPTION...]")]
-    pub net: Option<OsString>,
+    pub net: Vec<OsString>,
 
     /// Addresses of the resolvers that /etc/resolv.conf names to the program: ADDRESS[,ADDRESS...]
     ///

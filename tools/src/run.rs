@@ -122,10 +122,11 @@ fn from_options(options: &RunOptions) -> RawConfig {
     let no_share = options.no_share.then(|| OsString::from("no"));
     let mptcp = options.mptcp.then(|| OsString::from("yes"));
     let no_keeper = options.no_keeper.then(|| OsString::from("no"));
-    let (publish, sysctl) = (joined(&options.publish), joined(&options.sysctl));
+    let (publish, sysctl) = (joined(&options.publish, ","), joined(&options.sysctl, ","));
+    let net = joined(&options.net, ";");
     let single = [
         (Key::Mem, &options.mem),
-        (Key::Net, &options.net),
+        (Key::Net, &net),
         (Key::Dns, &options.dns),
         (Key::Publish, &publish),
         (Key::Sysctl, &sysctl),
@@ -158,8 +159,8 @@ fn from_options(options: &RunOptions) -> RawConfig {
 }
 
 /// An option that can be repeated, as one value.
-fn joined(values: &[OsString]) -> Option<OsString> {
-    (!values.is_empty()).then(|| values.join(OsStr::new(",")))
+fn joined(values: &[OsString], between: &str) -> Option<OsString> {
+    (!values.is_empty()).then(|| values.join(OsStr::new(between)))
 }
 
 fn bad_setting(error: ConfigError) -> Failure {

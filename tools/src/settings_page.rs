@@ -29,6 +29,7 @@ const FOOT: &str = "## A settings file
 ```toml
 mount = [\"disk.img:/mnt/data\", \"other.img:/mnt/other:ro\"]
 mem = \"128M\"
+net = [\"user\", \"tap:tap0,ip=10.0.0.2/24\"]
 kernel_log = \"./kernel.log\"
 ```
 

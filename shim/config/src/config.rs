@@ -9,8 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::error::ConfigError;
 use crate::mount::Mount;
 use crate::names::Key;
-
-use crate::network::{format_sysctl, user, BackEnd, Net, Publish};
+use crate::network::{format_sysctl, user, Net, Publish};
 use crate::personality::{queue::Discipline, Rate};
 use crate::raw::RawConfig;
 use crate::size::format_size;
@@ -198,32 +197,29 @@ impl Config {
 
     /// The resolvers that programs are told of; empty: those of the host.
     pub fn resolvers(&self) -> Vec<IpAddr> {
-        match self.net.interface() {
-            Some(interface) if self.dns.is_empty() && interface.back_end == BackEnd::User => {
-                vec![user::RESOLVER]
-            }
-            _ => self.dns.clone(),
+        match self.dns.is_empty() && self.net.has_user() {
+            true => vec![user::RESOLVER],
+            false => self.dns.clone(),
         }
     }
 
-    /// What goes with an interface to the outside, and with which.
+    /// What goes with interfaces to the outside, and with which.
     pub(crate) fn check_network(&self) -> Result<(), ConfigError> {
         let wrong = |key: Key, why: &str, advice: &str| Err(ConfigError::new(key.env(), why).advise(advice));
-        let back_end = self.net.interface().map(|interface| &interface.back_end);
-        match back_end {
-            None if !self.dns.is_empty() => {
-                wrong(Key::Dns, "there is no network to the outside", "set net, such as user")
-            }
-            Some(BackEnd::User) => Ok(()),
-            _ if !self.publish.is_empty() => {
-                wrong(Key::Publish, "ports are forwarded by the network user only", "set net to user")
-            }
-            None if self.net == Net::None && !self.sysctl.is_empty() => {
-                wrong(Key::Sysctl, "the program has no network of its own", "set net, such as lo")
-            }
-            _ => Ok(()),
-        }?;
-        if back_end.is_some() && !self.share {
+        if !self.dns.is_empty() && !self.net.has_outside() {
+            return wrong(Key::Dns, "there is no network to the outside", "set net, such as user");
+        }
+        if !self.publish.is_empty() && !self.net.has_user() {
+            return wrong(
+                Key::Publish,
+                "ports are forwarded by the network user only",
+                "let net be user, or have it as one of the interfaces",
+            );
+        }
+        if !self.sysctl.is_empty() && self.net == Net::None {
+            return wrong(Key::Sysctl, "the program has no network of its own", "set net, such as lo");
+        }
+        if self.net.has_outside() && !self.share {
             return wrong(
                 Key::Net,
                 "processes share an interface to the outside (share is no)",

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
+use toml::Spanned;
 
 use crate::error::ConfigError;
 use crate::names::{Key, Origin};
@@ -30,6 +31,15 @@ impl RawConfig {
                     }
                 }
                 (Key::Mount, _) => return Err(kind(key, &origin)),
+                (Key::Net, DeValue::Array(list)) => {
+                    let item = |item: &Spanned<DeValue>| match item.get_ref() {
+                        DeValue::String(item) => Some(item.to_string()),
+                        _ => None,
+                    };
+                    let all: Option<Vec<String>> = list.iter().map(item).collect();
+                    let all = all.filter(|all| !all.is_empty()).ok_or_else(|| kind(key, &origin))?;
+                    raw.set(key, all.join(";").as_bytes(), origin.clone());
+                }
                 (_, DeValue::String(value)) => raw.set(key, value.as_bytes(), origin.clone()),
                 _ => return Err(kind(key, &origin)),
             }
@@ -56,6 +66,7 @@ fn kind(key: Key, origin: &Origin) -> ConfigError {
     let form = match key {
         Key::Mount => "a list of texts, such as [\"disk.img:/mnt/data\"]",
         Key::Mem => "a text, such as \"64M\"",
+        Key::Net => "a text, such as \"lo\", or a list of interfaces, such as [\"user\", \"tap:tap0\"]",
         _ => "a text",
     };
     ConfigError::new(key.spelled(origin), format!("must be {form}"))
@@ -80,6 +91,10 @@ mod tests {
         let config = read(text).unwrap().validate().unwrap();
         assert_eq!(config.mounts.len(), 2);
         assert_eq!(config.mem, 128 << 20);
+        let several = read("net = ['user', 'tap:t,ip=10.0.0.2/24']").unwrap().validate().unwrap();
+        assert_eq!(several.net.format(), "user;tap:t,ip=10.0.0.2/24");
+        let one = read("net = ['lo']").unwrap().validate().unwrap();
+        assert_eq!(one.net, crate::Net::Lo);
     }
 
     #[test]
@@ -90,6 +105,8 @@ mod tests {
             ("mem = 64", "mem in s.toml: must be a text"),
             ("mount = 'a:/b'", "mount in s.toml: must be a list"),
             ("mount = [1]", "mount in s.toml: must be a list"),
+            ("net = [1]", "net in s.toml: must be a text, such as \"lo\", or a list"),
+            ("net = []", "net in s.toml: must be a text"),
             ("\nmem = ", "s.toml, line 2: "),
             ("config = 'x'", "config in s.toml: no such setting"),
         ];

@@ -23,7 +23,7 @@ static NAME: OnceLock<String> = OnceLock::new();
 /// Where the absolute `path` leads if it is that of the file.
 #[inline]
 pub fn stands_for(path: &[u8]) -> Option<ResolvedPath> {
-    if path != PATH || settings().net.interface().is_none() {
+    if path != PATH || !settings().net.has_outside() {
         return None;
     }
     name().map(|name| ResolvedPath { target: Target::Host, dirfd: AT_FDCWD, path: name.as_ptr() as usize })

@@ -10,7 +10,7 @@ use crate::sys::futex::{self, Scope};
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicU8, Ordering};
 
 /// Interfaces with a back end, at most.
-pub(crate) const LINKS: usize = 4;
+pub const LINKS: usize = 8;
 
 /// `LKL_NET_TAP` and so on: what a back end is.
 pub(crate) const TAP: u32 = 0;

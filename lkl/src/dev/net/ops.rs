@@ -8,7 +8,7 @@
 use super::back_end::{BackEnd, Stop};
 use super::datagram::Datagram;
 use super::descriptors;
-use super::link::{self, Link};
+use super::link::{self, Link, LINKS};
 use super::stream::Stream;
 use super::tap::Tap;
 use crate::dev::block::Iov;
@@ -52,8 +52,8 @@ fn answer(link: &Link, stop: Stop) -> i64 {
 
 /// This process cannot have the descriptor (there are too many open): a frame that it is to send is lost, and it says so once.
 fn without_descriptor(link: &Link) -> i64 {
-    static IS_SAID: AtomicBool = AtomicBool::new(false);
-    if !IS_SAID.swap(true, Ordering::Relaxed) {
+    static IS_SAID: [AtomicBool; LINKS] = [const { AtomicBool::new(false) }; LINKS];
+    if !IS_SAID[link.index()].swap(true, Ordering::Relaxed) {
         if let Some(report) = REPORT.get() {
             report(link.index(), "is out of reach of a process: frames are lost");
         }

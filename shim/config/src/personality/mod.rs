@@ -82,7 +82,7 @@ impl Config {
     /// What goes with which network.
     pub(crate) fn check_personality(&self) -> Result<(), ConfigError> {
         let wrong = |key: Key, why: &str, advice: &str| Err(ConfigError::new(key.env(), why).advise(advice));
-        if self.wg.is_some() && self.net.interface().is_none() {
+        if self.wg.is_some() && !self.net.has_outside() {
             return wrong(
                 Key::Wg,
                 "a tunnel needs a network below it",

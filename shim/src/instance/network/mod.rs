@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The network of the kernel: its interface to the outside, what is behind it on the host, and its addresses.
+//! The network of the kernel: its interfaces to the outside, what is behind them on the host, and their addresses.
 //!
 //! | file | what it has |
 //! |---|---|
@@ -31,7 +31,7 @@ use std::net::IpAddr;
 use std::sync::OnceLock;
 
 use lkl::Kernel;
-use stowaway_config::{Interface, Net};
+use stowaway_config::{Interface, Net, MOST_INTERFACES};
 
 use crate::sys::errno::{from_raw, Errno, Explained, Result};
 use crate::sys::fs::{self, OwnedFd};
@@ -49,11 +49,20 @@ pub fn is_there() -> bool {
 }
 
 /// A network that is on its way: opened before the kernel boots, so that what takes time is done meanwhile.
-pub struct Begun(Option<core::result::Result<Opened, String>>);
+pub struct Begun(core::result::Result<Vec<Opened>, String>);
 
-/// Opens what the interface needs of the host.
+/// Opens what the interfaces need of the host.
 pub fn open() -> Begun {
-    Begun(settings().net.interface().map(back_end::open))
+    let all = settings().net.interfaces().iter().enumerate();
+    Begun(all.map(|(number, asked)| back_end::open(asked).map_err(|why| of(number, why))).collect())
+}
+
+/// What is wrong with an interface, with its name where there are several.
+fn of(number: usize, why: String) -> String {
+    match settings().net.interfaces().len() {
+        ..=1 => why,
+        _ => format!("eth{number}: {why}"),
+    }
 }
 
 /// This process goes on with a kernel whose network was set up before.
@@ -66,20 +75,20 @@ pub fn is_attached() {
 pub fn set_up(kernel: &'static Kernel, thread: &'static Thread, begun: Begun) {
     lkl::report_network_by(report);
     let done = try_to_set_up(kernel, thread, begun).map_err(|why| format!("net={}: {why}", settings().net));
-    if let Err(why) = done.and_then(|mtu| personality::set_up(kernel, thread, mtu)) {
+    if let Err(why) = done.and_then(|mtus| personality::set_up(kernel, thread, &mtus)) {
         say!("{why}");
         HAS_FAILED.store(true, Ordering::Relaxed);
     }
 }
 
-/// The longest packet of the interface to the outside.
+/// The longest packets of the interfaces to the outside.
 fn try_to_set_up(
     kernel: &'static Kernel,
     thread: &'static Thread,
     begun: Begun,
-) -> core::result::Result<u32, String> {
+) -> core::result::Result<Vec<u32>, String> {
     if settings().net == Net::None {
-        return Ok(0);
+        return Ok(Vec::new());
     }
     loopback_up(kernel, thread)
         .map_err(|e| format!("the loopback device does not come up: {}", Explained(e)))?;
@@ -87,36 +96,66 @@ fn try_to_set_up(
         set_sysctl(kernel, thread, name, value)
             .map_err(|e| format!("sysctl {name}={value}: {}", Explained(e)))?;
     }
-    let (Some(opened), Some(asked)) = (begun.0, settings().net.interface()) else { return Ok(0) };
-    let opened = opened?;
-    let mtu = opened.interface.mtu;
-    add_interface(kernel, thread, opened, asked).map(|()| mtu)
+    let all = begun.0?;
+    let mtus = all.iter().map(|opened| opened.interface.mtu).collect();
+    add_interfaces(kernel, thread, all).map(|()| mtus)
 }
 
-fn add_interface(
+/// What comes together while interfaces are added.
+struct Adding {
+    /// Programs of the host that are still on their way.
+    helpers: Vec<user::Helper>,
+    /// What servers of DHCP name.
+    resolvers: Vec<IpAddr>,
+    /// There is a default route of IPv4, or will be: the first one counts.
+    has_route: bool,
+}
+
+fn add_interfaces(
     kernel: &'static Kernel,
     thread: &'static Thread,
-    opened: Opened,
-    asked: &Interface,
+    all: Vec<Opened>,
 ) -> core::result::Result<(), String> {
-    let Opened { fd, interface, addresses, gateways, helper } = opened;
-    let added = add(kernel, thread, fd, &interface);
-    let index = added.map_err(|e| format!("the kernel takes no interface: {}", Explained(e)))?;
-    let mut call = |nr: i64, args: &[usize; 6]| call(kernel, thread, nr, args);
-    configure::configure(&mut call, index, &addresses, &gateways)?;
-    if let (true, Some(mac)) = (asked.dhcp, interface.mac) {
-        let lease = dhcp::lease(&mut call, b"eth0", mac)?;
-        let gateways: Vec<IpAddr> = lease.gateway.into_iter().collect();
-        let address = (IpAddr::V4(lease.address), lease.bits);
-        configure::configure_for(&mut call, index, &[address], &gateways, lease.seconds)?;
-        leave_resolvers(kernel, &lease.resolvers);
+    let has_route = all.iter().flat_map(|opened| &opened.gateways).any(IpAddr::is_ipv4);
+    let mut adding = Adding { helpers: Vec::new(), resolvers: Vec::new(), has_route };
+    for ((number, opened), asked) in all.into_iter().enumerate().zip(settings().net.interfaces()) {
+        adding.add(kernel, thread, number, opened, asked).map_err(|why| of(number, why))?;
     }
-    helper.map_or(Ok(()), user::Helper::wait)?;
+    // MAXNS of resolv.conf(5): libc looks at no more.
+    adding.resolvers.truncate(3);
+    leave_resolvers(kernel, &adding.resolvers);
+    adding.helpers.into_iter().try_for_each(user::Helper::wait)?;
     IS_UP.store(true, Ordering::Release);
-    if let Some(why) = EARLY.get() {
-        report(0, why);
+    for (number, why) in EARLY.iter().enumerate() {
+        why.get().into_iter().for_each(|why| report(number, why));
     }
     Ok(())
+}
+
+impl Adding {
+    fn add(
+        &mut self,
+        kernel: &'static Kernel,
+        thread: &'static Thread,
+        number: usize,
+        opened: Opened,
+        asked: &Interface,
+    ) -> core::result::Result<(), String> {
+        let Opened { fd, interface, addresses, gateways, helper } = opened;
+        let added = add(kernel, thread, fd, &interface);
+        let index = added.map_err(|e| format!("the kernel takes no interface: {}", Explained(e)))?;
+        let mut call = |nr: i64, args: &[usize; 6]| call(kernel, thread, nr, args);
+        configure::configure(&mut call, index, &addresses, &gateways)?;
+        self.helpers.extend(helper);
+        let (true, Some(mac)) = (asked.dhcp, interface.mac) else { return Ok(()) };
+        let lease = dhcp::lease(&mut call, format!("eth{number}").as_bytes(), mac)?;
+        let gateway = lease.gateway.filter(|_| !self.has_route);
+        self.has_route |= gateway.is_some();
+        let (address, gateways) = ((IpAddr::V4(lease.address), lease.bits), Vec::from_iter(gateway));
+        configure::configure_for(&mut call, index, &[address], &gateways, lease.seconds)?;
+        self.resolvers.extend(lease.resolvers);
+        Ok(())
+    }
 }
 
 /// A file in memory that names resolvers, as resolv.conf(5) has it.
@@ -147,15 +186,15 @@ fn leave_resolvers(kernel: &Kernel, resolvers: &[IpAddr]) {
 
 /// Until then, who sets the network up says what is wrong.
 static IS_UP: AtomicBool = AtomicBool::new(false);
-/// What would have been said.
-static EARLY: OnceLock<&'static str> = OnceLock::new();
+/// What would have been said, of each interface.
+static EARLY: [OnceLock<&'static str>; MOST_INTERFACES] = [const { OnceLock::new() }; MOST_INTERFACES];
 
 /// Says that an interface is of no use any more.
 fn report(number: usize, why: &'static str) {
     if IS_UP.load(Ordering::Acquire) {
         say!("net: the back end of eth{number} {why}");
     } else {
-        let _ = EARLY.set(why);
+        let _ = EARLY[number % MOST_INTERFACES].set(why);
     }
 }
 

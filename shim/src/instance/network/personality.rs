@@ -6,13 +6,13 @@ use std::net::IpAddr;
 use lkl::sys::file;
 use lkl::Kernel;
 use stowaway_config::personality::dns;
-use stowaway_config::{user, BackEnd};
+use stowaway_config::user;
 
 use super::netlink::{Call, Netlink};
 use super::queues;
 use super::wg::{self, Below};
 use super::{call, set_sysctl, text_of_resolvers};
-use crate::sys::errno::{Errno, Explained, Result};
+use crate::sys::errno::{Explained, Result};
 use crate::sys::fs;
 use crate::sys::settings::settings;
 use crate::sys::thread::Thread;
@@ -20,11 +20,11 @@ use crate::sys::thread::Thread;
 /// What passt's connections fit into on the way to a peer.
 const WAN_MTU: u32 = 1500;
 
-/// Makes what the settings ask for. Err: which setting, and why not.
+/// Makes what the settings ask for, over interfaces with these longest packets. Err: which setting, and why not.
 pub fn set_up(
     kernel: &'static Kernel,
     thread: &'static Thread,
-    mtu: u32,
+    mtus: &[u32],
 ) -> core::result::Result<(), String> {
     if let Some(path) = &settings().nft {
         // Under plain preload nobody has run nft.
@@ -35,17 +35,17 @@ pub fn set_up(
     }
     if queues::is_any() {
         let mut call = |nr: i64, args: &[usize; 6]| call(kernel, thread, nr, args);
-        queues(&mut call, mtu)?;
+        queues(&mut call, mtus)?;
     }
     let Some(path) = &settings().wg else { return Ok(()) };
-    tunnel(kernel, thread, path, mtu).map_err(|why| format!("wg={}: {why}", path.display()))
+    tunnel(kernel, thread, path, mtus.first().copied().unwrap_or(WAN_MTU)).map_err(|why| format!("wg={}: {why}", path.display()))
 }
 
 /// Sets the interfaces to the outside up, or the loopback where there are none.
-fn queues(call: &mut Call<'_>, mtu: u32) -> core::result::Result<(), String> {
+fn queues(call: &mut Call<'_>, mtus: &[u32]) -> core::result::Result<(), String> {
     let said = |e| format!("the interface: {}", Explained(e));
     let mut netlink = Netlink::open(call).map_err(said)?;
-    if settings().net.interface().is_none() {
+    if mtus.is_empty() {
         let index = netlink.index_of("lo").map_err(said)?;
         let mut mtu = queues::MTU_OF_LOOPBACK;
         match queues::is_like_a_wire() {
@@ -54,12 +54,9 @@ fn queues(call: &mut Call<'_>, mtu: u32) -> core::result::Result<(), String> {
         }
         return queues::set_up(&mut netlink, index, mtu);
     }
-    for number in 0.. {
-        match netlink.index_of(&format!("eth{number}")) {
-            Ok(index) => queues::set_up(&mut netlink, index, mtu)?,
-            Err(Errno::ENODEV) => break,
-            Err(e) => return Err(said(e)),
-        }
+    for (number, &mtu) in mtus.iter().enumerate() {
+        let index = netlink.index_of(&format!("eth{number}")).map_err(said)?;
+        queues::set_up(&mut netlink, index, mtu)?;
     }
     Ok(())
 }
@@ -71,7 +68,7 @@ fn tunnel(
     mtu: u32,
 ) -> core::result::Result<(), String> {
     let tunnel = wg::read(path)?;
-    let is_user = settings().net.interface().is_some_and(|all| all.back_end == BackEnd::User);
+    let is_user = settings().net.has_user();
     let mtu = if is_user { mtu.min(WAN_MTU) } else { mtu };
     let below = Below { mtu, resolvers: resolvers_below(kernel) };
     let mut call = |nr: i64, args: &[usize; 6]| call(kernel, thread, nr, args);
@@ -98,9 +95,9 @@ fn resolvers_below(kernel: &Kernel) -> Vec<IpAddr> {
         let len = file::read_at(left.raw(), &mut text, 0).unwrap_or(0);
         return dns::resolvers(&text[..len]);
     }
-    match settings().net.interface() {
-        Some(interface) if interface.back_end == BackEnd::User => vec![user::RESOLVER],
-        _ => dns::resolvers(&wg::of_host(c"/etc/resolv.conf")),
+    match settings().net.has_user() {
+        true => vec![user::RESOLVER],
+        false => dns::resolvers(&wg::of_host(c"/etc/resolv.conf")),
     }
 }
 
