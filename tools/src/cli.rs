@@ -37,6 +37,8 @@ pub enum Command {
     Gdb(GdbOptions),
     /// Serve a disk image by the NBD protocol: qcow2, raw, packed, or what qemu-nbd reads
     Serve(ServeOptions),
+    /// Be a network switch between programs that run with --net switch:PATH, and virtual machines
+    Switch(SwitchOptions),
     /// List the kernels that run, and the processes that use each of them
     Ps(PsOptions),
     /// Print the log of a kernel that runs, as dmesg prints that of the host
@@ -59,6 +61,31 @@ pub struct RulesOptions {
     /// The program and its arguments
     #[arg(required = true, last = true)]
     pub program: Vec<OsString>,
+}
+
+#[derive(Args)]
+#[command(after_help = "Example:
+  stowaway switch lan.socket &
+  stowaway run --net switch:lan.socket,ip=10.1.0.1/24 -- python3 server.py &
+  stowaway run --net switch:lan.socket,ip=10.1.0.2/24 -- python3 client.py
+  qemu-system-x86_64 ... -nic stream,addr.type=unix,addr.path=lan.socket,server=off
+
+A member is whoever connects to the socket and speaks QEMU's protocol (-netdev stream). Who may do that is who may write to the
+socket's file. SIGUSR1 makes the switch print a table of its members. SIGTERM, SIGINT and SIGHUP end it.
+
+Exit status: 0; 1 if there can be no socket at PATH.")]
+pub struct SwitchOptions {
+    /// Where the socket is to be; one that nobody listens at any more is replaced
+    #[arg(value_name = "PATH")]
+    pub socket: PathBuf,
+
+    /// Print a table of the members to standard error at the end, too
+    #[arg(long)]
+    pub stats: bool,
+
+    /// Say who comes and who goes
+    #[arg(short, long)]
+    pub verbose: bool,
 }
 
 #[derive(Args)]

@@ -2,8 +2,8 @@
 //! The `stowaway` command: runs a program with a Linux kernel inside it, examines machine and program, makes
 //! and serves images.
 //!
-//! Floors, from the lowest: fail, cli, elf, host, packages, library, program, mkimage, look, gdb, serve, doctor, ps, log, top, instance,
-//! rules, run, pages, settings_page.
+//! Floors, from the lowest: fail, cli, elf, host, sys, listener, packages, library, program, mkimage, look, gdb, serve, switch, doctor, ps,
+//! log, top, instance, rules, run, pages, settings_page.
 #![deny(unsafe_code)]
 
 mod cli;
@@ -14,6 +14,7 @@ mod gdb;
 mod host;
 mod instance;
 mod library;
+mod listener;
 mod log;
 mod look;
 mod mkimage;
@@ -27,6 +28,9 @@ mod run;
 pub mod serve;
 #[cfg(test)]
 mod settings_page;
+#[doc(hidden)]
+pub mod switch;
+mod sys;
 mod top;
 
 use std::ffi::OsString;
@@ -47,6 +51,7 @@ pub fn command() -> i32 {
             Command::Mkimage(options) => mkimage::mkimage(&options),
             Command::Gdb(options) => gdb::gdb(&options),
             Command::Serve(options) => serve::serve(&options),
+            Command::Switch(options) => switch::switch(&options),
             Command::Ps(options) => ps::ps(&options),
             Command::Log(options) => log::log(&options),
             Command::Top(options) => top::top(&options),

@@ -11,7 +11,7 @@ use super::numbers::{
     IHAVEOPT, INFO_EXPORT, NBDMAGIC, OPTION_REPLY, OPT_GO, REP_ACK, REP_INFO, SEND_FLUSH, SEND_TRIM,
     SEND_WRITE_ZEROES,
 };
-use super::sys;
+use crate::sys;
 
 const FIXED_NEWSTYLE: u16 = 1;
 const NO_ZEROES: u16 = 2;

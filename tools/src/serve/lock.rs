@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-use super::sys;
+use crate::sys;
 
 /// Where QEMU says what it does, and what others must not do.
 const DOES: i64 = 100;

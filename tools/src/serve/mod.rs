@@ -3,7 +3,7 @@
 //! `serve IMAGE --socket PATH` has it until it is asked to end; `stowaway run` starts one for each such image that is
 //! mounted (`owner`), which lives as long as somebody could need it.
 //!
-//! Floors, from the lowest: sys, lock, header, formats, room, numbers, link, disk, packed, qemu, image, exports, requests, handshake, fuzz, server,
+//! Floors, from the lowest: lock, header, formats, room, numbers, link, disk, packed, qemu, image, exports, requests, handshake, fuzz, server,
 //! owner.
 
 mod disk;
@@ -23,16 +23,17 @@ mod qemu;
 mod requests;
 mod room;
 mod server;
-mod sys;
 
 use std::io;
 use std::sync::Arc;
 
 use crate::cli::ServeOptions;
 use crate::fail::{reason, Failure, EXIT_FAILED};
+use crate::listener::listen;
+use crate::sys;
 use exports::Exports;
 use image::Source;
-use server::{listen, Server};
+use server::Server;
 
 /// Serves the image until the end.
 pub fn serve(options: &ServeOptions) -> Result<i32, Failure> {
@@ -46,9 +47,9 @@ pub fn serve(options: &ServeOptions) -> Result<i32, Failure> {
     exports.pin().map_err(|why| failed(why.to_string()))?;
     let listener = listen(socket)
         .map_err(|error| Failure::new(EXIT_FAILED, format!("{}: {}", socket.display(), reason(&error))))?;
-    let ended =
-        Server::new(Arc::clone(&exports)).and_then(|server| server.run(&listener, Some(signals), None));
-    let _ = std::fs::remove_file(socket);
+    let ended = Server::new(Arc::clone(&exports))
+        .and_then(|server| server.run(listener.socket(), Some(signals), None));
+    drop(listener);
     ended.map_err(system)?;
     exports.close().map_err(|error| failed(format!("writing failed: {}; data was lost", reason(&error))))?;
     Ok(0)

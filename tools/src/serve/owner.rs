@@ -16,11 +16,12 @@ use std::sync::Arc;
 use stowaway_config::{Config, Mount};
 
 use super::exports::Exports;
+use super::formats;
 use super::formats::Made;
 use super::room::{Room, PLACES};
 use super::server::Server;
-use super::{formats, sys};
 use crate::fail::{reason, Failure, EXIT_RUN};
+use crate::sys;
 
 /// What a server says first when it is ready; the socket's path follows. Anything else is why it is not.
 const IS_READY: u8 = b'=';

@@ -5,39 +5,19 @@ use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::exports::Exports;
-use super::{handshake, requests, sys};
+use super::{handshake, requests};
+use crate::sys;
 
 /// A program that executes another has no connection for a moment. The image is free meanwhile.
 const LINGER: Duration = Duration::from_millis(500);
 /// For what is under way when the server is asked to end.
 const LAST_REQUESTS: Duration = Duration::from_secs(10);
 const STACK_BYTES: usize = 512 << 10;
-
-/// A socket at `path`, in place of one that nobody listens at any more.
-pub(super) fn listen(path: &Path) -> io::Result<UnixListener> {
-    match UnixListener::bind(path) {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            // A connection to a file of another kind is refused as well.
-            if !std::fs::symlink_metadata(path)?.file_type().is_socket() {
-                return Err(error);
-            }
-            match UnixStream::connect(path) {
-                Err(refused) if refused.kind() == io::ErrorKind::ConnectionRefused => {}
-                _ => return Err(error),
-            }
-            std::fs::remove_file(path)?;
-            UnixListener::bind(path)
-        }
-        done => done,
-    }
-}
 
 /// The connections, each of which has a thread.
 pub(super) struct Server {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What a server asks of the host, and std has no name for.
+//! What the servers ask of the host, and std has no name for.
 //!
 //! # Safety
 //! With `host.rs` the only file of this program with unsafe code: one libc call after the other, with descriptors that are
@@ -54,9 +54,14 @@ pub fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
 /// From now on the signals that ask a process to end are read from a descriptor. Those about a closed socket and a file that
 /// grows too large are errors of the call.
 pub fn end_signals() -> io::Result<OwnedFd> {
+    signals(&[libc::SIGINT, libc::SIGTERM, libc::SIGHUP])
+}
+
+/// The same, of these signals.
+pub fn signals(read: &[i32]) -> io::Result<OwnedFd> {
     // SAFETY: the set is made before it is used; dispositions are constants.
     unsafe {
-        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+        for &signal in read {
             libc::signal(signal, libc::SIG_DFL);
         }
         for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
@@ -64,7 +69,7 @@ pub fn end_signals() -> io::Result<OwnedFd> {
         }
         let mut set = std::mem::zeroed();
         libc::sigemptyset(&mut set);
-        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+        for &signal in read {
             libc::sigaddset(&mut set, signal);
         }
         checked(libc::sigprocmask(libc::SIG_SETMASK, &set, ptr::null_mut()))?;
@@ -82,6 +87,15 @@ pub fn wait_readable(fds: &[BorrowedFd], timeout: Option<Duration>) -> io::Resul
         Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
         _ => Ok(polled.iter().map(|fd| fd.revents != 0).collect()),
     }
+}
+
+/// The number of a signal that the descriptor of [`signals`] has.
+pub fn read_signal(signals: &OwnedFd) -> Option<i32> {
+    let mut info = [0u8; size_of::<libc::signalfd_siginfo>()];
+    // SAFETY: fills a local.
+    let got = unsafe { libc::read(signals.as_raw_fd(), info.as_mut_ptr().cast(), info.len()) };
+    // ssi_signo is the first field.
+    (got == info.len() as isize).then(|| i32::from_ne_bytes([info[0], info[1], info[2], info[3]]))
 }
 
 /// The process at the other end, if it is one that can be named here.
