@@ -42,7 +42,9 @@ pub use cpu::members::confine;
 pub use cpu::Count;
 pub use dev::block::nbd::set_interrupted;
 pub use dev::block::{keep_descriptors_by, Engine, Store};
-pub use dev::net::{report_by as report_network_by, Frames};
+pub use dev::net::{
+    renew_by as renew_network_by, report_by as report_network_by, Frames, LinkEvent, Renewal, Renewed,
+};
 pub use disk::{is_qcow2, partitions, probe_fs, Disk, DiskError, Partition, PartitionKind, Sectors, Table};
 pub use instance::region::copy_text;
 pub use instance::symbols::Symbol;

@@ -278,15 +278,17 @@ pub struct RunOptions {
     #[arg(long, value_name = "SIZE")]
     pub mem: Option<OsString>,
 
-    /// Sockets that the kernel serves: none, lo (its own loopback), or a network: user, tap:NAME, fd:N, stream:PATH [default: none]
+    /// Sockets that the kernel serves: none, lo (its own loopback), or a network: user, tap:NAME, switch:PATH and others [default: none]
     ///
     /// With a network, the kernel has lo and eth0. user: by the connections that this user can make on the host, with the
     /// program passt; addresses and DNS come with it, and the host's own loopback is at 10.0.2.2 and fd10:0:2::2. tap:NAME: a tap
     /// device of the host, which root has made for this user, or which is made if you are allowed to. fd:N: a tap device or a
     /// socket that is open at number N when the program starts; a datagram socket has a frame a message, a stream socket
     /// speaks QEMU's protocol (-netdev stream). stream:PATH: the same at a Unix socket; with ,listen it waits for the peer there.
+    /// switch:PATH: a member of the stowaway switch at PATH. pair:PATH: a cable to the other program that names PATH; the link is
+    /// down until both are there. The links of these two come back when the other side does.
     /// Then follow, for all but user: ,ip=ADDRESS/BITS (can be repeated) or ,ip=dhcp; ,gw=ADDRESS (one of each family). For all:
-    /// ,mtu=BYTES ,mac=ADDRESS. Without ip=, IPv6 comes by the network's own router advertisements, as on any Linux.
+    /// ,mtu=BYTES ,mac=ADDRESS ,pcap=FILE (writes the frames to FILE, for Wireshark). Without ip=, IPv6 comes by the network's own router advertisements, as on any Linux.
     ///
     /// Can be repeated: the interfaces are eth0, eth1 and so on, at most 8. With --sysctl net.ipv4.ip_forward=1 the kernel is a router
     /// between them. Write a backslash before a comma or a semicolon of PATH.

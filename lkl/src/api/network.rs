@@ -33,6 +33,10 @@ pub struct Interface {
     pub is_trusted: bool,
     /// Who refuses a connection leaves the ACK bit out.
     pub has_bare_resets: bool,
+    /// A back end that has ended may come back (`renew_network_by`).
+    pub returns: bool,
+    /// The descriptor is a socket that waits for the back end.
+    pub is_listening: bool,
     /// The longest packet.
     pub mtu: u32,
     /// The Ethernet address; `None`: a random one.
@@ -40,7 +44,8 @@ pub struct Interface {
 }
 
 impl Kernel {
-    /// Makes an interface, ethN, which is down. Its index.
+    /// Makes an interface, ethN, which is down. Its index. Its frames are written to the file `capture` as well, of which it is the
+    /// interface with that number.
     ///
     /// # Safety
     /// As [`Kernel::call`].
@@ -48,17 +53,23 @@ impl Kernel {
         &self,
         t: *mut Task,
         back_end: OwnedFd,
+        capture: Option<(OwnedFd, u32)>,
         what: &Interface,
     ) -> Result<u32, Errno> {
         let number = link::all().count();
         if number == link::LINKS {
             return Err(Errno::ENOSPC);
         }
+        let features = [
+            (what.has_segments, link::TSO),
+            (what.is_trusted, link::TRUSTED),
+            (what.has_bare_resets, link::BARE_RESETS),
+            (what.returns, link::RETURNS),
+            (what.is_listening, link::STARTS_LISTENING),
+            (capture.is_some(), link::CAPTURED),
+        ];
         net::begin();
-        net::add(number, back_end)?;
-        let segments = if what.has_segments { link::TSO } else { 0 };
-        let trusted = if what.is_trusted { link::TRUSTED } else { 0 };
-        let bare = if what.has_bare_resets { link::BARE_RESETS } else { 0 };
+        net::add(number, back_end, capture)?;
         let new = NewInterface {
             number: number as u64,
             kind: match what.kind {
@@ -66,7 +77,7 @@ impl Kernel {
                 BackEndKind::Stream => link::STREAM,
                 BackEndKind::Datagram => link::DATAGRAM,
             },
-            features: segments | trusted | bare,
+            features: features.iter().filter(|(has, _)| *has).fold(0, |all, (_, bit)| all | bit),
             mtu: what.mtu,
             mac: what.mac.unwrap_or_default(),
             pad: 0,

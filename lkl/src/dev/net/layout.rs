@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What the driver `lkn` and this side share, as the overlay's `asm/host.h` lays it out.
 
-use super::link::{Link, NewInterface, ARMED, ASLEEP, BARE_RESETS, DATAGRAM, OFF, STREAM, TAP, TRUSTED, TSO};
+use super::link::{
+    Link, NewInterface, ARMED, ASLEEP, BARE_RESETS, CAPTURED, DATAGRAM, DOWN, LISTENING, OFF, OVER, RETURNS,
+    STARTS_LISTENING, STREAM, TAP, TRUSTED, TSO, UP,
+};
 use crate::dev::irq;
 use crate::sys::layout::{layout_rows, Row};
 
@@ -19,12 +22,13 @@ pub(crate) const LINK: &[Row] = layout_rows!(
         armed,
         wants_room,
         home,
-        is_over,
+        state,
         sent,
         got,
         len,
         head_got,
         head,
+        generation,
     }
 );
 
@@ -37,6 +41,13 @@ pub(crate) const VALUES: &[Row] = &[
     ("LKL_NET_TSO", TSO as usize),
     ("LKL_NET_TRUSTED", TRUSTED as usize),
     ("LKL_NET_BARE_RESETS", BARE_RESETS as usize),
+    ("LKL_NET_RETURNS", RETURNS as usize),
+    ("LKL_NET_STARTS_LISTENING", STARTS_LISTENING as usize),
+    ("LKL_NET_CAPTURED", CAPTURED as usize),
+    ("LKL_NET_UP", UP as usize),
+    ("LKL_NET_OVER", OVER as usize),
+    ("LKL_NET_DOWN", DOWN as usize),
+    ("LKL_NET_LISTENING", LISTENING as usize),
     ("LKL_NET_ARMED", ARMED as usize),
     ("LKL_NET_OFF", OFF as usize),
     ("LKL_NET_ASLEEP", ASLEEP as usize),

@@ -20,6 +20,14 @@ pub(crate) const DATAGRAM: u32 = 2;
 pub(crate) const TSO: u32 = 1;
 pub(crate) const TRUSTED: u32 = 2;
 pub(crate) const BARE_RESETS: u32 = 4;
+pub(crate) const RETURNS: u32 = 8;
+pub(crate) const STARTS_LISTENING: u32 = 16;
+pub(crate) const CAPTURED: u32 = 32;
+/// [`Link::state`].
+pub(crate) const UP: u32 = 0;
+pub(crate) const OVER: u32 = 1;
+pub(crate) const DOWN: u32 = 2;
+pub(crate) const LISTENING: u32 = 3;
 /// [`Link::armed`].
 pub(crate) const ARMED: u32 = 0;
 pub(crate) const OFF: u32 = 1;
@@ -51,8 +59,9 @@ pub(crate) struct Link {
     pub(crate) wants_room: AtomicU32,
     /// The member whose thread waits for frames; 0: nobody's does.
     pub(crate) home: AtomicU32,
-    /// The back end has ended.
-    pub(crate) is_over: AtomicU32,
+    /// Whether there is a back end: [`UP`] and so on. The holder of the virtual CPU makes it DOWN or OVER of UP; of DOWN and LISTENING the
+    /// waiting thread makes what it is next.
+    pub(crate) state: AtomicU32,
     /// Bytes of the frame that waits, with its head, which were sent.
     pub(crate) sent: AtomicU32,
     /// Bytes of the frame under way that were received; its length, 0 if it is not known; bytes of the next length.
@@ -60,7 +69,8 @@ pub(crate) struct Link {
     pub(crate) len: AtomicU32,
     pub(crate) head_got: AtomicU32,
     pub(crate) head: [AtomicU8; 4],
-    pub(crate) pad: AtomicU32,
+    /// How often the back end was another one: a process whose descriptor is of an earlier one fetches the new one.
+    pub(crate) generation: AtomicU32,
 }
 
 impl Link {
@@ -69,9 +79,27 @@ impl Link {
         self.number.load(Ordering::Relaxed) as usize % LINKS
     }
 
-    /// Whether the back end has ended.
+    /// Whether frames can be moved.
+    pub(crate) fn is_up(&self) -> bool {
+        self.state.load(Ordering::SeqCst) == UP
+    }
+
+    /// Whether the back end has ended, for good.
     pub(crate) fn is_over(&self) -> bool {
-        self.is_over.load(Ordering::Relaxed) != 0
+        self.state.load(Ordering::SeqCst) == OVER
+    }
+
+    /// Whether a back end that has ended may come back.
+    pub(crate) fn returns(&self) -> bool {
+        self.features.load(Ordering::Relaxed) & RETURNS != 0
+    }
+
+    /// There is a new back end, in which no frame has begun.
+    pub(crate) fn is_back(&self) {
+        for word in [&self.sent, &self.got, &self.len, &self.head_got, &self.wants_room] {
+            word.store(0, Ordering::Relaxed);
+        }
+        self.state.store(UP, Ordering::SeqCst);
     }
 
     /// The waiting thread is to look again.

@@ -6,14 +6,15 @@
 #![allow(unsafe_code)]
 
 use super::back_end::{BackEnd, Stop};
+use super::capture::{self, Direction};
 use super::datagram::Datagram;
 use super::descriptors;
+use super::events::{report, LinkEvent};
 use super::link::{self, Link, LINKS};
 use super::stream::Stream;
 use super::tap::Tap;
 use crate::dev::block::Iov;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::OnceLock;
 
 fn of(link: &Link) -> &'static dyn BackEnd {
     match link.kind.load(Ordering::Relaxed) {
@@ -23,19 +24,14 @@ fn of(link: &Link) -> &'static dyn BackEnd {
     }
 }
 
-/// What says a line to the user.
-static REPORT: OnceLock<fn(usize, &'static str)> = OnceLock::new();
-
-/// Says how the user is told that an interface, which has a number, is of no use any more. Called with the virtual CPU held.
-pub fn report_by(report: fn(usize, &'static str)) {
-    let _ = REPORT.set(report);
-}
-
-fn is_over(link: &Link, why: &'static str) {
-    if link.is_over.swap(1, Ordering::SeqCst) == 0 {
-        if let Some(report) = REPORT.get() {
-            report(link.index(), why);
-        }
+fn ends(link: &Link, why: &'static str) {
+    let (to, event) = match link.returns() {
+        true => (link::DOWN, LinkEvent::Down(why)),
+        false => (link::OVER, LinkEvent::Over(why)),
+    };
+    if link.state.compare_exchange(link::UP, to, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+        report(link, event);
+        descriptors::ring(link);
     }
 }
 
@@ -44,7 +40,7 @@ fn answer(link: &Link, stop: Stop) -> i64 {
         Stop::Later => -i64::from(libc::EAGAIN),
         Stop::Lost(e) => -i64::from(e.into_raw()),
         Stop::Over(why) => {
-            is_over(link, why);
+            ends(link, why);
             -i64::from(libc::EPIPE)
         }
     }
@@ -54,9 +50,7 @@ fn answer(link: &Link, stop: Stop) -> i64 {
 fn without_descriptor(link: &Link) -> i64 {
     static IS_SAID: [AtomicBool; LINKS] = [const { AtomicBool::new(false) }; LINKS];
     if !IS_SAID[link.index()].swap(true, Ordering::Relaxed) {
-        if let Some(report) = REPORT.get() {
-            report(link.index(), "is out of reach of a process: frames are lost");
-        }
+        report(link, LinkEvent::Over("is out of reach of a process: frames are lost"));
     }
     -i64::from(libc::EMFILE)
 }
@@ -65,12 +59,15 @@ fn without_descriptor(link: &Link) -> i64 {
 pub(crate) unsafe extern "C" fn send(link: *const Link, iov: *const Iov, n: u32, len: usize) -> i64 {
     // SAFETY: the driver's.
     let (link, iov) = unsafe { (&*link, std::slice::from_raw_parts(iov, n as usize)) };
-    if link.is_over() {
+    if !link.is_up() {
         return -i64::from(libc::EPIPE);
     }
     let Some(fd) = descriptors::back_end(link) else { return without_descriptor(link) };
     match of(link).send(link, fd, iov, len) {
-        Ok(()) => 0,
+        Ok(()) => {
+            capture::note(link, iov, len, Direction::Out);
+            0
+        }
         Err(Stop::Later) => {
             if link.wants_room.swap(1, Ordering::SeqCst) == 0 {
                 descriptors::ring(link);
@@ -85,14 +82,17 @@ pub(crate) unsafe extern "C" fn send(link: *const Link, iov: *const Iov, n: u32,
 pub(crate) unsafe extern "C" fn receive(link: *const Link, iov: *const Iov, n: u32) -> i64 {
     // SAFETY: the driver's.
     let (link, iov) = unsafe { (&*link, std::slice::from_raw_parts(iov, n as usize)) };
-    if link.is_over() {
+    if !link.is_up() {
         return -i64::from(libc::EPIPE);
     }
     // A process without the descriptor leaves the frames to the member whose thread waits for them, which does not starve: its
     // thread drives the CPU when it sees them.
     let Some(fd) = descriptors::back_end(link) else { return -i64::from(libc::EAGAIN) };
     match of(link).receive(link, fd, iov) {
-        Ok(len) => len as i64,
+        Ok(len) => {
+            capture::note(link, iov, len, Direction::In);
+            len as i64
+        }
         Err(Stop::Lost(_)) => -i64::from(libc::EAGAIN),
         Err(stop) => answer(link, stop),
     }

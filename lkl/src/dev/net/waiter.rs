@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The thread that waits until a back end has a frame, or room for one, and raises the driver's interrupt then. Mostly the same
-//! thread runs the interrupt, and with it the driver, which reads the frames.
+//! thread runs the interrupt, and with it the driver, which reads the frames. While there is no back end, the thread tries to have
+//! one again.
 //!
 //! One process has the thread of a link ([`Link::home`]). When that process leaves, is killed, stopped or becomes another
 //! program, another process starts one. Two threads at a time would do no harm: both only look.
@@ -10,14 +11,17 @@
 #![allow(unsafe_code)]
 
 use super::descriptors;
+use super::events::{report, LinkEvent};
 use super::link::{self, Link, ARMED, ASLEEP, LINKS, OFF};
 use crate::cpu::{members, watch};
 use crate::dev::irq;
 use crate::sys::futex::{self, Scope};
 use crate::sys::helper_thread::HelperThread;
-use crate::sys::{file, poll, process};
+use crate::sys::time::monotonic_ns;
+use crate::sys::{file, poll, process, OwnedFd};
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
 
 struct Slot(UnsafeCell<Option<HelperThread>>);
 // SAFETY: see the head of the file.
@@ -112,6 +116,10 @@ pub(crate) fn leave() {
 /// The kernel has ended: nothing of it is here any more.
 pub(crate) fn stop() {
     leave();
+    let waits = |link: &&Link| link.state.load(Ordering::SeqCst) == link::LISTENING;
+    if let Some(renewal) = RENEWAL.get() {
+        link::all().filter(waits).for_each(|link| (renewal.give_up)(link.index()));
+    }
     descriptors::close_all();
 }
 
@@ -138,11 +146,95 @@ extern "C" fn run(link: usize) {
     };
     // The thread before may have gone amid this.
     raise(link);
+    let mut pause = Pause::default();
     while !STOP.load(Ordering::SeqCst) && is_home(link) && !link.is_over() {
-        if is_armed(link) {
+        if !link.is_up() {
+            come_back(link, fd, bell, &mut pause);
+        } else if is_armed(link) {
             wait(link, fd, bell);
         }
     }
+}
+
+/// What there is in place of a back end that has ended.
+#[derive(Debug)]
+pub enum Renewed {
+    /// A new one.
+    Connected(OwnedFd),
+    /// A socket that waits for one.
+    Listening(OwnedFd),
+    /// Nothing, or what there was.
+    NotYet,
+}
+
+/// How back ends come back.
+#[derive(Debug, Clone, Copy)]
+pub struct Renewal {
+    /// Looks for the back end of an interface, of which there may be the socket that waits for it. It may not wait, and runs on a small
+    /// stack.
+    pub renew: fn(usize, Option<i32>) -> Renewed,
+    /// Nobody waits for the back end any more.
+    pub give_up: fn(usize),
+}
+
+static RENEWAL: OnceLock<Renewal> = OnceLock::new();
+
+/// Says how back ends come back.
+pub fn renew_by(renewal: Renewal) {
+    let _ = RENEWAL.set(renewal);
+}
+
+/// How long the next try waits: longer and longer, unless the link was up for a while.
+struct Pause {
+    ms: u32,
+    since_ns: u64,
+}
+
+/// The shortest and the longest pause, ms.
+const PAUSES_MS: (u32, u32) = (50, 1_000);
+/// A link that was up for so long begins anew.
+const STEADY_NS: u64 = 2_000_000_000;
+
+impl Default for Pause {
+    fn default() -> Pause {
+        Pause { ms: PAUSES_MS.0, since_ns: 0 }
+    }
+}
+
+/// Waits a moment, then tries to have a back end again.
+fn come_back(link: &Link, fd: i32, bell: i32, pause: &mut Pause) {
+    if monotonic_ns().saturating_sub(pause.since_ns) > STEADY_NS {
+        pause.ms = PAUSES_MS.0;
+    }
+    let listener = Some(fd).filter(|_| link.state.load(Ordering::SeqCst) == link::LISTENING);
+    let [_, rung] = poll::wait_for([(listener.unwrap_or(-1), poll::IN), (bell, poll::IN)], pause.ms);
+    if rung != 0 {
+        let _ = file::read(bell, &mut [0; 8]);
+        // Rung when the link went down, and at this thread's end.
+        return;
+    }
+    pause.ms = (2 * pause.ms).min(PAUSES_MS.1);
+    pause.since_ns = monotonic_ns();
+    let Some(renewal) = RENEWAL.get() else { return };
+    // Whoever is waited for since the start does not come *back*.
+    let is_first = listener.is_some() && link.generation.load(Ordering::Relaxed) == 0;
+    match (renewal.renew)(link.index(), listener) {
+        Renewed::Connected(new) if has_replaced(link, &new) => {
+            link.is_back();
+            if !is_first {
+                report(link, LinkEvent::Up);
+            }
+            raise(link);
+        }
+        Renewed::Listening(new) if has_replaced(link, &new) => {
+            link.state.store(link::LISTENING, Ordering::SeqCst);
+        }
+        _ => {}
+    }
+}
+
+fn has_replaced(link: &Link, new: &OwnedFd) -> bool {
+    descriptors::replace(link, new, || is_home(link)) == Ok(true)
 }
 
 fn raise(link: &Link) {

@@ -23,6 +23,10 @@ pub enum BackEnd {
         /// Wait for a peer there, instead of connecting.
         listen: bool,
     },
+    /// The socket of a `stowaway switch`.
+    Switch(PathBuf),
+    /// A link to another instance that has the same path.
+    Pair(PathBuf),
 }
 
 impl BackEnd {
@@ -42,6 +46,8 @@ impl BackEnd {
                 _ => Err("has no number of a descriptor above 2".into()),
             },
             b"stream" => Ok(BackEnd::Stream { path: path(rest)?, listen: false }),
+            b"switch" => Ok(BackEnd::Switch(path(rest)?)),
+            b"pair" => Ok(BackEnd::Pair(path(rest)?)),
             b"none" | b"lo" => Err("stands alone, and not with interfaces".into()),
             _ => Err("is not known".into()),
         }
@@ -57,20 +63,36 @@ impl BackEnd {
                 escape_into(text, path.as_os_str().as_bytes());
                 text.extend_from_slice(if *listen { b",listen" } else { b"" });
             }
+            BackEnd::Switch(path) => {
+                text.extend_from_slice(b"switch:");
+                escape_into(text, path.as_os_str().as_bytes());
+            }
+            BackEnd::Pair(path) => {
+                text.extend_from_slice(b"pair:");
+                escape_into(text, path.as_os_str().as_bytes());
+            }
         }
     }
 
     /// Whether one thing of the host would have to be two back ends.
     pub(super) fn is_exclusive_with(&self, other: &BackEnd) -> bool {
         match self {
-            BackEnd::User | BackEnd::Tap(_) | BackEnd::Fd(_) => self == other,
-            BackEnd::Stream { .. } => false,
+            BackEnd::User | BackEnd::Tap(_) | BackEnd::Fd(_) | BackEnd::Pair(_) => self == other,
+            BackEnd::Stream { .. } | BackEnd::Switch(_) => false,
         }
     }
 
+    /// Whether it may come back when it has ended.
+    pub fn returns(&self) -> bool {
+        matches!(self, BackEnd::Switch(_) | BackEnd::Pair(_))
+    }
+
     pub(super) fn absolutize(&mut self, cwd: &Path) {
-        if let BackEnd::Stream { path, .. } = self {
-            *path = cwd.join(&path);
+        match self {
+            BackEnd::Stream { path, .. } | BackEnd::Switch(path) | BackEnd::Pair(path) => {
+                *path = cwd.join(&path);
+            }
+            BackEnd::User | BackEnd::Tap(_) | BackEnd::Fd(_) => {}
         }
     }
 }

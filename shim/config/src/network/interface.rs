@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! One interface: `BACKEND[,KEY=VALUE]...`
 
+use std::ffi::OsStr;
 use std::net::IpAddr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use super::back_end::BackEnd;
-use crate::text::{split, unescape};
+use crate::text::{escape_into, split, unescape};
 
 /// An interface of the kernel's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +24,8 @@ pub struct Interface {
     pub mtu: Option<u32>,
     /// The Ethernet address; `None`: a random one.
     pub mac: Option<[u8; 6]>,
+    /// The file that its frames are written to as well.
+    pub pcap: Option<PathBuf>,
 }
 
 /// An interface has at most so many addresses.
@@ -40,6 +45,7 @@ impl Interface {
             gateways: Vec::new(),
             mtu: None,
             mac: None,
+            pcap: None,
         };
         for piece in pieces {
             made.take(&piece)?;
@@ -49,6 +55,13 @@ impl Interface {
     }
 
     fn take(&mut self, piece: &[u8]) -> Result<(), String> {
+        if let Some(file) = piece.strip_prefix(b"pcap=") {
+            if file.is_empty() || file.contains(&0) {
+                return Err("has no path of a file in pcap=".into());
+            }
+            self.pcap = Some(PathBuf::from(OsStr::from_bytes(file)));
+            return Ok(());
+        }
         let text = std::str::from_utf8(piece).map_err(|_| "has an unreadable option".to_string())?;
         let (name, value) = text.split_once('=').unwrap_or((text, ""));
         match (name, value) {
@@ -103,6 +116,15 @@ impl Interface {
         more.extend(self.mtu.map(|mtu| format!(",mtu={mtu}")));
         more.extend(self.mac.map(|mac| format!(",mac={}", mac.map(|byte| format!("{byte:02x}")).join(":"))));
         text.extend(more.iter().flat_map(|piece| piece.bytes()));
+        if let Some(file) = &self.pcap {
+            text.extend_from_slice(b",pcap=");
+            escape_into(text, file.as_os_str().as_bytes());
+        }
+    }
+
+    pub(super) fn absolutize(&mut self, cwd: &Path) {
+        self.back_end.absolutize(cwd);
+        self.pcap = self.pcap.take().map(|file| cwd.join(file));
     }
 }
 

@@ -46,8 +46,8 @@ pub enum Net {
 pub const MOST_INTERFACES: usize = 8;
 
 const ALLOWED: &str =
-    "allowed are none, lo, or user, tap:NAME, fd:N or stream:PATH[,listen] with ,ip=ADDRESS/BITS ,ip=dhcp \
-                       ,gw=ADDRESS ,mtu=BYTES ,mac=ADDRESS; several with semicolons between them";
+    "allowed are none, lo, or user, tap:NAME, fd:N, stream:PATH[,listen], switch:PATH or pair:PATH with \
+     ,ip=ADDRESS/BITS ,ip=dhcp ,gw=ADDRESS ,mtu=BYTES ,mac=ADDRESS ,pcap=FILE; several with semicolons between them";
 
 /// `none`, `lo`, or interfaces with semicolons (or newlines) between them.
 pub(crate) fn net(key: &str, value: &[u8]) -> Result<Net, ConfigError> {
@@ -80,8 +80,7 @@ fn check(others: &[Interface], made: &Interface) -> Result<(), String> {
     if made.mac.is_some() && others.iter().any(|other| other.mac == made.mac) {
         return Err("has the mac= of another interface".into());
     }
-    let gateways: Vec<&IpAddr> =
-        others.iter().chain([made]).flat_map(|interface| gateways(interface)).collect();
+    let gateways: Vec<&IpAddr> = others.iter().chain([made]).flat_map(gateways).collect();
     let count = |four: bool| gateways.iter().filter(|gateway| gateway.is_ipv4() == four).count();
     if count(true) > 1 || count(false) > 1 {
         return Err("makes it two gateways of one family: the kernel has one default route of each".into());
@@ -150,7 +149,7 @@ impl Net {
 
     pub(crate) fn absolutize(&mut self, cwd: &Path) {
         if let Net::Interfaces(all) = self {
-            all.iter_mut().for_each(|interface| interface.back_end.absolutize(cwd));
+            all.iter_mut().for_each(|interface| interface.absolutize(cwd));
         }
     }
 }
@@ -171,6 +170,8 @@ mod tests {
             "tap:a.b-c_d,ip=10.0.0.2/24,ip=fd00::2/64,gw=10.0.0.1,gw=fd00::1,mtu=9000,mac=02:00:00:00:00:01",
             "fd:3,ip=dhcp",
             "stream:/a/b\\,c\\;d,listen,ip=10.0.0.2/8",
+            "switch:/a\\,b,ip=10.0.0.2/8;switch:/a,pcap=/x\\;y\\,z",
+            "pair:/a,ip=10.0.0.2/8,pcap=f;pair:/b",
             "user;stream:/a,ip=10.0.0.2/8;stream:/a,ip=10.1.0.2/16",
         ] {
             let read = net("k", text.as_bytes()).unwrap();
@@ -198,6 +199,10 @@ mod tests {
             ("fd:x", "descriptor"),
             ("fd:1", "descriptor"),
             ("stream:", "path"),
+            ("switch:", "path"),
+            ("pair:", "path"),
+            ("pair:/a,listen", "listen"),
+            ("tap:t,pcap=", "pcap="),
             ("tap:t,listen", "listen"),
             ("tap:t,ip=10.0.0.2", "BITS"),
             ("tap:t,ip=10.0.0.2/33", "BITS"),
@@ -226,6 +231,7 @@ mod tests {
             ("user;user", "twice"),
             ("tap:t;user;tap:t", "twice"),
             ("fd:3;fd:3,mtu=1400", "twice"),
+            ("pair:/a;pair:/a", "twice"),
             ("user;lo", "alone"),
             ("none;user", "alone"),
             ("user;tap:t,ip=10.0.0.2/8,gw=10.0.0.1", "two gateways"),

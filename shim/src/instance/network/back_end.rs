@@ -7,7 +7,7 @@ use lkl::sys::OwnedFd;
 use lkl::BackEndKind;
 use stowaway_config::{BackEnd, Interface};
 
-use super::{dhcp, given, stream, tap, user};
+use super::{dhcp, given, pair, stream, switch, tap, user};
 
 /// An Ethernet's usual longest packet.
 const MTU: u32 = 1500;
@@ -24,8 +24,15 @@ pub struct Opened {
 
 /// Opens the back end of an interface. Err: why there is none.
 pub fn open(asked: &Interface) -> Result<Opened, String> {
+    let mut is_listening = false;
     let (fd, kind) = match &asked.back_end {
         BackEnd::User => return user::open(asked),
+        BackEnd::Switch(path) => (switch::open(path)?, BackEndKind::Stream),
+        BackEnd::Pair(path) => {
+            let (fd, waits) = pair::open(path)?;
+            is_listening = waits;
+            (fd, BackEndKind::Stream)
+        }
         BackEnd::Tap(name) => (tap::open(name)?, BackEndKind::Tap),
         BackEnd::Fd(number) => given::take(*number)?,
         BackEnd::Stream { path, listen } => (stream::open(path, *listen)?, BackEndKind::Stream),
@@ -37,6 +44,8 @@ pub fn open(asked: &Interface) -> Result<Opened, String> {
             has_segments: kind == BackEndKind::Tap,
             is_trusted: false,
             has_bare_resets: false,
+            returns: asked.back_end.returns(),
+            is_listening,
             mtu: asked.mtu.unwrap_or(MTU),
             // DHCP has to know it.
             mac: asked.mac.or_else(|| asked.dhcp.then(dhcp::random_mac)),

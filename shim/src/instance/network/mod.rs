@@ -4,7 +4,8 @@
 //! | file | what it has |
 //! |---|---|
 //! | `back_end.rs` | which back end, and what the kernel is told of it |
-//! | `tap.rs`, `given.rs`, `stream.rs`, `user.rs` | how each back end is opened |
+//! | `tap.rs`, `given.rs`, `stream.rs`, `switch.rs`, `pair.rs`, `user.rs` | how each back end is opened, and comes back |
+//! | `capture.rs` | the files that frames are written to |
 //! | `configure.rs`, `netlink.rs`, `attributes.rs` | addresses and routes |
 //! | `dhcp.rs`, `lease.rs` | an address that a server gives |
 //! | `personality.rs`, `queues.rs`, `wg/` | what is made of the network: delays and queues, a tunnel over it |
@@ -13,14 +14,17 @@
 
 mod attributes;
 mod back_end;
+mod capture;
 mod configure;
 mod dhcp;
 mod given;
 mod lease;
 mod netlink;
+mod pair;
 mod personality;
 mod queues;
 mod stream;
+mod switch;
 mod tap;
 mod user;
 mod wg;
@@ -30,8 +34,8 @@ use std::ffi::CString;
 use std::net::IpAddr;
 use std::sync::OnceLock;
 
-use lkl::Kernel;
-use stowaway_config::{Interface, Net, MOST_INTERFACES};
+use lkl::{Kernel, LinkEvent, Renewal, Renewed};
+use stowaway_config::{BackEnd, Interface, Net, MOST_INTERFACES};
 
 use crate::sys::errno::{from_raw, Errno, Explained, Result};
 use crate::sys::fs::{self, OwnedFd};
@@ -39,6 +43,7 @@ use crate::sys::report::say;
 use crate::sys::settings::settings;
 use crate::sys::thread::Thread;
 use back_end::Opened;
+use capture::Captures;
 
 /// The network is not as it was asked for.
 static HAS_FAILED: AtomicBool = AtomicBool::new(false);
@@ -49,12 +54,14 @@ pub fn is_there() -> bool {
 }
 
 /// A network that is on its way: opened before the kernel boots, so that what takes time is done meanwhile.
-pub struct Begun(core::result::Result<Vec<Opened>, String>);
+pub struct Begun(core::result::Result<(Vec<Opened>, Captures), String>);
 
 /// Opens what the interfaces need of the host.
 pub fn open() -> Begun {
     let all = settings().net.interfaces().iter().enumerate();
-    Begun(all.map(|(number, asked)| back_end::open(asked).map_err(|why| of(number, why))).collect())
+    let opened: core::result::Result<_, _> =
+        all.map(|(number, asked)| back_end::open(asked).map_err(|why| of(number, why))).collect();
+    Begun(opened.and_then(|opened| Ok((opened, Captures::open()?))))
 }
 
 /// What is wrong with an interface, with its name where there are several.
@@ -67,13 +74,37 @@ fn of(number: usize, why: String) -> String {
 
 /// This process goes on with a kernel whose network was set up before.
 pub fn is_attached() {
-    lkl::report_network_by(report);
+    attend();
     IS_UP.store(true, Ordering::Release);
+}
+
+/// What the interfaces need of this process.
+fn attend() {
+    lkl::report_network_by(report);
+    lkl::renew_network_by(Renewal { renew, give_up });
+}
+
+/// What there is in place of the back end of an interface.
+fn renew(number: usize, listener: Option<i32>) -> Renewed {
+    match settings().net.interfaces().get(number).map(|interface| &interface.back_end) {
+        Some(BackEnd::Switch(path)) => switch::renew(path),
+        Some(BackEnd::Pair(path)) => pair::renew(path, listener),
+        _ => Renewed::NotYet,
+    }
+}
+
+/// The instance ends, and somebody is still waited for.
+fn give_up(number: usize) {
+    if let Some(BackEnd::Pair(path)) =
+        settings().net.interfaces().get(number).map(|interface| &interface.back_end)
+    {
+        pair::give_up(path);
+    }
 }
 
 /// Sets the network of a new kernel up, on the thread that booted it, which has a task.
 pub fn set_up(kernel: &'static Kernel, thread: &'static Thread, begun: Begun) {
-    lkl::report_network_by(report);
+    attend();
     let done = try_to_set_up(kernel, thread, begun).map_err(|why| format!("net={}: {why}", settings().net));
     if let Err(why) = done.and_then(|mtus| personality::set_up(kernel, thread, &mtus)) {
         say!("{why}");
@@ -96,9 +127,9 @@ fn try_to_set_up(
         set_sysctl(kernel, thread, name, value)
             .map_err(|e| format!("sysctl {name}={value}: {}", Explained(e)))?;
     }
-    let all = begun.0?;
+    let (all, captures) = begun.0?;
     let mtus = all.iter().map(|opened| opened.interface.mtu).collect();
-    add_interfaces(kernel, thread, all).map(|()| mtus)
+    add_interfaces(kernel, thread, all, captures).map(|()| mtus)
 }
 
 /// What comes together while interfaces are added.
@@ -109,15 +140,17 @@ struct Adding {
     resolvers: Vec<IpAddr>,
     /// There is a default route of IPv4, or will be: the first one counts.
     has_route: bool,
+    captures: Captures,
 }
 
 fn add_interfaces(
     kernel: &'static Kernel,
     thread: &'static Thread,
     all: Vec<Opened>,
+    captures: Captures,
 ) -> core::result::Result<(), String> {
     let has_route = all.iter().flat_map(|opened| &opened.gateways).any(IpAddr::is_ipv4);
-    let mut adding = Adding { helpers: Vec::new(), resolvers: Vec::new(), has_route };
+    let mut adding = Adding { helpers: Vec::new(), resolvers: Vec::new(), has_route, captures };
     for ((number, opened), asked) in all.into_iter().enumerate().zip(settings().net.interfaces()) {
         adding.add(kernel, thread, number, opened, asked).map_err(|why| of(number, why))?;
     }
@@ -127,7 +160,7 @@ fn add_interfaces(
     adding.helpers.into_iter().try_for_each(user::Helper::wait)?;
     IS_UP.store(true, Ordering::Release);
     for (number, why) in EARLY.iter().enumerate() {
-        why.get().into_iter().for_each(|why| report(number, why));
+        why.get().into_iter().for_each(|&why| report(number, why));
     }
     Ok(())
 }
@@ -142,7 +175,7 @@ impl Adding {
         asked: &Interface,
     ) -> core::result::Result<(), String> {
         let Opened { fd, interface, addresses, gateways, helper } = opened;
-        let added = add(kernel, thread, fd, &interface);
+        let added = add(kernel, thread, fd, self.captures.take(number), &interface);
         let index = added.map_err(|e| format!("the kernel takes no interface: {}", Explained(e)))?;
         let mut call = |nr: i64, args: &[usize; 6]| call(kernel, thread, nr, args);
         configure::configure(&mut call, index, &addresses, &gateways)?;
@@ -187,14 +220,23 @@ fn leave_resolvers(kernel: &Kernel, resolvers: &[IpAddr]) {
 /// Until then, who sets the network up says what is wrong.
 static IS_UP: AtomicBool = AtomicBool::new(false);
 /// What would have been said, of each interface.
-static EARLY: [OnceLock<&'static str>; MOST_INTERFACES] = [const { OnceLock::new() }; MOST_INTERFACES];
+static EARLY: [OnceLock<LinkEvent>; MOST_INTERFACES] = [const { OnceLock::new() }; MOST_INTERFACES];
 
-/// Says that an interface is of no use any more.
-fn report(number: usize, why: &'static str) {
-    if IS_UP.load(Ordering::Acquire) {
-        say!("net: the back end of eth{number} {why}");
-    } else {
-        let _ = EARLY[number % MOST_INTERFACES].set(why);
+/// Says what happens to an interface.
+fn report(number: usize, event: LinkEvent) {
+    if !IS_UP.load(Ordering::Acquire) {
+        let _ = EARLY[number % MOST_INTERFACES].set(event);
+        return;
+    }
+    match event {
+        LinkEvent::Over(why) => say!("net: the back end of eth{number} {why}"),
+        LinkEvent::Down(why) => {
+            say!("net: the back end of eth{number} {why}; the link is down until it comes back")
+        }
+        LinkEvent::Up => say!("net: the link of eth{number} is up again"),
+        LinkEvent::NotCaptured(e) => {
+            say!("net: the frames of eth{number} are not written to its file any more: {}", Explained(e))
+        }
     }
 }
 
@@ -209,10 +251,11 @@ fn add(
     kernel: &'static Kernel,
     thread: &'static Thread,
     fd: OwnedFd,
+    capture: Option<(OwnedFd, u32)>,
     interface: &lkl::Interface,
 ) -> Result<u32> {
     // SAFETY: the thread has a task.
-    unsafe { kernel.add_interface(thread.task(), fd, interface) }
+    unsafe { kernel.add_interface(thread.task(), fd, capture, interface) }
 }
 
 #[allow(unsafe_code)]

@@ -65,6 +65,8 @@ pub fn open(asked: &Interface) -> core::result::Result<Opened, String> {
             has_segments: false,
             is_trusted: true,
             has_bare_resets: true,
+            returns: false,
+            is_listening: false,
             mtu: asked.mtu.unwrap_or(user::MTU).min(user::MTU),
             mac: asked.mac,
         },

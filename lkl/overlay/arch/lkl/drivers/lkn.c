@@ -8,7 +8,7 @@
  * straight into pages that become parts of the packet.  When nothing is left, the thread is told to wait again (net_arm).
  *
  * All of this runs with the CPU held, so the driver's own data needs no lock.  Of struct lkl_net_link, the host's threads
- * change `armed`, `wants_room` and `home` at any time.
+ * change `armed`, `wants_room` and `home` at any time, and `state` from down to up.
  */
 #include <linux/etherdevice.h>
 #include <linux/ethtool.h>
@@ -47,10 +47,14 @@ static bool lkn_has_head(const struct lkn *l)
 	return l->link.kind == LKL_NET_TAP;
 }
 
-/* the back end has ended, or is of no use any more */
-static void lkn_is_over(struct lkn *l)
+static bool lkn_is_up(const struct lkn *l)
 {
-	l->link.is_over = 1;
+	return READ_ONCE(l->link.state) == LKL_NET_UP;
+}
+
+/* the back end has ended, for good or until it comes back */
+static void lkn_is_down(struct lkn *l)
+{
 	netif_carrier_off(l->dev);
 	netif_stop_queue(l->dev);
 	if (l->waits) {
@@ -58,6 +62,19 @@ static void lkn_is_over(struct lkn *l)
 		dev_kfree_skb_any(l->waits);
 		l->waits = NULL;
 	}
+}
+
+/* what the state of the back end is now: the host may have changed it */
+static void lkn_follow(struct lkn *l)
+{
+	if (lkn_is_up(l) == netif_carrier_ok(l->dev))
+		return;
+	if (!lkn_is_up(l)) {
+		lkn_is_down(l);
+		return;
+	}
+	netif_carrier_on(l->dev);
+	netif_wake_queue(l->dev);
 }
 
 static unsigned int lkn_map(struct lkn *l, struct sk_buff *skb)
@@ -94,8 +111,8 @@ static long lkn_send(struct lkn *l, struct sk_buff *skb)
 	if (err) {
 		l->dev->stats.tx_dropped++;
 		dev_kfree_skb_any(skb);
-		if (l->link.is_over)
-			lkn_is_over(l);
+		if (!lkn_is_up(l))
+			lkn_is_down(l);
 		return err;
 	}
 	l->dev->stats.tx_packets++;
@@ -133,7 +150,7 @@ static void lkn_go_on_sending(struct lkn *l)
 	l->waits = NULL;
 	if (lkn_send(l, skb) == -EAGAIN)
 		l->waits = skb;
-	else if (!l->link.is_over)
+	else if (lkn_is_up(l))
 		netif_wake_queue(l->dev);
 }
 
@@ -251,9 +268,10 @@ static int lkn_poll(struct napi_struct *napi, int budget)
 	int done = 0;
 	long len;
 
+	lkn_follow(l);
 	lkn_go_on_sending(l);
 	while (done < budget) {
-		if (l->link.is_over)
+		if (!lkn_is_up(l))
 			break;
 		if (!lkn_refill(l)) {
 			mod_timer(&l->retry, jiffies + LKN_RETRY);
@@ -263,7 +281,7 @@ static int lkn_poll(struct napi_struct *napi, int budget)
 		if (len == -EAGAIN)
 			break;
 		if (len < 0) {
-			lkn_is_over(l);
+			lkn_is_down(l);
 			break;
 		}
 		lkn_take(l, len);
@@ -300,7 +318,7 @@ static int lkn_open(struct net_device *dev)
 	struct lkn *l = netdev_priv(dev);
 
 	napi_enable(&l->napi);
-	if (!l->link.is_over && !l->waits)
+	if (lkn_is_up(l) && !l->waits)
 		netif_start_queue(dev);
 	/* what came meanwhile */
 	napi_schedule(&l->napi);
@@ -388,7 +406,12 @@ long lkl_net_add(const struct lkl_net *what)
 		free_netdev(dev);
 		return err;
 	}
-	netif_carrier_on(dev);
+	if (what->features & LKL_NET_STARTS_LISTENING) {
+		l->link.state = LKL_NET_LISTENING;
+		netif_carrier_off(dev);
+	} else {
+		netif_carrier_on(dev);
+	}
 	l->link.next = lkl_shared.net_links;
 	smp_store_release(&lkl_shared.net_links, &l->link);
 	return dev->ifindex;
@@ -399,7 +422,7 @@ static bool lkn_has_outside(void)
 	struct lkl_net_link *link;
 
 	for (link = lkl_shared.net_links; link; link = link->next)
-		if (!link->is_over)
+		if (READ_ONCE(link->state) == LKL_NET_UP)
 			return true;
 	return false;
 }
