@@ -37,6 +37,7 @@ examples! {
     git: "git.sh";
     bbr_mptcp_nft: "bbr-mptcp-nft.sh";
     killed: "killed.sh";
+    laboratory: "laboratory.sh";
     loopback_network: "loopback-network.sh";
     lossy_network: "lossy-network.sh";
     make: "make.sh";
