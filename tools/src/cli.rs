@@ -237,6 +237,7 @@ STOWAWAY_CONFIG, has lines such as these (net may be a list, too):
   dns = \"10.0.0.1\"
   publish = \"8080:80,2222:22\"
   sysctl = \"net.ipv4.tcp_ecn=1\"
+  net_host = \"127.0.0.1:5432\"
   wg = \"wg0.conf\"
   netem = \"delay 50ms loss 1%\"
   qdisc = \"fq\"
@@ -313,6 +314,13 @@ pub struct RunOptions {
     /// Can be repeated. KEY begins with net. Write a backslash before a comma of VALUE.
     #[arg(long, value_name = "KEY=VALUE")]
     pub sysctl: Vec<OsString>,
+
+    /// Leave destinations to the host's network: ADDRESS[/BITS][:PORT], such as 127.0.0.1:5432 or [::1]:53
+    ///
+    /// Can be repeated. A socket of TCP or UDP is the host's from the moment on at which it connects, or sends, to such a destination. A
+    /// socket that is bound, connected or in an epoll set by then cannot go: ENETUNREACH and a line.
+    #[arg(long, value_name = "ADDRESS[/BITS][:PORT]")]
+    pub net_host: Vec<OsString>,
 
     /// Give the program a WireGuard tunnel, wg0, from a file of wg-quick(8)
     ///

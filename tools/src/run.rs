@@ -123,13 +123,14 @@ fn from_options(options: &RunOptions) -> RawConfig {
     let mptcp = options.mptcp.then(|| OsString::from("yes"));
     let no_keeper = options.no_keeper.then(|| OsString::from("no"));
     let (publish, sysctl) = (joined(&options.publish, ","), joined(&options.sysctl, ","));
-    let net = joined(&options.net, ";");
+    let (net, net_host) = (joined(&options.net, ";"), joined(&options.net_host, ","));
     let single = [
         (Key::Mem, &options.mem),
         (Key::Net, &net),
         (Key::Dns, &options.dns),
         (Key::Publish, &publish),
         (Key::Sysctl, &sysctl),
+        (Key::NetHost, &net_host),
         (Key::Wg, &options.wg),
         (Key::Netem, &options.netem),
         (Key::Qdisc, &options.qdisc),

@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::error::ConfigError;
 use crate::mount::Mount;
 use crate::names::Key;
-use crate::network::{format_sysctl, user, Net, Publish};
+use crate::network::{format_sysctl, user, Destination, Net, Publish};
 use crate::personality::{queue::Discipline, Rate};
 use crate::raw::RawConfig;
 use crate::size::format_size;
@@ -31,6 +31,8 @@ pub struct Config {
     pub publish: Vec<Publish>,
     /// Settings of the kernel's network.
     pub sysctl: Vec<(String, String)>,
+    /// Destinations that are left to the host's network.
+    pub net_host: Vec<Destination>,
     /// The file of a WireGuard tunnel, as wg-quick(8) has it.
     pub wg: Option<PathBuf>,
     /// Delays and losses of what is sent.
@@ -82,6 +84,7 @@ impl Default for Config {
             dns: Vec::new(),
             publish: Vec::new(),
             sysctl: Vec::new(),
+            net_host: Vec::new(),
             wg: None,
             netem: None,
             qdisc: None,
@@ -172,6 +175,9 @@ impl Config {
             list(self.publish.iter().map(Publish::to_string).collect()).map(|all| (Key::Publish, all)),
         );
         vars.extend((!self.sysctl.is_empty()).then(|| (Key::Sysctl, format_sysctl(&self.sysctl))));
+        vars.extend(
+            list(self.net_host.iter().map(Destination::to_string).collect()).map(|all| (Key::NetHost, all)),
+        );
         vars.extend(self.wg.iter().map(|file| (Key::Wg, file.clone().into())));
         vars.extend(self.netem.iter().map(|all| (Key::Netem, all.words.clone().into())));
         vars.extend(self.qdisc.iter().map(|all| (Key::Qdisc, all.words.clone().into())));
@@ -218,6 +224,9 @@ impl Config {
         }
         if !self.sysctl.is_empty() && self.net == Net::None {
             return wrong(Key::Sysctl, "the program has no network of its own", "set net, such as lo");
+        }
+        if !self.net_host.is_empty() && self.net == Net::None {
+            return wrong(Key::NetHost, "every socket is the host's", "set net, such as user");
         }
         if self.net.has_outside() && !self.share {
             return wrong(

@@ -65,13 +65,14 @@ pub fn settings(config: &Config) -> Vec<(String, OsString)> {
 /// There are at most so many of these variables.
 pub const SETTINGS: usize = COMMON.len() + 1;
 
-const COMMON: [Key; 12] = [
+const COMMON: [Key; 13] = [
     Key::Mount,
     Key::Mem,
     Key::Net,
     Key::Dns,
     Key::Publish,
     Key::Sysctl,
+    Key::NetHost,
     Key::Wg,
     Key::Netem,
     Key::Qdisc,

@@ -42,7 +42,7 @@ pub use exec::{fate, is_for_libc, Fate, EXEC, EXEC_PATH, KEPT};
 pub use flags::{mount_flags, MountFlags};
 pub use mount::{split_list, Mount, DISK_TYPES, PSEUDO_TYPES, READ_ONLY_TYPES};
 pub use names::{is_setting, Key, Origin, ENV_PREFIX, RESERVED_PREFIXES};
-pub use network::{user, BackEnd, Interface, Net, Publish, MOST_INTERFACES};
+pub use network::{user, BackEnd, Destination, Interface, Net, Publish, MOST_INTERFACES};
 pub use raw::{RawConfig, RawValue};
 pub use size::{format_size, parse_size};
 pub use source::Part;

@@ -41,6 +41,8 @@ pub enum Key {
     Publish,
     /// Settings of the kernel's network.
     Sysctl,
+    /// Destinations that are left to the host's network.
+    NetHost,
     /// A WireGuard tunnel.
     Wg,
     /// Delays and losses.
@@ -88,13 +90,14 @@ pub enum Key {
 }
 
 /// (key, environment, option of `stowaway run`, key in a file); an empty name: not in that source.
-const ROWS: [(Key, &str, &str, &str); 28] = [
+const ROWS: [(Key, &str, &str, &str); 29] = [
     (Key::Mount, "STOWAWAY_MOUNT", "--mount", "mount"),
     (Key::Mem, "STOWAWAY_MEM", "--mem", "mem"),
     (Key::Net, "STOWAWAY_NET", "--net", "net"),
     (Key::Dns, "STOWAWAY_DNS", "--dns", "dns"),
     (Key::Publish, "STOWAWAY_PUBLISH", "--publish", "publish"),
     (Key::Sysctl, "STOWAWAY_SYSCTL", "--sysctl", "sysctl"),
+    (Key::NetHost, "STOWAWAY_NET_HOST", "--net-host", "net_host"),
     (Key::Wg, "STOWAWAY_WG", "--wg", "wg"),
     (Key::Netem, "STOWAWAY_NETEM", "--netem", "netem"),
     (Key::Qdisc, "STOWAWAY_QDISC", "--qdisc", "qdisc"),
@@ -180,7 +183,7 @@ impl Key {
             return Ok(Some(row.0));
         }
         let name = String::from_utf8_lossy(name);
-        Err(unknown(&name, "no such setting", ROWS.iter().map(|row| row.1).take(24)))
+        Err(unknown(&name, "no such setting", ROWS.iter().map(|row| row.1).take(25)))
     }
 
     /// The key of a line in a settings file.

@@ -15,6 +15,7 @@ pub mod limits;
 pub mod links;
 pub mod listing;
 pub mod memory;
+pub mod net_host;
 pub mod owner;
 pub mod pages;
 pub mod passing;

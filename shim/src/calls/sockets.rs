@@ -4,8 +4,8 @@
 use stowaway_config::Net;
 
 use crate::calls::transfer::with_sigpipe;
-use crate::calls::{passing, unix_names};
-use crate::fdtable::{self, Owner};
+use crate::calls::{net_host, passing, unix_names};
+use crate::fdtable::{self, joined, Owner};
 use crate::instance::enter::enter_kernel;
 use crate::instance::pair::open_pair;
 use crate::sys::call::Call;
@@ -36,7 +36,9 @@ pub fn socket(c: &Call<'_>) -> Result {
     if settings().mptcp && is_tcp(&args) {
         args[2] = libc::IPPROTO_MPTCP as usize;
     }
-    open_in_kernel(&Call { args, ..*c }, args[1])
+    let made = open_in_kernel(&Call { args, ..*c }, args[1])?;
+    joined::forget(made);
+    Ok(made)
 }
 
 /// Whether a socket of TCP is asked for.
@@ -62,7 +64,11 @@ pub fn bind(c: &Call<'_>) -> Result {
 
 /// connect(2)
 pub fn connect(c: &Call<'_>) -> Result {
-    by_owner(c, |c| unix_names::to_peer(c, [1, 2]))
+    match fdtable::owner(c.args[0])? {
+        Owner::Host => unix_names::to_peer(c, [1, 2]),
+        Owner::Kernel if net_host::takes(c.args[0], c.args[1], c.args[2])? => c.to_host(),
+        Owner::Kernel => c.to_kernel(),
+    }
 }
 
 /// getsockname(2), getpeername(2)
@@ -99,6 +105,7 @@ pub fn recvmmsg(c: &Call<'_>) -> Result {
 pub fn sendto(c: &Call<'_>) -> Result {
     match fdtable::owner(c.args[0])? {
         Owner::Host => unix_names::to_peer(c, [4, 5]),
+        Owner::Kernel if net_host::takes(c.args[0], c.args[4], c.args[5])? => c.to_host(),
         Owner::Kernel => with_sigpipe(c.to_kernel(), c.args[3]),
     }
 }
@@ -119,6 +126,7 @@ pub fn sendmmsg(c: &Call<'_>) -> Result {
             unix_names::one_by_one(c, send_on_host)
         }
         Owner::Host => unix_names::send_messages(c),
+        Owner::Kernel if net_host::takes_any(c.args[0], unix_names::messages(c))? => c.to_host(),
         Owner::Kernel => with_sigpipe(c.to_kernel(), c.args[3]),
     }
 }
@@ -127,6 +135,7 @@ pub fn sendmmsg(c: &Call<'_>) -> Result {
 pub fn sendmsg(c: &Call<'_>) -> Result {
     match fdtable::owner(c.args[0])? {
         Owner::Host => send_on_host(c),
+        Owner::Kernel if net_host::takes_any(c.args[0], [c.args[1]])? => c.to_host(),
         Owner::Kernel => with_sigpipe(c.to_kernel(), c.args[2]),
     }
 }

@@ -5,6 +5,7 @@
 //! O_PATH descriptor, which can be neither read nor written). So the host itself keeps the rules of lowest free number,
 //! dup2, exec inheritance and close-on-exec.
 
+pub mod joined;
 mod placeholder;
 mod reserve;
 pub mod sets;

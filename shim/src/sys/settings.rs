@@ -46,6 +46,7 @@ static INACTIVE: Settings = Settings {
         dns: Vec::new(),
         publish: Vec::new(),
         sysctl: Vec::new(),
+        net_host: Vec::new(),
         wg: None,
         netem: None,
         qdisc: None,

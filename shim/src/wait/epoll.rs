@@ -5,6 +5,7 @@
 //! set gets a *kernel half* at the same number (`fdtable::sets`, `join`). A set whose one half is empty is served by the
 //! other one alone; a wait in both halves is in `epoll_both`.
 
+use crate::fdtable::joined;
 use crate::fdtable::sets::{self, set_at, Set};
 use crate::fdtable::{self, stand_in, Owner, HOST, KERNEL};
 use crate::instance::enter::{self, enter_kernel};
@@ -67,6 +68,9 @@ fn in_host_half(c: &Call<'_>, set: usize) -> Result {
 
 /// A member of the kernel library. One that is a set has a host half, too, and both halves go into those of the set.
 fn in_kernel_half(c: &Call<'_>, member: usize) -> Result {
+    if is_addition(c) {
+        joined::note(member);
+    }
     if set_at(member) == Set::Unknown {
         return c.to_kernel();
     }

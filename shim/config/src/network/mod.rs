@@ -5,10 +5,11 @@
 //! |---|---|
 //! | `interface.rs`, `back_end.rs` | one interface, and where its frames go |
 //! | `user.rs` | addresses of the network `user` |
-//! | `resolvers.rs`, `publish.rs`, `sysctl.rs` | the other settings of a network |
+//! | `resolvers.rs`, `publish.rs`, `sysctl.rs`, `on_host.rs` | the other settings of a network |
 
 mod back_end;
 mod interface;
+mod on_host;
 mod publish;
 mod resolvers;
 mod sysctl;
@@ -25,6 +26,8 @@ use crate::text::{show, split};
 
 pub use back_end::BackEnd;
 pub use interface::Interface;
+pub(crate) use on_host::on_host;
+pub use on_host::Destination;
 pub(crate) use publish::publish;
 pub use publish::Publish;
 pub(crate) use resolvers::dns;

@@ -11,10 +11,11 @@ mod partition;
 mod planted;
 mod qcow2;
 mod settings;
+mod switch;
 mod tunnel;
 
 /// In the order in which they run.
-pub const ALL: [&Target; 14] = [
+pub const ALL: [&Target; 15] = [
     &elf::SCAN,
     &elf::DECIDE,
     &partition::TABLE,
@@ -22,6 +23,7 @@ pub const ALL: [&Target; 14] = [
     &nbd::SERVER,
     &nbd::URI,
     &frames::FRAMES,
+    &switch::FRAMES,
     &qcow2::HEADER,
     &settings::SETTINGS,
     &tunnel::FILE,
