@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use stowaway_tests::everyone;
 use stowaway_tests::network::Place;
+use stowaway_tests::user::note;
 
 /// Answers each client with how many bytes it sent, for ever.
 const SERVER: &str = "import socket, sys
@@ -206,6 +207,25 @@ everyone! {
         assert_eq!(all[2].read(&mut [0; 9]).ok(), Some(0), "it is still a member");
         all[1].write_all(&frame([0xff; 6], mac(1), 60)).expect("a frame");
         assert_eq!(what_comes(&mut all[0]).len(), 64);
+    }
+
+    fn a_virtual_machine_is_a_member() {
+        const QEMU: &str = "/usr/bin/qemu-system-x86_64";
+        if !Path::new(QEMU).exists() {
+            return note("qemu-system-x86 is not installed");
+        }
+        let place = Place::new();
+        let lan = place.file("lan");
+        let _on = switch(&place, &lan);
+        let mut hears = UnixStream::connect(&lan).expect("a member");
+        hears.set_read_timeout(Some(Duration::from_secs(60))).expect("a socket");
+        // Its firmware asks for an address.
+        let net = format!("stream,id=n,server=off,addr.type=unix,addr.path={lan}");
+        let words = ["-m", "64", "-display", "none", "-serial", "none", "-monitor", "none", "-boot", "n", "-netdev", &net, "-device", "e1000,netdev=n"];
+        let _machine = Ended(Command::new(QEMU).args(words).stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("QEMU"));
+        let mut head = [0; 4 + 12];
+        hears.read_exact(&mut head).expect("a frame of the machine");
+        assert_eq!(head[10..], [0x52, 0x54, 0, 0x12, 0x34, 0x56]);
     }
 
     fn who_does_not_read_is_in_nobodys_way() {

@@ -68,7 +68,7 @@ pub struct RulesOptions {
   stowaway switch lan.socket &
   stowaway run --net switch:lan.socket,ip=10.1.0.1/24 -- python3 server.py &
   stowaway run --net switch:lan.socket,ip=10.1.0.2/24 -- python3 client.py
-  qemu-system-x86_64 ... -nic stream,addr.type=unix,addr.path=lan.socket,server=off
+  qemu-system-x86_64 -netdev stream,id=n,server=off,addr.type=unix,addr.path=lan.socket -device virtio-net,netdev=n ...
 
 A member is whoever connects to the socket and speaks QEMU's protocol (-netdev stream). Who may do that is who may write to the
 socket's file. SIGUSR1 makes the switch print a table of its members. SIGTERM, SIGINT and SIGHUP end it.
