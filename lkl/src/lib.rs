@@ -39,7 +39,7 @@ pub use api::{
 };
 pub use attach::{attach, boot, reset_in_child, watch_pressure_in, BootConfig, BootError, Handover, Kernel};
 pub use cpu::members::confine;
-pub use cpu::Count;
+pub use cpu::{Count, Interruption};
 pub use dev::block::nbd::set_interrupted;
 pub use dev::block::{keep_descriptors_by, Engine, Store};
 pub use dev::net::{

@@ -26,7 +26,7 @@ extern "C" fn on_signal(_: i32) {
     HANDLED.fetch_add(1, SeqCst);
     if let Some(k) = Kernel::get() {
         // SAFETY: the handler runs on the task's own thread.
-        unsafe { k.interrupt(TASK.load(SeqCst)) };
+        unsafe { k.interrupt(TASK.load(SeqCst), lkl::Interruption::BySignal) };
     }
 }
 

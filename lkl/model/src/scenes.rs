@@ -2,7 +2,7 @@
 //! What the model plays.
 
 use crate::protocol::Env;
-use crate::slots::ENTERED;
+use crate::slots::{Interruption, ENTERED};
 use crate::stand_in::*;
 use crate::sync::{Ordering::*, Step};
 use loom::sync::Arc;
@@ -227,7 +227,7 @@ fn interrupt() {
     let (other, same) = (Arc::clone(&machine), Arc::clone(&w));
     let thread = spawn(move || {
         let cpu = other.cpu();
-        cpu.interrupt_wait(&same);
+        cpu.interrupt_wait(&same, Interruption::BySignal);
         cpu.env.wake(&raw const same.state);
     });
     machine.serve(&w);

@@ -8,7 +8,7 @@
 use super::private::Private;
 use super::task::Task;
 use crate::attach::{self, Handover, Kernel};
-use crate::cpu;
+use crate::cpu::{self, Interruption};
 use crate::dev::block::{self, Store};
 use crate::dev::{bells, net, tickets};
 use crate::sys::time::monotonic_ns;
@@ -67,14 +67,14 @@ impl Kernel {
         unsafe { cpu::call(self.words, Task::slot(t), nr, args, want_fd) }
     }
 
-    /// Ends the interruptible wait of the call that `t`'s thread is in, now or as soon as it
-    /// waits.  Does nothing lasting if there is none.
+    /// Ends the wait of the call that `t`'s thread is in, now or as soon as it waits, if that is a wait that such a signal ends.
+    /// Does nothing lasting if there is none.
     ///
     /// # Safety
     /// Called on `t`'s own thread (from a signal handler); `t` is not released.
-    pub unsafe fn interrupt(&self, t: *mut Task) {
+    pub unsafe fn interrupt(&self, t: *mut Task, by: Interruption) {
         // SAFETY: the caller's promise.
-        unsafe { cpu::interrupt(self.words, Task::slot(t)) }
+        unsafe { cpu::interrupt(self.words, Task::slot(t), by) }
     }
 
     /// The host descriptor of the kernel's memory, which `copy` is to give another number (or -errno: it stays).

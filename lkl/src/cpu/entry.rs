@@ -7,7 +7,7 @@
 #![allow(unsafe_code)]
 
 use super::protocol::{Begin, Cpu, Env, Run};
-use super::slots::{self, CallSlot, Request, Shared};
+use super::slots::{self, CallSlot, Interruption, Request, Shared};
 use super::spin::{processor, Spin};
 use super::{backoff, hide, members, switch};
 use crate::kick::doorbell;
@@ -350,9 +350,9 @@ pub(crate) unsafe fn thread_exit(words: &'static Shared, w: *mut CallSlot) {
 ///
 /// # Safety
 /// `w` is a live thread's.
-pub(crate) unsafe fn interrupt(words: &'static Shared, w: *mut CallSlot) {
+pub(crate) unsafe fn interrupt(words: &'static Shared, w: *mut CallSlot, by: Interruption) {
     // SAFETY: the caller's promise.
-    on(words).interrupt_wait(unsafe { &*w });
+    on(words).interrupt_wait(unsafe { &*w }, by);
 }
 
 /// Raises interrupts. From any host thread outside the kernel; not from a signal handler.

@@ -8,7 +8,7 @@ use super::hide;
 use super::members::ASKERS;
 use super::protocol::Begin;
 use super::slots::{
-    CallSlot, MemberRow, Request, Shared, PEND_INBOX, PEND_INTERRUPT, PEND_RESCHED, PEND_TIMER,
+    CallSlot, Interruption, MemberRow, Request, Shared, PEND_INBOX, PEND_INTERRUPT, PEND_RESCHED, PEND_TIMER,
 };
 use super::sync::MEMBERS;
 use crate::sys::layout::{layout_rows, Row};
@@ -68,6 +68,7 @@ pub(crate) const VALUES: &[Row] = &[
     ("PEND_TIMER", PEND_TIMER as usize),
     ("PEND_RESCHED", PEND_RESCHED as usize),
     ("PEND_INTERRUPT", PEND_INTERRUPT as usize),
+    ("BY_DEADLY_SIGNAL", Interruption::ByDeadlySignal as usize),
     ("PEND_INBOX", PEND_INBOX as usize),
     ("LKL_RUN_IDLE", RUN_IDLE as usize),
     ("LKL_RUN_CALL", RUN_CALL as usize),

@@ -24,5 +24,5 @@ pub(crate) use entry::{
     leave_for_good, member_exit, member_is, net_links, raise_irq, reset_in_child, thread_exit, thread_new,
     wake_clock, with_nobody_inside,
 };
-pub use slots::Count;
 pub(crate) use slots::{CallSlot, MemberRow, Shared, HAS_LEFT};
+pub use slots::{Count, Interruption};

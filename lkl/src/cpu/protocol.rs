@@ -661,8 +661,8 @@ impl<W: Env> Cpu<'_, W> {
     }
 
     /// Ends the wait of the request in `w`. Called by a signal handler on the thread of this request.
-    pub fn interrupt_wait(&self, w: &CallSlot) {
-        w.interrupted.store(1, SeqCst);
+    pub fn interrupt_wait(&self, w: &CallSlot, by: Interruption) {
+        w.interrupted.fetch_or(by as u32, SeqCst);
         self.words.pending.fetch_or(PEND_INTERRUPT, SeqCst);
         barrier();
         let _ = w.state.compare_exchange(SLEEPING, WAITING, SeqCst, Relaxed);

@@ -31,6 +31,15 @@ pub(crate) const PEND_INTERRUPT: u64 = 1 << 62;
 /// The `inbox` is not empty.
 pub(crate) const PEND_INBOX: u64 = 1 << 63;
 
+/// What ends a wait of the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interruption {
+    /// A signal that the process outlives: TASK_INTERRUPTIBLE waits end.
+    BySignal = 1,
+    /// A signal that ends the process: TASK_KILLABLE waits end as well.
+    ByDeadlySignal = 2,
+}
+
 /// No deadline.
 pub(crate) const NEVER: u64 = u64::MAX;
 

@@ -14,6 +14,7 @@ use once_cell::sync::OnceCell;
 use trampoline::gate::STOPPED;
 
 use crate::instance::{boot, kick, limits, mounts};
+use crate::signals::actions::interruption;
 use crate::signals::cancel;
 use crate::signals::deliver::deliver_noted;
 use crate::sys::call::{self, Call};
@@ -45,10 +46,12 @@ impl KernelContext {
     fn call_raw(&mut self, nr: i64, args: &Args, want: i32) -> Ret {
         self.thread.in_call.store(1, Ordering::Relaxed);
         compiler_fence(Ordering::SeqCst);
-        if self.thread.noted.sig.load(Ordering::Relaxed) != 0 || cancel::is_stopped() {
+        let noted = self.thread.noted.sig.load(Ordering::Relaxed);
+        if noted != 0 || cancel::is_stopped() {
+            let by = if noted != 0 { interruption(noted as i32) } else { lkl::Interruption::BySignal };
             // The signal came before the call, which must not wait then.
             // SAFETY: called on the task's own thread.
-            unsafe { self.kernel.interrupt(self.thread.task()) };
+            unsafe { self.kernel.interrupt(self.thread.task(), by) };
         }
         // SAFETY: the task is this thread's; wild pointers in the application's arguments the kernel answers with EFAULT.
         let r = unsafe { self.kernel.call(self.thread.task(), nr, args, want) };

@@ -161,6 +161,16 @@ pub fn catch_fatal() {
     install_all(FAULTS_OF_COPIES);
 }
 
+/// What a signal does to a wait of the kernel: one that ends the process ends waits that no other signal ends (signal(7)'s D state
+/// "killable").
+pub fn interruption(sig: c_int) -> lkl::Interruption {
+    let is_deadly = NOT_FATAL & bit(sig) == 0 && action(sig).handler == libc::SIG_DFL;
+    match is_deadly {
+        true => lkl::Interruption::ByDeadlySignal,
+        false => lkl::Interruption::BySignal,
+    }
+}
+
 /// Wraps a handler that was installed past us. False: there is none.
 pub fn take_over(sig: c_int) -> bool {
     let action = sigcalls::action(sig);

@@ -253,7 +253,7 @@ fn note(thread: &Thread, sig: c_int, info: *const libc::siginfo_t, uc: &mut libc
     if thread.in_call.load(Ordering::Relaxed) != 0 && !thread.task().is_null() {
         if let Some(kernel) = kernel::running() {
             // SAFETY: called on the task's own thread, from a signal handler.
-            unsafe { kernel.interrupt(thread.task()) };
+            unsafe { kernel.interrupt(thread.task(), actions::interruption(sig)) };
         }
     }
 }

@@ -310,7 +310,7 @@ fn end_wait(uc: &mut libc::ucontext_t) {
     let in_call = thread.is_inside() && thread.in_call.load(Ordering::Relaxed) != 0;
     if let (true, false, Some(kernel)) = (in_call, thread.task().is_null(), kernel::running()) {
         // SAFETY: called on the task's own thread, from a signal handler.
-        unsafe { kernel.interrupt(thread.task()) };
+        unsafe { kernel.interrupt(thread.task(), lkl::Interruption::BySignal) };
     }
 }
 

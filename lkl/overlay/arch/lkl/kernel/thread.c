@@ -74,13 +74,32 @@ static void complete_request(struct lkl_call_slot *w)
 	lkl_ops->complete(w);
 }
 
+/* as complete_signal() does for all threads of a process that a signal ends: TASK_KILLABLE is over, too */
+static void kill_wait(struct task_struct *task)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&task->sighand->siglock, flags);
+	sigaddset(&task->pending.signal, SIGKILL);
+	signal_wake_up(task, 1);
+	spin_unlock_irqrestore(&task->sighand->siglock, flags);
+}
+
+static void interrupt_wait(struct lkl_thread *t)
+{
+	if (READ_ONCE(t->slot.interrupted) & BY_DEADLY_SIGNAL)
+		kill_wait(t->task);
+	else
+		set_notify_signal(t->task);
+}
+
 void lkl_interrupt_waits(void)
 {
 	struct lkl_thread *t;
 
 	list_for_each_entry(t, &lkl_threads, list)
 		if (READ_ONCE(t->slot.interrupted) && t->serving)
-			set_notify_signal(t->task);
+			interrupt_wait(t);
 }
 
 /* all calls but the running one are to end */
@@ -138,7 +157,7 @@ static inline void serve(struct lkl_thread *t, long nr, const unsigned long *arg
 	lkl_inside++;
 	lkl_member_calls[t->slot.home % LKL_MEMBERS]++;
 	if (unlikely(READ_ONCE(t->slot.interrupted)))
-		set_thread_flag(TIF_NOTIFY_SIGNAL);
+		interrupt_wait(t);
 	if (want_fd >= 0)
 		claim_fd(want_fd);
 	if (likely(!lkl_stopped))
