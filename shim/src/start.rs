@@ -96,13 +96,22 @@ fn go_in() {
 
 /// A network to the outside, and one that more is asked of, is there when the program starts, or the program does not start. False: it is not there.
 fn has_network() -> bool {
-    if !settings().net.has_outside() && !settings().has_personality() {
+    if settings().interfaces().is_empty() && !settings().has_personality() {
         return true;
     }
     if kernel::state() == kernel::State::None {
         let _ = enter::enter_kernel(|_| Ok(0));
     }
-    network::is_there() && kernel::running().is_some()
+    network::is_there() && kernel::running().is_some() && has_servers()
+}
+
+/// What servers have is mounted when the program starts, by the first process: a server that does not answer is seen then. False: one is
+/// not mounted, which was said.
+fn has_servers() -> bool {
+    let is_remote = |index: &usize| settings().mounts[*index].remote().is_some();
+    (0..settings().mounts.len())
+        .filter(is_remote)
+        .all(|index| enter::enter_kernel(|context| context.mount_root(index)).is_ok())
 }
 
 /// Whether there is anything to do. A bad setting ends a program that `stowaway run` started.

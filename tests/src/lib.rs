@@ -37,6 +37,7 @@ pub mod process;
 pub mod program;
 pub mod qcow2;
 pub mod real;
+pub mod servers;
 pub mod suite;
 pub mod tree;
 pub mod user;

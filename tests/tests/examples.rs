@@ -41,6 +41,7 @@ examples! {
     loopback_network: "loopback-network.sh";
     lossy_network: "lossy-network.sh";
     make: "make.sh";
+    mount_a_server: "mount-a-server.sh";
     network_of_its_own: "network-of-its-own.sh";
     ordinary_user: "ordinary-user.sh";
     overlay: "overlay.sh";

@@ -266,6 +266,8 @@ pub struct RunOptions {
     /// Can be repeated. PATH is absolute and need not exist; inside another mount it has to. IMAGE is a file, a file of another
     /// mount, a block device, an image in another format (qcow2; gz, xz, zst; with qemu-nbd vmdk, vdi, vhdx, vhd), or an NBD
     /// server: nbd://HOST[:PORT]/EXPORT or nbd+unix:///EXPORT?socket=PATH, with timeout=SECONDS last (default 60).
+    /// In its place a server's directory: nfs://SERVER[:PORT]/EXPORT, smb://[USER@]SERVER[:PORT]/SHARE or
+    /// 9p://[USER@]SERVER[:PORT]/TREE; a % in it is %25.
     /// @OFFSET is where in IMAGE the disk begins, in bytes. #N is a partition of it. [/DIR] is the directory of the file system
     /// that is mounted. Images joined by + are one file system: the devices of a btrfs, or ext4 and its journal, XFS
     /// and its log and realtime device, erofs and its chunks. T is ext2, ext3, ext4, xfs, btrfs, f2fs, vfat, exfat, ntfs3, udf,

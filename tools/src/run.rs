@@ -182,7 +182,7 @@ fn check_tunnel(path: &Path) -> Result<(), Failure> {
 /// Says early what the first call under the mount would say later.
 fn check_image(mount: &Mount) -> Result<(), Failure> {
     let Some(image) = &mount.image else { return Ok(()) };
-    if mount.address().is_some() {
+    if mount.address().is_some() || mount.remote().is_some() {
         return Ok(());
     }
     let fail = |why: &str| Err(Failure::new(EXIT_RUN, format!("{}: {why}", image.display())));

@@ -24,6 +24,8 @@ pub enum Source<'a> {
     Directory(u32, &'a CStr),
     /// Nothing: proc, sysfs, tmpfs, devtmpfs. The place of the mount among all, for its device number.
     None(u32),
+    /// What a server of the network has, by the name that the file system's client reads: `SERVER:/EXPORT`, say. The place as above.
+    Remote(u32, &'a CStr),
 }
 
 /// A file of a mount that is to be a disk.
@@ -224,9 +226,11 @@ impl Kernel {
         data: &CStr,
         root_fd: i32,
     ) -> Result<(), Errno> {
-        let directory =
-            if let Source::Directory(_, directory) = source { directory.count_bytes() } else { 0 };
-        let mut room = vec![0; 24 + directory];
+        let more = match source {
+            Source::Directory(_, more) | Source::Remote(_, more) => more.count_bytes(),
+            Source::Disk(_) | Source::None(_) => 0,
+        };
+        let mut room = vec![0; 24 + more];
         let mut name = Text::new(&mut room);
         match source {
             Source::Disk(n) => name.put(b"disk:").decimal(n.into()),
@@ -234,6 +238,9 @@ impl Kernel {
                 name.put(b"disk:").decimal(n.into()).put(b":").put(directory.to_bytes())
             }
             Source::None(place) => name.put(b"none:").decimal(place.into()),
+            Source::Remote(place, remote) => {
+                name.put(b"none:").decimal(place.into()).put(b":").put(remote.to_bytes())
+            }
         };
         let args = [
             name.as_cstr().as_ptr() as usize,

@@ -228,11 +228,18 @@ impl Config {
         if !self.net_host.is_empty() && self.net == Net::None {
             return wrong(Key::NetHost, "every socket is the host's", "set net, such as user");
         }
-        if self.net.has_outside() && !self.share {
+        if !self.interfaces().is_empty() && !self.share {
             return wrong(
                 Key::Net,
                 "processes share an interface to the outside (share is no)",
                 "leave one of the two out",
+            );
+        }
+        if self.net == Net::Lo && self.has_remote() {
+            return wrong(
+                Key::Net,
+                "a server's directory is mounted, and lo leads to no server",
+                "set net to user, or leave net out: then the program has the host's network, and the mounts have their own",
             );
         }
         Ok(())
@@ -264,7 +271,7 @@ impl Config {
     /// The mount that another one's image lies in, by its name.
     pub fn holder(&self, index: usize) -> Option<usize> {
         let mount = &self.mounts[index];
-        let image = mount.image.as_ref().filter(|_| mount.address().is_none())?;
+        let image = mount.image.as_ref().filter(|_| mount.address().is_none() && mount.remote().is_none())?;
         self.deepest(image.as_os_str().as_bytes(), None)
     }
 

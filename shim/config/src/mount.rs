@@ -6,6 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::ConfigError;
+use crate::remote::Remote;
 use crate::server::cut_uri;
 use crate::source::{Part, Wrong};
 use crate::text::{escape_into, find, nearest, show, split, unescape};
@@ -88,13 +89,14 @@ impl Mount {
         if part != Part::default() && mount.image.is_none() {
             return Err(reader.error("has a part of none").advise(FORM));
         }
+        reader.check_remote(&mount, &part)?;
         let more = images.map(|image| reader.further(image, &mount)).collect::<Result<_, _>>()?;
         Ok(Mount { part, more, ..mount })
     }
 
     /// The image's path made absolute against `cwd`.
     pub(crate) fn absolutize(&mut self, cwd: &Path) {
-        if self.uri().is_some() {
+        if self.uri().is_some() || self.remote().is_some() {
             return;
         }
         if let Some(name) = self.one_name().filter(|name| cwd.join(name).exists()) {
@@ -349,6 +351,28 @@ impl Reader<'_> {
             0 => Err(self.error("would cover the whole tree").advise("mount below /, such as on /mnt/data")),
             len if len > PATH_MAX => Err(self.error("has a PATH longer than 4095 bytes")),
             _ => Ok(clean),
+        }
+    }
+
+    /// What a server has is mounted whole, by the client of its protocol.
+    fn check_remote(&self, mount: &Mount, part: &Part) -> Result<(), ConfigError> {
+        let image = mount.image.as_ref().map_or(&b""[..], |image| image.as_os_str().as_bytes());
+        let Some(remote) = Remote::parse(image) else { return Ok(()) };
+        let remote = remote.map_err(|why| {
+            self.error(&why).advise(
+                "the forms are nfs://SERVER[:PORT]/EXPORT, smb://[USER@]SERVER[:PORT]/SHARE and 9p://[USER@]SERVER[:PORT]/TREE",
+            )
+        })?;
+        if *part != Part::default() {
+            return Err(self
+                .error("has a part of what a server has")
+                .advise("name the directory in the URI"));
+        }
+        match &mount.fstype {
+            Some(fstype) if fstype != remote.protocol.fstype() => {
+                Err(self.error(&format!("says type={fstype}")).advise("the URI says what the server speaks"))
+            }
+            _ => Ok(()),
         }
     }
 

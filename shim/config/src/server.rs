@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::os::unix::ffi::OsStrExt;
 
 use crate::mount::Mount;
+use crate::remote::schemes;
 
 /// What a server's URI begins with.
 const SCHEMES: [&[u8]; 2] = [b"nbd://", b"nbd+unix://"];
@@ -12,7 +13,8 @@ const SCHEMES: [&[u8]; 2] = [b"nbd://", b"nbd+unix://"];
 /// A URI at the beginning, whose colons need no backslash: it ends before the first `:/` after the scheme, where PATH
 /// begins. What is left starts with that colon.
 pub(crate) fn cut_uri(place: &[u8]) -> (Option<&[u8]>, &[u8]) {
-    let Some(scheme) = SCHEMES.iter().find(|scheme| place.starts_with(scheme)) else { return (None, place) };
+    let mut schemes = SCHEMES.into_iter().chain(schemes());
+    let Some(scheme) = schemes.find(|scheme| place.starts_with(scheme)) else { return (None, place) };
     match place[scheme.len()..].windows(2).position(|pair| pair == b":/") {
         Some(at) => (Some(&place[..scheme.len() + at]), &place[scheme.len() + at..]),
         None => (None, place),

@@ -123,7 +123,11 @@ fn leave(context: &mut KernelContext, fd: usize) -> Result<bool> {
         return Err(Errno::ENETUNREACH);
     }
     let flags = context.call(libc::SYS_fcntl, &args([fd, libc::F_GETFL as usize]))?;
-    let protocol = number(context, fd, libc::SO_PROTOCOL)?;
+    // The host need not know MPTCP (--mptcp).
+    let protocol = match number(context, fd, libc::SO_PROTOCOL)? {
+        libc::IPPROTO_MPTCP => libc::IPPROTO_TCP,
+        protocol => protocol,
+    };
     let made = make(family, kind | (flags as i32 & libc::O_NONBLOCK), protocol)?;
     for (level, name, len) in OPTIONS {
         let mut value = [0; 16];

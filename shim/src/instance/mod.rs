@@ -18,5 +18,6 @@ mod overlay;
 pub mod pair;
 pub mod passing;
 pub mod porter;
+mod remote;
 pub mod server_keepalive;
 pub mod watches;

@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use lkl::{Disk, Kernel, Source};
 use once_cell::sync::OnceCell;
-use stowaway_config::{mount_flags, Mount, Net};
+use stowaway_config::{mount_flags, Mount, Net, Remote};
 
 use crate::fdtable;
 use crate::instance::further_images::{self, FurtherImages};
@@ -19,6 +19,7 @@ use crate::instance::inner_image::InnerImage;
 use crate::instance::keeper;
 use crate::instance::kernel_log::{last_words, KernelLog, Reason};
 use crate::instance::overlay;
+use crate::instance::remote::{self, Found};
 use crate::sys::big_stack::on_big_stack;
 use crate::sys::credentials::Credentials;
 use crate::sys::errno::{Errno, Explained, Result};
@@ -123,7 +124,11 @@ fn mount_now(
     }
     let mut read_only = mount.read_only || overlay::is_read_only(mount);
     let mut devices = Vec::new();
+    let remote = mount.remote();
+    let found =
+        remote.as_ref().map(|remote| find_remote(kernel, thread, mount, remote, state)).transpose()?;
     let (mut source, fstype) = match (&mount.image, settings().holder(index)) {
+        _ if found.is_some() => remote_source(index, remote.as_ref(), found.as_ref())?,
         (None, _) => (Source::None(index as u32), mount.fstype.clone().unwrap_or_default()),
         (Some(_), Some(holder)) => {
             let inner = attach_inner(kernel, thread, index, holder, state)?;
@@ -169,10 +174,18 @@ fn mount_now(
     if read_only {
         flags |= libc::MS_RDONLY;
     }
-    let data = CString::new(with_defaults(mount, &fstype, data, devices)).map_err(|_| Errno::EINVAL)?;
     let log = KernelLog::now(kernel);
-    // SAFETY: the task is this thread's.
-    match unsafe { kernel.mount(thread.task(), source, &path, &fstype, flags, &data, root) } {
+    let attempt = |more: Vec<String>| {
+        let data = with_defaults(mount, &fstype, data.clone(), more);
+        let data = CString::new(data).map_err(|_| Errno::EINVAL)?;
+        // SAFETY: the task is this thread's.
+        unsafe { kernel.mount(thread.task(), source, &path, &fstype, flags, &data, root) }
+    };
+    let done = match &found {
+        Some(found) => found.in_turn(attempt),
+        None => attempt(devices),
+    };
+    match done {
         Ok(()) => {
             keep(kernel);
             log::debug!("mounted {:?} as {:?}", path, fstype);
@@ -207,6 +220,33 @@ fn mount_now(
             Err(e)
         }
     }
+}
+
+/// Looks for the server of a mount. Err: it is of no use, which was said.
+fn find_remote(
+    kernel: &'static Kernel,
+    thread: &'static Thread,
+    mount: &Mount,
+    remote: &Remote,
+    state: &MountState,
+) -> Result<Found> {
+    remote::find(kernel, thread, mount, remote).map_err(|(errno, why)| {
+        state.refused.store(errno.into_raw(), Ordering::Relaxed);
+        match images::name(mount) {
+            Ok(name) => Said { name: &name, reported: &state.tries.reported }.once(errno, why),
+            Err(errno) => errno,
+        }
+    })
+}
+
+/// What a server has, as the kernel is asked for it.
+fn remote_source<'a>(
+    index: usize,
+    remote: Option<&Remote>,
+    found: Option<&'a Found>,
+) -> Result<(Source<'a>, String)> {
+    let (remote, found) = remote.zip(found).ok_or(Errno::EIO)?;
+    Ok((Source::Remote(index as u32, &found.device), remote.protocol.fstype().to_string()))
 }
 
 /// Whether the kernel made a mount read-only by itself: a journal that it cannot replay, a disc that is written once.
@@ -325,13 +365,13 @@ fn attach(
 }
 
 /// File systems without owners, or where owners are optional.
-const WITHOUT_OWNERS: [&CStr; 4] = [c"vfat", c"exfat", c"ntfs3", c"hfs"];
+const WITHOUT_OWNERS: [&CStr; 5] = [c"vfat", c"exfat", c"ntfs3", c"hfs", c"cifs"];
 
 /// Options that are understood here: tmpfs is a ramfs, whose root would be 0755 (as tmpfs has it: 1777); and
 /// where files have no owners, all is the caller's instead of root's, who made the mount.
 fn with_defaults(mount: &Mount, fstype: &CStr, data: String, devices: Vec<String>) -> String {
     let given = |name: &str| mount.opts.iter().any(|o| o.starts_with(name));
-    let data = if overlay::is_overlay(mount) { overlay::options(&data) } else { data };
+    let data = if overlay::is_overlay(mount) { overlay::options(&data) } else { remote::without_files(data) };
     let mut options: Vec<String> = (!data.is_empty()).then_some(data).into_iter().chain(devices).collect();
     if fstype == c"tmpfs" && !given("mode=") {
         options.push("mode=1777".into());
@@ -365,7 +405,9 @@ pub fn unmount_idle(kernel: &Kernel, thread: &'static Thread) -> bool {
     }
     // What lies in another mount, or below one, goes before it: as long as one goes, another may.
     while mounts().fold(false, |any, (mount, state)| unmount_one(kernel, thread, mount, state) || any) {}
-    settings().net == Net::None && mounts().all(|(_, state)| state.root.load(Ordering::Acquire) < 0)
+    settings().interfaces().is_empty()
+        && settings().net == Net::None
+        && mounts().all(|(_, state)| state.root.load(Ordering::Acquire) < 0)
 }
 
 /// False: it is not mounted, or it is in use, or it is in no image.

@@ -107,9 +107,10 @@ impl Credentials {
 }
 
 /// A network of the program's own is the program's: it may set addresses, bind any port, and see all packets, whoever runs it.
-/// CAP_NET_BIND_SERVICE, CAP_NET_BROADCAST, CAP_NET_ADMIN and CAP_NET_RAW.
+/// CAP_NET_BIND_SERVICE, CAP_NET_BROADCAST, CAP_NET_ADMIN and CAP_NET_RAW. (Where only mounts have a network, the process that sets it up
+/// needs them.)
 fn network_rights() -> u64 {
-    if settings().net == Net::None {
+    if settings().net == Net::None && settings().interfaces().is_empty() {
         return 0;
     }
     0b1111 << 10

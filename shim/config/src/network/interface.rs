@@ -32,6 +32,19 @@ pub struct Interface {
 const MOST: usize = 8;
 
 impl Interface {
+    /// One of which only the back end is said.
+    pub(crate) const fn bare(back_end: BackEnd) -> Interface {
+        Interface {
+            back_end,
+            addresses: Vec::new(),
+            dhcp: false,
+            gateways: Vec::new(),
+            mtu: None,
+            mac: None,
+            pcap: None,
+        }
+    }
+
     pub(super) fn parse(text: &[u8]) -> Result<Interface, String> {
         let mut pieces = Vec::new();
         for piece in split(text, b",") {

@@ -9,6 +9,8 @@
 //! | `configure.rs`, `netlink.rs`, `attributes.rs` | addresses and routes |
 //! | `dhcp.rs`, `lease.rs` | an address that a server gives |
 //! | `personality.rs`, `queues.rs`, `wg/` | what is made of the network: delays and queues, a tunnel over it |
+//! | `program.rs` | programs of the host that work for the network |
+//! | `names.rs` | addresses of servers |
 //!
 //! The process that boots the kernel does all this, once. The moving of frames is `lkl::dev::net`.
 
@@ -19,9 +21,11 @@ mod configure;
 mod dhcp;
 mod given;
 mod lease;
+pub mod names;
 mod netlink;
 mod pair;
 mod personality;
+mod program;
 mod queues;
 mod stream;
 mod switch;
@@ -31,7 +35,7 @@ mod wg;
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::ffi::CString;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::OnceLock;
 
 use lkl::{Kernel, LinkEvent, Renewal, Renewed};
@@ -58,7 +62,7 @@ pub struct Begun(core::result::Result<(Vec<Opened>, Captures), String>);
 
 /// Opens what the interfaces need of the host.
 pub fn open() -> Begun {
-    let all = settings().net.interfaces().iter().enumerate();
+    let all = settings().interfaces().iter().enumerate();
     let opened: core::result::Result<_, _> =
         all.map(|(number, asked)| back_end::open(asked).map_err(|why| of(number, why))).collect();
     Begun(opened.and_then(|opened| Ok((opened, Captures::open()?))))
@@ -66,7 +70,7 @@ pub fn open() -> Begun {
 
 /// What is wrong with an interface, with its name where there are several.
 fn of(number: usize, why: String) -> String {
-    match settings().net.interfaces().len() {
+    match settings().interfaces().len() {
         ..=1 => why,
         _ => format!("eth{number}: {why}"),
     }
@@ -105,7 +109,10 @@ fn give_up(number: usize) {
 /// Sets the network of a new kernel up, on the thread that booted it, which has a task.
 pub fn set_up(kernel: &'static Kernel, thread: &'static Thread, begun: Begun) {
     attend();
-    let done = try_to_set_up(kernel, thread, begun).map_err(|why| format!("net={}: {why}", settings().net));
+    let done = try_to_set_up(kernel, thread, begun).map_err(|why| match settings().net {
+        Net::None => format!("no network for what servers have: {why}"),
+        _ => format!("net={}: {why}", settings().net),
+    });
     if let Err(why) = done.and_then(|mtus| personality::set_up(kernel, thread, &mtus)) {
         say!("{why}");
         HAS_FAILED.store(true, Ordering::Relaxed);
@@ -118,7 +125,7 @@ fn try_to_set_up(
     thread: &'static Thread,
     begun: Begun,
 ) -> core::result::Result<Vec<u32>, String> {
-    if settings().net == Net::None {
+    if settings().net == Net::None && settings().interfaces().is_empty() {
         return Ok(Vec::new());
     }
     loopback_up(kernel, thread)
@@ -151,7 +158,7 @@ fn add_interfaces(
 ) -> core::result::Result<(), String> {
     let has_route = all.iter().flat_map(|opened| &opened.gateways).any(IpAddr::is_ipv4);
     let mut adding = Adding { helpers: Vec::new(), resolvers: Vec::new(), has_route, captures };
-    for ((number, opened), asked) in all.into_iter().enumerate().zip(settings().net.interfaces()) {
+    for ((number, opened), asked) in all.into_iter().enumerate().zip(settings().interfaces()) {
         adding.add(kernel, thread, number, opened, asked).map_err(|why| of(number, why))?;
     }
     // MAXNS of resolv.conf(5): libc looks at no more.
@@ -189,6 +196,39 @@ impl Adding {
         self.resolvers.extend(lease.resolvers);
         Ok(())
     }
+}
+
+/// Whether somebody listens to TCP there, as the kernel sees the network. ETIMEDOUT: nobody answers. Inside a section.
+pub fn connects(kernel: &'static Kernel, thread: &'static Thread, to: SocketAddr) -> Result<()> {
+    /// Seconds for an answer.
+    const PATIENCE: i64 = 10;
+    let (family, address) = socket_address(to);
+    let kind = (libc::SOCK_STREAM | libc::SOCK_CLOEXEC) as usize;
+    let fd = call(kernel, thread, libc::SYS_socket, &[family, kind, 0, 0, 0, 0])?;
+    // `struct timeval`
+    let time = [PATIENCE, 0i64];
+    let option = [libc::SOL_SOCKET as usize, libc::SO_SNDTIMEO as usize, time.as_ptr() as usize, 16];
+    let set =
+        call(kernel, thread, libc::SYS_setsockopt, &[fd, option[0], option[1], option[2], option[3], 0]);
+    let args = [fd, address.as_ptr() as usize, address.len(), 0, 0, 0];
+    let done = set.and_then(|_| call(kernel, thread, libc::SYS_connect, &args));
+    let _ = call(kernel, thread, libc::SYS_close, &[fd, 0, 0, 0, 0, 0]);
+    match done {
+        Err(Errno::EINPROGRESS) => Err(Errno::ETIMEDOUT),
+        done => done.map(drop),
+    }
+}
+
+/// The family, and `struct sockaddr_in` or `struct sockaddr_in6`.
+fn socket_address(to: SocketAddr) -> (usize, Vec<u8>) {
+    let family = if to.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    let mut bytes = [&(family as u16).to_ne_bytes()[..], &to.port().to_be_bytes()].concat();
+    match to.ip() {
+        IpAddr::V4(address) => bytes.extend([&address.octets()[..], &[0; 8]].concat()),
+        // Flow information before the address, scope after.
+        IpAddr::V6(address) => bytes.extend([&[0; 4][..], &address.octets(), &[0; 4]].concat()),
+    }
+    (family as usize, bytes)
 }
 
 /// A file in memory that names resolvers, as resolv.conf(5) has it.

@@ -38,7 +38,8 @@ pub fn set_up(
         queues(&mut call, mtus)?;
     }
     let Some(path) = &settings().wg else { return Ok(()) };
-    tunnel(kernel, thread, path, mtus.first().copied().unwrap_or(WAN_MTU)).map_err(|why| format!("wg={}: {why}", path.display()))
+    tunnel(kernel, thread, path, mtus.first().copied().unwrap_or(WAN_MTU))
+        .map_err(|why| format!("wg={}: {why}", path.display()))
 }
 
 /// Sets the interfaces to the outside up, or the loopback where there are none.

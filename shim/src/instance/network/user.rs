@@ -3,44 +3,27 @@
 //! end of a pair of sockets, and ends when the other end is closed everywhere: when the instance has ended.
 //!
 //! passt is started before the kernel boots. Its first process ends when passt serves, or cannot; that is waited for last.
-#![allow(unsafe_code)]
 
-use std::ffi::{CStr, CString};
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::CStr;
 
-use lkl::sys::spawn::{self, Descriptors};
-use lkl::sys::{call, file, signal, socket, OwnedFd};
+use lkl::sys::{file, socket, spawn, OwnedFd};
 use lkl::BackEndKind;
 use stowaway_config::{user, Interface, Publish};
 
 use super::back_end::Opened;
+use super::program;
 use crate::sys::errno::{Explained, Result};
 use crate::sys::fs;
 use crate::sys::settings::settings;
 
-/// Where passt is looked for without PATH.
-const PLACES: &str = "/usr/bin:/usr/local/bin:/bin";
 /// The Ethernet address of passt.
 const MAC: &str = "52:55:0a:00:02:02";
-/// Numbers in passt's process: its socket, and the first number that is not its.
-const SOCKET: usize = 3;
-const END: usize = 4;
 
 /// A passt that is on its way.
 pub struct Helper {
     pid: u32,
     /// Where it says why it cannot serve.
     says: OwnedFd,
-}
-
-/// What the new process needs: all is made before.
-struct Plan {
-    program: CString,
-    argv: Vec<usize>,
-    envp: [usize; 2],
-    socket: i32,
-    says: i32,
-    nothing: i32,
 }
 
 /// Which families of addresses the host can reach others by.
@@ -51,7 +34,7 @@ struct Reach {
 
 /// Starts passt.
 pub fn open(asked: &Interface) -> core::result::Result<Opened, String> {
-    let program = find().ok_or("passt is not installed (on Debian: apt install passt)")?;
+    let program = program::find("passt").ok_or("passt is not installed (on Debian: apt install passt)")?;
     let [ours, theirs] =
         socket::pair(libc::SOCK_STREAM).map_err(|e| format!("no sockets: {}", Explained(e)))?;
     let reach = Reach::of_host();
@@ -74,15 +57,6 @@ pub fn open(asked: &Interface) -> core::result::Result<Opened, String> {
         gateways: user::GATEWAYS.into_iter().filter(|gateway| is_there(gateway.is_ipv4())).collect(),
         helper: Some(helper),
     })
-}
-
-fn find() -> Option<CString> {
-    let path = std::env::var_os("PATH").unwrap_or_else(|| PLACES.into());
-    let places = std::env::split_paths(&path).filter(|place| place.is_absolute());
-    let candidates = places.map(|place| place.join("passt"));
-    candidates
-        .filter_map(|path| CString::new(path.as_os_str().as_bytes()).ok())
-        .find(|path| fs::access_at(fs::AT_FDCWD, fs::address(path), libc::X_OK).is_ok())
 }
 
 impl Reach {
@@ -142,45 +116,9 @@ fn arguments(reach: &Reach, publish: &[Publish]) -> Vec<String> {
 }
 
 fn start(program: &CStr, arguments: &[String], theirs: &OwnedFd) -> Result<Helper> {
-    let words: Vec<CString> = arguments.iter().filter_map(|word| CString::new(word.as_str()).ok()).collect();
-    let mut argv: Vec<usize> = words.iter().map(|word| word.as_ptr() as usize).collect();
-    argv.push(0);
     let [says, end] = fs::pipe(libc::O_NONBLOCK)?;
-    // Above the numbers that the new process gives them.
-    let nothing = fs::open(c"/dev/null", libc::O_RDWR | libc::O_CLOEXEC, 0)?.move_up(END as i32)?;
-    let (end, socket) = (end.move_up(END as i32)?, file::dup(theirs.raw(), END as i32)?);
-    let plan = Plan {
-        program: program.to_owned(),
-        argv,
-        envp: [c"PATH=/usr/bin:/bin".as_ptr() as usize, 0],
-        socket: socket.raw(),
-        says: end.raw(),
-        nothing: nothing.raw(),
-    };
-    // SAFETY: run() makes host calls only; the plan is there until the process has executed its program.
-    let pid = unsafe { spawn::spawn(run, &raw const plan as usize, Descriptors::Copied) }?;
+    let pid = program::start(program, arguments, &[None, None, Some(&end), Some(theirs)])?;
     Ok(Helper { pid, says })
-}
-
-extern "C" fn run(plan: usize) -> ! {
-    // SAFETY: start()'s, which waits until this process has another memory.
-    let plan = unsafe { &*(plan as *const Plan) };
-    let places = [(plan.nothing, 0), (plan.nothing, 1), (plan.says, 2), (plan.socket, SOCKET)];
-    for (fd, number) in places {
-        let _ = fs::copy_onto(fd, number, false);
-    }
-    let _ = fs::close_range(END, u32::MAX as usize, 0);
-    let program = plan.program.as_ptr() as usize;
-    // SAFETY: live strings; the host replaces this process's memory, which was never its own.
-    unsafe {
-        // No signal of the terminal's is for it.
-        call(libc::SYS_setsid, [0; 6]);
-        signal::set_mask(0);
-        call(libc::SYS_execve, [program, plan.argv.as_ptr() as usize, plan.envp.as_ptr() as usize, 0, 0, 0]);
-        loop {
-            call(libc::SYS_exit_group, [127, 0, 0, 0, 0, 0]);
-        }
-    }
 }
 
 impl Helper {

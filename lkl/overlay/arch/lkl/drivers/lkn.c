@@ -427,6 +427,13 @@ static bool lkn_has_outside(void)
 	return false;
 }
 
+/* grows with what is heard of others by TCP */
+unsigned long lkl_net_heard(void);
+unsigned long lkl_net_heard(void)
+{
+	return snmp_fold_field(init_net.mib.tcp_statistics, TCP_MIB_INSEGS);
+}
+
 /*
  * The instance ends, and all sockets are closed: what the other side has not got yet is sent first, as long as that takes to the
  * outside, but not for ever, nor for somebody of whom nothing is heard.
@@ -442,7 +449,7 @@ void lkl_net_linger(void)
 		return;
 	for (i = 0; i < LKN_LINGER && silent < LKN_SILENCE && tcp_orphan_count_sum() > 0; i++) {
 		schedule_timeout_uninterruptible(1);
-		now = snmp_fold_field(init_net.mib.tcp_statistics, TCP_MIB_INSEGS);
+		now = lkl_net_heard();
 		silent = now == heard ? silent + 1 : 0;
 		heard = now;
 	}

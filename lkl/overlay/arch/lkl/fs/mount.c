@@ -225,15 +225,17 @@ static long mount_source(struct anchor_mount *m, const char **source, const char
 	if (strlen(*source) <= 5)
 		return -EINVAL;
 	n = simple_strtoul(*source + 5, &end, 10);
+	if (!strncmp(*source, "none:", 5)) {
+		if (end[0] && (end[0] != ':' || !end[1]))
+			return -EINVAL;
+		lkl_anonymous_devs_of(n);
+		*source = end[0] ? end + 1 : "none";
+		return 0;
+	}
 	if (end[0] == ':' && end[1] == '/')
 		*dir = end + 1;
 	else if (end[0])
 		return -EINVAL;
-	if (!strncmp(*source, "none:", 5)) {
-		lkl_anonymous_devs_of(n);
-		*source = "none";
-		return 0;
-	}
 	err = disk_node(n, node, size);
 	if (err)
 		return err;

@@ -15,15 +15,18 @@
 #include <linux/slab.h>
 #include <linux/syscalls.h>
 #include <linux/task_work.h>
+#include <linux/workqueue.h>
 #include "internal.h"
 #include "mount.h"
 #include "../kernel/members.h"
 
 /* drivers/lkn.c */
 void lkl_net_linger(void);
+unsigned long lkl_net_heard(void);
 
 #define SETTLE_TRIES	(HZ / 5)	/* ticks: 200 ms */
 #define BUSY_TRIES	5
+#define SERVER_SILENCE	10		/* seconds */
 
 static void wait_for_others(void)
 {
@@ -120,15 +123,66 @@ static long umount_one(struct anchor_mount *m)
 	return err;
 }
 
+/*
+ * A server that is gone would keep the end waiting for ever: umount(8) waits as well, but there is somebody to say -f.  As long as
+ * anything is heard of a server, what was written goes there, however long that takes.
+ */
+static struct anchor_mount *leaving;
+static void watch_servers(struct work_struct *work);
+static DECLARE_DELAYED_WORK(servers, watch_servers);
+
+/* umount -f: requests fail that wait for the server */
+static void give_up(struct anchor_mount *m)
+{
+	struct super_block *sb = m->layers[0]->mnt_sb;
+
+	if (!sb->s_op->umount_begin || !atomic_inc_not_zero(&sb->s_active))
+		return;
+	pr_warn_once("lkl: a server does not answer, what it has not got yet is lost\n");
+	sb->s_op->umount_begin(sb);
+	deactivate_super(sb);
+}
+
+static void watch_servers(struct work_struct *work)
+{
+	static unsigned long heard;
+	static unsigned int silent;
+	struct anchor_mount *m;
+
+	silent = lkl_net_heard() == heard ? silent + 1 : 0;
+	heard = lkl_net_heard();
+	if (silent >= SERVER_SILENCE) {
+		if (leaving)
+			give_up(leaving);
+		for (m = anchor_mounts; m; m = m->next)
+			give_up(m);
+	}
+	schedule_delayed_work(&servers, HZ);
+}
+
+static bool has_servers(void)
+{
+	struct anchor_mount *m;
+
+	for (m = anchor_mounts; m; m = m->next)
+		if (m->layers[0]->mnt_sb->s_op->umount_begin)
+			return true;
+	return false;
+}
+
 long lkl_shutdown(void)
 {
 	struct lkl_private was;
 	struct anchor_mount *m;
+	bool watched;
 	long err, one;
 
 	if (lkl_stopped)
 		return -ENODEV;
 	WRITE_ONCE(lkl_stopped, LKL_STOPPING);
+	watched = has_servers();
+	if (watched)
+		schedule_delayed_work(&servers, HZ);
 	lkl_areas_end(1);
 	wait_for_others();
 	lkl_end_other_members();
@@ -140,10 +194,16 @@ long lkl_shutdown(void)
 	lkl_private_begin(&was);
 	while ((m = anchor_mounts)) {
 		anchor_mounts = m->next;
+		leaving = m;
 		one = umount_one(m);
+		leaving = NULL;
 		if (one && !err)
 			err = one;
+		if (watched)
+			cancel_delayed_work_sync(&servers);
 		kfree(m);
+		if (watched && anchor_mounts)
+			schedule_delayed_work(&servers, HZ);
 	}
 	lkl_private_end(&was);
 	if (!err)

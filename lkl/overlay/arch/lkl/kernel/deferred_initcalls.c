@@ -13,7 +13,7 @@
 
 #define GROUPS GROUP(btrfs) GROUP(xfs) GROUP(squashfs) GROUP(erofs) GROUP(vfat) GROUP(iso9660) GROUP(exfat) \
 	GROUP(ntfs3) GROUP(f2fs) GROUP(udf) GROUP(nilfs2) GROUP(jfs) GROUP(hfs) GROUP(hfsplus) GROUP(minix) \
-	GROUP(cramfs) GROUP(romfs) GROUP(overlay) GROUP(net) GROUP(nls_usual) GROUP(nls)
+	GROUP(cramfs) GROUP(romfs) GROUP(overlay) GROUP(nfs) GROUP(cifs) GROUP(9p) GROUP(net) GROUP(nls_usual) GROUP(nls)
 #define CALLS(name) extern initcall_entry_t lkl_deferred_##name[], lkl_deferred_##name##_end[];
 #define GROUP(name) CALLS(name) extern char lkl_cold_##name[], lkl_cold_##name##_end[];
 GROUPS

@@ -5,7 +5,7 @@
  * system has it.  The file system sees these pages as the program's: each part lies as far from the start of a page as in the
  * program, so what is misaligned stays misaligned.
  *
- * The three functions through which file systems begin direct I/O come here (--wrap in the Makefile).
+ * The functions through which file systems begin direct I/O come here (--wrap in the Makefile).
  */
 #include <linux/bvec.h>
 #include <linux/fs.h>
@@ -323,6 +323,68 @@ ssize_t __wrap___blockdev_direct_IO(struct kiocb *iocb, struct inode *inode, str
 	if (!needs_bounce(iocb, iter))
 		return __real___blockdev_direct_IO(iocb, inode, bdev, iter, get_block, end_io, submit_io, flags);
 	return transfer(iocb, iter, &d.direct);
+}
+
+/*
+ * The clients of NFS and SMB.  The one asks the network for pages of the program's wherever the page cache is passed by; the other
+ * wherever the server has not allowed a cache, which only its own functions know.
+ */
+typedef ssize_t client_rw(struct kiocb *iocb, struct iov_iter *iter);
+
+struct client_direct {
+	struct direct	direct;
+	client_rw	*rw;
+};
+
+static ssize_t begin_client(struct kiocb *iocb, struct iov_iter *iter, struct direct *d)
+{
+	return container_of(d, struct client_direct, direct)->rw(iocb, iter);
+}
+
+static ssize_t client_transfer(struct kiocb *iocb, struct iov_iter *iter, client_rw *rw)
+{
+	struct client_direct d = { .direct = { .begin = begin_client, .moves = true }, .rw = rw };
+
+	return needs_bounce(iocb, iter) ? transfer(iocb, iter, &d.direct) : rw(iocb, iter);
+}
+
+#define CLIENT(name)								\
+client_rw __real_##name, __wrap_##name;						\
+ssize_t __wrap_##name(struct kiocb *iocb, struct iov_iter *iter)		\
+{										\
+	return client_transfer(iocb, iter, __real_##name);			\
+}
+
+CLIENT(cifs_direct_readv)
+CLIENT(cifs_direct_writev)
+CLIENT(cifs_user_readv)
+CLIENT(cifs_user_writev)
+CLIENT(cifs_strict_readv)
+CLIENT(cifs_strict_writev)
+
+typedef ssize_t nfs_rw(struct kiocb *iocb, struct iov_iter *iter, bool swap);
+nfs_rw __real_nfs_file_direct_read, __wrap_nfs_file_direct_read;
+nfs_rw __real_nfs_file_direct_write, __wrap_nfs_file_direct_write;
+
+static ssize_t nfs_read(struct kiocb *iocb, struct iov_iter *iter)
+{
+	return __real_nfs_file_direct_read(iocb, iter, false);
+}
+
+static ssize_t nfs_write(struct kiocb *iocb, struct iov_iter *iter)
+{
+	return __real_nfs_file_direct_write(iocb, iter, false);
+}
+
+/* (nothing is swapped here) */
+ssize_t __wrap_nfs_file_direct_read(struct kiocb *iocb, struct iov_iter *iter, bool swap)
+{
+	return client_transfer(iocb, iter, nfs_read);
+}
+
+ssize_t __wrap_nfs_file_direct_write(struct kiocb *iocb, struct iov_iter *iter, bool swap)
+{
+	return client_transfer(iocb, iter, nfs_write);
 }
 
 /* Before a second try at a read, which has missed nothing of the program's memory.  There is no MMU to do this by. */
