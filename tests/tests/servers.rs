@@ -194,4 +194,15 @@ everyone! {
             server.go_on();
         }
     }
+
+    fn a_program_ends_without_its_server() {
+        let Some((place, mut server)) = with(FileServer::nfs) else { return };
+        let uri = format!("nfs://127.0.0.1:{}/mem:/mnt/srv", server.port);
+        let mut child = started(&place, &uri, "exit 0");
+        server.kill();
+        child.stdin.take().expect("its input").write_all(b"go\n").expect("a line");
+        let begun = Instant::now();
+        assert!(child.wait().expect("the program").success());
+        assert!(begun.elapsed() < Duration::from_secs(50), "{:?}", begun.elapsed());
+    }
 }

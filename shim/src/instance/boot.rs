@@ -295,7 +295,12 @@ pub fn shut_down(thread: &'static Thread) {
     if adopt_locked(kernel, thread).is_ok() {
         // SAFETY: the task is this thread's.
         if let Err(e) = unsafe { kernel.shutdown(thread.task()) } {
-            say!("unmounting failed: {}; the image may need fsck", Explained(e));
+            match e {
+                Errno::ETIMEDOUT => {
+                    say!("a server does not answer: what it has not got yet is lost (ETIMEDOUT)")
+                }
+                _ => say!("unmounting failed: {}; the image may need fsck", Explained(e)),
+            }
         }
         mounts::report_write_error(kernel);
     }

@@ -4,6 +4,7 @@
  * which syncs it. Bounded: other threads' calls are interrupted and get SETTLE_TRIES ticks to come
  * out; what then still holds an image only costs its unmount, not its cleanness.
  */
+#include <linux/completion.h>
 #include <linux/fdtable.h>
 #include <linux/file.h>
 #include <linux/fs.h>
@@ -125,18 +126,18 @@ static long umount_one(struct anchor_mount *m)
 
 /*
  * A server that is gone would keep the end waiting for ever: umount(8) waits as well, but there is somebody to say -f.  As long as
- * anything is heard of a server, what was written goes there, however long that takes.
+ * anything is heard of a server, what was written goes there, however long that takes.  If nothing is, requests that wait fail (as by
+ * umount -f), and what still waits then, such as the end of an NFS session, is left behind.
  */
-static struct anchor_mount *leaving;
+static unsigned int silent;		/* seconds */
 static void watch_servers(struct work_struct *work);
 static DECLARE_DELAYED_WORK(servers, watch_servers);
 
-/* umount -f: requests fail that wait for the server */
 static void give_up(struct anchor_mount *m)
 {
-	struct super_block *sb = m->layers[0]->mnt_sb;
+	struct super_block *sb = m->layers[0] ? m->layers[0]->mnt_sb : NULL;
 
-	if (!sb->s_op->umount_begin || !atomic_inc_not_zero(&sb->s_active))
+	if (!sb || !sb->s_op->umount_begin || !atomic_inc_not_zero(&sb->s_active))
 		return;
 	pr_warn_once("lkl: a server does not answer, what it has not got yet is lost\n");
 	sb->s_op->umount_begin(sb);
@@ -146,18 +147,20 @@ static void give_up(struct anchor_mount *m)
 static void watch_servers(struct work_struct *work)
 {
 	static unsigned long heard;
-	static unsigned int silent;
 	struct anchor_mount *m;
 
 	silent = lkl_net_heard() == heard ? silent + 1 : 0;
 	heard = lkl_net_heard();
 	if (silent >= SERVER_SILENCE) {
-		if (leaving)
-			give_up(leaving);
 		for (m = anchor_mounts; m; m = m->next)
 			give_up(m);
 	}
 	schedule_delayed_work(&servers, HZ);
+}
+
+static bool is_a_servers(const struct anchor_mount *m)
+{
+	return m->layers[0]->mnt_sb->s_op->umount_begin;
 }
 
 static bool has_servers(void)
@@ -165,23 +168,59 @@ static bool has_servers(void)
 	struct anchor_mount *m;
 
 	for (m = anchor_mounts; m; m = m->next)
-		if (m->layers[0]->mnt_sb->s_op->umount_begin)
+		if (is_a_servers(m))
 			return true;
 	return false;
+}
+
+/* an unmount that its starter may leave to itself */
+struct unmount {
+	struct work_struct	work;
+	struct completion	done;
+	struct anchor_mount	*mount;
+	long			err;
+};
+
+static void unmount_work(struct work_struct *work)
+{
+	struct unmount *u = container_of(work, struct unmount, work);
+	struct lkl_private was;
+
+	lkl_private_begin(&was);
+	u->err = umount_one(u->mount);
+	lkl_private_end(&was);
+	complete(&u->done);
+}
+
+static long unmount_servers(struct anchor_mount *m)
+{
+	struct unmount *u = kzalloc(sizeof(*u), GFP_KERNEL);
+	long err;
+
+	if (!u)
+		return -ENOMEM;
+	u->mount = m;
+	init_completion(&u->done);
+	INIT_WORK(&u->work, unmount_work);
+	queue_work(system_unbound_wq, &u->work);
+	while (!wait_for_completion_timeout(&u->done, HZ / 10))
+		if (silent > 2 * SERVER_SILENCE)
+			return -ETIMEDOUT;
+	err = u->err;
+	kfree(u);
+	return err;
 }
 
 long lkl_shutdown(void)
 {
 	struct lkl_private was;
 	struct anchor_mount *m;
-	bool watched;
 	long err, one;
 
 	if (lkl_stopped)
 		return -ENODEV;
 	WRITE_ONCE(lkl_stopped, LKL_STOPPING);
-	watched = has_servers();
-	if (watched)
+	if (has_servers())
 		schedule_delayed_work(&servers, HZ);
 	lkl_areas_end(1);
 	wait_for_others();
@@ -193,17 +232,13 @@ long lkl_shutdown(void)
 	lkl_anchor_enter();
 	lkl_private_begin(&was);
 	while ((m = anchor_mounts)) {
+		one = is_a_servers(m) ? unmount_servers(m) : umount_one(m);
 		anchor_mounts = m->next;
-		leaving = m;
-		one = umount_one(m);
-		leaving = NULL;
+		/* (who was left behind has it) */
+		if (one != -ETIMEDOUT)
+			kfree(m);
 		if (one && !err)
 			err = one;
-		if (watched)
-			cancel_delayed_work_sync(&servers);
-		kfree(m);
-		if (watched && anchor_mounts)
-			schedule_delayed_work(&servers, HZ);
 	}
 	lkl_private_end(&was);
 	if (!err)
