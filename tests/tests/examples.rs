@@ -32,10 +32,10 @@ macro_rules! examples {
 }
 
 examples! {
+    bbr_mptcp_nft: "bbr-mptcp-nft.sh";
     build_an_image: "build-an-image.sh";
     database: "database.sh";
     git: "git.sh";
-    bbr_mptcp_nft: "bbr-mptcp-nft.sh";
     killed: "killed.sh";
     laboratory: "laboratory.sh";
     loopback_network: "loopback-network.sh";
