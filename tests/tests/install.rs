@@ -8,7 +8,7 @@ use stowaway_tests::mounted::Mounted;
 use stowaway_tests::process::{Outcome, Run};
 use stowaway_tests::{artifacts, everyone, user};
 
-const INSTALLED: [&str; 14] = [
+const INSTALLED: [&str; 15] = [
     "bin/stowaway",
     "lib/stowaway/libstowaway.so",
     "share/bash-completion/completions/stowaway",
@@ -20,6 +20,7 @@ const INSTALLED: [&str; 14] = [
     "share/man/man1/stowaway-ps.1",
     "share/man/man1/stowaway-run.1",
     "share/man/man1/stowaway-serve.1",
+    "share/man/man1/stowaway-switch.1",
     "share/man/man1/stowaway-top.1",
     "share/man/man1/stowaway.1",
     "share/zsh/site-functions/_stowaway",
