@@ -61,21 +61,6 @@ impl FileServer {
         let _ = self.child.wait();
     }
 
-    /// The server answers nobody any more.
-    pub fn pause(&self) {
-        self.signal("STOP");
-    }
-
-    /// The server answers again.
-    pub fn go_on(&self) {
-        self.signal("CONT");
-    }
-
-    fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", name, &pid]).status().expect("kill(1)").success());
-    }
-
     /// The server is there again.
     pub fn restart(&mut self) {
         self.child = spawn((self.start)(self.folder.path(), self.port));

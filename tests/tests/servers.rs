@@ -177,24 +177,6 @@ everyone! {
         says(&["--mount", "smb://127.0.0.1/a:/mnt/srv,opts=credentials=/no/such/file"], &["credentials=/no/such/file"]);
     }
 
-    fn a_wait_for_a_server_is_ended_by_a_deadly_signal() {
-        let Some((place, server)) = with(FileServer::nfs) else { return };
-        let uri = format!("nfs://127.0.0.1:{}/mem:/mnt/srv", server.port);
-        for signal in ["TERM", "INT", "KILL"] {
-            let mut child = started(&place, &uri, "exec cat /mnt/srv/none");
-            server.pause();
-            let pid = child.id().to_string();
-            child.stdin.take().expect("its input").write_all(b"go\n").expect("a line");
-            std::thread::sleep(Duration::from_secs(1));
-            assert!(child.try_wait().expect("the program").is_none(), "it does not wait");
-            assert!(std::process::Command::new("kill").args(["-s", signal, &pid]).status().expect("kill").success());
-            let begun = Instant::now();
-            child.wait().expect("the program");
-            assert!(begun.elapsed() < Duration::from_secs(50), "{signal}: {:?}", begun.elapsed());
-            server.go_on();
-        }
-    }
-
     fn a_program_ends_without_its_server() {
         let Some((place, mut server)) = with(FileServer::nfs) else { return };
         let uri = format!("nfs://127.0.0.1:{}/mem:/mnt/srv", server.port);
