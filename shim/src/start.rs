@@ -99,16 +99,17 @@ fn has_network() -> bool {
     if settings().interfaces().is_empty() && !settings().has_personality() {
         return true;
     }
-    if kernel::state() == kernel::State::None {
-        let _ = enter::enter_kernel(|_| Ok(0));
+    if kernel::state() != kernel::State::None {
+        return network::is_there() && kernel::running().is_some();
     }
+    let _ = enter::enter_kernel(|_| Ok(0));
     network::is_there() && kernel::running().is_some() && has_servers()
 }
 
-/// What servers have is mounted when the program starts, by the first process: a server that does not answer is seen then. False: one is
-/// not mounted, which was said.
+/// What servers have is mounted by the first process when the program starts: a server that does not answer is seen then. Others find
+/// the mounts when they look into them. False: one is not mounted, which was said.
 fn has_servers() -> bool {
-    let is_remote = |index: &usize| settings().mounts[*index].remote().is_some();
+    let is_remote = |index: &usize| settings().mounts[*index].is_remote();
     (0..settings().mounts.len())
         .filter(is_remote)
         .all(|index| enter::enter_kernel(|context| context.mount_root(index)).is_ok())

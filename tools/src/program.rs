@@ -205,6 +205,16 @@ pub fn require_preloadable(path: &Path) -> Result<(), Failure> {
     Err(Failure::new(EXIT_RUN, format!("{}{}: {why}", path.display(), by.unwrap_or_default())))
 }
 
+/// Becomes the program. Returns only to say why not.
+pub fn execute(path: &Path, words: &[OsString], env: &[(OsString, OsString)]) -> Failure {
+    let error = host::execve(path, words, env);
+    let status = match error.kind() {
+        io::ErrorKind::NotFound => EXIT_NOT_FOUND,
+        _ => EXIT_NOT_EXECUTABLE,
+    };
+    Failure::new(status, format!("{}: {}", path.display(), reason(&error)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

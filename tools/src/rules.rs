@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::cli::RulesOptions;
-use crate::fail::{reason, Failure, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_RUN};
-use crate::{host, program};
+use crate::fail::{reason, Failure, EXIT_RUN};
+use crate::program;
 
 /// Where nft is looked for besides PATH, in which an ordinary user has no such directory.
 const PLACES: &str = "/usr/sbin:/sbin:/usr/local/sbin";
@@ -52,10 +52,5 @@ pub fn rules(options: &RulesOptions) -> Result<i32, Failure> {
     let name = &options.program[0];
     let path = program::resolve(name, std::env::var_os("PATH").as_deref())?;
     let env: Vec<(OsString, OsString)> = std::env::vars_os().collect();
-    let error = host::execve(&path, &options.program, &env);
-    let status = match error.kind() {
-        std::io::ErrorKind::NotFound => EXIT_NOT_FOUND,
-        _ => EXIT_NOT_EXECUTABLE,
-    };
-    Err(Failure::new(status, format!("{}: {}", path.display(), reason(&error))))
+    Err(program::execute(&path, &options.program, &env))
 }

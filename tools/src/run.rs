@@ -13,13 +13,13 @@ use stowaway_kinds::{Help, Kind};
 
 use crate::cli::RunOptions;
 use crate::doctor::image::kind_of;
-use crate::fail::{reason, Failure, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_RUN};
+use crate::fail::{reason, Failure, EXIT_NOT_EXECUTABLE, EXIT_RUN};
 use crate::library::Use;
 use crate::serve::owner;
 use crate::{host, instance, library, program, rules};
 
 /// Runs the program in our place; returns only to say why it could not be started.
-pub fn run(options: RunOptions) -> Result<i32, Failure> {
+pub fn run(mut options: RunOptions) -> Result<i32, Failure> {
     let name = &options.program[0];
     if name.as_bytes().starts_with(b"-") {
         // The parser takes an unknown option for the program's name.
@@ -40,7 +40,6 @@ pub fn run(options: RunOptions) -> Result<i32, Failure> {
         }
     }
     owner::serve_images(&mut config)?;
-    let mut options = options;
     if let Some(file) = config.nft.take() {
         options.program = rules::before(&file, options.program)?;
     }
@@ -49,12 +48,7 @@ pub fn run(options: RunOptions) -> Result<i32, Failure> {
         Use::Preload => preloaded(&config, &library, name)?,
         Use::Load => loaded(&config, &library, name)?,
     };
-    let error = host::execve(&file, &options.program, &env);
-    let status = match error.kind() {
-        std::io::ErrorKind::NotFound => EXIT_NOT_FOUND,
-        _ => EXIT_NOT_EXECUTABLE,
-    };
-    Err(Failure::new(status, format!("{}: {}", file.display(), reason(&error))))
+    Err(program::execute(&file, &options.program, &env))
 }
 
 type Environment = Vec<(OsString, OsString)>;
@@ -182,7 +176,7 @@ fn check_tunnel(path: &Path) -> Result<(), Failure> {
 /// Says early what the first call under the mount would say later.
 fn check_image(mount: &Mount) -> Result<(), Failure> {
     let Some(image) = &mount.image else { return Ok(()) };
-    if mount.address().is_some() || mount.remote().is_some() {
+    if mount.is_a_servers() {
         return Ok(());
     }
     let fail = |why: &str| Err(Failure::new(EXIT_RUN, format!("{}: {why}", image.display())));

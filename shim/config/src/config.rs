@@ -77,10 +77,17 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
+        Config::unset(MEM_DEFAULT, Doorbell::Auto)
+    }
+}
+
+impl Config {
+    /// Where nothing is asked for.
+    pub const fn unset(mem: u64, doorbell: Doorbell) -> Config {
         Config {
             mounts: Vec::new(),
-            mem: MEM_DEFAULT,
-            net: Net::default(),
+            mem,
+            net: Net::None,
             dns: Vec::new(),
             publish: Vec::new(),
             sysctl: Vec::new(),
@@ -92,14 +99,14 @@ impl Default for Config {
             mptcp: false,
             nft: None,
             run_as: None,
-            log: Level::default(),
-            kernel_log: Sink::default(),
+            log: Level::Warn,
+            kernel_log: Sink::Off,
             follow: true,
-            stats: Sink::default(),
-            trace: Trace::default(),
-            block_engine: BlockEngine::default(),
+            stats: Sink::Off,
+            trace: Trace { to: Sink::Off, only: Vec::new() },
+            block_engine: BlockEngine::Auto,
             perf_map: false,
-            doorbell: Doorbell::default(),
+            doorbell,
             share: true,
             keeper: true,
             instance: None,
@@ -107,9 +114,7 @@ impl Default for Config {
             under_run: false,
         }
     }
-}
 
-impl Config {
     /// What an environment says. A settings file that it names (`STOWAWAY_CONFIG`) is not read: see
     /// [`Config::from_env_and_file`].
     pub fn from_env<N, V>(vars: impl IntoIterator<Item = (N, V)>) -> Result<Config, ConfigError>
@@ -271,7 +276,7 @@ impl Config {
     /// The mount that another one's image lies in, by its name.
     pub fn holder(&self, index: usize) -> Option<usize> {
         let mount = &self.mounts[index];
-        let image = mount.image.as_ref().filter(|_| mount.address().is_none() && mount.remote().is_none())?;
+        let image = mount.image.as_ref().filter(|_| !mount.is_a_servers())?;
         self.deepest(image.as_os_str().as_bytes(), None)
     }
 

@@ -96,7 +96,7 @@ impl Mount {
 
     /// The image's path made absolute against `cwd`.
     pub(crate) fn absolutize(&mut self, cwd: &Path) {
-        if self.uri().is_some() || self.remote().is_some() {
+        if self.uri().is_some() || self.is_remote() {
             return;
         }
         if let Some(name) = self.one_name().filter(|name| cwd.join(name).exists()) {

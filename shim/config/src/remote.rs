@@ -151,6 +151,12 @@ fn clean(path: Vec<u8>) -> Result<Vec<u8>, String> {
 }
 
 impl Mount {
+    /// Whether a directory of a server's is mounted.
+    pub fn is_remote(&self) -> bool {
+        let image = self.image.as_ref().map_or(&b""[..], |image| image.as_os_str().as_bytes());
+        schemes().any(|scheme| image.starts_with(scheme))
+    }
+
     /// The directory of a server's that is mounted, if it is one.
     pub fn remote(&self) -> Option<Remote> {
         Remote::parse(self.image.as_ref()?.as_os_str().as_bytes())?.ok()
@@ -161,9 +167,14 @@ impl Mount {
 static FOR_SERVERS: [Interface; 1] = [Interface::bare(BackEnd::User)];
 
 impl Config {
-    /// Whether a mount is of a server of the network.
+    /// Whether a directory of a server's is mounted.
     pub fn has_remote(&self) -> bool {
-        self.mounts.iter().any(|mount| mount.remote().is_some())
+        self.mounts.iter().any(Mount::is_remote)
+    }
+
+    /// Whether the kernel has a network: the program's own, or one that only mounts use.
+    pub fn has_network(&self) -> bool {
+        self.net != Net::None || self.has_remote()
     }
 
     /// The interfaces of the kernel: the program's own, or one that only mounts use.

@@ -22,6 +22,11 @@ pub(crate) fn cut_uri(place: &[u8]) -> (Option<&[u8]>, &[u8]) {
 }
 
 impl Mount {
+    /// Whether a server has what is mounted: there is no file to open.
+    pub fn is_a_servers(&self) -> bool {
+        self.address().is_some() || self.is_remote()
+    }
+
     /// The URI that the image is named by, if it is (`nbd://`, `nbd+unix://`).
     pub fn uri(&self) -> Option<&[u8]> {
         let image = self.image.as_ref()?.as_os_str().as_bytes();

@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use lkl::{Disk, Kernel, Source};
 use once_cell::sync::OnceCell;
-use stowaway_config::{mount_flags, Mount, Net, Remote};
+use stowaway_config::{mount_flags, Mount, Remote};
 
 use crate::fdtable;
 use crate::instance::further_images::{self, FurtherImages};
@@ -124,18 +124,17 @@ fn mount_now(
     }
     let mut read_only = mount.read_only || overlay::is_read_only(mount);
     let mut devices = Vec::new();
-    let remote = mount.remote();
     let found =
-        remote.as_ref().map(|remote| find_remote(kernel, thread, mount, remote, state)).transpose()?;
-    let (mut source, fstype) = match (&mount.image, settings().holder(index)) {
-        _ if found.is_some() => remote_source(index, remote.as_ref(), found.as_ref())?,
-        (None, _) => (Source::None(index as u32), mount.fstype.clone().unwrap_or_default()),
-        (Some(_), Some(holder)) => {
+        mount.remote().map(|remote| find_remote(kernel, thread, mount, &remote, state)).transpose()?;
+    let (mut source, fstype) = match (&found, &mount.image, settings().holder(index)) {
+        (Some(found), ..) => (Source::Remote(index as u32, &found.device), found.fstype.to_string()),
+        (None, None, _) => (Source::None(index as u32), mount.fstype.clone().unwrap_or_default()),
+        (None, Some(_), Some(holder)) => {
             let inner = attach_inner(kernel, thread, index, holder, state)?;
             read_only |= inner.read_only;
             (inner.source, inner.fstype)
         }
-        (Some(_), None) => {
+        (None, Some(_), None) => {
             let mut image = images::open(mount, &state.tries).inspect_err(|&e| {
                 // A server that does not answer is not waited for again.
                 if e == Errno::ETIMEDOUT {
@@ -237,16 +236,6 @@ fn find_remote(
             Err(errno) => errno,
         }
     })
-}
-
-/// What a server has, as the kernel is asked for it.
-fn remote_source<'a>(
-    index: usize,
-    remote: Option<&Remote>,
-    found: Option<&'a Found>,
-) -> Result<(Source<'a>, String)> {
-    let (remote, found) = remote.zip(found).ok_or(Errno::EIO)?;
-    Ok((Source::Remote(index as u32, &found.device), remote.protocol.fstype().to_string()))
 }
 
 /// Whether the kernel made a mount read-only by itself: a journal that it cannot replay, a disc that is written once.
@@ -405,9 +394,7 @@ pub fn unmount_idle(kernel: &Kernel, thread: &'static Thread) -> bool {
     }
     // What lies in another mount, or below one, goes before it: as long as one goes, another may.
     while mounts().fold(false, |any, (mount, state)| unmount_one(kernel, thread, mount, state) || any) {}
-    settings().interfaces().is_empty()
-        && settings().net == Net::None
-        && mounts().all(|(_, state)| state.root.load(Ordering::Acquire) < 0)
+    !settings().has_network() && mounts().all(|(_, state)| state.root.load(Ordering::Acquire) < 0)
 }
 
 /// False: it is not mounted, or it is in use, or it is in no image.

@@ -15,6 +15,8 @@ use crate::sys::thread::Thread;
 
 /// What mount(2) is called with.
 pub struct Found {
+    /// The type of the file system.
+    pub fstype: &'static str,
     /// The directory's name, as the client reads it.
     pub device: CString,
     /// Options, in the order in which they are tried.
@@ -67,7 +69,7 @@ pub fn find(
         Protocol::Nfs => versions_of_nfs(mount, &common),
         Protocol::Smb | Protocol::NineP => vec![common],
     };
-    Ok(Found { device, tries })
+    Ok(Found { fstype: remote.protocol.fstype(), device, tries })
 }
 
 /// The option of the mount that begins with one of these.

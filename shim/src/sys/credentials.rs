@@ -7,7 +7,6 @@ use core::ffi::CStr;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use lkl::Credentials as KernelCredentials;
-use stowaway_config::Net;
 
 use crate::sys::errno::Result;
 use crate::sys::settings::settings;
@@ -110,7 +109,7 @@ impl Credentials {
 /// CAP_NET_BIND_SERVICE, CAP_NET_BROADCAST, CAP_NET_ADMIN and CAP_NET_RAW. (Where only mounts have a network, the process that sets it up
 /// needs them.)
 fn network_rights() -> u64 {
-    if settings().net == Net::None && settings().interfaces().is_empty() {
+    if !settings().has_network() {
         return 0;
     }
     0b1111 << 10

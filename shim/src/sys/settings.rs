@@ -10,7 +10,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use once_cell::sync::OnceCell;
-use stowaway_config::{BlockEngine, Config, ConfigError, Doorbell, Level, Net, Sink, Trace};
+use stowaway_config::{Config, ConfigError, Doorbell, Net};
 
 use crate::sys::fs;
 
@@ -38,39 +38,8 @@ impl Settings {
 
 static SETTINGS: OnceCell<Settings> = OnceCell::new();
 /// Before the constructor ran, and where there are no settings.
-static INACTIVE: Settings = Settings {
-    config: Config {
-        mounts: Vec::new(),
-        mem: 0,
-        net: Net::None,
-        dns: Vec::new(),
-        publish: Vec::new(),
-        sysctl: Vec::new(),
-        net_host: Vec::new(),
-        wg: None,
-        netem: None,
-        qdisc: None,
-        rate: None,
-        mptcp: false,
-        nft: None,
-        run_as: None,
-        log: Level::Warn,
-        kernel_log: Sink::Off,
-        follow: true,
-        stats: Sink::Off,
-        trace: Trace { to: Sink::Off, only: Vec::new() },
-        block_engine: BlockEngine::Auto,
-        perf_map: false,
-        doorbell: Doorbell::Futex,
-        share: true,
-        keeper: true,
-        instance: None,
-        cwd: None,
-        under_run: false,
-    },
-    host_paths_covered: false,
-    active: false,
-};
+static INACTIVE: Settings =
+    Settings { config: Config::unset(0, Doorbell::Futex), host_paths_covered: false, active: false };
 
 /// The settings in force.
 #[inline]

@@ -8,6 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Stdio;
 
+use stowaway_config::{Mount, Part};
 use stowaway_kinds::{kind, Bytes, Help, Kind};
 
 use super::command::clean;
@@ -87,9 +88,19 @@ fn check_mount(report: &mut Report, path: &Path) {
 /// What is said of the mount. `None`: it was not tried.
 fn try_mount(path: &Path) -> Result<Option<String>, String> {
     let (Ok(path), Ok(stowaway)) = (path.canonicalize(), std::env::current_exe()) else { return Ok(None) };
-    let mount = format!("{}:/stowaway/doctor:ro", escaped(&path));
+    let mount = Mount {
+        image: Some(path.clone()),
+        part: Part::default(),
+        more: Vec::new(),
+        path: b"/stowaway/doctor".into(),
+        read_only: true,
+        fstype: None,
+        opts: Vec::new(),
+        socket: None,
+    };
     let mut command = clean(&stowaway);
-    command.args(["run", "--no-keeper", "--mount", &mount, "--", "/bin/sh", "-c", "cd /stowaway/doctor"]);
+    command.args(["run", "--no-keeper", "--mount"]).arg(mount.format());
+    command.args(["--", "/bin/sh", "-c", "cd /stowaway/doctor"]);
     let Ok(output) = command.stdin(Stdio::null()).output() else { return Ok(None) };
     let errors = String::from_utf8_lossy(&output.stderr);
     let (prefix, name) = ("stowaway: ", format!("{}: ", path.display()));
@@ -101,18 +112,6 @@ fn try_mount(path: &Path) -> Result<Option<String>, String> {
         (false, false) => Err(words),
         (false, true) => Err(errors.lines().next().unwrap_or("fails without a word").to_owned()),
     }
-}
-
-/// A path as a setting of a mount has it.
-fn escaped(path: &Path) -> String {
-    let mut text = String::new();
-    for letter in path.to_string_lossy().chars() {
-        if ":,;+#@[]\\\n".contains(letter) {
-            text.push('\\');
-        }
-        text.push(letter);
-    }
-    text
 }
 
 /// What the file or block device at a path is.

@@ -56,7 +56,7 @@ pub fn serve_images(config: &mut Config) -> Result<(), Failure> {
 
 /// The file that the image of a mount is, and how it is made, if it has to be served.
 fn served(mount: &Mount) -> Option<(PathBuf, Made)> {
-    let image = mount.image.as_ref().filter(|_| mount.address().is_none())?;
+    let image = mount.image.as_ref().filter(|_| !mount.is_a_servers())?;
     let made = formats::at(image).filter(|made| made.is_served())?;
     Some((std::fs::canonicalize(image).unwrap_or_else(|_| image.clone()), made))
 }

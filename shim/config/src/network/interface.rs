@@ -51,15 +51,7 @@ impl Interface {
             pieces.push(unescape(piece).map_err(|_| "has a wrong backslash".to_string())?);
         }
         let mut pieces = pieces.into_iter();
-        let mut made = Interface {
-            back_end: BackEnd::parse(&pieces.next().unwrap_or_default())?,
-            addresses: Vec::new(),
-            dhcp: false,
-            gateways: Vec::new(),
-            mtu: None,
-            mac: None,
-            pcap: None,
-        };
+        let mut made = Interface::bare(BackEnd::parse(&pieces.next().unwrap_or_default())?);
         for piece in pieces {
             made.take(&piece)?;
         }

@@ -8,6 +8,7 @@
 //! | `capture.rs` | the files that frames are written to |
 //! | `configure.rs`, `netlink.rs`, `attributes.rs` | addresses and routes |
 //! | `dhcp.rs`, `lease.rs` | an address that a server gives |
+//! | `inet.rs` | sockets in the kernel, to ask others with |
 //! | `personality.rs`, `queues.rs`, `wg/` | what is made of the network: delays and queues, a tunnel over it |
 //! | `program.rs` | programs of the host that work for the network |
 //! | `names.rs` | addresses of servers |
@@ -20,6 +21,7 @@ mod capture;
 mod configure;
 mod dhcp;
 mod given;
+mod inet;
 mod lease;
 pub mod names;
 mod netlink;
@@ -48,6 +50,7 @@ use crate::sys::settings::settings;
 use crate::sys::thread::Thread;
 use back_end::Opened;
 use capture::Captures;
+use inet::Inet;
 
 /// The network is not as it was asked for.
 static HAS_FAILED: AtomicBool = AtomicBool::new(false);
@@ -125,7 +128,7 @@ fn try_to_set_up(
     thread: &'static Thread,
     begun: Begun,
 ) -> core::result::Result<Vec<u32>, String> {
-    if settings().net == Net::None && settings().interfaces().is_empty() {
+    if !settings().has_network() {
         return Ok(Vec::new());
     }
     loopback_up(kernel, thread)
@@ -200,35 +203,14 @@ impl Adding {
 
 /// Whether somebody listens to TCP there, as the kernel sees the network. ETIMEDOUT: nobody answers. Inside a section.
 pub fn connects(kernel: &'static Kernel, thread: &'static Thread, to: SocketAddr) -> Result<()> {
-    /// Seconds for an answer.
-    const PATIENCE: i64 = 10;
-    let (family, address) = socket_address(to);
-    let kind = (libc::SOCK_STREAM | libc::SOCK_CLOEXEC) as usize;
-    let fd = call(kernel, thread, libc::SYS_socket, &[family, kind, 0, 0, 0, 0])?;
-    // `struct timeval`
-    let time = [PATIENCE, 0i64];
-    let option = [libc::SOL_SOCKET as usize, libc::SO_SNDTIMEO as usize, time.as_ptr() as usize, 16];
-    let set =
-        call(kernel, thread, libc::SYS_setsockopt, &[fd, option[0], option[1], option[2], option[3], 0]);
-    let args = [fd, address.as_ptr() as usize, address.len(), 0, 0, 0];
-    let done = set.and_then(|_| call(kernel, thread, libc::SYS_connect, &args));
-    let _ = call(kernel, thread, libc::SYS_close, &[fd, 0, 0, 0, 0, 0]);
-    match done {
+    const PATIENCE_US: u64 = 10_000_000;
+    let mut call = |nr: i64, args: &[usize; 6]| call(kernel, thread, nr, args);
+    let mut socket = Inet::open(&mut call, to.ip(), libc::SOCK_STREAM)?;
+    socket.set_time(libc::SO_SNDTIMEO, PATIENCE_US)?;
+    match socket.connect(to) {
         Err(Errno::EINPROGRESS) => Err(Errno::ETIMEDOUT),
         done => done.map(drop),
     }
-}
-
-/// The family, and `struct sockaddr_in` or `struct sockaddr_in6`.
-fn socket_address(to: SocketAddr) -> (usize, Vec<u8>) {
-    let family = if to.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
-    let mut bytes = [&(family as u16).to_ne_bytes()[..], &to.port().to_be_bytes()].concat();
-    match to.ip() {
-        IpAddr::V4(address) => bytes.extend([&address.octets()[..], &[0; 8]].concat()),
-        // Flow information before the address, scope after.
-        IpAddr::V6(address) => bytes.extend([&[0; 4][..], &address.octets(), &[0; 4]].concat()),
-    }
-    (family as usize, bytes)
 }
 
 /// A file in memory that names resolvers, as resolv.conf(5) has it.

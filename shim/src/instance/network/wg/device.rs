@@ -8,6 +8,7 @@ use stowaway_config::personality::wg::{Network, Peer, Tunnel};
 
 use super::super::attributes::{find, Attributes};
 use super::super::configure::{bytes, family};
+use super::super::inet;
 use super::super::netlink::{Call, Netlink, Request};
 use crate::sys::errno::{Errno, Result};
 
@@ -74,7 +75,7 @@ pub fn add_peer(call: &mut Call<'_>, index: u32, peer: &Peer, endpoint: Option<S
         start = start.with(WGPEER_A_PRESHARED_KEY, key.bytes());
     }
     if let Some(endpoint) = endpoint {
-        start = start.with(WGPEER_A_ENDPOINT, &socket_address(endpoint));
+        start = start.with(WGPEER_A_ENDPOINT, &inet::bytes(endpoint));
     }
     let (first, rest) = peer.allowed.split_at(peer.allowed.len().min(MOST_ALLOWED));
     tell_peer(call, index, start, first)?;
@@ -110,22 +111,4 @@ fn tell(call: &mut Call<'_>, all: &Attributes) -> Result<()> {
 /// `struct genlmsghdr`: command, version, reserved.
 fn head(command: u8) -> [u8; 4] {
     [command, VERSION, 0, 0]
-}
-
-/// `struct sockaddr_in` or `struct sockaddr_in6`
-pub fn socket_address(address: SocketAddr) -> Vec<u8> {
-    let family = u16::from(family(address.ip())).to_ne_bytes();
-    let mut all = [&family[..], &address.port().to_be_bytes()].concat();
-    match address {
-        SocketAddr::V4(four) => {
-            all.extend(four.ip().octets());
-            all.extend([0; 8]);
-        }
-        SocketAddr::V6(six) => {
-            all.extend(six.flowinfo().to_be_bytes());
-            all.extend(six.ip().octets());
-            all.extend(six.scope_id().to_ne_bytes());
-        }
-    }
-    all
 }

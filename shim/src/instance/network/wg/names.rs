@@ -8,10 +8,9 @@ use lkl::sys::process::random_u64;
 use lkl::sys::time::monotonic_ns;
 use stowaway_config::personality::dns::{answer, hosts, question, Answer};
 
-use super::super::configure::family;
+use super::super::inet::Inet;
 use super::super::netlink::Call;
-use super::device::socket_address;
-use crate::sys::errno::{Errno, Explained, Result};
+use crate::sys::errno::{Explained, Result};
 use crate::sys::fs;
 
 const PORT: u16 = 53;
@@ -67,37 +66,8 @@ fn ask(call: &mut Call<'_>, name: &str, resolver: IpAddr) -> Result<Option<Answe
 }
 
 fn exchange(call: &mut Call<'_>, resolver: IpAddr, question: &[u8]) -> Result<Answer> {
-    let kind = (libc::SOCK_DGRAM | libc::SOCK_CLOEXEC) as usize;
-    let fd = call(libc::SYS_socket, &[family(resolver).into(), kind, 0, 0, 0, 0])?;
-    let said = exchange_on(call, fd, resolver, question);
-    let _ = call(libc::SYS_close, &[fd, 0, 0, 0, 0, 0]);
-    said
-}
-
-fn exchange_on(call: &mut Call<'_>, fd: usize, resolver: IpAddr, question: &[u8]) -> Result<Answer> {
-    let to = socket_address(SocketAddr::from((resolver, PORT)));
-    call(libc::SYS_connect, &[fd, to.as_ptr() as usize, to.len(), 0, 0, 0])?;
-    call(libc::SYS_sendto, &[fd, question.as_ptr() as usize, question.len(), 0, 0, 0])?;
-    let until_ns = monotonic_ns() + PATIENCE_NS;
-    loop {
-        let left_us = until_ns.saturating_sub(monotonic_ns()) / 1_000;
-        if left_us == 0 {
-            return Err(Errno::ETIMEDOUT);
-        }
-        // `struct timeval`
-        let time = [left_us / 1_000_000, left_us % 1_000_000].map(u64::to_ne_bytes).concat();
-        let option = libc::SO_RCVTIMEO as usize;
-        let set = [fd, libc::SOL_SOCKET as usize, option, time.as_ptr() as usize, time.len(), 0];
-        call(libc::SYS_setsockopt, &set)?;
-        let mut message = [0u8; 1500];
-        match call(libc::SYS_recvfrom, &[fd, message.as_mut_ptr() as usize, message.len(), 0, 0, 0]) {
-            Ok(len) => {
-                if let Some(said) = answer(&message[..len.min(message.len())], question) {
-                    return Ok(said);
-                }
-            }
-            Err(Errno::EAGAIN) => {}
-            Err(e) => return Err(e),
-        }
-    }
+    let mut socket = Inet::open(call, resolver, libc::SOCK_DGRAM)?;
+    socket.connect(SocketAddr::from((resolver, PORT)))?;
+    socket.send(question, None)?;
+    socket.receive(monotonic_ns() + PATIENCE_NS, |message| answer(message, question))
 }
