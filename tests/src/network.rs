@@ -2,10 +2,10 @@
 //! Networks for tests: namespaces of the host that the test makes, with one side of a tap device in them, and servers of
 //! `programs/net/peer.py`.
 
-use crate::artifacts;
 use crate::process::{Outcome, Run};
 use crate::user;
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -25,6 +25,47 @@ os.execvp(sys.argv[2], sys.argv[2:])";
 /// The ordinary user of these tests, where the test is root.
 const ORDINARY: &str = "65534";
 
+/// A server at port 7 of the address that it is given, which answers each client with how many bytes the client sent: so many clients,
+/// or for ever. It says `up` first.
+pub const COUNTING_SERVER: &str = "import socket, sys
+s = socket.create_server((sys.argv[1], 7), family=socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET)
+print('up', flush=True)
+left = int(sys.argv[2]) if sys.argv[2:] else -1
+while left:
+    left -= 1
+    c, a = s.accept()
+    n = 0
+    while part := c.recv(1 << 17): n += len(part)
+    c.sendall(b'%d from %s' % (n, a[0].encode()))
+    c.close()
+";
+
+/// Its client, which waits until the server is there, and prints the answer.
+pub const COUNTING_CLIENT: &str = "import socket, sys, time
+for i in range(200):
+    try: s = socket.create_connection((sys.argv[1], 7), 1); break
+    except OSError: time.sleep(0.05)
+s.settimeout(30)
+for i in range(300): s.sendall(bytes(10007))
+s.shutdown(socket.SHUT_WR)
+print(s.makefile().read())
+";
+
+/// Whether a program is installed; says so if not.
+pub fn has(program: &str) -> bool {
+    let found = std::env::split_paths("/usr/bin:/bin:/usr/sbin:/sbin:/usr/local/bin")
+        .any(|place| place.join(program).is_file());
+    if !found {
+        user::note(&format!("{program} is not installed"));
+    }
+    found
+}
+
+/// A port of the host's loopback that is free now.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address").port()
+}
+
 /// A folder with copies of the products that any user may read, and the peer's program.
 pub struct Place {
     base: tempfile::TempDir,
@@ -35,9 +76,9 @@ impl Place {
     pub fn new() -> Place {
         use std::os::unix::fs::PermissionsExt;
         let base = tempfile::tempdir().expect("a folder");
-        let products = artifacts::get();
-        std::fs::copy(&products.library, base.path().join("libstowaway.so")).expect("a copy");
-        std::fs::copy(&products.command, base.path().join("stowaway")).expect("a copy");
+        for product in ["libstowaway.so", "stowaway"] {
+            std::fs::hard_link(user::copies().join(product), base.path().join(product)).expect("a link");
+        }
         std::fs::write(base.path().join("peer.py"), PEER).expect("a program");
         let all = std::fs::Permissions::from_mode(0o777);
         std::fs::set_permissions(base.path(), all).expect("a folder for all");

@@ -5,7 +5,7 @@
 
 use crate::artifacts::Artifacts;
 use std::ffi::OsString;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
@@ -32,6 +32,30 @@ pub struct Run {
     pub deadline: Option<Duration>,
     /// What is put before the words.
     pub before: Vec<OsString>,
+}
+
+/// Starts a program that may be a copy just made: another test's fork may hold the copy open for writing until its exec ("text file busy").
+pub fn patiently<T>(mut start: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let mut tries = 0;
+    loop {
+        match start() {
+            Err(e) if e.kind() == io::ErrorKind::ExecutableFileBusy && tries < 250 => {
+                tries += 1;
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            done => return done,
+        }
+    }
+}
+
+/// A process that is ended with the value.
+pub struct Ended(pub Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// What became of a command.
@@ -134,7 +158,8 @@ impl Run {
         let stdin = if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() };
         let mut command = self.command();
         command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.spawn().unwrap_or_else(|error| panic!("cannot start {:?}: {error}", self.words[0]))
+        patiently(|| command.spawn())
+            .unwrap_or_else(|error| panic!("cannot start {:?}: {error}", self.words[0]))
     }
 
     /// Runs it to its end, or to the deadline.

@@ -2,9 +2,9 @@
 //! Servers of files for tests: nfs-ganesha (NFS 4), diod (9P) and smbd (SMB), as the test's own user, on ports of the loopback, with a
 //! folder of their own for what they leave.
 
-use crate::user::note;
+use crate::network::{free_port, has};
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -35,15 +35,12 @@ impl FileServer {
     }
 
     fn new(program: &str, start: fn(&Path, u16) -> Command) -> Option<FileServer> {
-        let mut places = ["/usr/bin", "/usr/sbin"].iter().map(|place| Path::new(place).join(program));
-        if !places.any(|path| path.is_file()) {
-            note(&format!("{program} is not installed"));
+        if !has(program) {
             return None;
         }
         let folder = tempfile::tempdir().expect("a folder");
         fs::create_dir(folder.path().join("export")).expect("a folder");
-        let port =
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port").local_addr().expect("it").port();
+        let port = free_port();
         let child = spawn(start(folder.path(), port));
         let server = FileServer { child, folder, start, port };
         server.wait();
@@ -59,6 +56,21 @@ impl FileServer {
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+
+    /// The server answers nobody any more.
+    pub fn pause(&self) {
+        self.signal("STOP");
+    }
+
+    /// The server answers again.
+    pub fn go_on(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().expect("kill(1)").success());
     }
 
     /// The server is there again.

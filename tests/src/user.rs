@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 use crate::artifacts;
+use crate::process::patiently;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -72,17 +73,7 @@ pub fn again(test: &str) {
         .current_dir("/")
         .gid(ORDINARY)
         .uid(ORDINARY);
-    // Another test's fork may hold the copy open for writing until its exec: then "text file busy".
-    let mut tries = 0;
-    let done = loop {
-        match command.output() {
-            Err(e) if e.kind() == std::io::ErrorKind::ExecutableFileBusy && tries < 250 => {
-                tries += 1;
-                std::thread::sleep(std::time::Duration::from_millis(20));
-            }
-            done => break done.expect("a copy of this test program"),
-        }
-    };
+    let done = patiently(|| command.output()).expect("a copy of this test program");
     let said = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
     for line in said.lines().filter(|line| line.starts_with("note: ") && !line.contains("RUST_BACKTRACE")) {
         note(&line["note: ".len()..]);
@@ -92,7 +83,7 @@ pub fn again(test: &str) {
 }
 
 /// Copies of the products and of this test program that an ordinary user may read (a checkout may be private).
-fn copies() -> &'static PathBuf {
+pub(crate) fn copies() -> &'static PathBuf {
     static COPIES: OnceLock<PathBuf> = OnceLock::new();
     COPIES.get_or_init(|| {
         let products = artifacts::get();

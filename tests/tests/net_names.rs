@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Names, in a network namespace of the test's own whose only network is its loopback: its resolver is a server of the test's.
 
-use stowaway_tests::network::{Place, Server, Space};
-use stowaway_tests::user::note;
+use stowaway_tests::network::{has, Place, Server, Space};
 
 /// Executes the other words with another /etc/resolv.conf of the host, in a mount namespace.
 const WITH_RESOLVER: &str = "mount --bind \"$1\" /etc/resolv.conf && shift && exec \"$@\"";
@@ -12,8 +11,7 @@ const ASK: &str = "import socket
 print(socket.gethostbyname('name.example'), sorted({row[4][0] for row in socket.getaddrinfo('name.example', 80)}))";
 
 fn look_up(net: &[&str], server: &str) -> Option<String> {
-    if !std::path::Path::new("/usr/bin/passt").exists() {
-        note("passt is not installed");
+    if !has("passt") {
         return None;
     }
     let space = Space::new()?;

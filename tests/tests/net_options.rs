@@ -2,9 +2,8 @@
 //! `--mptcp`, `--nft` and BBR: seen by the program that has them.
 
 use stowaway_tests::everyone;
-use stowaway_tests::network::Place;
+use stowaway_tests::network::{has, Place};
 use stowaway_tests::process::{Outcome, Run};
-use stowaway_tests::user::note;
 
 /// A connection within one kernel, at the addresses given: of the server, and of the client's further path if there is one. Says how many
 /// further subflows there are, and whether it is MPTCP at both ends.
@@ -95,15 +94,6 @@ fn said(outcome: &Outcome) -> String {
     outcome.expect_exit(0).out()
 }
 
-fn nft_is_there() -> bool {
-    let is_there =
-        ["/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft"].iter().any(|path| std::path::Path::new(path).exists());
-    if !is_there {
-        note("nft(8) is not installed");
-    }
-    is_there
-}
-
 everyone! {
     fn sockets_of_tcp_are_ones_of_mptcp() {
         let place = Place::new();
@@ -145,7 +135,7 @@ everyone! {
     }
 
     fn rules_of_nftables_filter_and_translate() {
-        if !nft_is_there() {
+        if !has("nft") {
             return;
         }
         let place = Place::new();
@@ -162,7 +152,7 @@ everyone! {
     }
 
     fn rules_that_are_wrong_end_the_run() {
-        if !nft_is_there() {
+        if !has("nft") {
             return;
         }
         let place = Place::new();

@@ -4,28 +4,7 @@
 use std::process::Child;
 use std::time::Duration;
 use stowaway_tests::everyone;
-use stowaway_tests::network::Place;
-
-/// Answers each client with how many bytes it sent.
-const SERVER: &str = "import socket, sys
-s = socket.create_server((sys.argv[1], 7), family=socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET)
-for i in range(int(sys.argv[2])):
-    c, a = s.accept()
-    n = 0
-    while part := c.recv(1 << 17): n += len(part)
-    c.sendall(b'%d from %s' % (n, a[0].encode()))
-    c.close()
-";
-
-/// Its client, which waits until the server is there.
-const CLIENT: &str = "import socket, sys, time
-for i in range(200):
-    try: s = socket.create_connection((sys.argv[1], 7), 5); break
-    except OSError: time.sleep(0.05)
-for i in range(300): s.sendall(bytes(10007))
-s.shutdown(socket.SHUT_WR)
-print(s.makefile().read())
-";
+use stowaway_tests::network::{Place, COUNTING_CLIENT as CLIENT, COUNTING_SERVER as SERVER};
 
 /// Starts a program that waits for a peer at a socket, and waits until it does.
 fn start(place: &Place, socket: &str, net: &str, program: &[&str]) -> Child {

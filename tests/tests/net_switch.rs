@@ -7,31 +7,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use stowaway_tests::everyone;
-use stowaway_tests::network::Place;
+use stowaway_tests::network::{Place, COUNTING_CLIENT as CLIENT, COUNTING_SERVER as SERVER};
+use stowaway_tests::process::{patiently, Ended};
 use stowaway_tests::user::note;
-
-/// Answers each client with how many bytes it sent, for ever.
-const SERVER: &str = "import socket, sys
-s = socket.create_server((sys.argv[1], 7))
-print('up', flush=True)
-while True:
-    c, a = s.accept()
-    n = 0
-    while part := c.recv(1 << 17): n += len(part)
-    c.sendall(b'%d from %s' % (n, a[0].encode()))
-    c.close()
-";
-
-/// Its client, which waits until the server is there.
-const CLIENT: &str = "import socket, sys, time
-for i in range(200):
-    try: s = socket.create_connection((sys.argv[1], 7), 1); break
-    except OSError: time.sleep(0.05)
-s.settimeout(30)
-for i in range(300): s.sendall(bytes(10007))
-s.shutdown(socket.SHUT_WR)
-print(s.makefile().read())
-";
 
 /// Says that it is there, then sends a number of its own every 50 ms until the other side has answered `last`.
 const TALK: &str = "import socket, sys, time
@@ -64,16 +42,6 @@ for i in range(1000 if who != 'executed' else 4):
 if who == 'executed': os.execvp('python3', ['python3', '-c', open('family.py').read(), sys.argv[1], sys.argv[2], who])
 ";
 
-/// What is ended with the test.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// Waits until something is so.
 #[track_caller]
 fn until(what: &str, is_so: impl Fn() -> bool) {
@@ -88,7 +56,7 @@ fn until(what: &str, is_so: impl Fn() -> bool) {
 fn switch(place: &Place, socket: &str) -> Ended {
     let mut command = Command::new(place.file("stowaway"));
     command.args(["switch", "--stats", socket]).stdin(Stdio::null()).stderr(Stdio::piped());
-    let child = Ended(command.spawn().expect("a switch"));
+    let child = Ended(patiently(|| command.spawn()).expect("a switch"));
     until("the switch does not listen", || UnixStream::connect(socket).is_ok());
     child
 }

@@ -4,22 +4,13 @@
 
 use std::process::Command;
 use stowaway_tests::everyone;
-use stowaway_tests::network::{is_ok, Place, Server};
+use stowaway_tests::network::{free_port, has, is_ok, Place, Server};
 use stowaway_tests::user::note;
 
 const NET: [&str; 2] = ["--net", "user"];
 const GATEWAY: &str = "10.0.2.2";
 const GATEWAY_OF_SIX: &str = "fd10:0:2::2";
 const MANY: &str = "104857600";
-
-fn has(program: &str) -> bool {
-    let found = std::env::split_paths("/usr/bin:/bin:/usr/sbin:/usr/local/bin")
-        .any(|place| place.join(program).is_file());
-    if !found {
-        note(&format!("{program} is not installed"));
-    }
-    found
-}
 
 /// Does this with a server at 127.0.0.1.
 #[track_caller]
@@ -32,11 +23,6 @@ fn with_server(words: &[&str]) {
     let all: Vec<&str> =
         [words[0], GATEWAY, &server.port].into_iter().chain(words[1..].iter().copied()).collect();
     is_ok(&place.peer(&[], &NET, &all));
-}
-
-/// A port of the host's loopback that is free now.
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address").port()
 }
 
 /// Whether the host reaches others by IPv6: passt has no IPv6 elsewhere.

@@ -2,9 +2,8 @@
 //! `--netem`, `--qdisc`, `--rate`: what they set up is what tc(8) sets up, and connections live with it.
 
 use stowaway_tests::everyone;
-use stowaway_tests::network::Place;
+use stowaway_tests::network::{has, Place};
 use stowaway_tests::process::Run;
-use stowaway_tests::user::note;
 
 /// A server and clients in one process: transfers of random sizes in both directions, whose digests are compared. Numbers: of transfers, of
 /// transfers at a time, of bytes at most.
@@ -161,8 +160,8 @@ everyone! {
     }
 
     fn tc_shows_what_it_would_set_up_itself() {
-        if !std::path::Path::new("/usr/sbin/tc").exists() && !std::path::Path::new("/sbin/tc").exists() {
-            return note("tc(8) is not installed");
+        if !has("tc") {
+            return;
         }
         let place = Place::new();
         for words in [
@@ -225,8 +224,8 @@ everyone! {
     }
 
     fn with_a_network_to_the_outside_it_is_that_interface() {
-        if !std::path::Path::new("/usr/bin/passt").exists() {
-            return note("passt is not installed");
+        if !has("passt") {
+            return;
         }
         let place = Place::new();
         let script = "tc qdisc show dev eth0; tc qdisc show dev lo; ip -d -o link show eth0 | grep -o 'gso_max_segs [0-9]*'";

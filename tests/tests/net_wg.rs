@@ -7,9 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use stowaway_tests::everyone;
-use stowaway_tests::network::{Place, Space};
-use stowaway_tests::process::Outcome;
-use stowaway_tests::user::{is_root, note};
+use stowaway_tests::network::{has, Place, Space};
+use stowaway_tests::process::{Ended, Outcome};
+use stowaway_tests::user::is_root;
 
 /// Keys of nobody: private and public, of the server and of the client, and one that both have.
 const SERVER: [&str; 2] =
@@ -211,8 +211,8 @@ everyone! {
     }
 
     fn wg_shows_what_the_file_says() {
-        if !std::path::Path::new("/usr/bin/wg").exists() {
-            return note("wg(8) is not installed");
+        if !has("wg") {
+            return;
         }
         let place = Place::new();
         let file = client_file(&place, "c.conf", "ListenPort = 4711\nFwMark = 7", "AllowedIPs = 10.1.0.0/16, fd01::/16\nEndpoint = [2001:db8::1]:51820");
@@ -283,30 +283,19 @@ fn is_refused(outcome: &Outcome, words: &str) {
     }
 }
 
-/// wireguard-go in a namespace, ended with it.
-struct Go(Child);
-
-impl Drop for Go {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// Against an implementation that is not Linux'.
 #[test]
 fn a_tunnel_to_wireguard_go() {
     let Some(space) = Space::new() else { return };
-    let is_missing = |name: &&&str| !std::path::Path::new("/usr/bin").join(name).exists();
-    if let Some(name) = ["wireguard-go", "wg", "passt"].iter().find(is_missing) {
-        return note(&format!("{name} is not installed"));
+    if !["wireguard-go", "wg", "passt"].into_iter().all(has) {
+        return;
     }
     assert!(is_root());
     let place = Place::new();
     let words = [space.inside(), ["wireguard-go", "-f", "wgo"].map(String::from).into()].concat();
     let mut go = Command::new(&words[0]);
     go.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let _go = Go(go.spawn().expect("wireguard-go"));
+    let _go = Ended(go.spawn().expect("wireguard-go"));
     let name = space.name();
     let is_there = || {
         Command::new("ip")

@@ -2,11 +2,10 @@
 //! What servers of the network have, mounted: NFS by nfs-ganesha, 9P by diod, SMB by smbd. The program's own network is the host's.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use stowaway_tests::everyone;
-use stowaway_tests::network::Place;
+use stowaway_tests::held::Held;
+use stowaway_tests::network::{has, Place};
 use stowaway_tests::process::{Outcome, Run};
 use stowaway_tests::servers::FileServer;
 use stowaway_tests::user::{is_root, note};
@@ -17,17 +16,9 @@ const NFS: &[&str] = &["links", "modes", "silly", "shared", "direct", "locks"];
 const NINE_P: &[&str] = &["links", "modes", "locks", "zeros"];
 const SMB: &[&str] = &["shared", "direct", "zeros"];
 
-fn has_passt() -> bool {
-    let found = std::path::Path::new("/usr/bin/passt").is_file();
-    if !found {
-        note("passt is not installed");
-    }
-    found
-}
-
 /// A place with the program of `work.py`, and a server.
 fn with(server: fn() -> Option<FileServer>) -> Option<(Place, FileServer)> {
-    let server = has_passt().then(server)??;
+    let server = has("passt").then(server)??;
     let place = Place::new();
     fs::write(place.path().join("work.py"), WORK).expect("a program");
     Some((place, server))
@@ -56,24 +47,9 @@ fn as_native(place: &Place, mount: &str, features: &[&str]) {
     assert_eq!(seen.out(), expected.expect_exit(0).out());
 }
 
-/// A shell with a server's directory, which goes on with `then` when it gets a line.
-fn started(place: &Place, uri: &str, then: &str) -> Child {
-    let words = [
-        place.file("stowaway"),
-        "run".into(),
-        "--mount".into(),
-        uri.into(),
-        "--".into(),
-        "sh".into(),
-        "-c".into(),
-    ];
-    let mut command = std::process::Command::new(&words[0]);
-    command.args(&words[1..]).arg(format!("ls /mnt/srv; echo up; read line; {then}"));
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program");
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().expect("output")).read_line(&mut line).expect("a line");
-    assert_eq!(line, "up\n");
-    child
+/// A shell with a server's directory, which goes on with `then` when it gets a line, or the end of its input.
+fn held(place: &Place, uri: &str, then: &str) -> Held {
+    Held::start(&mounted(place, &[uri], &["sh", "-c", &format!("ls /mnt/srv; echo held; read line; {then}")]))
 }
 
 everyone! {
@@ -149,12 +125,10 @@ everyone! {
 
     fn a_server_that_comes_back_is_waited_for() {
         let Some((place, mut server)) = with(FileServer::nfs) else { return };
-        let uri = format!("nfs://127.0.0.1:{}/mem:/mnt/srv", server.port);
-        let mut child = started(&place, &uri, "exec ls -d /mnt/srv/.");
+        let held = held(&place, &format!("nfs://127.0.0.1:{}/mem:/mnt/srv", server.port), "exec ls -d /mnt/srv/.");
         server.kill();
-        child.stdin.take().expect("its input").write_all(b"go\n").expect("a line");
         server.restart();
-        assert!(child.wait().expect("the program").success());
+        assert_eq!(held.finish(), ("/mnt/srv/.\n".into(), String::new()));
     }
 
     fn what_cannot_be_mounted_says_why() {
@@ -179,12 +153,25 @@ everyone! {
 
     fn a_program_ends_without_its_server() {
         let Some((place, mut server)) = with(FileServer::nfs) else { return };
-        let uri = format!("nfs://127.0.0.1:{}/mem:/mnt/srv", server.port);
-        let mut child = started(&place, &uri, "exit 0");
+        let held = held(&place, &format!("nfs://127.0.0.1:{}/mem:/mnt/srv", server.port), "echo ends; exit 0");
         server.kill();
-        child.stdin.take().expect("its input").write_all(b"go\n").expect("a line");
-        let begun = Instant::now();
-        assert!(child.wait().expect("the program").success());
-        assert!(begun.elapsed() < Duration::from_secs(50), "{:?}", begun.elapsed());
+        assert_eq!(held.finish().0, "ends\n");
+    }
+
+    fn a_wait_for_a_server_is_ended_by_a_deadly_signal() {
+        let Some((place, server)) = with(FileServer::nfs) else { return };
+        let uri = format!("nfs://127.0.0.1:{}/mem:/mnt/srv", server.port);
+        // (What starts the tests may ignore SIGINT and SIGHUP, which programs inherit.)
+        for (name, number) in [("TERM", libc::SIGTERM), ("USR1", libc::SIGUSR1), ("KILL", libc::SIGKILL)] {
+            let mut held = held(&place, &uri, "exec cat /mnt/srv/none");
+            server.pause();
+            held.child.stdin.take();
+            std::thread::sleep(Duration::from_secs(1));
+            assert!(held.child.try_wait().expect("the program").is_none(), "it does not wait");
+            let pid = held.child.id().to_string();
+            assert!(std::process::Command::new("kill").args(["-s", name, &pid]).status().expect("kill").success());
+            assert_eq!(held.rest().status, format!("signal {number}"));
+            server.go_on();
+        }
     }
 }
