@@ -187,6 +187,7 @@ everyone! {
         let (name, source) = program!("mount_tables");
         assert_eq!(fact_mounted(name, source).err(), "");
     }
+    fn locks_in_proc() { as_native(program!("locks")); }
     fn names_in_proc() { on_both_grounds(program!("procfd")); }
 
     fn a_database() {

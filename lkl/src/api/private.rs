@@ -25,11 +25,11 @@ pub enum Private {
     ListXattrAt = 4103,
     /// `(dfd, path, at_flags, name)`
     RemoveXattrAt = 4104,
-    /// `(dfd, path, *mut statfs)`
+    /// `(dfd, path, *mut statfs)`; no path: the open file `dfd`
     StatfsAt = 4105,
-    /// `(dfd, path)`
+    /// `(dfd, path)`; no path: the open file `dfd`
     ChdirAt = 4106,
-    /// `(dfd, path, length)`
+    /// `(dfd, path, length)`; no path: the open file `dfd`
     TruncateAt = 4107,
     /// `(fd, buf, size, even_deleted) -> length with the NUL`: the absolute path of an open file
     FdPath = 4108,
@@ -103,6 +103,10 @@ pub enum Private {
     Owner = 4140,
     /// `(pid of the host, bytes)`: RLIMIT_FSIZE of another process of this kernel, which the host has set
     FileLimit = 4141,
+    /// `(offset, buf, size) -> length`: /proc/locks of this kernel, with the kernel's ids of processes ([`crate::Kernel::pid_of`]); 0: its end
+    ProcLocks = 4142,
+    /// `(fd, buf, size) -> length`: what is in a pipe, which stays there
+    PipeLook = 4143,
 }
 
 /// What the host has of a file that is passed to another process, beside the ticket.

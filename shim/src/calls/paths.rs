@@ -139,12 +139,35 @@ fn ends_in_dot(path: usize) -> bool {
 /// A call that exists without a directory only: `c.nr(path, rest)` on the host, `private(dirfd, path, rest)` in the
 /// kernel.
 fn by_private_call(c: &Call<'_>, private: lkl::Private) -> Result {
-    let rest = c.args[1];
-    with_path(
-        PathArg::plain(c.args[0], true),
+    let [path, rest, ..] = c.args;
+    let r = with_path(
+        PathArg::plain(path, true),
         |at| c.to_host_with(&args([at.path, rest])),
         |context, at| context.call(private as i64, &args([at.dirfd, at.path, rest])),
-    )
+    );
+    or_of_removed_file(r, path, |context, fd| context.call(private as i64, &args([fd, 0, rest])))
+}
+
+/// What a call with a path that is followed gave; or, where the path is /proc/self/fd/N and the kernel's file at N has no name
+/// any more, what `by_descriptor` gives for that file.
+pub fn or_of_removed_file(
+    r: Result,
+    path: usize,
+    by_descriptor: impl FnMut(&mut KernelContext, usize) -> Result,
+) -> Result {
+    match r {
+        Err(Errno::ENOENT) => of_removed_file(path, by_descriptor).unwrap_or(r),
+        _ => r,
+    }
+}
+
+#[cold]
+fn of_removed_file(
+    path: usize,
+    mut by_descriptor: impl FnMut(&mut KernelContext, usize) -> Result,
+) -> Option<Result> {
+    let number = magic_links::unlinked(path)?;
+    Some(enter_kernel(|context| by_descriptor(context, number as usize)))
 }
 
 macro_rules! at_forms {
@@ -267,9 +290,13 @@ pub fn chdir(c: &Call<'_>) -> Result {
             class.set(fdtable::KERNEL);
             context.call(lkl::Private::ChdirAt as i64, &args([at.dirfd, at.path]))
         },
-    )?;
+    );
+    or_of_removed_file(r, c.args[0], |context, fd| {
+        class.set(fdtable::KERNEL);
+        context.call(lkl::Private::ChdirAt as i64, &args([fd]))
+    })?;
     settle(class.get());
-    Ok(r)
+    Ok(0)
 }
 
 /// The current directory is one of this class now. While it is in a mount the host's must lead nowhere.

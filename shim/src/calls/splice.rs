@@ -4,6 +4,7 @@
 
 use crate::calls::transfer::{both_open, by_pair, kind, on, open_flags, with_sigpipe};
 use crate::fdtable::{self, KERNEL};
+use crate::instance::enter::enter_kernel;
 use crate::sys::call::{args, Call};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fs::OwnedFd;
@@ -120,7 +121,7 @@ fn into_pipe(input: usize, out: usize, from: Option<i64>, len: usize, waits: boo
     Ok(done)
 }
 
-/// Takes what is in a pipe to a file: waits only for the first bytes. What the file does not take stays in a pipe of the host.
+/// Takes what is in a pipe to a file: waits only for the first bytes. What the file does not take stays in the pipe.
 fn from_pipe(input: usize, out: usize, to: Option<i64>, len: usize, waits: bool) -> Result {
     let buffer = Pages::new(CHUNK)?;
     let copies = if fdtable::class(input) == KERNEL { None } else { fs::pipe(libc::O_NONBLOCK).ok() };
@@ -132,7 +133,10 @@ fn from_pipe(input: usize, out: usize, to: Option<i64>, len: usize, waits: bool)
             Err(e) => return done_or(done, Err(e)),
         }
         let most = (len - done).min(CHUNK);
-        let copied = copies.as_ref().and_then(|copies| look_into(input, copies, buffer.address(), most));
+        let copied = match &copies {
+            Some(copies) => look_into(input, copies, buffer.address(), most),
+            None => look_into_kernel(input, buffer.address(), most),
+        };
         let got = match copied.map_or_else(|| read(input, buffer.address(), most, None), Ok) {
             Ok(got) if got > 0 => got,
             end => return done_or(done, end),
@@ -156,7 +160,13 @@ fn look_into(pipe: usize, copies: &[OwnedFd; 2], to: usize, most: usize) -> Opti
     read(tail, to, copied, None).ok().filter(|&n| n == copied)
 }
 
-/// Takes bytes out of a pipe of the host that another process may have taken meanwhile.
+/// The same of a pipe of the kernel.
+fn look_into_kernel(pipe: usize, to: usize, most: usize) -> Option<usize> {
+    let ask = args([pipe, to, most]);
+    enter_kernel(|context| context.call(lkl::Private::PipeLook as i64, &ask)).ok().filter(|&n| n > 0)
+}
+
+/// Takes bytes out of a pipe that another process may have taken meanwhile.
 fn take_out(pipe: usize, room: usize, mut count: usize) {
     while count > 0 && is_ready(pipe, libc::POLLIN, false) == Ok(true) {
         match read(pipe, room, count, None) {

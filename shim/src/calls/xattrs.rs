@@ -2,16 +2,18 @@
 //! Extended attributes by path. Linux 6.1 has no *at forms (6.13 does); the overlay brings them as private
 //! calls: `getxattrat(dirfd, path, at_flags, name, value, size)`.
 
+use crate::calls::paths::or_of_removed_file;
 use crate::lookup::route::{with_path, PathArg};
 use crate::sys::call::Call;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::user;
 
 const NOFOLLOW: usize = libc::AT_SYMLINK_NOFOLLOW as usize;
+const EMPTY_PATH: usize = libc::AT_EMPTY_PATH as usize;
 
 fn by_path(c: &Call<'_>, follow: bool, private: lkl::Private, rest: [usize; 4]) -> Result {
     let [flags, name, value, size] = rest;
-    with_path(
+    let r = with_path(
         PathArg::plain(c.args[0], follow),
         |at| {
             let mut args = c.args;
@@ -19,7 +21,14 @@ fn by_path(c: &Call<'_>, follow: bool, private: lkl::Private, rest: [usize; 4]) 
             c.to_host_with(&args)
         },
         |context, at| context.call(private as i64, &[at.dirfd, at.path, flags, name, value, size]),
-    )
+    );
+    if !follow {
+        return r;
+    }
+    or_of_removed_file(r, c.args[0], |context, fd| {
+        let empty = c"".as_ptr() as usize;
+        context.call(private as i64, &[fd, empty, flags | EMPTY_PATH, name, value, size])
+    })
 }
 
 fn get(c: &Call<'_>, follow: bool) -> Result {
@@ -45,7 +54,6 @@ fn remove(c: &Call<'_>, follow: bool) -> Result {
 
 /// The forms of Linux 6.13: `c.nr(dirfd, path, at_flags, ...)`. `rest`: what the private call has behind the at_flags.
 fn at(c: &Call<'_>, private: lkl::Private, xattr_flags: u32, rest: [usize; 3]) -> Result {
-    const EMPTY_PATH: usize = libc::AT_EMPTY_PATH as usize;
     let [dirfd, path, flags, ..] = c.args;
     let flags = flags as u32 as usize;
     let [a, b, d] = rest;

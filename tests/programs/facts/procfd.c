@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* The names that /proc gives to open files and to the current directory. */
 #include "fact.h"
+#include <sys/vfs.h>
 
 static void is(const char *link, const char *expected)
 {
@@ -81,11 +82,22 @@ static int check(void)
 		CHECK(!access(link, R_OK | W_OK) && !chmod(link, 0640) && !fstat(unlinked, &st) && (st.st_mode & 0777) == 0640);
 		CHECK(!utimensat(AT_FDCWD, link, (struct timespec[]){ { 5, 0 }, { 6, 0 } }, 0) && !stat(link, &st) && st.st_mtime == 6);
 		CHECK(!chown(link, -1, getegid()) && !lstat(link, &st) && S_ISLNK(st.st_mode));
+		/* calls without a form by directory and name */
+		struct statfs about, by_descriptor;
+		CHECK(!truncate(link, 3) && !fstat(unlinked, &st) && st.st_size == 3 && !truncate(link, 5));
+		CHECK(!statfs(link, &about) && !fstatfs(unlinked, &by_descriptor) && about.f_blocks == by_descriptor.f_blocks);
+		CHECK(!setxattr(link, "user.gone", "yes", 3, 0) && getxattr(link, "user.gone", bytes, 64) == 3 && !memcmp(bytes, "yes", 3));
+		CHECK(listxattr(link, bytes, 64) == 10 && !removexattr(link, "user.gone") && fgetxattr(unlinked, "user.gone", bytes, 64) < 0);
+		FAILS(lgetxattr(link, "user.gone", bytes, 64), ENODATA);
+		FAILS(chdir(link), ENOTDIR);
 	}
 	CHECK((again = open(link, O_WRONLY | O_TRUNC)) >= 0 && !close(again) && !fstat(unlinked, &st) && st.st_size == 0);
 	CHECK(!mkdir(at(D, "gone-dir"), 0700) && (again = open(at(D, "gone-dir"), O_RDONLY)) >= 0 && !rmdir(at(D, "gone-dir")));
 	snprintf(bytes, sizeof(bytes), "/proc/self/fd/%d", again);
 	is(bytes, at(D, "gone-dir (deleted)"));
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", again);
+	CHECK(!chdir(link) && !stat(".", &st) && !fstat(again, &st2) && st.st_ino == st2.st_ino && st.st_nlink == 0);
+	CHECK(!getcwd(own, sizeof(own)) && errno == ENOENT && !chdir(H));
 	CHECK(!close(again) && !close(unlinked));
 	int count = 0;
 	DIR *fds = opendir("/proc/self/fd");

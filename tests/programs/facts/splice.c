@@ -17,6 +17,22 @@ static void *drain(void *end)
 	return (void *)done;
 }
 
+static int is_kept(const int ends[2], const char *path)
+{
+	struct rlimit limit = { 1000, RLIM_INFINITY }, none = { RLIM_INFINITY, RLIM_INFINITY };
+	int small = open(path, O_CREAT | O_RDWR | O_TRUNC, 0644);
+	loff_t from = 900;
+
+	signal(SIGXFSZ, SIG_IGN);
+	CHECK(small >= 0 && write(ends[1], sent, 300) == 300 && write(ends[1], sent + 300, 300) == 300);
+	CHECK(!setrlimit(RLIMIT_FSIZE, &limit));
+	CHECK(splice(ends[0], NULL, small, &from, 600, 0) == 100 && from == 1000);
+	FAILS(splice(ends[0], NULL, small, &from, 600, 0), EFBIG);
+	CHECK(!setrlimit(RLIMIT_FSIZE, &none) && splice(ends[0], NULL, small, &from, 600, 0) == 500);
+	CHECK(pread(small, got, 600, 900) == 600 && !memcmp(got, sent, 600));
+	return !close(small) && !unlink(path);
+}
+
 static int check(void)
 {
 	int pipes[2], full[2], file, copy, fifo;
@@ -66,17 +82,9 @@ static int check(void)
 	CHECK(pread(host, got, 200, 0) == 130 && !memcmp(got + 100, sent, 30));
 
 	/* what the file does not take stays in the pipe */
-	struct rlimit limit = { 1000, RLIM_INFINITY }, none = { RLIM_INFINITY, RLIM_INFINITY };
-	signal(SIGXFSZ, SIG_IGN);
-	int two[2], small = open(at(D, "small"), O_CREAT | O_RDWR | O_TRUNC, 0644);
-	CHECK(small >= 0 && !pipe(two) && write(two[1], sent, 300) == 300 && write(two[1], sent + 300, 300) == 300);
-	CHECK(!setrlimit(RLIMIT_FSIZE, &limit));
-	from = 900;
-	CHECK(splice(two[0], NULL, small, &from, 600, 0) == 100 && from == 1000);
-	FAILS(splice(two[0], NULL, small, &from, 600, 0), EFBIG);
-	CHECK(!setrlimit(RLIMIT_FSIZE, &none) && splice(two[0], NULL, small, &from, 600, 0) == 500);
-	CHECK(pread(small, got, 600, 900) == 600 && !memcmp(got, sent, 600) && !close(two[0]) && !close(two[1]));
-	CHECK(!close(small) && !unlink(at(D, "small")));
+	int two[2], ends[2] = { fifo, fifo };
+	CHECK(!pipe(two) && is_kept(two, at(D, "small")) && is_kept(two, at(H, "small")) && !close(two[0]) && !close(two[1]));
+	CHECK(is_kept(ends, at(D, "small")) && is_kept(ends, at(H, "small")));
 
 	/* what is wrong */
 	from = 0;

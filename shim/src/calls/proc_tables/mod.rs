@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Files of /proc that say what is mounted, and what a descriptor is open to: the host knows neither the mounts nor the files of
-//! the kernel library. A program that opens one gets a file in memory with the host's text and ours, as of that moment.
+//! Files of /proc that say what is mounted, what is locked, and what a descriptor is open to: the host knows neither the mounts nor
+//! the files of the kernel library. A program that opens one gets a file in memory with the host's text and ours, as of that moment.
 //!
 //! The file is found by what the host opened, not by its path: the path may lead there by links (/etc/mtab).
 
 pub mod descriptor;
 mod lines;
+mod locks;
 mod snapshot;
 mod text;
 
@@ -55,7 +56,7 @@ pub fn opened(fd: Result, path: usize, flags: usize) -> Result {
 
 /// Whether the last name of a path is one of these files', or may be of a link to one.
 fn is_named_like_one(path: usize) -> bool {
-    const NAMES: [&[u8]; 4] = [b"mounts", b"mountinfo", b"mountstats", b"mtab"];
+    const NAMES: [&[u8]; 5] = [b"mounts", b"mountinfo", b"mountstats", b"mtab", b"locks"];
     let Ok(mut scratch) = Scratch::take() else { return false };
     let Ok(len) = user::read_string(scratch.path(), path) else { return false };
     let mut names = scratch.path()[..len].rsplit(|&b| b == b'/').filter(|name| !name.is_empty());
@@ -94,9 +95,14 @@ fn replace(fd: i32, flags: usize) -> Result<()> {
     let mut scratch = Scratch::take()?;
     let Buffers { path, place, .. } = scratch.buffers();
     let Ok(len) = fs::read_fd_link(fd, &mut path[..PATH_MAX - 1]) else { return Ok(()) };
-    let Some((directory, process, opened)) = parse(&path[..len]).filter(|_| fs::is_of_proc(fd)) else {
+    if !fs::is_of_proc(fd) {
         return Ok(());
-    };
+    }
+    if locks::is_its_path(&path[..len]) {
+        path[len] = 0;
+        return snapshot::put(fd, path, locks::text(fd)?.bytes(), flags, false);
+    }
+    let Some((directory, process, opened)) = parse(&path[..len]) else { return Ok(()) };
     let is_table = matches!(opened, Opened::Table(_));
     let is_own = process as i32 == host::pid() as i32;
     let text = match opened {

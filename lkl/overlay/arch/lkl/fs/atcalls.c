@@ -136,11 +136,31 @@ long lkl_removexattrat(int dfd, const char __user *pathname, unsigned int at_fla
 	return err;
 }
 
+/* Without a name: the open file itself, whatever has become of its names (fs/namei.c, nd_jump_link). */
+static int place_at(int dfd, const char __user *pathname, unsigned int lookup, struct path *path)
+{
+	struct fd f;
+
+	if (pathname || dfd == AT_FDCWD)
+		return user_path_at(dfd, pathname, LOOKUP_FOLLOW | lookup, path);
+	f = fdget_raw(dfd);
+	if (!f.file)
+		return -EBADF;
+	*path = f.file->f_path;
+	path_get(path);
+	fdput(f);
+	if ((lookup & LOOKUP_DIRECTORY) && !d_can_lookup(path->dentry)) {
+		path_put(path);
+		return -ENOTDIR;
+	}
+	return 0;
+}
+
 long lkl_statfsat(int dfd, const char __user *pathname, struct statfs __user *buf)
 {
 	struct kstatfs st;
 	struct path path;
-	long err = user_path_at(dfd, pathname, LOOKUP_FOLLOW | LOOKUP_AUTOMOUNT, &path);
+	long err = place_at(dfd, pathname, LOOKUP_AUTOMOUNT, &path);
 
 	if (err)
 		return err;
@@ -155,7 +175,7 @@ long lkl_statfsat(int dfd, const char __user *pathname, struct statfs __user *bu
 long lkl_chdirat(int dfd, const char __user *pathname)
 {
 	struct path path;
-	long err = user_path_at(dfd, pathname, LOOKUP_FOLLOW | LOOKUP_DIRECTORY, &path);
+	long err = place_at(dfd, pathname, LOOKUP_DIRECTORY, &path);
 
 	if (err)
 		return err;
@@ -173,7 +193,7 @@ long lkl_truncateat(int dfd, const char __user *pathname, loff_t length)
 
 	if (length < 0)
 		return -EINVAL;
-	err = user_path_at(dfd, pathname, LOOKUP_FOLLOW, &path);
+	err = place_at(dfd, pathname, 0, &path);
 	if (err)
 		return err;
 	err = vfs_truncate(&path, length);

@@ -4,6 +4,8 @@
 #include "../fs/chroot.h"
 #include "../fs/mount.h"
 #include "../fs/mountinfo.h"
+#include "../fs/pipe_look.h"
+#include "../fs/proc_locks.h"
 #include "lkl.h"
 
 long lkl_loopback_up(void);
@@ -89,4 +91,6 @@ const lkl_private_t lkl_private_calls[LKL_NR_PRIVATE_END - LKL_NR_PRIVATE] = {
 	PRIVATE(sysctl),
 	PRIVATE(owner),
 	PRIVATE(file_limit),
+	PRIVATE(proc_locks),
+	PRIVATE(pipe_look),
 };
