@@ -2,9 +2,10 @@
 //! Messages reach a person, also when descriptor 2 is a file of a mount.
 
 use stowaway_tests::everyone;
-use stowaway_tests::fixture::Kind;
-use stowaway_tests::mounted::Mounted;
+use stowaway_tests::fixture::{tool, Kind};
+use stowaway_tests::mounted::{our_lines, Mounted};
 use stowaway_tests::process::Run;
+use stowaway_tests::user;
 
 /// Runs its arguments on a terminal of their own, and prints what they wrote there.
 const ON_A_TERMINAL: &str = "import os, pty, sys
@@ -58,5 +59,24 @@ everyone! {
         let log = std::fs::read_to_string(&log).expect("a log");
         assert!(log.contains(MESSAGE), "{log}");
         check_errors(&mounted);
+    }
+
+    fn where_all_is_roots_in_an_image_of_ones_own() {
+        let mounted = Mounted::new(Kind::Basic);
+        let image = mounted.fixture.base.path().join("fresh.img").display().to_string();
+        std::fs::File::create(&image).and_then(|file| file.set_len(16 << 20)).expect("an image file");
+        tool("mkfs.ext4", &["-q", "-F", &image].map(AsRef::as_ref));
+        let (command, dir) = (mounted.artifacts.command.display().to_string(), mounted.dir());
+        let run = |options: &str, script: &str| {
+            let mount = format!("{image}:{dir}{options}");
+            Run::new([&command, "run", "--mount", &mount, "--", "bash", "-c", script]).output()
+        };
+        let script = format!("ls {dir} >/dev/null; mkdir {dir}/a; (mkdir {dir}/b; bash -c 'mkdir {dir}/c'); true");
+        let lines = our_lines(&run("", &script));
+        // One line, whatever number of processes is refused; root is refused nothing.
+        assert_eq!(lines.len(), usize::from(!user::is_root()), "{lines:?}");
+        assert!(lines.iter().all(|line| line.contains("--as root") && line.contains(&dir)), "{lines:?}");
+        assert_eq!(our_lines(&run("", &format!("ls {dir}"))), Vec::<String>::new());
+        assert_eq!(our_lines(&run(":ro", &format!("mkdir {dir}/a; ls {dir}/lost+found; true"))), Vec::<String>::new());
     }
 }

@@ -276,7 +276,8 @@ fn words() -> Shared {
         lost_write: AtomicU32::new(0),
         keeper_starter: AtomicU32::new(0),
         asking_later: AtomicU64::new(0),
-        pad3: [0; 2],
+        said: AtomicU32::new(0),
+        pad3: 0,
         net_links: AtomicPtr::new(std::ptr::null_mut()),
         members: std::array::from_fn(|_| MemberRow {
             number: AtomicU32::new(0),

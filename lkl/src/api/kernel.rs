@@ -207,6 +207,11 @@ impl Kernel {
         self.words.members.iter().find(is_it).map(cpu::MemberRow::process)
     }
 
+    /// Whether this is the first process of the instance to say something; `bit`, below 32, stands for what is said.
+    pub fn says_first(&self, bit: u32) -> bool {
+        self.words.said.fetch_or(1 << bit, Ordering::Relaxed) >> bit & 1 == 0
+    }
+
     /// Whether another process uses the kernel, or did.
     pub fn was_shared(&self) -> bool {
         self.words.was_shared.load(Ordering::Relaxed) != 0

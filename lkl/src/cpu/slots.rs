@@ -184,7 +184,9 @@ pub(crate) struct Shared {
     pub keeper_starter: AtomicU32,
     /// A bit for each slot that is no thread's, whose request nobody waits for.
     pub asking_later: AtomicU64,
-    pub pad3: [u32; 2],
+    /// What the embedding library has said once for all processes: a bit each.
+    pub said: AtomicU32,
+    pub pad3: u32,
     /// The first of the kernel's network interfaces (`dev::net::link`).
     pub net_links: AtomicPtr<()>,
     pub members: [MemberRow; MEMBERS],

@@ -19,6 +19,7 @@ pub mod magic_links;
 pub mod mount_lookup;
 pub mod mount_points;
 mod prefix;
+mod refused;
 pub mod resolve;
 mod resolver;
 pub mod route;

@@ -4,7 +4,7 @@
 use crate::fdtable::{self, Owner};
 use crate::instance::enter::{enter_kernel, KernelContext};
 use crate::lookup::target::{FinalComponent, KernelPath, ResolvedPath, Target};
-use crate::lookup::{covered_dirs, cwd, magic_links, mount_lookup, resolve, resolver};
+use crate::lookup::{covered_dirs, cwd, magic_links, mount_lookup, refused, resolve, resolver};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fs::{self, AT_FDCWD};
 use crate::sys::identity::Identity;
@@ -271,6 +271,9 @@ fn make(
 ) -> Result {
     let mut routed = Routed::new(asked, intent)?;
     let result = attempt(&routed.found, &mut on_host, &mut in_kernel);
+    if result == Err(Errno::EACCES) && intent != Intent::Looks && !routed.found.is_host() {
+        refused::explain(routed.found.target);
+    }
     let covered =
         || routed.was_asked_in_spite() && covered_dirs::is_doubtful(result, found(&routed.found, result));
     if !routed.may_have_crossed(result) && !covered() {
