@@ -40,7 +40,7 @@ static CONSTRUCTOR: extern "C" fn() = construct;
 #[link_section = ".fini_array"]
 static DESTRUCTOR: extern "C" fn() = destruct;
 
-global_asm!(include_str!("loader/asm/entry.S"), begin = sym begin);
+global_asm!(include_str!("loader/asm/entry.S"), relocate = sym loader::relocate_itself, begin = sym begin);
 
 const NOT_AVAILABLE: &str = "Syscall User Dispatch is not available here";
 

@@ -15,6 +15,9 @@ use crate::fail::reason;
 /// The library's file name.
 pub const NAME: &str = "libstowaway.so";
 
+/// Where the ELF header has the entry (elf(5)): 0 if the file cannot be executed.
+const E_ENTRY: std::ops::Range<usize> = 24..32;
+
 /// What the library is to be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Use {
@@ -60,14 +63,12 @@ fn usable(path: &Path, how: Use) -> Result<(), String> {
     let mut head = [0; 64];
     file.read_exact_at(&mut head, 0).map_err(|_| format!("{shown}: is not a shared library"))?;
     match Elf::read(&file, &head) {
-        Ok(Elf::X86_64 { dynamic: true, kind: ET_DYN, interp }) if head.starts_with(b"\x7fELF") => {
-            match (how, interp) {
-                (Use::Load, None) => {
-                    Err(format!("{shown}: cannot be executed: it belongs to another version of the command"))
-                }
-                _ => Ok(()),
-            }
+        Ok(Elf::X86_64 { dynamic: true, kind: ET_DYN, .. })
+            if how == Use::Load && head[E_ENTRY] == [0; 8] =>
+        {
+            Err(format!("{shown}: cannot be executed: it belongs to another version of the command"))
         }
+        Ok(Elf::X86_64 { dynamic: true, kind: ET_DYN, .. }) => Ok(()),
         _ => Err(format!("{shown}: is not a 64-bit x86 shared library")),
     }
 }

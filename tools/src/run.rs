@@ -7,7 +7,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use stowaway_config::{fate, is_for_libc, personality, Fate, EXEC, KEPT};
+use stowaway_config::{is_ours, personality, EXEC};
 use stowaway_config::{Config, ConfigError, Key, Mount, Origin, Part, RawConfig};
 use stowaway_kinds::{Help, Kind};
 
@@ -68,12 +68,7 @@ fn loaded(config: &Config, library: &Path, name: &OsStr) -> Result<(PathBuf, Env
     let order = [b":", program.as_os_str().as_bytes()].concat();
     let mut env = vec![(bytes(EXEC.strip_suffix(b"=").unwrap_or(EXEC)), bytes(&order))];
     env.extend(settings_of(config));
-    env.extend(std::env::vars_os().filter(|(name, _)| is_foreign(name)).map(
-        |(name, value)| match is_for_libc(&[name.as_bytes(), b"="].concat()) {
-            true => (bytes(&[KEPT, name.as_bytes()].concat()), value),
-            false => (name, value),
-        },
-    ));
+    env.extend(std::env::vars_os().filter(|(name, _)| is_foreign(name)));
     Ok((library.to_path_buf(), env))
 }
 
@@ -230,5 +225,5 @@ fn settings_of(config: &Config) -> impl Iterator<Item = (OsString, OsString)> {
 
 /// Whether a variable is none of our settings.
 fn is_foreign(name: &OsStr) -> bool {
-    matches!(fate(&[name.as_bytes(), b"="].concat()), Fate::Keep(_))
+    !is_ours(&[name.as_bytes(), b"="].concat())
 }

@@ -39,7 +39,7 @@ mod values;
 
 pub use config::Config;
 pub use error::ConfigError;
-pub use exec::{fate, is_for_libc, Fate, EXEC, EXEC_PATH, KEPT};
+pub use exec::{is_ours, EXEC, EXEC_PATH};
 pub use flags::{mount_flags, MountFlags};
 pub use mount::{split_list, Mount, DISK_TYPES, PSEUDO_TYPES, READ_ONLY_TYPES};
 pub use names::{is_setting, Key, Origin, ENV_PREFIX, RESERVED_PREFIXES};

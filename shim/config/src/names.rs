@@ -23,7 +23,7 @@ pub const RESERVED_PREFIXES: [&str; 12] = [
     "STOWAWAY_ID",
     "STOWAWAY_FAMILY",
     "STOWAWAY_ROOT",
-    "STOWAWAY_KEPT_",
+    "STOWAWAY_KEPT_BY",
 ];
 
 /// One setting.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Our own file: what is preloaded, and what is executed to start the loader.
 
-use core::ffi::CStr;
 use core::sync::atomic::{AtomicI32, Ordering};
 
 use crate::exec::kept;
@@ -16,15 +15,8 @@ pub fn open() -> Option<OwnedFd> {
     let path = kept::get().map(|kept| kept.library.as_c_str());
     let path = path.filter(|path| !path.is_empty() && !is_loader());
     let opened = fs::open(path.unwrap_or(c"/proc/self/exe"), libc::O_PATH, 0).ok();
-    opened.or_else(|| {
-        // The library's own dynamic loader is looked for below the new root.
-        let has_loader = fs::access_at(AT_FDCWD, fs::address(LOADER), libc::X_OK).is_ok();
-        fs::copy_from(kept().filter(|_| has_loader)?, 0, true).ok().map(fs::owned)
-    })
+    opened.or_else(|| fs::copy_from(kept()?, 0, true).ok().map(fs::owned))
 }
-
-/// The dynamic loader of glibc (the x86-64 psABI).
-const LOADER: &CStr = c"/lib64/ld-linux-x86-64.so.2";
 
 /// The library's file, open, where another root is about to hide its path; 0: it is not.
 static KEPT: AtomicI32 = AtomicI32::new(0);

@@ -13,9 +13,12 @@
 #![allow(unsafe_code)]
 
 mod map;
+mod no_libc;
 mod order;
 mod process;
+mod relocate;
 mod stack;
+mod vdso;
 
 use core::ffi::CStr;
 
@@ -26,6 +29,8 @@ use crate::sys::fs;
 use crate::sys::host;
 use crate::sys::report::{say, Line};
 use crate::sys::scratch::PATH_MAX;
+pub use relocate::relocate_itself;
+
 use map::Mapped;
 use order::Order;
 use stack::Initial;
@@ -95,7 +100,7 @@ impl Loading {
         let first = interpreter.as_ref().map_or(image.entry, |i| i.entry);
         describe(&mut self.stack, &image, interpreter.as_ref());
         // SAFETY: the settings were copied; the variables that go away hold the name.
-        let environment = unsafe { self.stack.restore(stowaway_config::fate, &name) };
+        let environment = unsafe { self.stack.restore(stowaway_config::is_ours, &name) };
         process::make_like_new(&self.stack, &image, environment, executable_stack);
         // SAFETY: everything was made as the kernel makes it.
         unsafe { stowaway_load_enter(self.stack.address(), first) }

@@ -78,7 +78,7 @@ fn execute_on_host(stack: &mut Initial, name: &CString, path: usize) -> Errno {
     // SAFETY: the settings were copied; the variables that go away hold the name. The host replaces this process, or says
     // why not.
     unsafe {
-        stack.restore(stowaway_config::fate, name);
+        stack.restore(stowaway_config::is_ours, name);
         host::call(libc::SYS_execve, &[path, stack.argv(), stack.envp()]).err().unwrap_or(Errno::ENOEXEC)
     }
 }

@@ -7,18 +7,14 @@ use core::ffi::CStr;
 
 use crate::loader::map::Mapped;
 use crate::loader::stack::Initial;
-use crate::sys::errno::Errno;
 use crate::sys::mem::PAGE;
 use crate::sys::scratch::PATH_MAX;
 use crate::sys::{fs, host};
 
 /// arch_prctl(2), asm/prctl.h.
 const ARCH_SET_FS: usize = 0x1002;
-/// RSEQ_SIG of x86-64, which glibc registers with, and the flag to take it back (linux/rseq.h).
-const RSEQ_SIGNATURE: usize = 0x5305_3053;
-const RSEQ_FLAG_UNREGISTER: usize = 1;
 
-/// Everything that is left to be done. Our libc must not be used any more.
+/// Everything that is left to be done. Thread-local data must not be used any more.
 pub fn make_like_new(stack: &Initial, image: &Mapped, environment: (usize, usize), executable_stack: bool) {
     if executable_stack {
         let all = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC | libc::PROT_GROWSDOWN;
@@ -28,7 +24,8 @@ pub fn make_like_new(stack: &Initial, image: &Mapped, environment: (usize, usize
         let _ = unsafe { host::call(libc::SYS_mprotect, &[start, len, all as usize]) };
     }
     tell_host(stack, image, environment);
-    forget_libc();
+    // SAFETY: our thread-local data are not used any more.
+    let _ = unsafe { host::call(libc::SYS_arch_prctl, &[ARCH_SET_FS, 0]) };
 }
 
 /// `struct prctl_mm_map` (linux/prctl.h).
@@ -86,42 +83,6 @@ fn tell_host(stack: &Initial, image: &Mapped, environment: (usize, usize)) {
     let _ = unsafe {
         host::call(libc::SYS_prctl, &[option, what, &raw const map as usize, size_of::<MemoryMap>(), 0])
     };
-}
-
-/// Takes back what our libc left with the host for this thread: the program's will do the same anew.
-fn forget_libc() {
-    if let Some((address, size)) = registered_rseq() {
-        // The size is the one it was registered with, which only newer versions tell: the least is 32.
-        for size in [size, 32] {
-            let args = [address, size, RSEQ_FLAG_UNREGISTER, RSEQ_SIGNATURE];
-            // SAFETY: takes back what our libc registered, which is not used any more.
-            if unsafe { host::call(libc::SYS_rseq, &args) } != Err(Errno::EINVAL) {
-                break;
-            }
-        }
-    }
-    // SAFETY: our libc is not used any more.
-    unsafe {
-        // struct robust_list_head: three words.
-        let _ = host::call(libc::SYS_set_robust_list, &[0, 3 * size_of::<usize>()]);
-        let _ = host::call(libc::SYS_set_tid_address, &[0]);
-        let _ = host::call(libc::SYS_arch_prctl, &[ARCH_SET_FS, 0]);
-    }
-}
-
-/// Where glibc registered its restartable sequences, and how long (2.35 and later).
-fn registered_rseq() -> Option<(usize, usize)> {
-    // SAFETY: dlsym takes strings; glibc's symbols are a ptrdiff_t and an unsigned int.
-    unsafe {
-        let offset = libc::dlsym(libc::RTLD_DEFAULT, c"__rseq_offset".as_ptr()) as *const isize;
-        let size = libc::dlsym(libc::RTLD_DEFAULT, c"__rseq_size".as_ptr()) as *const u32;
-        if offset.is_null() || size.is_null() || *size == 0 {
-            return None;
-        }
-        let thread: usize;
-        core::arch::asm!("mov {}, qword ptr fs:[0]", out(reg) thread, options(pure, readonly, nostack));
-        Some((thread.wrapping_add_signed(*offset), *size as usize))
-    }
 }
 
 /// The name that `ps` shows (fs/exec.c, begin_new_exec): that of the path, or of the file where a descriptor was

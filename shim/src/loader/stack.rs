@@ -14,9 +14,6 @@ use core::ffi::CStr;
 
 use crate::sys::told::{self, EFFECTIVE, REAL};
 
-/// What becomes of a variable.
-pub use stowaway_config::Fate;
-
 /// The vectors of an initial stack.
 pub struct Initial {
     sp: *mut usize,
@@ -128,12 +125,11 @@ impl Initial {
         }
     }
 
-    /// Takes variables out of the environment, shortens others at their front, and puts `execfn` behind them as the
-    /// program's name. Returns where the environment's strings begin and end.
+    /// Takes the variables that are ours out of the environment, and puts `execfn` behind the others as the program's name. Returns where the environment's strings begin and end.
     ///
     /// # Safety
     /// Nobody keeps a pointer into the environment's strings; the variables that go away have room for `execfn`.
-    pub unsafe fn restore(&mut self, fate: impl Fn(&[u8]) -> Fate, execfn: &CStr) -> (usize, usize) {
+    pub unsafe fn restore(&mut self, is_ours: impl Fn(&[u8]) -> bool, execfn: &CStr) -> (usize, usize) {
         let old_end = self.get(libc::AT_EXECFN);
         // SAFETY: the strings stand in the order of the vector, so what is written never passes what is read; the
         // vectors only shrink.
@@ -142,11 +138,11 @@ impl Initial {
             let (mut to, mut slot, mut entry) = (first as *mut u8, self.envp, self.envp);
             while *entry != 0 {
                 let text = CStr::from_ptr(*entry as *const _).to_bytes_with_nul();
-                if let Fate::Keep(skip) = fate(&text[..text.len() - 1]) {
-                    core::ptr::copy(text[skip..].as_ptr(), to, text.len() - skip);
+                if !is_ours(&text[..text.len() - 1]) {
+                    core::ptr::copy(text.as_ptr(), to, text.len());
                     *slot = to as usize;
                     slot = slot.add(1);
-                    to = to.add(text.len() - skip);
+                    to = to.add(text.len());
                 }
                 entry = entry.add(1);
             }
@@ -195,12 +191,12 @@ mod tests {
 
     #[test]
     fn variables_of_ours_vanish_and_the_rest_moves_up() {
-        let variables = ["STOWAWAY_EXEC=3:/bin/ls", "A=1", "STOWAWAY_KEPT_LD_DEBUG=all", "B="];
+        let variables = ["STOWAWAY_EXEC=3:/bin/ls", "A=1", "LD_DEBUG=all", "STOWAWAY_MEM=1M", "B="];
         let mut memory = lay(&["ls", "-l"], &variables, "/x/lib.so");
         // SAFETY: the buffer is such a stack.
         unsafe {
             let mut stack = Initial::read(memory.as_mut_ptr());
-            let (start, end) = stack.restore(stowaway_config::fate, c"/bin/ls");
+            let (start, end) = stack.restore(stowaway_config::is_ours, c"/bin/ls");
             let stack = Initial::read(memory.as_mut_ptr());
             let left: Vec<_> = stack.environment().map(|s| s.to_str().unwrap()).collect();
             assert_eq!(left, ["A=1", "LD_DEBUG=all", "B="]);

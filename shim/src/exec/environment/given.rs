@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The environment that the caller of an exec gave: its variables are only alleged.
 
-use stowaway_config::{is_for_libc, is_setting, EXEC, EXEC_PATH, KEPT};
+use stowaway_config::{is_setting, EXEC, EXEC_PATH};
 
 use crate::exec::kept::Setting;
 use crate::observe::FAMILY;
@@ -26,8 +26,6 @@ const WORD: usize = size_of::<usize>();
 pub enum Entry {
     /// LD_PRELOAD.
     Preload,
-    /// Acts on a dynamic loader or libc.
-    ForLibc,
     /// The settings' number in what was kept.
     Setting(usize),
     /// What one program's library tells the next one's.
@@ -61,11 +59,7 @@ impl Entry {
             return Ok(Entry::Setting(at));
         }
         let end = head.iter().position(|&byte| matches!(byte, b'=' | 0)).unwrap_or(HEAD);
-        Ok(match () {
-            () if is_setting(&head[..end]) => Entry::OtherSetting,
-            () if is_for_libc(&head) => Entry::ForLibc,
-            () => Entry::Other,
-        })
+        Ok(if is_setting(&head[..end]) { Entry::OtherSetting } else { Entry::Other })
     }
 }
 
@@ -128,14 +122,12 @@ pub struct Seen {
     pub preload: usize,
     /// Its length.
     pub preload_length: usize,
-    /// Bytes of the variables that get another name.
-    pub renamed_bytes: usize,
 }
 
 impl Seen {
-    /// Looks at the environment at `given` (0: an empty one). `renames`: variables that act on libc get another name.
-    pub fn look(given: usize, renames: bool) -> Result<Seen> {
-        let mut seen = Seen { count: 0, preload: 0, preload_length: 0, renamed_bytes: 0 };
+    /// Looks at the environment at `given` (0: an empty one).
+    pub fn look(given: usize) -> Result<Seen> {
+        let mut seen = Seen { count: 0, preload: 0, preload_length: 0 };
         if given == 0 {
             return Ok(seen);
         }
@@ -144,11 +136,8 @@ impl Seen {
             if entry == 0 {
                 break;
             }
-            let head = head(entry)?;
-            if head.starts_with(PRELOAD) {
+            if head(entry)?.starts_with(PRELOAD) {
                 seen.preload = entry;
-            } else if renames && is_for_libc(&head) {
-                seen.renamed_bytes += KEPT.len() + length(entry)? + 1;
             }
             seen.count += 1;
         }

@@ -3,7 +3,7 @@
 
 use core::ffi::CStr;
 
-use stowaway_config::{EXEC, EXEC_PATH, KEPT};
+use stowaway_config::{EXEC, EXEC_PATH};
 
 use super::given::{Entry, Seen, PRELOAD};
 use super::{Environment, For, Loaded, HANDED_ON, WORD};
@@ -42,7 +42,7 @@ impl Maker {
         let library = kept.map_or(0, |kept| kept.library.as_bytes().len());
         // LD_PRELOAD, two for the loader, what is handed on, the end.
         let words = seen.count + settings + 4 + HANDED_ON;
-        let preload = KEPT.len() + PRELOAD.len() + library + seen.preload_length + 2;
+        let preload = PRELOAD.len() + library + seen.preload_length + 2;
         let names = loaded.map_or(0, |loaded| {
             EXEC.len() + 24 + loaded.execfn.len() + EXEC_PATH.len() + loaded.exe.len() + 2
         });
@@ -51,7 +51,7 @@ impl Maker {
             kept,
             vector: Pages::new(words * WORD)?,
             count: 0,
-            texts: Pages::new(preload + names + seen.renamed_bytes)?,
+            texts: Pages::new(preload + names)?,
             used: 0,
             preload: 0,
             present: 0,
@@ -106,7 +106,6 @@ impl Maker {
             let entry: usize = user::read(given + i * WORD)?;
             match Entry::of(entry, self.settings())? {
                 Entry::Preload => self.put_preload(),
-                Entry::ForLibc if self.fate == For::Loader => self.rename(entry)?,
                 Entry::Setting(at) if self.fate.is_served() => {
                     self.put(self.settings()[at].replacement(entry)?);
                     self.present |= 1 << at;
@@ -141,31 +140,10 @@ impl Maker {
         handed_on.into_iter().filter(|&text| text != 0).for_each(|text| self.put(text));
     }
 
-    /// Adds a variable under another name, so that it does not act on our own dynamic loader.
-    fn rename(&mut self, entry: usize) -> Result<()> {
-        let start = self.next_text();
-        self.write(KEPT);
-        let room = &mut self.texts.bytes()[self.used..];
-        // ENOMEM: the string grew since it was measured.
-        let len = user::read_string(room, entry).map_err(|e| {
-            if e == Errno::ENAMETOOLONG {
-                Errno::ENOMEM
-            } else {
-                e
-            }
-        })?;
-        self.used += len + 1;
-        self.put(start);
-        Ok(())
-    }
-
     /// Writes the new LD_PRELOAD: ours first, where the dynamic loader is to take it, then the given ones but for ours.
     /// The address of the text; 0: there are no entries.
     fn write_preload(&mut self, seen: &Seen) -> Result {
         let start = self.used;
-        if self.fate == For::Loader {
-            self.write(KEPT);
-        }
         self.write(PRELOAD);
         let mut entries = 0;
         if let (For::Preload, Some(kept)) = (self.fate, self.kept) {

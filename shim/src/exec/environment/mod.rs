@@ -63,7 +63,7 @@ impl Environment {
             Plan::WithoutPreload => For::NobodyHere,
             Plan::Alone => For::NobodyAnywhere,
         };
-        let seen = Seen::look(given, fate == For::Loader)?;
+        let seen = Seen::look(given)?;
         let mut made = Maker::new(fate, kept, &seen, loaded)?;
         if let Some(loaded) = loaded {
             made.name_program(loaded);
@@ -87,7 +87,7 @@ impl Environment {
 enum For {
     /// A program with the library preloaded.
     Preload,
-    /// Our loader. What would act on our own dynamic loader and libc gets another name.
+    /// Our loader.
     Loader,
     /// A program without the library, whose children may have it again.
     NobodyHere,
@@ -192,12 +192,12 @@ mod tests {
     }
 
     #[test]
-    fn the_loader_gets_what_acts_on_libc_under_another_name() {
+    fn the_loader_gets_what_the_program_is_to_have_and_its_order() {
         let loaded = Loaded { fd: 7, execfn: b"/m/p", exe: b"/m/q" };
         let given = ["LD_PRELOAD=/x/libstowaway.so:b.so", "LD_DEBUG=all", "A=1", "STOWAWAY_EXEC=1:x"];
         let lines = made_for(&given, Plan::Load(fs::owned(-1)), Some(loaded));
         assert_eq!(lines[..2], ["STOWAWAY_EXEC=7:/m/p", "STOWAWAY_EXEC_PATH=/m/q"]);
-        assert_eq!(lines[2..5], ["STOWAWAY_KEPT_LD_PRELOAD=b.so", "STOWAWAY_KEPT_LD_DEBUG=all", "A=1"]);
+        assert_eq!(lines[2..5], ["LD_PRELOAD=b.so", "LD_DEBUG=all", "A=1"]);
         assert_eq!(lines[5..], [ALL[1], ALL[2], "STOWAWAY_CWD=/m"]);
     }
 

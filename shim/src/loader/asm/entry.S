@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The two ends of the loader: where the dynamic loader hands over to us, and where we hand over to the program.
+// The two ends of the loader: where the kernel hands over to us, and where we hand over to the program.
 //
-// stowaway_load: the ELF entry of the library (shim/build.rs). In, from the dynamic loader as from the kernel (System V
-// ABI x86-64, 3.4.1): rsp at argc, rdx its fini function. The constructors of libc and libgcc ran. Ours did not: a
-// program's own are left to its start-up code. Out: never returns. Operand: begin(sp), extern "C", never returns.
+// stowaway_load: the ELF entry of the library (shim/build.rs), which has no interpreter. In, from the kernel (System V ABI
+// x86-64, 3.4.1): rsp at argc. No constructor ran: a program's own are left to its start-up code. Out: never returns. Operands:
+// relocate(sp, where the library lies, its dynamic section), extern "C"; begin(sp), extern "C", never returns.
 //
 // stowaway_load_enter(sp rdi, entry rsi): a program's first instruction, with its registers as the kernel leaves them
 // (ELF_PLAT_INIT): all zero, above all rdx, in which the ABI hands a function to atexit. Never returns.
@@ -11,13 +11,10 @@
 // Clobbers: everything. Stack: stowaway_load_enter writes one word into the red zone below sp, where not even a signal
 // frame comes.
 
-// A shared object with an interpreter can be executed, as libc.so.6 can. 'R': the linker sees no use of the section.
-.pushsection .interp,"aR",@progbits
-.asciz "/lib64/ld-linux-x86-64.so.2"
-.popsection
-
 .pushsection .text.stowaway_load,"ax",@progbits
 
+.hidden __ehdr_start
+.hidden _DYNAMIC
 .hidden stowaway_load
 .globl stowaway_load
 .type stowaway_load,@function
@@ -25,8 +22,13 @@ stowaway_load:
     .cfi_startproc
     .cfi_undefined rip
     xor ebp, ebp
+    mov r12, rsp
     mov rdi, rsp
+    lea rsi, [rip + __ehdr_start]
+    lea rdx, [rip + _DYNAMIC]
     and rsp, -16
+    call {relocate}
+    mov rdi, r12
     call {begin}
     ud2
     .cfi_endproc
