@@ -125,6 +125,23 @@ everyone! {
         assert!(outcome.err().contains("Read-only file system"), "{}", outcome.err());
     }
 
+    fn what_is_never_written_inside_of_a_writable_image() {
+        let test = "what_is_never_written_inside_of_a_writable_image";
+        if missing(test, "genisoimage") || missing(test, "mksquashfs") {
+            return;
+        }
+        let room = Room::new();
+        room.ext4("out.img", 16, &[]);
+        room.squashfs("in.sqfs", &[("name", b"squashfs\n")]);
+        room.tree("disc", &[("name", b"disc\n")]);
+        room.tool("genisoimage -quiet -R -J -o {}/in.iso {}/disc");
+        room.says(&["{}/out.img:{}/m"], "cp {}/in.iso {}/in.sqfs {}/m && echo copied", "copied\n");
+        let mounts = ["{}/out.img:{}/m", "{}/m/in.iso:{}/iso", "{}/m/in.sqfs:{}/sqfs"];
+        room.says(&mounts, "cat {}/iso/name {}/sqfs/name; touch {}/m/x && ls {}/m", "disc\nsquashfs\nin.iso\nin.sqfs\nlost+found\nx\n");
+        let outcome = room.run(&mounts, "touch {}/iso/x").output();
+        assert!(outcome.err().contains("Read-only file system"), "{}", outcome.err());
+    }
+
     fn an_image_inside_is_written() {
         let room = Room::new();
         room.ext4("in.img", 16, &[("old", b"old\n")]);

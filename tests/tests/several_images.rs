@@ -175,6 +175,14 @@ everyone! {
         let kept = std::fs::read(images.path("realtime")).expect("the image");
         assert!(kept.iter().filter(|&&byte| byte == 0x5a).count() >= 3_000_000);
         images.on_loops(&["data", "log", "realtime"], "xfs_repair -n -l $B -r $C $A");
+        // Read-only, the log and the realtime device are opened for reading alone, and nothing is written.
+        let sums = || images.host("sha256sum data log realtime");
+        let before = sums();
+        let outcome = images.run(all, ":ro", &["xfs_io", "-r", "-c", "pread -q 0 3000000", &file]);
+        assert_eq!((outcome.status.as_str(), outcome.err().as_str()), ("exit 0", ""));
+        let outcome = images.run(all, ":ro", &["touch", &file]);
+        assert!(outcome.err().contains("Read-only file system"), "{}", outcome.err());
+        assert_eq!(sums(), before);
         assert!(images.refused("data").contains("IMAGE+LOG"));
         let line = images.refused("data+log");
         assert!(line.contains("its log, its realtime device"), "{line}");

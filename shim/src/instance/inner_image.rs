@@ -152,14 +152,15 @@ impl<'a> InnerImage<'a> {
             let why = "an image inside of an image cannot have further ones (EINVAL)";
             return Err(self.said.once(Errno::EINVAL, why));
         }
-        if self.read_only && !mount.read_only && !READ_ONLY_TYPES.contains(&&fstype[..]) {
+        let is_never_written = READ_ONLY_TYPES.contains(&&fstype[..]);
+        if self.read_only && !mount.read_only && !is_never_written {
             let errno = Errno::EROFS;
             return Err(self.said.once(
                 errno,
                 format_args!("cannot be written: {}; mount it read-only (:ro)", Explained(errno)),
             ));
         }
-        Ok((fstype, self.read_only))
+        Ok((fstype, self.read_only || is_never_written))
     }
 
     /// Makes the image a disk of the kernel.

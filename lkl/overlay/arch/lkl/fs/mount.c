@@ -3,6 +3,7 @@
  * The mount table over the anchors (fs/anchorfs.c), and the private view that code of this overlay works
  * in: the real root, where the anchors lie at ANCHOR_DIR and the disks at /lkbN, and all capabilities.
  */
+#include <linux/blkdev.h>
 #include <linux/cred.h>
 #include <linux/fdtable.h>
 #include <linux/file.h>
@@ -258,6 +259,24 @@ static long take_layer(struct anchor_mount *m, int layer)
 	return 0;
 }
 
+/* the task in a mount with MS_RDONLY */
+static struct task_struct *read_only_mounter;
+
+/*
+ * XFS asks for the right to write to its log and to its realtime device, whatever the mount is (xfs_blkdev_get()); of disks that
+ * cannot be written it gets the right to read.  The linker leads the call here (--wrap in the Makefile).
+ */
+struct block_device *__real_blkdev_get_by_path(const char *path, fmode_t mode, void *holder);
+struct block_device *__wrap_blkdev_get_by_path(const char *path, fmode_t mode, void *holder);
+struct block_device *__wrap_blkdev_get_by_path(const char *path, fmode_t mode, void *holder)
+{
+	struct block_device *bdev = __real_blkdev_get_by_path(path, mode, holder);
+
+	if (bdev == ERR_PTR(-EACCES) && (mode & FMODE_WRITE) && current == read_only_mounter)
+		bdev = __real_blkdev_get_by_path(path, mode & ~FMODE_WRITE, holder);
+	return bdev;
+}
+
 static long mount_at(struct anchor_mount *m, int layer, const char *source, const char *fstype,
 		     unsigned long flags, void *data)
 {
@@ -266,10 +285,12 @@ static long mount_at(struct anchor_mount *m, int layer, const char *source, cons
 
 	if (err)
 		return err;
+	read_only_mounter = flags & MS_RDONLY ? current : NULL;
 	err = -EBUSY;
 	/* on a directory of ours, on one inside another mount, or on the layer below */
 	if (at.dentry->d_sb == anchor_root.dentry->d_sb || at.dentry != at.mnt->mnt_root || layer)
 		err = path_mount(source, &at, fstype, flags, data);
+	read_only_mounter = NULL;
 	path_put(&at);
 	return err ? err : take_layer(m, layer);
 }
