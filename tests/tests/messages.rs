@@ -25,12 +25,16 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 const MESSAGE: &str = "stowaway: mount: not supported on a path in a mount (ENOSYS)";
 
-/// A program whose standard error is a file of the image, and that makes a call which is refused with a line.
-fn refused(mounted: &Mounted) -> Run {
+/// A program that makes a call which is refused with a line.
+fn refused(mounted: &Mounted, redirection: &str) -> Run {
     let dir = mounted.dir();
     let call = format!("import ctypes; ctypes.CDLL(None).mount(b\"none\", b\"{dir}\", b\"tmpfs\", 0, None)");
-    let script = format!("exec 2>{dir}/errors; exec python3 -c '{call}'");
-    mounted.run_by_command(["bash", "-c", &script])
+    mounted.run_by_command(["bash", "-c", &format!("{redirection}exec python3 -c '{call}'")])
+}
+
+/// The same; its standard error is a file of the image.
+fn refused_into_a_file(mounted: &Mounted) -> Run {
+    refused(mounted, &format!("exec 2>{}/errors; ", mounted.dir()))
 }
 
 /// Nothing of ours is in the program's file.
@@ -43,22 +47,35 @@ fn check_errors(mounted: &Mounted) {
 everyone! {
     fn on_the_terminal() {
         let mounted = Mounted::new(Kind::Basic);
-        let mut run = refused(&mounted);
+        let mut run = refused_into_a_file(&mounted);
         run.before = ["python3", "-c", ON_A_TERMINAL].map(Into::into).to_vec();
         let outcome = run.output();
         assert!(outcome.expect_exit(0).out().contains(MESSAGE), "{}{}", outcome.out(), outcome.err());
         check_errors(&mounted);
     }
 
-    fn in_the_log_file() {
+    fn on_the_stderr_that_the_shell_had() {
         let mounted = Mounted::new(Kind::Basic);
-        let log = mounted.fixture.base.path().join("messages.log");
-        let mut run = refused(&mounted).env("STOWAWAY_KERNEL_LOG", &log);
+        let mut run = refused_into_a_file(&mounted);
         run.before = vec!["setsid".into(), "-w".into()];
-        run.output().expect_exit(0);
-        let log = std::fs::read_to_string(&log).expect("a log");
-        assert!(log.contains(MESSAGE), "{log}");
+        let outcome = run.output();
+        assert!(outcome.expect_exit(0).err().contains(MESSAGE), "{}", outcome.err());
         check_errors(&mounted);
+    }
+
+    fn in_the_log_file() {
+        // Nothing else takes the message: stderr is full, closed, or has no reader, and there is no terminal.
+        for stderr in ["2>/dev/full", "2>&-", "2> >(exec true); sleep 0.1"] {
+            let mounted = Mounted::new(Kind::Basic);
+            let log = mounted.fixture.base.path().join("messages.log");
+            let mut run = refused(&mounted, "").env("STOWAWAY_KERNEL_LOG", &log);
+            let shell = format!("exec {stderr}; exec \"$@\"");
+            run.before = ["setsid", "-w", "bash", "-c", &shell, "bash"].map(Into::into).to_vec();
+            run.output().expect_exit(0);
+            let log = std::fs::read_to_string(&log).expect("a log");
+            assert!(log.contains(MESSAGE), "{stderr}: {log}");
+            mounted.check();
+        }
     }
 
     fn where_all_is_roots_in_an_image_of_ones_own() {

@@ -121,15 +121,16 @@ pub fn write_at(fd: i32, bytes: &[u8], offset: u64) -> Result<usize, Errno> {
     unsafe { try_call(libc::SYS_pwrite64, args) }
 }
 
-/// Writes all of `bytes`, as far as the descriptor takes them.
-pub fn write_all(fd: i32, mut bytes: &[u8]) {
+/// Writes all of `bytes`. False: the descriptor did not take them all.
+pub fn write_all(fd: i32, mut bytes: &[u8]) -> bool {
     while !bytes.is_empty() {
         match write(fd, bytes) {
             Err(Errno::EINTR) => {}
-            Err(_) | Ok(0) => return,
+            Err(_) | Ok(0) => return false,
             Ok(n) => bytes = &bytes[n..],
         }
     }
+    true
 }
 
 /// fdatasync(2)
@@ -295,7 +296,7 @@ mod tests {
         let fd = memory_file(c"test", 4096).unwrap().move_up(300).unwrap();
         let number = fd.raw();
         assert!(number >= 300);
-        write_all(number, b"some bytes");
+        assert!(write_all(number, b"some bytes") && !write_all(-1, b"some bytes"));
         let mut back = [0; 10];
         assert_eq!(read_at(number, &mut back, 0), Ok(10));
         assert_eq!(&back, b"some bytes");

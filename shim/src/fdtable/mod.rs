@@ -15,7 +15,9 @@ pub mod watches;
 use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 pub use placeholder::{is_placeholder, make_master, placeholder, placeholder_at};
-pub use reserve::{close_those_of_threads, keep_stderr, release, reserve, reserved_range_start, room, Keep};
+pub use reserve::{
+    close_those_of_threads, keep_stderr, release, reserve, reserved_range_start, room, take_over_stderr, Keep,
+};
 
 use crate::sys::errno::{Errno, Result};
 use crate::sys::report::{say_once, set_two_is_the_hosts};

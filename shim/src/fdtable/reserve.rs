@@ -86,6 +86,14 @@ pub fn keep_stderr() {
     }
 }
 
+/// The program before the exec has left its copy at this number, for stderr is a file of a mount.
+pub fn take_over_stderr(fd: i32) {
+    if let Ok(copy) = reserve(fd, Keep::OverFork) {
+        report::set_stderr(copy);
+    }
+    fs::close(fd);
+}
+
 /// In the child of a fork: what the parent's threads had.
 pub fn close_those_of_threads() {
     for (at, word) in OF_THREADS.iter().enumerate().take(super::end().div_ceil(64)) {

@@ -20,6 +20,7 @@ use crate::sys::call::args;
 use crate::sys::errno::Result;
 use crate::sys::kernel::{self, running};
 use crate::sys::numbers;
+use crate::sys::report;
 use crate::sys::scratch::PATH_MAX;
 use crate::sys::signal_lock::SignalsWait;
 use crate::sys::{fs, sigcalls, thread};
@@ -27,9 +28,9 @@ use crate::sys::{fs, sigcalls, thread};
 /// The variable by which one program's library tells the next one's where the kernel is.
 pub const MEMBER: &[u8] = b"STOWAWAY_MEMBER=";
 
-/// Numbers in the variable: descriptors of the memory file and of the store, base, RAM, member, task, current directory, signal
-/// mask.
-const NUMBERS: usize = 9;
+/// Numbers in the variable: descriptors of the memory file and of the store, base, RAM, member, task, current directory, descriptor for
+/// messages, signal mask.
+const NUMBERS: usize = 10;
 
 /// What the environment said.
 static SAID: OnceCell<[usize; NUMBERS]> = OnceCell::new();
@@ -55,10 +56,19 @@ pub fn describe(text: &mut [u8; PATH_MAX]) -> Option<Handover> {
         member as usize,
         task as usize,
         usize::from(cwd::class() == fdtable::KERNEL),
+        messages(),
         sigcalls::mask() as usize,
     ];
     numbers::write(MEMBER, &numbers, text);
     Some(handover)
+}
+
+/// Where messages go, if the new program does not have that: its stderr is a file of a mount. 0: it has.
+fn messages() -> usize {
+    match report::stderr_fd() {
+        fd @ 3.. if !report::is_two_the_hosts() => fd as usize,
+        _ => 0,
+    }
 }
 
 /// Makes the exec `execute`, with the kernel handed over. Returns only if the exec failed; then nothing has changed.
@@ -69,7 +79,8 @@ pub fn hand_over(handover: &Handover, execute: impl FnOnce() -> Result) -> Resul
     let _signals = SignalsWait::begin();
     keeper::settle(true);
     let keep = |keep: bool| {
-        for fd in [handover.memory, handover.store.read, handover.store.write] {
+        let messages = Some(messages() as i32).filter(|&fd| fd != 0);
+        for fd in [handover.memory, handover.store.read, handover.store.write].into_iter().chain(messages) {
             fs::set_cloexec(fd, !keep);
         }
     };
@@ -118,7 +129,7 @@ pub fn accept(text: &[u8]) {
 pub fn accept_numbers([memory, read, write]: [i32; 3], [base, ram_bytes, member, task]: [usize; 4]) {
     let fds = [memory, read, write].map(|fd| fd as usize);
     let mask = sigcalls::mask() as usize;
-    let _ = SAID.set([fds[0], fds[1], fds[2], base, ram_bytes, member, task, 0, mask]);
+    let _ = SAID.set([fds[0], fds[1], fds[2], base, ram_bytes, member, task, 0, 0, mask]);
 }
 
 /// The program has the signal mask that the program before had: signals were blocked over the exec. At the end of the
@@ -131,7 +142,13 @@ pub fn restore_mask() {
 
 /// Goes on with the kernel of the program before. At the end of the constructor, in the only thread.
 pub fn take_over() {
-    let Some(&[memory, read, write, base, ram_bytes, member, task, in_mount, _]) = SAID.get() else { return };
+    let Some(&[memory, read, write, base, ram_bytes, member, task, in_mount, messages, _]) = SAID.get()
+    else {
+        return;
+    };
+    if messages != 0 {
+        fdtable::take_over_stderr(messages as i32);
+    }
     let store = Store { read: read as i32, write: write as i32 };
     let from = Handover { memory: memory as i32, store, base, ram_bytes, member: member as u32, task };
     let Ok(thread) = thread::current_or_new() else { return };

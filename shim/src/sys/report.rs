@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Messages to the person: one line each on the process's first stderr, never on stdout, never into an image. Where the
-//! first stderr is a file of a mount: on the terminal, or in the log file.
+//! first stderr is a file of a mount, or takes nothing: on the terminal, or in the log file.
 
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
@@ -8,6 +8,7 @@ use std::ffi::CString;
 
 use once_cell::sync::OnceCell;
 
+use crate::sys::errno::Result;
 use crate::sys::fs;
 
 /// The host descriptor that messages go to: 2 until a private copy was made (the application may put one of
@@ -48,11 +49,10 @@ impl Line {
     /// Ends the line and writes it.
     pub fn print(&mut self) {
         self.bytes[self.len] = b'\n';
-        let fd = stderr_fd();
-        match fd != 2 || is_two_the_hosts() {
-            true => fs::write_all(fd, &self.bytes[..=self.len]),
-            false => write_elsewhere(&self.bytes[..=self.len]),
-        };
+        let (fd, line) = (stderr_fd(), &self.bytes[..=self.len]);
+        if !((fd != 2 || is_two_the_hosts()) && fs::write_all(fd, line)) {
+            write_elsewhere(line);
+        }
     }
 }
 
@@ -63,17 +63,13 @@ impl fmt::Write for Line {
     }
 }
 
-/// Where a message goes when descriptor 2 is a file of a mount: the file may be what the message is about. The person may
-/// sit at the terminal of the process; else the messages are kept in the log file.
+/// Where a message goes when descriptor 2 is a file of a mount, which may be what the message is about, or is closed, full or without
+/// a reader. The person may sit at the terminal of the process; else messages are kept in the log file.
 fn write_elsewhere(line: &[u8]) {
     let append = libc::O_WRONLY | libc::O_APPEND | libc::O_NOCTTY;
-    if let Ok(terminal) = fs::open(c"/dev/tty", append, 0) {
-        fs::write_all(terminal.raw(), line);
-        return;
-    }
-    if let Some(Ok(file)) = LOG_FILE.get().map(|path| fs::open(path, append | libc::O_CREAT, 0o666)) {
-        fs::write_all(file.raw(), line);
-    }
+    let written = |to: Result<fs::OwnedFd>| to.is_ok_and(|to| fs::write_all(to.raw(), line));
+    let _ = written(fs::open(c"/dev/tty", append, 0))
+        || LOG_FILE.get().is_some_and(|path| written(fs::open(path, append | libc::O_CREAT, 0o666)));
 }
 
 /// The file that the kernel's log is kept in, if the settings name one.
