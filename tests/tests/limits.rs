@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Limits of the process (getrlimit(2)), limits of the kernel's memory, and the edges of ours.
 
+use std::ffi::OsStr;
+use std::path::Path;
 use stowaway_tests::everyone;
-use stowaway_tests::fixture::Kind;
+use stowaway_tests::fixture::{tool, Kind};
 use stowaway_tests::mounted::{fact, our_lines, said_ok, Mounted};
+use stowaway_tests::user;
 
 /// Opens a file of the mount with so many free descriptors below the soft limit, then shows the limit.
 const FEW_DESCRIPTORS: &str = r#"
@@ -80,6 +83,29 @@ with open(sys.argv[1] + "/after", "w") as file:
     file.write("alive")
     os.fsync(file.fileno())
 print(open(sys.argv[1] + "/after").read(), set(ended) <= {11, 12})
+"#;
+
+/// Makes many directories and files before anything is written back, each with a watch where that is asked for.
+const MANY: &str = r#"
+import ctypes, os, sys
+libc, made = ctypes.CDLL(None), 0
+watches = libc.inotify_init() if sys.argv[2] == "watched" else -1
+try:
+    for made in range(9000):
+        path = f"{sys.argv[1]}/{made}"
+        os.mkdir(path)
+        if made % 3 == 0:
+            open(path + "/file", "wb").write(b"x" * (made * 13 % 9000))
+        if watches >= 0 and libc.inotify_add_watch(watches, path.encode(), 0xfff) < 0:
+            break
+except OSError as error:
+    # Watches stay in memory.
+    if watches < 0 or error.errno != 12:
+        print(error)
+with open(sys.argv[1] + "/after", "w") as file:
+    file.write("alive")
+    os.fsync(file.fileno())
+print(made > (8000 if watches < 0 else 1000), open(sys.argv[1] + "/after").read())
 "#;
 
 fn python(mounted: &Mounted, script: &str, more: &[&str]) -> stowaway_tests::process::Run {
@@ -169,6 +195,35 @@ everyone! {
             assert_eq!((outcome.out().as_str(), outcome.err().as_str()), ("alive\n", ""), "{mem}");
             mounted.check();
             assert_eq!(mounted.content("/after"), b"alive");
+        }
+    }
+
+    fn transactions_do_not_take_all_memory() {
+        let mounted = Mounted::new(Kind::Basic);
+        let base = mounted.fixture.base.path();
+        let owner = format!("root_owner={}:{}", user::id(), user::id());
+        // With a journal that has more room than the kernel has memory.
+        let ext4 = ["-q", "-F", "-J", "size=64", "-E", &owner];
+        for (program, options, mem, what) in [
+            ("mkfs.ext4", &ext4[..], "16M", "plain"),
+            ("mkfs.ext4", &ext4[..], "16M", "watched"),
+            ("mkfs.xfs", &["-q", "-f"][..], "24M", "plain"),
+        ] {
+            if program == "mkfs.xfs" && !(user::is_root() && Path::new("/usr/sbin/mkfs.xfs").exists()) {
+                user::note("transactions_do_not_take_all_memory: without XFS: the root directory is root's, or mkfs.xfs is missing");
+                continue;
+            }
+            let image = base.join("many.img");
+            let _ = std::fs::remove_file(&image);
+            std::fs::File::create(&image).and_then(|file| file.set_len(1 << 30)).expect("an image file");
+            let words: Vec<&OsStr> = options.iter().map(OsStr::new).chain([image.as_os_str()]).collect();
+            tool(program, &words);
+            let mount = format!("{}:{}", image.display(), mounted.dir());
+            let run = python(&mounted, MANY, &[what]).env("STOWAWAY_MOUNT", mount).env("STOWAWAY_MEM", mem);
+            let outcome = run.output();
+            assert_eq!((outcome.out().as_str(), outcome.err().as_str()), ("True alive\n", ""), "{program} {mem} {what}");
+            let checker = if program == "mkfs.ext4" { ["e2fsck", "-fn"] } else { ["xfs_repair", "-n"] };
+            tool(checker[0], &[checker[1].as_ref(), image.as_os_str()]);
         }
     }
 

@@ -107,6 +107,9 @@ fn mount_alone(
     Ok((root, true))
 }
 
+/// XFS asks again and again for memory that it cannot do without: with less than this, it may do so for ever.
+const XFS_LEAST: u64 = 24 << 20;
+
 fn mount_now(
     kernel: &'static Kernel,
     thread: &'static Thread,
@@ -161,6 +164,12 @@ fn mount_now(
             (source, image.fstype)
         }
     };
+    if fstype == "xfs" && settings().mem < XFS_LEAST {
+        state.refused.store(Errno::ENOMEM.into_raw(), Ordering::Relaxed);
+        detach(kernel, thread, state);
+        let said = Said { name: &images::name(mount)?, reported: &state.tries.reported };
+        return Err(said.once(Errno::ENOMEM, "XFS wants a kernel with at least 24M of memory (--mem)"));
+    }
     let fstype = CString::new(fstype).map_err(|_| Errno::EINVAL)?;
     let directory =
         CString::new(mount.part.directory.clone().unwrap_or_default()).map_err(|_| Errno::EINVAL)?;

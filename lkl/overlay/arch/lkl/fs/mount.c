@@ -21,6 +21,7 @@
 #include <uapi/linux/mount.h>
 #include <mount.h>
 #include "internal.h"
+#include "journals.h"
 #include "mount.h"
 
 struct fs_struct *lkl_private_fs;
@@ -255,6 +256,7 @@ static long take_layer(struct anchor_mount *m, int layer)
 	if (err)
 		return err;
 	m->layers[layer] = at.mnt;
+	lkl_bound_journal(at.mnt->mnt_sb);
 	path_put(&at);
 	return 0;
 }
