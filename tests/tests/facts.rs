@@ -263,6 +263,7 @@ everyone! {
         mounted.check();
     }
 
+    fn answers_in_rare_places() { as_native(program!("answers")); }
     fn names_of_unix_sockets() { on_both_grounds(program!("unix_names")); }
     fn names_of_unix_sockets_do_not_stay_behind() {
         // One socket is removed, one is not, one is a child's that outlives its parent.
