@@ -80,7 +80,7 @@ static BOUND: [AtomicI32; 64] = [const { AtomicI32::new(0) }; 64];
 fn before_bind(room: &Room) {
     const SWEEP_EVERY: usize = 256;
     let before = BINDS.fetch_add(1, Ordering::Relaxed);
-    if before.is_multiple_of(SWEEP_EVERY) {
+    if before % SWEEP_EVERY == 0 {
         exit::last_of_all(at_end);
         room.sweep(before != 0);
     }

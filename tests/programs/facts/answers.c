@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What calls say in rare places: flags of signal actions, openat2 over /proc, no descriptors left, a copy that a limit cuts. */
+/* What calls say in rare places: flags of signal actions, openat2 over /proc, a removed directory, no descriptors left, a copy that a limit cuts. */
 #include "fact.h"
 #include <linux/openat2.h>
 #include <signal.h>
@@ -56,6 +56,20 @@ static void over_proc(void)
 	close(dir);
 }
 
+static void removed_directory(void)
+{
+	char text[PATH_MAX], expected[PATH_MAX + 16];
+
+	CHECK(!mkdir(at(D, "gone"), 0700) && !chdir(at(D, "gone")) && !rmdir(at(D, "gone")));
+	ssize_t n = readlink("/proc/self/cwd", text, sizeof text - 1);
+	CHECK(n > 0);
+	text[n] = 0;
+	snprintf(expected, sizeof expected, "%s (deleted)", at(D, "gone"));
+	CHECK(!strcmp(text, expected) && readlink("/proc/self/cwd", text, 4) == 4);
+	FAILS((long)getcwd(text, sizeof text) ? 0 : -1, ENOENT);
+	CHECK(!chdir(D));
+}
+
 static void cut_copy(void)
 {
 	struct rlimit before, limit;
@@ -87,6 +101,7 @@ static int check(void)
 {
 	actions();
 	over_proc();
+	removed_directory();
 	cut_copy();
 	no_descriptors();
 	return 0;
