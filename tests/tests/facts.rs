@@ -263,7 +263,37 @@ everyone! {
         mounted.check();
     }
 
+    fn answers_in_rare_places() { as_native(program!("answers")); }
     fn names_of_unix_sockets() { on_both_grounds(program!("unix_names")); }
+    fn names_of_unix_sockets_do_not_stay_behind() {
+        // One socket is removed, one is not, one is a child's that outlives its parent.
+        let script = r#"
+import os, socket, sys
+os.chdir(sys.argv[1])
+sockets = [socket.socket(socket.AF_UNIX) for _ in range(3)]
+for i, one in enumerate(sockets):
+    one.bind(sys.argv[1] + "/left%d" % i)
+    one.listen()
+os.unlink("left0")
+reading, writing = os.pipe()
+if os.fork() == 0:
+    os.close(writing)
+    os.read(reading, 1)
+    client = socket.socket(socket.AF_UNIX)
+    client.connect("left1")
+    print(client.getpeername() == sys.argv[1] + "/left1", flush=True)
+    os._exit(0)
+"#;
+        let mounted = Mounted::new(Kind::Basic);
+        let dir = mounted.dir().to_string();
+        let outcome = mounted.run(["python3", "-c", script, &dir]).output();
+        assert_eq!((outcome.out().as_str(), outcome.err().as_str()), ("True\n", ""));
+        let room = format!("/tmp/.stowaway-{}", user::id());
+        for entry in std::fs::read_dir(room).into_iter().flatten().flatten() {
+            let target = std::fs::read_link(entry.path()).unwrap_or_default();
+            assert!(!target.starts_with(&dir), "{:?} leads to {target:?}", entry.path());
+        }
+    }
     fn relative_names_never_reach_the_host() {
         let (name, source) = program!("elsewhere");
         let lines = our_lines(&fact_mounted(name, source));

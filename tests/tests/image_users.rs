@@ -147,4 +147,43 @@ everyone! {
         drop(device);
         mounted.check();
     }
+
+    fn a_loop_device_is_known_by_its_file_whatever_became_of_its_name() {
+        if !user::is_root() {
+            return user::note("a_loop_device_is_known_by_its_file_whatever_became_of_its_name: a loop device needs root");
+        }
+        for what in ["removed", "taken", "hidden", "newline"] {
+            let mut mounted = Mounted::new(Kind::Basic);
+            let image = mounted.fixture.image.display().to_string();
+            // Only the size tells an ordinary user of a device whose name is gone: no other test's image has this one.
+            let file = std::fs::OpenOptions::new().write(true).open(&image).expect("the image");
+            file.set_len(file.metadata().expect("its size").len() + 7 * 512).expect("a larger image");
+            let hidden = format!("{}/hidden", mounted.host());
+            std::fs::create_dir_all(&hidden).expect("a directory");
+            let name = format!("{hidden}/{}", if what == "newline" { "a\nb \\040c" } else { "name" });
+            std::fs::hard_link(&image, &name).expect("a hard link");
+            let Some(device) = Loop::of(&name, &[]) else { return };
+            let host = |words: &[&str]| Command::new(words[0]).args(&words[1..]).status().is_ok_and(|status| status.success());
+            match what {
+                "removed" => std::fs::remove_file(&name).expect("no name"),
+                "taken" => {
+                    std::fs::remove_file(&name).expect("no name");
+                    std::fs::copy(&image, &name).expect("another file");
+                }
+                "hidden" if !host(&["mount", "-t", "tmpfs", "none", &hidden]) => return user::note("nothing can be mounted here"),
+                _ => {}
+            }
+            let found = let_in(&mut mounted, &image);
+            if what == "hidden" {
+                host(&["umount", &hidden]);
+            }
+            assert_eq!(found, [false, false], "{what}");
+            if what == "taken" {
+                assert_eq!(let_in(&mut mounted, &name), [true, true], "the file that has the name now");
+            }
+            drop(device);
+            assert_eq!(let_in(&mut mounted, &image), [true, true], "after {what}");
+            mounted.check();
+        }
+    }
 }

@@ -9,7 +9,7 @@ use crate::error::ConfigError;
 use crate::remote::Remote;
 use crate::server::cut_uri;
 use crate::source::{Part, Wrong};
-use crate::text::{escape_into, find, nearest, show, split, unescape};
+use crate::text::{escape_into, find, is_escaped, nearest, show, split, unescape};
 
 /// File systems that live on an image.
 pub const DISK_TYPES: [&str; 20] = [
@@ -173,13 +173,40 @@ impl Mount {
     }
 }
 
-/// The images that a + joins. The + of `nbd+unix://` joins nothing, and neither does one with nothing beside it: `c++.img`.
+/// The images that a + joins. The + of `nbd+unix://` joins nothing, and neither does one with nothing beside it: `c++.img`,
+/// nor one in the brackets of a directory: `a.img[/lost+found]`.
 fn images(text: &[u8], is_uri: bool) -> Vec<&[u8]> {
-    let images = split(text, b"+");
-    if is_uri || images.iter().any(|image| image.is_empty()) {
+    if is_uri {
+        return vec![text];
+    }
+    let (mut images, mut start, mut end) = (Vec::new(), 0, 0);
+    for piece in split(text, b"+") {
+        end += piece.len();
+        if end == text.len() || !opens_directory(&text[start..end], &text[end + 1..]) {
+            images.push(&text[start..end]);
+            start = end + 1;
+        }
+        end += 1;
+    }
+    if images.iter().any(|image| image.is_empty()) {
         return vec![text];
     }
     images
+}
+
+/// Whether a directory's brackets open in `image`, and close in what is behind the +.
+fn opens_directory(image: &[u8], rest: &[u8]) -> bool {
+    let last = |mark| (0..image.len()).rev().find(|&at| image[at] == mark && !is_escaped(image, at));
+    let Some(open) = last(b'[').filter(|&at| image[at + 1..].starts_with(b"/")) else { return false };
+    // The bracket that closes them is followed by a + or by nothing.
+    let closes = |at: usize| {
+        rest[at] == b']' && !is_escaped(rest, at) && matches!(rest.get(at + 1), None | Some(b'+'))
+    };
+    last(b']').is_none_or(|close| close < open)
+        && (0..rest.len()).find(|&at| closes(at)).is_some_and(|end| {
+            // Another opening before it: those brackets are the next image's.
+            !(0..end).any(|at| rest[at] == b'[' && rest[at + 1] == b'/' && !is_escaped(rest, at))
+        })
 }
 
 /// The pieces of a list of mounts: separated by `;` or newline, blank ones left out.

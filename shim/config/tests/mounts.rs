@@ -356,3 +356,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_plus_in_a_directory_joins_nothing() {
+    for (text, directory, images) in [
+        ("i.img[/lost+found]:/m", "/lost+found", 1),
+        ("i.img#2[/a+b+c]:/m", "/a+b+c", 1),
+        ("i.img[/a+b]+j.img:/m", "/a+b", 2),
+        ("i.img[/a]+j[1]:/m", "/a", 2),
+        ("i.img[/a\\+b]:/m", "/a+b", 1),
+    ] {
+        let got = mount(text);
+        assert_eq!(got.part.directory.as_deref(), Some(directory.as_bytes()), "{text}");
+        assert_eq!(got.more.len() + 1, images, "{text}");
+        let formatted = got.format();
+        assert_eq!(Mount::parse(formatted.as_bytes()).expect("what was formatted"), got, "{text}");
+    }
+    // Brackets that do not close are of a name.
+    assert_eq!(mount("a[1]+b[/x+b.img:/m").more.len(), 2);
+    assert!(Mount::parse(b"a[/x]+b[/y]:/m").is_err());
+}

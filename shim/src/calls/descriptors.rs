@@ -16,6 +16,7 @@ use crate::sys::errno::{Errno, Result};
 use crate::sys::fs::{self, AT_FDCWD};
 use crate::sys::host::Args;
 use crate::sys::identity::Identity;
+use crate::sys::report::say_once;
 use crate::sys::settings::{is_loader, settings};
 use crate::sys::user;
 
@@ -272,6 +273,11 @@ pub fn fcntl(c: &Call<'_>) -> Result {
         (KERNEL, libc::F_GETLK) => owner::get_lock(c),
         (KERNEL, libc::F_SETOWN | owner::F_SETOWN_EX) => owner::set(c),
         (KERNEL, libc::F_GETOWN | owner::F_GETOWN_EX) => owner::get(c),
+        (KERNEL, libc::F_NOTIFY) => {
+            let r = c.to_kernel();
+            say_once!("fcntl: F_NOTIFY of a directory in a mount is not there (EINVAL); inotify is");
+            r
+        }
         (KERNEL, _) => c.to_kernel(),
         (other, _) => Err(fdtable::refuse(other)),
     }

@@ -3,6 +3,7 @@
 
 use crate::fdtable::{self, Owner, KERNEL};
 use crate::instance::enter::{self, enter_kernel};
+use crate::instance::limits;
 use crate::sys::call::{self, args, Call};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::host::Args;
@@ -107,7 +108,25 @@ const CHUNK: usize = 64 << 10;
 
 /// sendfile(2); between host and mount a loop over a buffer, with the same result.
 pub fn sendfile(c: &Call<'_>) -> Result {
-    by_pair(c, 0, 1, || copy_by_buffer(c))
+    let r = by_pair(c, 0, 1, || copy_by_buffer(c));
+    if r.is_ok_and(|done| done > 0 && done < c.args[3]) && fdtable::class(c.args[0]) == KERNEL {
+        signal_cut(c);
+    }
+    r
+}
+
+/// A copy that the file size limit cut short is a signal as well: the next write is what meets the limit.
+fn signal_cut(c: &Call<'_>) {
+    let at = |fd| on(fd, libc::SYS_lseek, args([fd, 0, libc::SEEK_CUR as usize]));
+    let is_full = at(c.args[0]).is_ok_and(|at| at as u64 >= limits::soft());
+    let read_to = match c.args[2] {
+        0 => at(c.args[1]),
+        offset => user::read::<i64>(offset).map(|offset| offset as usize),
+    };
+    let size = fs::filled_stat(|to| on(c.args[1], libc::SYS_fstat, args([c.args[1], to])));
+    if is_full && size.is_ok_and(|st| read_to.is_ok_and(|at| (at as i64) < st.st_size)) {
+        limits::signal_excess();
+    }
 }
 
 fn copy_by_buffer(c: &Call<'_>) -> Result {

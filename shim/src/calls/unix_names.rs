@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! AF_UNIX names in mounts. The socket is the host's; its file is made on the image, where permissions, rename and unlink
 //! are the image's. Behind each such file stands a name on the host, in a directory that only this user may search. The name
-//! is made of the image and the number of the file, so that the file may be renamed. A symlink beside it has the program's
-//! own name for the socket, which getsockname and its kin tell.
+//! is found by the image and the number of the file, so that the file may be renamed. A symlink beside it has the program's
+//! own name for the socket, which getsockname and its kin tell, also when the file is no more.
 
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 
+use crate::calls::process::is_confined;
 use crate::calls::unix_room::{Key, Room};
 use crate::instance::enter::{enter_kernel, KernelContext};
 use crate::lookup::route::{self, Located, PathArg};
 use crate::lookup::target::FinalComponent;
+use crate::process::exit;
 use crate::sys::call::{self, args, Call};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fs;
@@ -47,13 +49,17 @@ pub fn bind(c: &Call<'_>) -> Result {
         return with_address(c, [1, 2], &name.moved_to(found.path)?);
     }
     let room = Room::open()?;
+    before_bind(&room);
     let file = make_file(&located)?;
     let key = Key::new(&located, &file);
     USED.store(true, Ordering::Relaxed);
-    room.forget(&key);
-    let bound = room
-        .remember(&key, &name)
-        .and_then(|()| with_address(c, [1, 2], &UnixAddress::of_path(room.path(&key).as_bytes())?));
+    let bound = room.reserve(&key, &name).and_then(|place| {
+        let bound = place.address().and_then(|address| with_address(c, [1, 2], &address));
+        if bound.is_err() {
+            place.remove();
+        }
+        bound
+    });
     if bound.is_err() {
         room.forget(&key);
         let _ = enter_kernel(|context| {
@@ -61,7 +67,47 @@ pub fn bind(c: &Call<'_>) -> Result {
             context.call(libc::SYS_unlinkat, &args([at.dirfd, at.path]))
         });
     }
-    bound
+    bound.inspect(|_| note_bound(c.args[0] as i32))
+}
+
+/// How often this process bound a name.
+static BINDS: AtomicUsize = AtomicUsize::new(0);
+/// The descriptors of the last sockets that were bound, and 1: their names go when the process ends.
+static BOUND: [AtomicI32; 64] = [const { AtomicI32::new(0) }; 64];
+
+/// Names that programs before this one left are removed once. So are, now and then, this process's own: it may bind and close
+/// for as long as it lives.
+fn before_bind(room: &Room) {
+    const SWEEP_EVERY: usize = 256;
+    let before = BINDS.fetch_add(1, Ordering::Relaxed);
+    if before % SWEEP_EVERY == 0 {
+        exit::last_of_all(at_end);
+        room.sweep(before != 0);
+    }
+}
+
+fn note_bound(fd: i32) {
+    let at = BINDS.load(Ordering::Relaxed) % BOUND.len();
+    BOUND[at].store(fd + 1, Ordering::Relaxed);
+}
+
+/// The process ends: the names of its sockets go, unless another process has the socket too.
+fn at_end() {
+    if is_confined() {
+        return;
+    }
+    for fd in BOUND.iter().map(|fd| fd.load(Ordering::Relaxed) - 1).filter(|&fd| fd >= 0) {
+        let mut name = UnixAddress::empty();
+        let (address, len) = name.room();
+        let told = call::host(libc::SYS_getsockname, &args([fd as usize, address, len]));
+        // It is open until the very end otherwise, and would not be seen to be nobody's.
+        if told.is_ok() && name.path_bytes().is_some_and(|path| Room::name_behind(path).is_some()) {
+            fs::close(fd);
+        }
+    }
+    if let Ok(room) = Room::open() {
+        room.sweep(true);
+    }
 }
 
 /// Makes the socket's file on the image, as net/unix/af_unix.c (unix_bind_bsd) makes it.

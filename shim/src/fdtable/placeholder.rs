@@ -41,7 +41,11 @@ fn open_unusable() -> Result<OwnedFd> {
 
 /// Opens a placeholder at the lowest free number from `min` on.
 pub fn placeholder(min: usize, cloexec: bool) -> Result<i32> {
-    let fd = fs::copy_from(master(), min, cloexec)?;
+    // With RLIMIT_NOFILE 0 no number is below the limit: to open(2) there is none left, to F_DUPFD the number is wrong.
+    let fd = fs::copy_from(master(), min, cloexec).map_err(|e| match e {
+        Errno::EINVAL if min == 0 => Errno::EMFILE,
+        e => e,
+    })?;
     if fd as usize >= LIMIT {
         fs::close(fd);
         return Err(Errno::EMFILE);

@@ -12,7 +12,7 @@ use crate::sys::errno::Result;
 use crate::sys::{host, kernel, sigcalls};
 
 /// The limit of the process, in bytes.
-fn soft() -> u64 {
+pub fn soft() -> u64 {
     host::soft_limit(libc::RLIMIT_FSIZE).unwrap_or(libc::RLIM_INFINITY)
 }
 

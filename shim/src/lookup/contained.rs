@@ -15,7 +15,7 @@ use crate::lookup::rules::Rules;
 use crate::lookup::target::{FinalComponent, KernelPath, ResolvedPath, Target};
 use crate::lookup::{cwd, mount_lookup};
 use crate::sys::errno::{Errno, Result};
-use crate::sys::fs::AT_FDCWD;
+use crate::sys::fs::{self, AT_FDCWD};
 use crate::sys::root;
 use crate::sys::scratch::{Scratch, PATH_MAX};
 use crate::sys::user;
@@ -70,6 +70,18 @@ pub fn with_contained_path(
     };
     let host_alone = base == Owner::Host && !walk.crossed;
     let found = match walk.end {
+        // The host sees its own mounts as well, and what it meets first is what it says: the border to /proc before a
+        // symlink in there.
+        End::Refused(e) if host_alone && rules.keep_mount() && e == Errno::ELOOP => {
+            return match on_host(&given, resolve) {
+                Err(e) => Err(e),
+                // The symlink was changed meanwhile.
+                Ok(fd) => {
+                    fs::close(fd as i32);
+                    Err(e)
+                }
+            };
+        }
         End::Refused(e) => return Err(e),
         End::Failed(e) if !host_alone => return Err(e),
         End::Found(found) if !(host_alone && found.is_host()) => found,

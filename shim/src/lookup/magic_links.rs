@@ -169,11 +169,28 @@ pub fn unlinked(path: usize) -> Option<i32> {
 /// What the host's symlink would say of a kernel file.
 fn text_of(number: i32, into: &mut [u8; PATH_MAX]) -> Result {
     if number == AT_FDCWD {
-        return path_of(number, into);
+        return match path_of(number, into) {
+            Err(Errno::ENOENT) => text_of_removed_directory(into),
+            r => r,
+        };
     }
     let call = args([number as usize, into.as_mut_ptr() as usize, into.len(), 1]);
     // The NUL is counted.
     Ok(enter_kernel(|context| context.call(lkl::Private::FdPath as i64, &call))?.saturating_sub(1))
+}
+
+/// What the host's symlink would say of a current directory that getcwd(2) has no path of: a descriptor has its last path.
+fn text_of_removed_directory(into: &mut [u8; PATH_MAX]) -> Result {
+    let open = args([AT_FDCWD as usize, c".".as_ptr() as usize, (libc::O_PATH | libc::O_DIRECTORY) as usize]);
+    let n = enter_kernel(|context| {
+        // Closed in the same section: nobody sees its number.
+        let fd = context.call(libc::SYS_openat, &open)?;
+        let text = args([fd, into.as_mut_ptr() as usize, into.len(), 1]);
+        let n = context.call(lkl::Private::FdPath as i64, &text);
+        let _ = context.call(libc::SYS_close, &args([fd]));
+        n
+    })?;
+    Ok(n.saturating_sub(1))
 }
 
 /// readlink of a name that is ours to answer: the file's path, cut to `size` as readlink(2) does. None: it is not ours.

@@ -2,6 +2,7 @@
 //! The end of threads and processes.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::OnceLock;
 
 use stowaway_config::BlockEngine;
 
@@ -21,6 +22,16 @@ pub fn before_end() {
     stores::give_back();
     observe::end();
     shut_down();
+    if let Some(work) = LAST.get() {
+        work();
+    }
+}
+
+static LAST: OnceLock<fn()> = OnceLock::new();
+
+/// `work` is done when the process ends, with the images unmounted: what it has left on the host.
+pub fn last_of_all(work: fn()) {
+    let _ = LAST.set(work);
 }
 
 /// exit_group(2): the images are unmounted first. `is_confined`: a filter of the application may forbid what that needs. Then

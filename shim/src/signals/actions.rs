@@ -210,7 +210,8 @@ pub fn with_ignored_handed_on(execute: impl FnOnce() -> Result) -> Result {
 /// The action was for one signal only (SA_RESETHAND), which came.
 pub fn reset_after_one(sig: c_int, action: &KernelSigaction) {
     if action.flags & SA_RESETHAND != 0 {
-        let _ = set_action(sig, &KernelSigaction::default());
+        // The flags and the mask stay what they were (kernel/signal.c, get_signal).
+        let _ = set_action(sig, &KernelSigaction { handler: libc::SIG_DFL, ..*action });
     }
 }
 

@@ -21,6 +21,13 @@ impl UnixAddress {
         UnixAddress { bytes: [0; ROOM + 8], len: ROOM as u32 }
     }
 
+    /// The address of a socket that was not bound.
+    pub fn unnamed() -> UnixAddress {
+        let mut this = UnixAddress { len: FAMILY as u32, ..UnixAddress::empty() };
+        this.bytes[..FAMILY].copy_from_slice(&(libc::AF_UNIX as u16).to_ne_bytes());
+        this
+    }
+
     /// Reads an address of the application; None: it is none of AF_UNIX.
     pub fn read(address: usize, len: usize) -> Option<UnixAddress> {
         let len = len as u32 as usize;

@@ -169,6 +169,41 @@ static void full_structure(void)
 	CHECK(len == 111 && !strcmp(got + 2, path) && !unlink(path) && !close(fd) && !close(other));
 }
 
+/* The file is removed, and another socket gets its name, and most likely its number: the first one is called what it was. */
+static void removed(void)
+{
+	struct sockaddr_un from;
+	socklen_t len = sizeof from, expected;
+	char got[8];
+	int server = bound(SOCK_STREAM, at(D, "first"));
+
+	CHECK(server >= 0 && !listen(server, 4));
+	int client = connected(SOCK_STREAM, at(D, "first")), peer = accept(server, NULL, NULL);
+	CHECK(client >= 0 && peer >= 0 && !unlink(at(D, "first")));
+	int second = bound(SOCK_STREAM, at(D, "second"));
+	CHECK(second >= 0 && !listen(second, 4));
+	is_called(getsockname, server, at(D, "first"));
+	is_called(getsockname, peer, at(D, "first"));
+	is_called(getpeername, client, at(D, "first"));
+	is_called(getsockname, second, at(D, "second"));
+	FAILS(connected(SOCK_STREAM, at(D, "first")), ENOENT);
+	int other = connected(SOCK_STREAM, at(D, "second"));
+	CHECK(other >= 0);
+	is_called(getpeername, other, at(D, "second"));
+	CHECK(!unlink(at(D, "second")));
+	close(server), close(client), close(peer), close(second), close(other);
+
+	int to = bound(SOCK_DGRAM, at(D, "first")), by = bound(SOCK_DGRAM, at(D, "second"));
+	struct sockaddr_un address;
+	expected = name(&address, at(D, "first"));
+	CHECK(to >= 0 && by >= 0 && !connect(by, (void *)&address, expected));
+	CHECK(!unlink(at(D, "first")) && !unlink(at(D, "second")) && send(by, "x", 1, 0) == 1);
+	expected = name(&address, at(D, "second"));
+	CHECK(recvfrom(to, got, sizeof got, 0, (void *)&from, &len) == 1);
+	CHECK(len == expected && !strcmp(from.sun_path, address.sun_path));
+	close(to), close(by);
+}
+
 static int check(void)
 {
 	struct stat st;
@@ -181,6 +216,7 @@ static int check(void)
 	stream(at(H, "way/s"), at(D, "s"));
 	stream(at(H, "s"), at(H, "s"));
 	datagrams();
+	removed();
 
 	/* By relative names, from inside and from outside. */
 	CHECK(!chdir(D));
