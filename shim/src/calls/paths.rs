@@ -3,7 +3,6 @@
 
 use core::cell::Cell;
 
-use crate::calls::process::is_confined;
 use crate::calls::unix_names;
 use crate::fdtable::{self, Owner};
 use crate::instance::enter::{enter_kernel, KernelContext};
@@ -11,6 +10,7 @@ use crate::lookup::route::{look_at_path, with_path, PathArg};
 use crate::lookup::target::{FinalComponent, KernelPath, ResolvedPath};
 use crate::lookup::{cwd, magic_links};
 use crate::sys::call::{self, args, Call};
+use crate::sys::confinement::is_confined;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fs::{self, AT_FDCWD};
 use crate::sys::host::Args;
