@@ -98,6 +98,8 @@ facts! {
     strict_seccomp;
     tight_seccomp;
     seccomp_filter;
+    seccomp_same_calls;
+    seccomp_end;
     gs_base;
 
     // Registers, and memory that is the caller's.

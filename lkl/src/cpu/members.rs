@@ -7,8 +7,9 @@
 
 use super::slots::{CallSlot, MemberRow, Request, Shared, DONE, NOT_BEGUN, NO_REQUEST};
 use super::sync::MEMBERS;
-use crate::sys::process;
+use crate::dev::block;
 use crate::sys::time::monotonic_ns;
+use crate::sys::{futex, process};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::sync::OnceLock;
 
@@ -71,9 +72,24 @@ pub(super) fn has_begun(words: &Shared) {
     words.member(me()).pid.store(process::pid(), Ordering::Release);
 }
 
+/// What a program's filter forbids this library.
+#[derive(Debug, Clone, Copy)]
+pub struct Forbidden {
+    /// To sleep, and to wake other threads.
+    pub sleep: bool,
+    /// To read and to write images.
+    pub images: bool,
+}
+
 /// This process may make no other host calls than those that its program makes (seccomp): it looks after nobody, and its
-/// threads are not the clock.
-pub fn confine() {
+/// threads are not the clock. What is forbidden is done by helper threads, or left out.
+pub fn confine(forbidden: Forbidden) {
+    if forbidden.images {
+        block::leave_to_workers();
+    }
+    if forbidden.sleep {
+        futex::forbid();
+    }
     IS_CONFINED.store(true, Ordering::Relaxed);
 }
 

@@ -13,7 +13,7 @@
 #![allow(unsafe_code)]
 
 use super::uintr::{Target, Uintr};
-use crate::sys::{signal, time};
+use crate::sys::{futex, signal, time};
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::*};
 
@@ -117,7 +117,7 @@ pub fn reset_in_child() {
 
 /// Asks a thread in user code to come in, first the one that left last. False: no thread was asked.
 pub(crate) fn kick() -> bool {
-    if !HAS_BACKEND.load(Acquire) {
+    if !HAS_BACKEND.load(Acquire) || futex::is_forbidden() {
         return false;
     }
     let last = TARGETS[LAST.load(Relaxed)].number_in_user();

@@ -7,8 +7,9 @@
 #![allow(unsafe_code)]
 
 use super::call::call;
+use super::helper_thread;
 use super::time::monotonic_ns;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// Which threads may wait on the word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,8 +29,43 @@ impl Scope {
     }
 }
 
+/// Threads of the program may make no such call: see [`forbid`].
+static IS_FORBIDDEN: AtomicBool = AtomicBool::new(false);
+/// How often a helper thread looks at a word that a thread of the program cannot wake, ns.
+const LOOK_NS: u64 = 2_000_000;
+/// How long a thread of the program that may not sleep looks at nothing.
+const PAUSES: u32 = 200;
+
+/// The program's threads have a filter (seccomp) that forbids futex(2). From now on they wait by looking, and wake nobody. Helper
+/// threads, which have no filter, look now and then.
+pub fn forbid() {
+    IS_FORBIDDEN.store(true, Ordering::SeqCst);
+}
+
+/// Whether [`forbid`] was called, and the calling thread is not a helper thread.
+#[inline]
+pub fn is_forbidden() -> bool {
+    IS_FORBIDDEN.load(Ordering::Relaxed) && !helper_thread::is_on_stack()
+}
+
+/// The wait of a process in which [`forbid`] was called; false: there is none.
+#[inline]
+fn wait_by_looking(word: &AtomicU32, value: u32, until_ns: u64, scope: Scope) -> bool {
+    if !IS_FORBIDDEN.load(Ordering::Relaxed) {
+        return false;
+    }
+    match helper_thread::is_on_stack() {
+        true => wait_on_host(word, value, until_ns.min(monotonic_ns() + LOOK_NS), scope),
+        false => (0..PAUSES).for_each(|_| std::hint::spin_loop()),
+    }
+    true
+}
+
 /// Sleeps while the word has this value; may return early.
 pub fn wait(word: &AtomicU32, value: u32, scope: Scope) {
+    if wait_by_looking(word, value, u64::MAX, scope) {
+        return;
+    }
     let op = (libc::FUTEX_WAIT | scope.flag()) as usize;
     // SAFETY: the host reads a live word.
     unsafe { call(libc::SYS_futex, [word.as_ptr() as usize, op, value as usize, 0, 0, 0]) };
@@ -37,6 +73,12 @@ pub fn wait(word: &AtomicU32, value: u32, scope: Scope) {
 
 /// Sleeps while the word has this value, until `until_ns` of CLOCK_MONOTONIC at most; may return early.
 pub fn wait_until(word: &AtomicU32, value: u32, until_ns: u64, scope: Scope) {
+    if !wait_by_looking(word, value, until_ns, scope) {
+        wait_on_host(word, value, until_ns, scope);
+    }
+}
+
+fn wait_on_host(word: &AtomicU32, value: u32, until_ns: u64, scope: Scope) {
     let until = libc::timespec {
         tv_sec: (until_ns / 1_000_000_000) as libc::time_t,
         tv_nsec: (until_ns % 1_000_000_000) as libc::c_long,
@@ -63,6 +105,9 @@ pub fn wake_all(word: *const AtomicU32, scope: Scope) {
 
 /// Wakes up to `count` threads that sleep on the word, which may be gone.
 pub fn wake(word: *const AtomicU32, count: u32, scope: Scope) {
+    if is_forbidden() {
+        return;
+    }
     let op = (libc::FUTEX_WAKE | scope.flag()) as usize;
     // SAFETY: the host touches no memory for this.
     unsafe { call(libc::SYS_futex, [word as usize, op, count as usize, 0, 0, 0]) };

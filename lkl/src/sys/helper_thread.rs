@@ -24,6 +24,9 @@ static ALIVE: AtomicUsize = AtomicUsize::new(0);
 /// The ids of the threads that run; more places than there are ever threads.
 static IDS: [AtomicU32; 64] = [const { AtomicU32::new(0) }; 64];
 
+/// The upper ends of their stacks, each in its thread's place.
+static TOPS: [AtomicUsize; 64] = [const { AtomicUsize::new(0) }; 64];
+
 /// The signals of faults, as a mask.
 const FAULTS: u64 = signal::bit(libc::SIGSEGV)
     | signal::bit(libc::SIGBUS)
@@ -54,7 +57,7 @@ extern "C" {
 
 extern "C" fn begin(top: &'static Top) -> ! {
     process::set_thread_name(top.name);
-    enlist(top.tid.load(Ordering::Relaxed));
+    enlist(top.tid.load(Ordering::Relaxed), std::ptr::from_ref(top) as usize);
     signal::set_mask(!FAULTS);
     (top.run)(top.arg);
     signal::set_mask(u64::MAX);
@@ -62,15 +65,28 @@ extern "C" fn begin(top: &'static Top) -> ! {
     process::exit_thread()
 }
 
-fn enlist(tid: u32) {
-    let free =
-        |slot: &&AtomicU32| slot.compare_exchange(0, tid, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-    let _ = IDS.iter().find(free);
+fn enlist(tid: u32, top: usize) {
+    let free = |slot: &AtomicU32| slot.compare_exchange(0, tid, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+    if let Some(place) = IDS.iter().position(free) {
+        TOPS[place].store(top, Ordering::Relaxed);
+    }
+}
+
+/// Whether the calling thread is on the stack of a helper thread. (A helper thread in kernel code is on a stack of the kernel's.)
+pub(super) fn is_on_stack() -> bool {
+    let here = 0u8;
+    let here = &raw const here as usize;
+    let is_around =
+        |top: &AtomicUsize| (1..STACK_BYTES).contains(&top.load(Ordering::Relaxed).wrapping_sub(here));
+    TOPS.iter().any(is_around)
 }
 
 fn strike(tid: u32) {
-    for slot in &IDS {
-        let _ = slot.compare_exchange(tid, 0, Ordering::Relaxed, Ordering::Relaxed);
+    for (slot, top) in IDS.iter().zip(&TOPS) {
+        if slot.load(Ordering::Relaxed) == tid {
+            top.store(0, Ordering::Relaxed);
+            let _ = slot.compare_exchange(tid, 0, Ordering::Relaxed, Ordering::Relaxed);
+        }
     }
 }
 

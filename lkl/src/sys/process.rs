@@ -92,6 +92,9 @@ pub fn exit_thread() -> ! {
 
 /// sched_yield(2)
 pub fn yield_now() {
+    if super::futex::is_forbidden() {
+        return std::hint::spin_loop();
+    }
     let _ = plain(libc::SYS_sched_yield, [0; 6]);
 }
 

@@ -30,14 +30,26 @@ fn follows(flags: usize) -> bool {
     flags & libc::O_NOFOLLOW as usize == 0 && flags & makes_anew != makes_anew
 }
 
-/// openat with the flags of open(2) in `args[2]`.
-fn open_at(args: Args) -> Result {
+/// Makes the call `c`, which says as much as openat(2) with `args`, on the host. open(2) and creat(2) stay what they are where no
+/// directory is needed: a seccomp filter may allow no other call.
+fn open_on_host(c: &Call<'_>, args: &Args, at: &ResolvedPath) -> Result {
+    match c.nr as i64 {
+        libc::SYS_open if at.dirfd == AT_FDCWD => {
+            c.to_host_with(&call::args([at.path, c.args[1], c.args[2]]))
+        }
+        libc::SYS_creat if at.dirfd == AT_FDCWD => c.to_host_with(&call::args([at.path, c.args[1]])),
+        _ => {
+            let call = [at.dirfd as usize, at.path, args[2], args[3], args[4], args[5]];
+            call::host(libc::SYS_openat, &call)
+        }
+    }
+}
+
+/// Makes the call `c` as openat with the flags of open(2) in `args[2]`.
+fn open_at(c: &Call<'_>, args: Args) -> Result {
     let flags = args[2];
     let asked = PathArg::new(args[0], args[1], follows(flags));
-    let on_host = |at: &ResolvedPath| {
-        let call = [at.dirfd as usize, at.path, args[2], args[3], args[4], args[5]];
-        proc_tables::opened(call::host(libc::SYS_openat, &call), at.path, flags)
-    };
+    let on_host = |at: &ResolvedPath| proc_tables::opened(open_on_host(c, &args, at), at.path, flags);
     let in_kernel = |context: &mut _, at: KernelPath| {
         if flags & libc::O_CREAT as usize != 0 && at.has_slash_behind_root {
             return Err(Errno::EISDIR);
@@ -74,18 +86,18 @@ fn open_at(args: Args) -> Result {
 
 /// open(2)
 pub fn open(c: &Call<'_>) -> Result {
-    open_at(args([AT_FDCWD as usize, c.args[0], c.args[1], c.args[2]]))
+    open_at(c, args([AT_FDCWD as usize, c.args[0], c.args[1], c.args[2]]))
 }
 
 /// openat(2)
 pub fn openat(c: &Call<'_>) -> Result {
-    open_at(c.args)
+    open_at(c, c.args)
 }
 
 /// creat(2)
 pub fn creat(c: &Call<'_>) -> Result {
     let flags = libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC;
-    open_at(args([AT_FDCWD as usize, c.args[0], flags as usize, c.args[1]]))
+    open_at(c, args([AT_FDCWD as usize, c.args[0], flags as usize, c.args[1]]))
 }
 
 /// openat2(2)

@@ -11,16 +11,25 @@ use crate::sys::fs::{self, AT_FDCWD};
 
 const CWD: usize = AT_FDCWD as usize;
 
-/// `nr(dirfd, path, dirfd, path, flags)`; both names have to lie on one side.
-fn two(nr: i64, given: [usize; 5], first: FinalComponent, roots_stay: bool) -> Result {
+/// Makes the call `c` on the host as `nr(dirfd, path, dirfd, path, flags)`. A call that says less stays the call that the program
+/// made: a seccomp filter may allow no other.
+fn on_host(c: &Call<'_>, nr: i64, from: &ResolvedPath, to: &ResolvedPath, flags: usize) -> Result {
+    let (from_dirfd, to_dirfd) = (from.dirfd as usize, to.dirfd as usize);
+    let has_no_directory = from.dirfd == AT_FDCWD && to.dirfd == AT_FDCWD;
+    match c.nr as i64 {
+        libc::SYS_rename | libc::SYS_link if has_no_directory => c.to_host_with(&args([from.path, to.path])),
+        libc::SYS_renameat => c.to_host_with(&args([from_dirfd, from.path, to_dirfd, to.path])),
+        _ => call::host(nr, &args([from_dirfd, from.path, to_dirfd, to.path, flags])),
+    }
+}
+
+/// Makes the call `c` as `nr(dirfd, path, dirfd, path, flags)`; both names have to lie on one side.
+fn two(c: &Call<'_>, nr: i64, given: [usize; 5], first: FinalComponent, roots_stay: bool) -> Result {
     let [from_dirfd, from_path, to_dirfd, to_path, flags] = given;
     let second = PathArg::new(to_dirfd, to_path, FinalComponent::Parent);
     with_two_paths(PathArg::new(from_dirfd, from_path, first), second, |from, to| {
         match (from.is_host(), to.is_host()) {
-            (true, true) => {
-                let (from_dirfd, to_dirfd) = (from.dirfd as usize, to.dirfd as usize);
-                call::host(nr, &args([from_dirfd, from.path, to_dirfd, to.path, flags]))
-            }
+            (true, true) => on_host(c, nr, from, to, flags),
             (false, false) if roots_stay && (from.is_mount_root() || to.is_mount_root()) => Err(Errno::EBUSY),
             (false, false) => enter_kernel(|context| {
                 let (f, t) = (from.in_kernel(context)?, to.in_kernel(context)?);
@@ -63,24 +72,24 @@ fn can_be_looked_up(at: &ResolvedPath) -> Result<()> {
 
 /// rename(2)
 pub fn rename(c: &Call<'_>) -> Result {
-    two(libc::SYS_renameat2, [CWD, c.args[0], CWD, c.args[1], 0], FinalComponent::Parent, true)
+    two(c, libc::SYS_renameat2, [CWD, c.args[0], CWD, c.args[1], 0], FinalComponent::Parent, true)
 }
 
 /// renameat(2)
 pub fn renameat(c: &Call<'_>) -> Result {
-    let [a, b, c, d, ..] = c.args;
-    two(libc::SYS_renameat2, [a, b, c, d, 0], FinalComponent::Parent, true)
+    let [from_dirfd, from, to_dirfd, to, ..] = c.args;
+    two(c, libc::SYS_renameat2, [from_dirfd, from, to_dirfd, to, 0], FinalComponent::Parent, true)
 }
 
 /// renameat2(2)
 pub fn renameat2(c: &Call<'_>) -> Result {
-    let [a, b, c, d, flags, _] = c.args;
-    two(libc::SYS_renameat2, [a, b, c, d, flags], FinalComponent::Parent, true)
+    let [from_dirfd, from, to_dirfd, to, flags, _] = c.args;
+    two(c, libc::SYS_renameat2, [from_dirfd, from, to_dirfd, to, flags], FinalComponent::Parent, true)
 }
 
 /// link(2)
 pub fn link(c: &Call<'_>) -> Result {
-    two(libc::SYS_linkat, [CWD, c.args[0], CWD, c.args[1], 0], FinalComponent::Keep, false)
+    two(c, libc::SYS_linkat, [CWD, c.args[0], CWD, c.args[1], 0], FinalComponent::Keep, false)
 }
 
 /// linkat(2)
@@ -90,7 +99,7 @@ pub fn linkat(c: &Call<'_>) -> Result {
     if let Some(number) = magic_links::descriptor(from).filter(|_| follow) {
         return link_descriptor(number as usize, to_dirfd, to);
     }
-    two(libc::SYS_linkat, [from_dirfd, from, to_dirfd, to, flags], follow.into(), false)
+    two(c, libc::SYS_linkat, [from_dirfd, from, to_dirfd, to, flags], follow.into(), false)
 }
 
 /// Gives an open kernel file a name, as linkat of its /proc/self/fd/N does (open(2), O_TMPFILE).
@@ -102,20 +111,23 @@ fn link_descriptor(number: usize, dirfd: usize, path: usize) -> Result {
     )
 }
 
-fn make_symlink(target: usize, dirfd: usize, path: usize) -> Result {
+fn make_symlink(c: &Call<'_>, target: usize, dirfd: usize, path: usize) -> Result {
     with_path(
         PathArg::new(dirfd, path, FinalComponent::Parent),
-        |at| call::host(libc::SYS_symlinkat, &args([target, at.dirfd as usize, at.path])),
+        |at| match at.dirfd {
+            AT_FDCWD if c.nr as i64 == libc::SYS_symlink => c.to_host_with(&args([target, at.path])),
+            dirfd => call::host(libc::SYS_symlinkat, &args([target, dirfd as usize, at.path])),
+        },
         |context, at| context.call(libc::SYS_symlinkat, &args([target, at.dirfd, at.path])),
     )
 }
 
 /// symlink(2)
 pub fn symlink(c: &Call<'_>) -> Result {
-    make_symlink(c.args[0], CWD, c.args[1])
+    make_symlink(c, c.args[0], CWD, c.args[1])
 }
 
 /// symlinkat(2)
 pub fn symlinkat(c: &Call<'_>) -> Result {
-    make_symlink(c.args[0], c.args[1], c.args[2])
+    make_symlink(c, c.args[0], c.args[1], c.args[2])
 }

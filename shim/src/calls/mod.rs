@@ -23,6 +23,7 @@ pub mod paths;
 pub mod proc_tables;
 pub mod process;
 pub mod requests;
+pub mod seccomp;
 pub mod sockets;
 pub mod splice;
 pub mod transfer;

@@ -3,7 +3,6 @@
 
 use core::cell::Cell;
 
-use crate::calls::process::is_confined;
 use crate::calls::unix_names;
 use crate::fdtable::{self, Owner};
 use crate::instance::enter::{enter_kernel, KernelContext};
@@ -11,6 +10,7 @@ use crate::lookup::route::{look_at_path, with_path, PathArg};
 use crate::lookup::target::{FinalComponent, KernelPath, ResolvedPath};
 use crate::lookup::{cwd, magic_links};
 use crate::sys::call::{self, args, Call};
+use crate::sys::confinement::is_confined;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fs::{self, AT_FDCWD};
 use crate::sys::host::Args;
@@ -28,10 +28,21 @@ fn placed(mut args: Args, dirfd: usize, path: usize) -> Args {
     args
 }
 
-/// Makes an *at call (directory in argument 0, path in 1) where its path leads.
-pub fn at(nr: i64, args: Args, last: impl Into<FinalComponent>) -> Result {
+/// Makes the call `c` on the host as the *at call `nr` with `args`. A call without a directory has the path in argument 0, and
+/// stays the call that the program made: a seccomp filter may allow no other.
+fn on_host(c: &Call<'_>, nr: i64, args: &Args, at: &ResolvedPath) -> Result {
+    if c.nr as i64 != nr && at.dirfd == AT_FDCWD {
+        let mut own = c.args;
+        own[0] = at.path;
+        return c.to_host_with(&own);
+    }
+    call::host(nr, &placed(*args, at.dirfd as usize, at.path))
+}
+
+/// Makes the call `c` where its path leads, as an *at call (directory in argument 0, path in 1).
+fn at(c: &Call<'_>, nr: i64, args: Args, last: impl Into<FinalComponent>) -> Result {
     let asked = PathArg::new(args[0], args[1], last);
-    let on_host = |at: &ResolvedPath| call::host(nr, &placed(args, at.dirfd as usize, at.path));
+    let on_host = |at: &ResolvedPath| on_host(c, nr, &args, at);
     let in_kernel = |context: &mut KernelContext, at: KernelPath| {
         let args = placed(args, at.dirfd, at.path);
         let (nr, args) = if at.is_mount_root { on_root(nr, args) } else { (nr, args) };
@@ -99,22 +110,22 @@ fn on_root(nr: i64, mut args: Args) -> (i64, Args) {
 }
 
 /// unlinkat with the flags in `args[2]`: a mount's root stays.
-fn remove(args: Args) -> Result {
+fn remove(c: &Call<'_>, args: Args) -> Result {
     if !unix_names::is_used() {
-        return remove_file(args);
+        return remove_file(c, args);
     }
     let socket = unix_names::before_removal(args[0], args[1]);
-    let r = remove_file(args)?;
+    let r = remove_file(c, args)?;
     if let Some(key) = socket {
         unix_names::removed(&key);
     }
     Ok(r)
 }
 
-fn remove_file(args: Args) -> Result {
+fn remove_file(c: &Call<'_>, args: Args) -> Result {
     with_path(
         PathArg::new(args[0], args[1], FinalComponent::Parent),
-        |at| call::host(libc::SYS_unlinkat, &placed(args, at.dirfd as usize, at.path)),
+        |at| on_host(c, libc::SYS_unlinkat, &args, at),
         |context, at| {
             if at.is_mount_root {
                 return Err(match args[2] & libc::AT_REMOVEDIR as usize {
@@ -174,7 +185,7 @@ macro_rules! at_forms {
     ($($(#[$doc:meta])* $name:ident($c:ident) = $nr:ident [$($arg:expr),*] follow $follow:expr;)*) => { $(
         $(#[$doc])*
         pub fn $name($c: &Call<'_>) -> Result {
-            at(libc::$nr, args([$($arg),*]), $follow)
+            at($c, libc::$nr, args([$($arg),*]), $follow)
         }
     )* };
 }
@@ -227,44 +238,44 @@ at_forms! {
 
 /// unlink(2)
 pub fn unlink(c: &Call<'_>) -> Result {
-    remove(args([CWD, c.args[0]]))
+    remove(c, args([CWD, c.args[0]]))
 }
 
 /// rmdir(2)
 pub fn rmdir(c: &Call<'_>) -> Result {
-    remove(args([CWD, c.args[0], libc::AT_REMOVEDIR as usize]))
+    remove(c, args([CWD, c.args[0], libc::AT_REMOVEDIR as usize]))
 }
 
 /// unlinkat(2)
 pub fn unlinkat(c: &Call<'_>) -> Result {
-    remove(c.args)
+    remove(c, c.args)
 }
 
-fn read_link(dirfd: usize, path: usize, to: usize, size: usize) -> Result {
+fn read_link(c: &Call<'_>, dirfd: usize, path: usize, to: usize, size: usize) -> Result {
     if let Some(answer) = magic_links::read_link(path, to, size) {
         return answer;
     }
-    at(libc::SYS_readlinkat, args([dirfd, path, to, size]), false)
+    at(c, libc::SYS_readlinkat, args([dirfd, path, to, size]), false)
 }
 
 /// readlink(2)
 pub fn readlink(c: &Call<'_>) -> Result {
-    read_link(CWD, c.args[0], c.args[1], c.args[2])
+    read_link(c, CWD, c.args[0], c.args[1], c.args[2])
 }
 
 /// readlinkat(2)
 pub fn readlinkat(c: &Call<'_>) -> Result {
-    read_link(c.args[0], c.args[1], c.args[2], c.args[3])
+    read_link(c, c.args[0], c.args[1], c.args[2], c.args[3])
 }
 
 /// utime(2): whole seconds, as a pair of timespecs.
 pub fn utime(c: &Call<'_>) -> Result {
     if c.args[1] == 0 {
-        return at(libc::SYS_utimensat, args([CWD, c.args[0]]), true);
+        return at(c, libc::SYS_utimensat, args([CWD, c.args[0]]), true);
     }
     let seconds: [i64; 2] = user::read(c.args[1])?;
     let times = [seconds[0], 0, seconds[1], 0];
-    at(libc::SYS_utimensat, args([CWD, c.args[0], times.as_ptr() as usize]), true)
+    at(c, libc::SYS_utimensat, args([CWD, c.args[0], times.as_ptr() as usize]), true)
 }
 
 /// truncate(2)

@@ -2,11 +2,9 @@
 //! Calls about the process that the host answers and the kernel has to know of: credentials, the file mode
 //! mask, and calls that concern host and kernel.
 
-use core::sync::atomic::{AtomicBool, Ordering};
+use trampoline::learn_all;
 
-use trampoline::{freeze, learn_all};
-
-use crate::calls::identity;
+use crate::calls::{identity, seccomp};
 use crate::fdtable;
 use crate::instance::enter::{self, enter_kernel};
 use crate::process::exit;
@@ -79,12 +77,12 @@ pub fn sync(c: &Call<'_>) -> Result {
 
 /// exit_group(2)
 pub fn exit_group(c: &Call<'_>) -> Result {
-    exit::exit_group(c, is_confined())
+    exit::exit_group(c)
 }
 
 /// exit(2)
 pub fn exit(c: &Call<'_>) -> Result {
-    exit::exit(c, is_confined())
+    exit::exit(c)
 }
 
 /// arch_prctl(2): the GS base tells the trampoline which thread it is.
@@ -106,27 +104,9 @@ pub fn prctl(c: &Call<'_>) -> Result {
     const PR_SET_SYSCALL_USER_DISPATCH: usize = 59;
     match c.args {
         [PR_SET_SYSCALL_USER_DISPATCH, ..] => app_sud::set(&c.args),
-        [option, ..] if option == libc::PR_SET_SECCOMP as usize => confine(c),
+        [option, ..] if option == libc::PR_SET_SECCOMP as usize => seccomp::by_prctl(c),
         _ => identity::prctl(c).unwrap_or_else(|| c.to_host()),
     }
-}
-
-/// seccomp(2)
-pub fn seccomp(c: &Call<'_>) -> Result {
-    const SET_MODE_STRICT: usize = 0;
-    const SET_MODE_FILTER: usize = 1;
-    match c.args[0] {
-        SET_MODE_STRICT | SET_MODE_FILTER => confine(c),
-        _ => c.to_host(),
-    }
-}
-
-/// A filter may forbid any call: from now on none is made that the application did not ask for, as far as that goes.
-fn confine(c: &Call<'_>) -> Result {
-    freeze(c.frame);
-    CONFINED.store(true, Ordering::Relaxed);
-    lkl::confine();
-    c.to_host()
 }
 
 /// ptrace(2): a child that asks for a tracer stops at each signal from then on, those of unknown sites too; and a parent that
@@ -137,13 +117,6 @@ pub fn ptrace(c: &Call<'_>) -> Result {
     }
     c.to_host()
 }
-
-/// Whether the program has a filter that may forbid calls.
-pub fn is_confined() -> bool {
-    CONFINED.load(Ordering::Relaxed)
-}
-
-static CONFINED: AtomicBool = AtomicBool::new(false);
 
 /// kcmp(2): to the host all kernel files are one file.
 pub fn kcmp(c: &Call<'_>) -> Result {

@@ -5,6 +5,7 @@ use crate::fdtable::{self, Owner};
 use crate::instance::enter::{enter_kernel, KernelContext};
 use crate::lookup::target::{FinalComponent, KernelPath, ResolvedPath, Target};
 use crate::lookup::{covered_dirs, cwd, magic_links, mount_lookup, refused, resolve, resolver};
+use crate::sys::confinement::{may, Need};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fs::{self, AT_FDCWD};
 use crate::sys::identity::Identity;
@@ -138,8 +139,10 @@ impl Routed {
             self.asked.last != FinalComponent::Follow && is_one_name(text) && here && covered_dirs::is_empty()
         };
         self.is_covered = settings().host_paths_covered && !stays();
-        let creates_behind_link =
-            || intent == Intent::Creates && self.asked.last == FinalComponent::Follow && is_link(&self.found);
+        let creates_behind_link = || {
+            let follows = intent == Intent::Creates && self.asked.last == FinalComponent::Follow;
+            follows && may(Need::Walk) && is_link(&self.found)
+        };
         if self.must_be_walked(text, intent) || creates_behind_link() {
             self.scratch = Some(scratch);
             self.resolve_slowly()?;
@@ -156,7 +159,9 @@ impl Routed {
 
     /// Whether `result` may come from a path that changes between host and mount on the way.
     fn may_have_crossed(&self, result: Result) -> bool {
+        // A filter of the program may forbid what a walk takes. The host's answer stands then.
         !self.is_certain
+            && may(Need::Walk)
             && match self.found.target {
                 // ENXIO: the placeholder of a kernel file, by a symlink to its name in /proc.
                 Target::Host => matches!(result, Err(Errno::ENOENT | Errno::ENXIO)) && settings().is_active(),

@@ -9,8 +9,9 @@ use stowaway_config::BlockEngine;
 use crate::instance::enter::{final_entry, reopen_after_final_entry, shut_down};
 use crate::instance::{boot, keeper, kick};
 use crate::observe;
-use crate::process::stores;
+use crate::process::{last_thread, stores};
 use crate::sys::call::{self, args, Call};
+use crate::sys::confinement::{is_confined, may, Need};
 use crate::sys::errno::Result;
 use crate::sys::kernel::{self, park_forever_if_ending, running};
 use crate::sys::report::say;
@@ -34,10 +35,11 @@ pub fn last_of_all(work: fn()) {
     let _ = LAST.set(work);
 }
 
-/// exit_group(2): the images are unmounted first. `is_confined`: a filter of the application may forbid what that needs. Then
-/// the processes that go on with the kernel find that this one is no more.
-pub fn exit_group(c: &Call<'_>, is_confined: bool) -> Result {
-    if is_confined && running().is_some_and(lkl::Kernel::has_live_company) {
+/// exit_group(2): the images are unmounted first. Where a filter of the application forbids what that takes, the process ends at once,
+/// and the keeper unmounts: it finds that this process is no more.
+pub fn exit_group(c: &Call<'_>) -> Result {
+    let goes_on = is_confined() && running().is_some_and(lkl::Kernel::has_live_company);
+    if goes_on || !may(Need::End) {
         return c.to_host();
     }
     end_process(c.args[0])
@@ -49,9 +51,10 @@ fn end_process(status: usize) -> Result {
 }
 
 /// exit(2). Of the last thread it is the process's end, which the kernel's own thread would be in the way of.
-/// `is_confined`: a filter of the application may forbid what the end of a thread needs.
-pub fn exit(c: &Call<'_>, is_confined: bool) -> Result {
-    if is_confined {
+/// A filter of the application may forbid what the end of a thread takes.
+pub fn exit(c: &Call<'_>) -> Result {
+    if !may(Need::End) {
+        last_thread::ends_with(c.args[0]);
         return c.to_host();
     }
     // What a process ends with is what its first thread ended with (kernel/exit.c, wait_task_zombie).

@@ -17,7 +17,7 @@ use crate::instance::enter::{enter_kernel_without_cwd, set_due, KernelContext, D
 use crate::instance::{keeper, kick, maps, watches};
 use crate::lookup::cwd;
 use crate::observe;
-use crate::process::{handoff, share, stores};
+use crate::process::{handoff, last_thread, share, stores};
 use crate::signals::{app_sud, cancel};
 use crate::sys::errno::{from_raw, to_raw, Result};
 use crate::sys::host::Ret;
@@ -47,10 +47,11 @@ struct Stage {
 
 /// In the child's order: what a stage needs stands above it. The parent needs nothing: an image that was unmounted, and
 /// a directory that was left, come back with the next call that needs them.
-static STAGES: [Stage; 13] = [
+static STAGES: [Stage; 14] = [
     Stage { name: "stores that the parent gets", before: None, in_child: Some(|_| stores::begin_in_child()) },
     Stage { name: "allocator", before: None, in_child: Some(|_| memory::reset_in_child()) },
     Stage { name: "keeper's start", before: None, in_child: Some(|_| keeper::forget_in_child()) },
+    Stage { name: "last thread", before: None, in_child: Some(|_| last_thread::forget_in_child()) },
     Stage { name: "doorbell", before: None, in_child: Some(|_| kick::forget_in_child()) },
     Stage { name: "rings of the application", before: None, in_child: Some(|_| rings::reset_in_child()) },
     Stage {

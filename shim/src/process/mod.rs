@@ -7,6 +7,7 @@ pub mod exit;
 pub mod fork;
 pub mod handoff;
 pub mod handoff_text;
+pub mod last_thread;
 pub mod member;
 pub mod own_memory;
 pub mod share;

@@ -4,6 +4,7 @@
 
 pub mod big_stack;
 pub mod call;
+pub mod confinement;
 pub mod credentials;
 pub mod decimal;
 pub mod errno;

@@ -90,6 +90,9 @@ type Iov = *const libc::iovec;
 /// one holds all of it.
 const HIGH: usize = 0;
 
+/// libc's open and stat are openat and newfstatat of the current directory: a seccomp filter may allow those alone.
+const CWD: c_int = libc::AT_FDCWD;
+
 hooks! {
     // Descriptors
     close_range/hook_close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int = SYS_close_range(first, last, flags);
@@ -124,12 +127,12 @@ hooks! {
     fremovexattr/hook_fremovexattr(fd: c_int, name: Path) -> c_int = SYS_fremovexattr(fd, name);
     futimens/hook_futimens(fd: c_int, times: *const libc::timespec) -> c_int = SYS_utimensat(fd, core::ptr::null::<c_char>(), times, 0usize);
     // Files by path
-    stat/hook_stat(path: Path, to: *mut libc::stat) -> c_int = SYS_stat(path, to);
-    stat64/hook_stat64(path: Path, to: *mut libc::stat) -> c_int = SYS_stat(path, to);
+    stat/hook_stat(path: Path, to: *mut libc::stat) -> c_int = SYS_newfstatat(CWD, path, to, 0usize);
+    stat64/hook_stat64(path: Path, to: *mut libc::stat) -> c_int = SYS_newfstatat(CWD, path, to, 0usize);
     __xstat/hook_xstat(_v: c_int, path: Path, to: *mut libc::stat) -> c_int = SYS_stat(path, to);
     __xstat64/hook_xstat64(_v: c_int, path: Path, to: *mut libc::stat) -> c_int = SYS_stat(path, to);
-    lstat/hook_lstat(path: Path, to: *mut libc::stat) -> c_int = SYS_lstat(path, to);
-    lstat64/hook_lstat64(path: Path, to: *mut libc::stat) -> c_int = SYS_lstat(path, to);
+    lstat/hook_lstat(path: Path, to: *mut libc::stat) -> c_int = SYS_newfstatat(CWD, path, to, libc::AT_SYMLINK_NOFOLLOW);
+    lstat64/hook_lstat64(path: Path, to: *mut libc::stat) -> c_int = SYS_newfstatat(CWD, path, to, libc::AT_SYMLINK_NOFOLLOW);
     __lxstat/hook_lxstat(_v: c_int, path: Path, to: *mut libc::stat) -> c_int = SYS_lstat(path, to);
     __lxstat64/hook_lxstat64(_v: c_int, path: Path, to: *mut libc::stat) -> c_int = SYS_lstat(path, to);
     fstatat/hook_fstatat(dir: c_int, path: Path, to: *mut libc::stat, flags: c_int) -> c_int = SYS_newfstatat(dir, path, to, flags);
@@ -143,7 +146,7 @@ hooks! {
     rmdir/hook_rmdir(path: Path) -> c_int = SYS_rmdir(path);
     unlink/hook_unlink(path: Path) -> c_int = SYS_unlink(path);
     unlinkat/hook_unlinkat(dir: c_int, path: Path, flags: c_int) -> c_int = SYS_unlinkat(dir, path, flags);
-    mknod/hook_mknod(path: Path, mode: mode_t, dev: dev_t) -> c_int = SYS_mknod(path, mode, dev);
+    mknod/hook_mknod(path: Path, mode: mode_t, dev: dev_t) -> c_int = SYS_mknodat(CWD, path, mode, dev);
     mknodat/hook_mknodat(dir: c_int, path: Path, mode: mode_t, dev: dev_t) -> c_int = SYS_mknodat(dir, path, mode, dev);
     rename/hook_rename(from: Path, to: Path) -> c_int = SYS_rename(from, to);
     renameat/hook_renameat(from_dir: c_int, from: Path, to_dir: c_int, to: Path) -> c_int = SYS_renameat(from_dir, from, to_dir, to);
@@ -192,8 +195,8 @@ hooks! {
 
 points! {
     // open's mode is an unused register when it was not passed.
-    open(path: Path, flags: c_int, mode: mode_t) -> c_int = SYS_open(path, flags, mode);
-    open64(path: Path, flags: c_int, mode: mode_t) -> c_int = SYS_open(path, flags | libc::O_LARGEFILE, mode);
+    open(path: Path, flags: c_int, mode: mode_t) -> c_int = SYS_openat(CWD, path, flags, mode);
+    open64(path: Path, flags: c_int, mode: mode_t) -> c_int = SYS_openat(CWD, path, flags | libc::O_LARGEFILE, mode);
     openat(dir: c_int, path: Path, flags: c_int, mode: mode_t) -> c_int = SYS_openat(dir, path, flags, mode);
     openat64(dir: c_int, path: Path, flags: c_int, mode: mode_t) -> c_int = SYS_openat(dir, path, flags | libc::O_LARGEFILE, mode);
     creat(path: Path, mode: mode_t) -> c_int = SYS_creat(path, mode);

@@ -8,7 +8,7 @@ use super::table::Serve::{Fd, Host, HostFdOnly, Kill, OtherKind, Own, Told, Watc
 use crate::calls::requests::{aio, uring};
 use crate::calls::{
     alternate, chroot, descriptors, devices, host_paths, identity, inotify, kill, limits, links, listing,
-    memory, passing, paths, process, sockets, splice, transfer, xattrs,
+    memory, passing, paths, process, seccomp, sockets, splice, transfer, xattrs,
 };
 use crate::exec;
 use crate::observe::Arg;
@@ -216,7 +216,7 @@ rows! {
     prctl [Int Int Int Int Int] Own(process::prctl);
     sigaltstack [Ptr Ptr] Own(alternate::sigaltstack);
     ptrace [Int Int Ptr Ptr] Own(process::ptrace);
-    seccomp [Int Flags Ptr] Own(process::seccomp), "what the host is asked is filtered; calls that are served here are not";
+    seccomp [Int Flags Ptr] Own(seccomp::seccomp), "what the host is asked is filtered; calls that are served here are not";
     arch_prctl [Int Ptr] Own(process::arch_prctl), "the GS base is ours: EPERM";
     umask [Mode] Own(process::mirror_on_kernel);
     setuid [Int] Own(identity::setuid);

@@ -11,7 +11,7 @@ use super::request::{note_error, Request, ALONE, EIO, FUA, NOW, QUEUED, WRITE};
 use super::transfer::{attempt, perform};
 use super::{bounce, past_limit, uring, workers};
 use crate::sys::Errno;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 /// How requests to image files and block devices are done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +28,16 @@ pub enum Engine {
 }
 
 static ENGINE: AtomicU8 = AtomicU8::new(Engine::Auto as u8);
+
+/// Threads of the program may not read and write images.
+static IS_FORBIDDEN: AtomicBool = AtomicBool::new(false);
+
+/// From now on every request is done by workers, of which there are enough: the program's filter forbids its threads to read and to
+/// write images, and to make threads.
+pub(crate) fn leave_to_workers() {
+    workers::hire_last();
+    IS_FORBIDDEN.store(true, Ordering::SeqCst);
+}
 
 /// See [`crate::Kernel::set_block_engine`].
 pub(crate) fn set_engine(engine: Engine, at_fd: i32) -> Result<[i32; 2], Errno> {
@@ -76,6 +86,19 @@ pub(crate) unsafe extern "C" fn submit(request: *mut Request) -> i64 {
 /// # Safety
 /// The request is the host's. After the result [`QUEUED`] the request is another thread's.
 unsafe fn begin(request: *mut Request) -> i64 {
+    if IS_FORBIDDEN.load(Ordering::Relaxed) {
+        // SAFETY: ours until a worker has it; a request that is waited for is there until its wait ends.
+        return unsafe {
+            (*request).will_wait();
+            let is_now = (*request).is(NOW);
+            match workers::submit(request) {
+                // The child of a fork has no workers.
+                false => perform(&mut *request),
+                true if is_now => Request::wait(request),
+                true => QUEUED,
+            }
+        };
+    }
     let engine = ENGINE.load(Ordering::Relaxed);
     // SAFETY: the caller's promise; the reference ends before the request is queued.
     if let Some(result) = on_this_thread(unsafe { &mut *request }, engine) {

@@ -33,8 +33,8 @@ mod workers;
 pub use device::keep_descriptors_by;
 pub(crate) use device::{gone as forget, keep, set_states, set_store, store, Backing, Device, Kind};
 pub(crate) use engine::{
-    begin_to_leave, can_be_shared, close_copies, follow_store, gone, leave, reset_threads_in_child,
-    set_engine, stop, submit,
+    begin_to_leave, can_be_shared, close_copies, follow_store, gone, leave, leave_to_workers,
+    reset_threads_in_child, set_engine, stop, submit,
 };
 pub use engine::{reset_in_child, Engine};
 pub(crate) use read_around::read_around;

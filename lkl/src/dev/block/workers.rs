@@ -12,7 +12,7 @@ use super::transfer::perform;
 use crate::sys::futex::{self, Lock, Scope};
 use crate::sys::helper_thread::HelperThread;
 use std::cell::UnsafeCell;
-use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 
 static QUEUE: Queue = Queue::new();
 /// Futex word: changes when there is something new.
@@ -31,6 +31,16 @@ struct StaffCell(Lock, UnsafeCell<Staff>);
 unsafe impl Sync for StaffCell {}
 static STAFF: StaffCell =
     StaffCell(Lock::new(), UnsafeCell::new(Staff { count: 0, threads: [None; MAX_WORKERS] }));
+
+/// Nobody is hired any more.
+static IS_COMPLETE: AtomicBool = AtomicBool::new(false);
+
+/// Two workers at least, and no more later.
+pub(crate) fn hire_last() {
+    hire();
+    hire();
+    IS_COMPLETE.store(true, SeqCst);
+}
 
 /// False: there is no room, or no thread to be had.
 pub(crate) fn submit(r: *mut Request) -> bool {
@@ -54,7 +64,7 @@ fn hire() -> bool {
     let _guard = STAFF.0.hold();
     // SAFETY: the lock is held.
     let staff = unsafe { &mut *STAFF.1.get() };
-    if staff.count < MAX_WORKERS {
+    if staff.count < MAX_WORKERS && !IS_COMPLETE.load(SeqCst) {
         if let Ok(thread) = HelperThread::spawn(c"stowaway-block", work, 0) {
             staff.threads[staff.count] = Some(thread);
             staff.count += 1;
