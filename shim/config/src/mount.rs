@@ -9,7 +9,7 @@ use crate::error::ConfigError;
 use crate::remote::Remote;
 use crate::server::cut_uri;
 use crate::source::{Part, Wrong};
-use crate::text::{escape_into, find, nearest, show, split, unescape};
+use crate::text::{escape_into, find, is_escaped, nearest, show, split, unescape};
 
 /// File systems that live on an image.
 pub const DISK_TYPES: [&str; 20] = [
@@ -173,13 +173,30 @@ impl Mount {
     }
 }
 
-/// The images that a + joins. The + of `nbd+unix://` joins nothing, and neither does one with nothing beside it: `c++.img`.
+/// The images that a + joins. The + of `nbd+unix://` joins nothing, and neither does one with nothing beside it: `c++.img`. One
+/// in a directory is part of its name: `disk.img[/lost+found]`.
 fn images(text: &[u8], is_uri: bool) -> Vec<&[u8]> {
-    let images = split(text, b"+");
+    let mut images: Vec<&[u8]> = Vec::new();
+    let mut from = 0;
+    for piece in split(text, b"+") {
+        let start = from;
+        from += piece.len() + 1;
+        match images.last_mut().filter(|last| is_cut_directory(last, text)) {
+            Some(last) => *last = &text[start - 1 - last.len()..start + piece.len()],
+            None => images.push(piece),
+        }
+    }
     if is_uri || images.iter().any(|image| image.is_empty()) {
         return vec![text];
     }
     images
+}
+
+/// Whether a piece of `text` has the begin of a directory, and not its end.
+fn is_cut_directory(piece: &[u8], text: &[u8]) -> bool {
+    let opened = piece.windows(2).position(|pair| pair == b"[/").filter(|&at| !is_escaped(piece, at));
+    let is_closed = text.ends_with(b"]") || text.windows(2).any(|pair| pair == b"]+");
+    is_closed && opened.is_some_and(|at| find(&piece[at..], b"]").is_none())
 }
 
 /// The pieces of a list of mounts: separated by `;` or newline, blank ones left out.
