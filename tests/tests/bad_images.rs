@@ -277,6 +277,47 @@ everyone! {
         assert!(lines.len() == 1 && lines[0].contains("is mounted twice, and written"), "{lines:?}");
     }
 
+    fn doctor_takes_what_mount_takes() {
+        let mounted = Mounted::new(Kind::Basic);
+        let image = fs::read(&mounted.fixture.image).expect("the image");
+        let mut table = vec![0; 1 << 20];
+        table[446 + 4..446 + 9].copy_from_slice(&[0x83, 0, 0, 0, 0]);
+        table[446 + 8..446 + 12].copy_from_slice(&2048u32.to_le_bytes());
+        table[446 + 12..446 + 16].copy_from_slice(&((image.len() / 512) as u32).to_le_bytes());
+        table[510..512].copy_from_slice(&[0x55, 0xaa]);
+        fs::write(&mounted.fixture.image, [table, image].concat()).expect("a disk");
+        for (part, status, words) in [
+            ("#1", "exit 0", "works"),
+            ("@1M", "exit 0", "works"),
+            ("#1[/dir]", "exit 0", "works"),
+            // There is another way to mount it.
+            ("", "exit 0", "mount a partition, as IMAGE#N"),
+            ("#2", "exit 1", "has no partition 2; it has 1 ("),
+            ("@999G", "exit 1", "nothing can begin at this offset"),
+            ("#1[/none]", "exit 1", "has no directory /none"),
+        ] {
+            let name = format!("{}{part}", mounted.fixture.image.display());
+            let words_of = |more: &[&str]| {
+                let command = mounted.artifacts.command.display().to_string();
+                Run::new([&[&command[..], "doctor"], more, &[&name]].concat()).output()
+            };
+            let outcome = words_of(&[]);
+            assert_eq!(outcome.status, status, "{part}: {}", outcome.out());
+            assert!(outcome.out().contains(words), "{part}: {}", outcome.out());
+            let json = words_of(&["--json"]).out();
+            assert!(json.contains(&format!("\"ok\": {}", status == "exit 0")), "{part}: {json}");
+        }
+    }
+
+    fn doctor_agrees_with_itself() {
+        let mounted = Mounted::new(Kind::Basic);
+        assert!(doctor(&mounted).ends_with("\nAll is fine.\n") || doctor(&mounted).contains("\nFine to run"), "{}", doctor(&mounted));
+        // A feature that no kernel has.
+        damage(&mounted, 1024 + 0x60, &[0xff; 4]);
+        let said = doctor(&mounted);
+        assert!(said.contains("Not fine") && !said.contains("can be mounted"), "{said}");
+    }
+
     fn a_journal_that_cannot_be_replayed() {
         let mounted = Mounted::new(Kind::Basic);
         let script = "import os, signal, sys\nopen(sys.argv[1] + '/new', 'w').write('a')\nos.sync()\n\
