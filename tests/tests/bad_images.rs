@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::PathBuf;
 use stowaway_tests::everyone;
-use stowaway_tests::fixture::Kind;
+use stowaway_tests::fixture::{tool, Kind};
 use stowaway_tests::mounted::{our_lines, Mounted};
 use stowaway_tests::process::{Outcome, Run};
 use stowaway_tests::user;
@@ -92,6 +92,29 @@ fn damage(mounted: &Mounted, at: u64, bytes: &[u8]) {
     file.write_all_at(bytes, at).expect("a write to the image");
 }
 
+/// The superblock of an md array of metadata 0.90, of members of so many KiB.
+fn md_0_90(kib: u32) -> [u8; 36] {
+    let mut block = [0; 36];
+    block[..4].copy_from_slice(b"\xfc\x4e\x2b\xa9");
+    block[8] = 90;
+    block[32..].copy_from_slice(&kib.to_le_bytes());
+    block
+}
+
+/// Makes the image a member of an md array, with the superblock behind what is there.
+fn md_member(mounted: &Mounted, version: &str) {
+    let file = fs::OpenOptions::new().write(true).open(&mounted.fixture.image).expect("the image");
+    let size = file.metadata().expect("the image").len() + (256 << 10);
+    file.set_len(size).expect("a longer image");
+    if version == "0.90" {
+        let at = (size & !65_535) - 65_536;
+        return damage(mounted, at, &md_0_90((at >> 10) as u32));
+    }
+    let at = (size & !4095) - 8192;
+    damage(mounted, at, b"\xfc\x4e\x2b\xa9\x01\0\0\0");
+    damage(mounted, at + 144, &(at / 512).to_le_bytes());
+}
+
 everyone! {
     fn a_missing_image() {
         let mounted = Mounted::new(Kind::Empty);
@@ -136,6 +159,10 @@ everyone! {
             (0, b"\x1f\x8b\x08", ["gzip", "gunzip"]),
             (0, b"\x3a\xff\x26\xed", ["sparse", "simg2img"]),
             (32, b"NXSB", ["APFS", "no driver"]),
+            (0x4000, b"SKUL\xba\xbe", ["LUKS", "cryptsetup repair"]),
+            (4086, b"S1SUSPEND\0", ["hibernated", "nothing in it to mount"]),
+            (0, b"\x5d\0\0\x80\0\xff\xff\xff\xff\xff\xff\xff\xff", ["lzma", "unlzma"]),
+            (0, b"\xfe\xed\xba\xbe", ["log of an XFS", "IMAGE+LOG"]),
         ];
         for (at, mark, words) in kinds {
             let mut bytes = noise(300_000);
@@ -149,6 +176,146 @@ everyone! {
         }
         let line = fails(&image_of(&vec![0; 1 << 20]), "{I}:{D}", &["Invalid argument"]);
         assert!(line.contains("only zeros"), "{line}");
+    }
+
+    fn a_member_of_a_mirror_is_not_written_alone() {
+        for version in ["1.0", "0.90"] {
+            let mounted = Mounted::new(Kind::Basic);
+            md_member(&mounted, version);
+            let line = fails(&mounted, "{I}:{D}", &["Invalid argument"]);
+            let doctor = doctor(&mounted);
+            for word in ["a member of a Linux RAID array (md)", "mdadm --assemble"] {
+                assert!(line.contains(word) && doctor.contains(word), "{version}: {line}, {doctor}");
+            }
+            run_fails(&mounted, "{I}:{D}");
+            // The type is no permission: the other member would not know of it.
+            fails(&mounted, "{I}:{D},type=ext4", &["Invalid argument"]);
+            assert_eq!(cat(&mounted, "{I}:{D}:ro").expect_exit(0).out(), "Hello, world!\n", "{version}");
+        }
+    }
+
+    fn a_partition_of_a_mirrored_disk_is_not_written_alone() {
+        let mounted = Mounted::new(Kind::Basic);
+        let image = fs::read(&mounted.fixture.image).expect("the image");
+        let disk = |entries: &[(u32, u32)]| {
+            let mut bytes = vec![0; 1 << 20];
+            for (entry, (start, sectors)) in bytes[446..510].chunks_mut(16).zip(entries) {
+                entry[4] = 0x83;
+                entry[8..12].copy_from_slice(&start.to_le_bytes());
+                entry[12..16].copy_from_slice(&sectors.to_le_bytes());
+            }
+            bytes[510..512].copy_from_slice(&[0x55, 0xaa]);
+            [&bytes[..], &image].concat()
+        };
+        let sectors = (image.len() / 512) as u32;
+        fs::write(&mounted.fixture.image, disk(&[(2048, sectors)])).expect("a disk");
+        assert_eq!(cat(&mounted, "{I}#1:{D}").expect_exit(0).out(), "Hello, world!\n");
+        md_member(&mounted, "1.0");
+        let line = fails(&mounted, "{I}#1:{D}", &["Invalid argument"]);
+        assert!(line.contains("a disk of a Linux RAID array (md)"), "{line}");
+        assert_eq!(cat(&mounted, "{I}#1:{D}:ro").expect_exit(0).out(), "Hello, world!\n");
+        // The last partition is a member, and no word about the first one.
+        let more = 4 << 20;
+        fs::write(&mounted.fixture.image, disk(&[(2048, sectors), (2048 + sectors, more / 512)])).expect("a disk");
+        let size = (1 << 20) + image.len() as u64 + u64::from(more);
+        fs::OpenOptions::new().write(true).open(&mounted.fixture.image).and_then(|file| file.set_len(size)).expect("a disk");
+        damage(&mounted, (size & !65_535) - 65_536, &md_0_90((more >> 10) - 64));
+        assert_eq!(cat(&mounted, "{I}#1:{D}").expect_exit(0).out(), "Hello, world!\n");
+    }
+
+    fn a_partition_table_with_nothing_to_mount() {
+        let table = |entry: &[u8]| {
+            let mut bytes = vec![0; 1 << 20];
+            bytes[446 + 4..446 + 4 + entry.len()].copy_from_slice(entry);
+            bytes[510..512].copy_from_slice(&[0x55, 0xaa]);
+            image_of(&bytes)
+        };
+        let cut = [0x83, 0, 0, 0, 0, 8, 0, 0, 0, 16, 0, 0];
+        for (entry, words) in [
+            (&[][..], "an empty partition table (MBR)"),
+            (&cut, "has a partition table (MBR), but is cut short: partition 1 ends at byte 3145728, the image at 1048576"),
+        ] {
+            let mounted = table(entry);
+            for part in ["", "#1"] {
+                let error = if part.is_empty() { "Invalid argument" } else { "No such device or address" };
+                let line = fails(&mounted, &format!("{{I}}{part}:{{D}}"), &[error]);
+                assert!(line.contains(words), "{line}");
+            }
+            assert!(doctor(&mounted).contains(words), "{}", doctor(&mounted));
+        }
+    }
+
+    fn a_file_system_behind_other_data() {
+        let mounted = Mounted::new(Kind::Basic);
+        let image = fs::read(&mounted.fixture.image).expect("the image");
+        for (begin, what) in [(b"\x7fELF".to_vec(), "a program or script with"), (noise(70_000), "behind other data")] {
+            let at = begin.len();
+            fs::write(&mounted.fixture.image, [begin, image.clone()].concat()).expect("an image");
+            let line = fails(&mounted, "{I}:{D}", &["Invalid argument"]);
+            assert!(line.contains(what) && line.ends_with(&format!("mount it as IMAGE@{at}")), "{line}");
+            assert_eq!(cat(&mounted, &format!("{{I}}@{at}:{{D}}:ro")).expect_exit(0).out(), "Hello, world!\n");
+        }
+    }
+
+    fn mkfs_is_no_advice_where_something_may_be_lost() {
+        let mut later = vec![0; 1 << 20];
+        later[900_000] = 1;
+        for bytes in [later, vec![0; 100]] {
+            let line = fails(&image_of(&bytes), "{I}:{D}", &["Invalid argument"]);
+            assert!(line.contains("not a file system that is known here") && !line.contains("mkfs"), "{line}");
+        }
+    }
+
+    fn one_image_under_two_names() {
+        let mounted = Mounted::new(Kind::Basic);
+        let link = mounted.fixture.base.path().join("link");
+        std::os::unix::fs::symlink(&mounted.fixture.image, &link).expect("a link");
+        let mounts = format!("{{I}}:{{D}};{}:{{D}}2", link.display());
+        let mounts = mounts.replace("{I}", &mounted.fixture.image.display().to_string()).replace("{D}", &mounted.dir());
+        let outcome = mounted.run(["ls", &mounted.dir(), &format!("{}2", mounted.dir())]).env("STOWAWAY_MOUNT", mounts).output();
+        let lines = our_lines(&outcome);
+        assert!(lines.len() == 1 && lines[0].contains("is mounted twice, and written"), "{lines:?}");
+    }
+
+    fn doctor_takes_what_mount_takes() {
+        let mounted = Mounted::new(Kind::Basic);
+        let image = fs::read(&mounted.fixture.image).expect("the image");
+        let mut table = vec![0; 1 << 20];
+        table[446 + 4..446 + 9].copy_from_slice(&[0x83, 0, 0, 0, 0]);
+        table[446 + 8..446 + 12].copy_from_slice(&2048u32.to_le_bytes());
+        table[446 + 12..446 + 16].copy_from_slice(&((image.len() / 512) as u32).to_le_bytes());
+        table[510..512].copy_from_slice(&[0x55, 0xaa]);
+        fs::write(&mounted.fixture.image, [table, image].concat()).expect("a disk");
+        for (part, status, words) in [
+            ("#1", "exit 0", "works"),
+            ("@1M", "exit 0", "works"),
+            ("#1[/dir]", "exit 0", "works"),
+            // There is another way to mount it.
+            ("", "exit 0", "mount a partition, as IMAGE#N"),
+            ("#2", "exit 1", "has no partition 2; it has 1 ("),
+            ("@999G", "exit 1", "nothing can begin at this offset"),
+            ("#1[/none]", "exit 1", "has no directory /none"),
+        ] {
+            let name = format!("{}{part}", mounted.fixture.image.display());
+            let words_of = |more: &[&str]| {
+                let command = mounted.artifacts.command.display().to_string();
+                Run::new([&[&command[..], "doctor"], more, &[&name]].concat()).output()
+            };
+            let outcome = words_of(&[]);
+            assert_eq!(outcome.status, status, "{part}: {}", outcome.out());
+            assert!(outcome.out().contains(words), "{part}: {}", outcome.out());
+            let json = words_of(&["--json"]).out();
+            assert!(json.contains(&format!("\"ok\": {}", status == "exit 0")), "{part}: {json}");
+        }
+    }
+
+    fn doctor_agrees_with_itself() {
+        let mounted = Mounted::new(Kind::Basic);
+        assert!(doctor(&mounted).ends_with("\nAll is fine.\n") || doctor(&mounted).contains("\nFine to run"), "{}", doctor(&mounted));
+        // A feature that no kernel has.
+        damage(&mounted, 1024 + 0x60, &[0xff; 4]);
+        let said = doctor(&mounted);
+        assert!(said.contains("Not fine") && !said.contains("can be mounted"), "{said}");
     }
 
     fn a_journal_that_cannot_be_replayed() {
@@ -175,6 +342,18 @@ everyone! {
         let line = fails(&mounted, "{I}:{D}", &["Invalid argument", "Bad message", "Structure needs cleaning"]);
         assert!(line.contains("the kernel says: "), "{line}");
         assert!(doctor(&mounted).contains("the kernel says: "), "{}", doctor(&mounted));
+        // What the driver says of its work is no reason.
+        let mounted = Mounted::new(Kind::Basic);
+        let line = fails(&mounted, "{I}[/hello.txt]:{D}:ro", &["Not a directory"]);
+        assert!(line.ends_with("cannot be mounted: its /hello.txt is no directory (ENOTDIR)"), "{line}");
+    }
+
+    fn features_that_the_kernel_lacks_are_named() {
+        let mounted = Mounted::new(Kind::Basic);
+        tool("debugfs", &["-w".as_ref(), "-R".as_ref(), "feature FEATURE_R30".as_ref(), mounted.fixture.image.as_ref()]);
+        let line = fails(&mounted, "{I}:{D}", &["Invalid argument"]);
+        assert!(line.contains("FEATURE_R30") && line.contains("(:ro)"), "{line}");
+        assert_eq!(cat(&mounted, "{I}:{D}:ro").expect_exit(0).out(), "Hello, world!\n");
     }
 
     fn an_empty_image() {

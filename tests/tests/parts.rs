@@ -211,6 +211,29 @@ everyone! {
         room.says(&["{}/ro.img:{}/m/out:ro", "{}/m/out/in.img:{}/m/in:ro"], "cat {}/m/in/f", "f\n");
     }
 
+    fn what_has_to_be_unpacked_inside_an_image() {
+        let room = Room::new();
+        let outer = [("a.gz", &b"\x1f\x8b\x08\0\0\0\0\0 and more"[..]), ("a.qcow2", b"QFI\xfb\0\0\0\x03 and more")];
+        room.ext4("out.img", 16, &outer);
+        for name in ["a.gz", "a.qcow2"] {
+            let inner = format!("{{}}/m/out/{name}:{{}}/m/in");
+            let outcome = room.run(&["{}/out.img:{}/m/out", &inner], "ls {}/m/in").output();
+            line_with(&outcome, &[name, "inside of another image: copy it out first"]);
+            assert!(!outcome.err().contains("stowaway run"), "{}", outcome.err());
+        }
+    }
+
+    fn an_image_in_a_mount_of_an_outer_run() {
+        let room = Room::new();
+        room.ext4("in.img", 8, &[("file", b"data\n")]);
+        let inner = std::fs::read(room.path("in.img")).expect("the image");
+        room.ext4("out.img", 32, &[("in.img", &inner)]);
+        let command = stowaway_tests::artifacts::get().command;
+        let script = format!("{} run --mount {{}}/m/out/in.img:{{}}/m/in:ro -- cat {{}}/m/in/file", command.display());
+        let outcome = room.run(&["{}/out.img:{}/m/out"], &script).output();
+        line_with(&outcome, &["in.img", "(ENOENT)", "an outer stowaway run"]);
+    }
+
     fn a_mount_below_a_mount() {
         let room = Room::new();
         let root = room.ext4("root.img", 16, &[("boot/under", b"hidden\n"), ("etc/fstab", b"root\n")]);

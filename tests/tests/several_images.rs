@@ -200,6 +200,38 @@ everyone! {
         assert!(images.refused("small").contains("IMAGE+IMAGE"));
     }
 
+    fn each_of_them_is_a_plain_disk() {
+        let Some(mounted) = place("each_of_them_is_a_plain_disk", &["mkfs.btrfs"]) else { return };
+        let images = Images { mounted: &mounted };
+        images.make("a", 128);
+        images.make("b", 128);
+        images.host("mkfs.btrfs -q -m raid1 -d raid1 a b && gzip -1 b");
+        let line = images.refused("a+b.gz");
+        assert!(line.contains("b.gz: is compressed with gzip; of several images each has to be a plain disk"), "{line}");
+    }
+
+    fn one_that_is_cut_short_or_there_twice() {
+        let test = "one_that_is_cut_short_or_there_twice";
+        let Some(mounted) = place(test, &["mkfs.btrfs", "mkfs.xfs"]) else { return };
+        let images = Images { mounted: &mounted };
+        for (name, mebibytes) in [("btrfs", 128), ("xfs", 320)] {
+            images.make(name, mebibytes);
+        }
+        images.host("mkfs.btrfs -q btrfs && mkfs.xfs -q xfs && cp btrfs btrfs2 && cp xfs xfs2");
+        for (name, words) in [("btrfs", ["btrfstune -u", "one at a time"]), ("xfs", ["opts=nouuid", "xfs_admin -U"])] {
+            let (one, two) = (images.path(name).display().to_string(), images.path(&format!("{name}2")).display().to_string());
+            let dir = mounted.dir();
+            let run = mounted.run(["ls", &dir, &format!("{dir}2")]).env("STOWAWAY_MOUNT", format!("{one}:{dir};{two}:{dir}2"));
+            let lines = our_lines(&run.output());
+            assert!(lines.len() == 1 && words.iter().all(|word| lines[0].contains(word)), "{lines:?}");
+        }
+        images.host("truncate -s 64M btrfs; truncate -s 200M xfs");
+        for name in ["btrfs", "xfs"] {
+            let line = images.refused(name);
+            assert!(line.contains("cut short") && !line.contains("a device is missing"), "{line}");
+        }
+    }
+
     fn what_does_not_belong_together() {
         let Some(mounted) = place("what_does_not_belong_together", &["mkfs.vfat", "mkfs.xfs"]) else { return };
         let images = Images { mounted: &mounted };

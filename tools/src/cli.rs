@@ -475,11 +475,12 @@ pub struct RunOptions {
   stowaway doctor /usr/bin/python3
   stowaway doctor --verbose ls
   stowaway doctor disk.img
+  stowaway doctor 'disk.img#1'
 
-Exit status: 0 if Stowaway, and PROGRAM if given, can run on this machine; 1 if not.
+Exit status: 0 if Stowaway can run on this machine, and PROGRAM if given, or if the image can be mounted; 1 if not.
 A package that is missing only for building, testing or making images is a warning.")]
 pub struct DoctorOptions {
-    /// The program to examine: a path, or a name to look up in PATH; or an image, of which is said what it is
+    /// The program to examine: a path, or a name to look up in PATH; or an image, as --mount takes it without :PATH
     pub program: Option<OsString>,
 
     /// Write JSON: {\"ok\": BOOL, \"checks\": [{\"group\", \"name\", \"state\", \"detail\", \"advice\"}], \"modules\": [...]}

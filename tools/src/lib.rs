@@ -2,7 +2,7 @@
 //! The `stowaway` command: runs a program with a Linux kernel inside it, examines machine and program, makes
 //! and serves images.
 //!
-//! Floors, from the lowest: fail, cli, elf, host, sys, listener, packages, library, program, mkimage, look, gdb, serve, switch, doctor, ps,
+//! Floors, from the lowest: fail, cli, elf, host, sys, listener, packages, library, program, image_file, mkimage, look, gdb, serve, switch, doctor, ps,
 //! log, top, instance, rules, run, pages, settings_page.
 #![deny(unsafe_code)]
 
@@ -12,6 +12,7 @@ mod elf;
 mod fail;
 mod gdb;
 mod host;
+mod image_file;
 mod instance;
 mod library;
 mod listener;

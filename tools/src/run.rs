@@ -2,21 +2,17 @@
 //! `stowaway run`: checks everything that can be checked before, then becomes the program.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::OpenOptions;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use stowaway_config::{is_ours, personality, EXEC};
-use stowaway_config::{Config, ConfigError, Key, Mount, Origin, Part, RawConfig};
-use stowaway_kinds::{Help, Kind};
+use stowaway_config::{Config, ConfigError, Key, Mount, Origin, RawConfig};
 
 use crate::cli::RunOptions;
-use crate::doctor::image::kind_of;
 use crate::fail::{reason, Failure, EXIT_NOT_EXECUTABLE, EXIT_RUN};
 use crate::library::Use;
 use crate::serve::owner;
-use crate::{host, instance, library, program, rules};
+use crate::{host, image_file, instance, library, program, rules};
 
 /// Runs the program in our place; returns only to say why it could not be started.
 pub fn run(mut options: RunOptions) -> Result<i32, Failure> {
@@ -36,7 +32,7 @@ pub fn run(mut options: RunOptions) -> Result<i32, Failure> {
         // What lies in a mount is found by the kernel, or it says why not.
         if config.holder(index).is_none() {
             let mount = &config.mounts[index];
-            std::iter::once(mount).chain(&mount.more).try_for_each(check_image)?;
+            std::iter::once(mount).chain(&mount.more).try_for_each(image_file::check)?;
         }
     }
     owner::serve_images(&mut config)?;
@@ -166,52 +162,6 @@ fn check_tunnel(path: &Path) -> Result<(), Failure> {
     }
     let text = std::fs::read(path).map_err(|error| fail(reason(&error)))?;
     personality::wg::read(&text).map(drop).map_err(|wrong| fail(wrong.to_string()))
-}
-
-/// Says early what the first call under the mount would say later.
-fn check_image(mount: &Mount) -> Result<(), Failure> {
-    let Some(image) = &mount.image else { return Ok(()) };
-    if mount.is_a_servers() {
-        return Ok(());
-    }
-    let fail = |why: &str| Err(Failure::new(EXIT_RUN, format!("{}: {why}", image.display())));
-    let meta = match std::fs::metadata(image) {
-        Ok(meta) => meta,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return fail("no such image; stowaway mkimage makes one")
-        }
-        Err(error) => return fail(&reason(&error)),
-    };
-    if meta.is_dir() {
-        return fail("is a directory, not an image; stowaway mkimage makes an image of one");
-    }
-    if !meta.is_file() && !meta.file_type().is_block_device() {
-        return fail("is neither a file nor a block device");
-    }
-    if meta.is_file() && meta.len() == 0 {
-        return fail("is empty: no file system on it; stowaway mkimage makes one");
-    }
-    if let Err(error) = OpenOptions::new().read(true).open(image) {
-        return fail(&reason(&error));
-    }
-    if mount.read_only {
-        return Ok(());
-    }
-    match OpenOptions::new().read(true).write(true).open(image) {
-        Ok(_) => Ok(()),
-        // What nobody can write to need not be writable.
-        Err(_) if is_never_written(mount) => Ok(()),
-        Err(error) => fail(&format!("cannot be written: {}; mount it read-only (:ro)", reason(&error))),
-    }
-}
-
-/// Whether a mount is of a file system that nobody can write to, as far as that can be seen here. Of a part of an image the
-/// library says it.
-fn is_never_written(mount: &Mount) -> bool {
-    const NAMES: [&str; 5] = ["squashfs", "erofs", "ISO 9660", "cramfs", "romfs"];
-    let kind = || kind_of(mount.image.as_ref()?);
-    mount.part != Part::default()
-        || matches!(kind(), Some(Kind::Known { what, help: Help::Mounts }) if NAMES.iter().any(|name| what.contains(name)))
 }
 
 /// The mount that a program's name leads into.

@@ -3,7 +3,7 @@
 
 mod support;
 
-use support::{compile, Place};
+use support::{compile, is_root, Place};
 
 #[test]
 fn json_and_text_agree() {
@@ -34,6 +34,35 @@ fn programs() {
     let ended = place.run(&["doctor", "no-such-program"]);
     assert_eq!(ended.status, Some(1));
     assert!(ended.stdout.contains("no-such-program: not found in PATH"), "{ended:?}");
+}
+
+#[test]
+fn images_that_cannot_be_mounted() {
+    let place = Place::new();
+    place.write("zeros", &[0; 1 << 20], 0o644);
+    place.write("secret", &[0; 8192], 0o000);
+    place.write("luks", &[b"LUKS\xba\xbe", &[1; 9000][..]].concat(), 0o644);
+    std::fs::create_dir(place.path("dir")).unwrap();
+    let missing = place.path("missing.img").display().to_string();
+    for (name, words) in [
+        ("zeros", "only zeros"),
+        ("luks", "is a LUKS volume (encrypted); cryptsetup open"),
+        ("zeros+missing", "missing: no such image"),
+        ("missing#1", "missing: no such image"),
+        ("missing[/lost+found]", "missing: no such image"),
+        (&missing, "missing.img: no such image; stowaway mkimage makes one"),
+        ("./dir", "dir: is a directory, not an image; stowaway mkimage makes an image of one"),
+        ("/dev/null", "is neither a file nor a block device"),
+        ("./secret", "secret: Permission denied"),
+    ] {
+        if name == "./secret" && is_root() {
+            continue;
+        }
+        let ended = place.run(&["doctor", name]);
+        let mut lines = ended.stdout.lines().skip_while(|line| *line != "Image");
+        let failed = lines.find(|line| line.trim_start().starts_with("FAIL")).unwrap_or_default();
+        assert!(failed.contains(words) && ended.status == Some(1), "{name}: {ended:?}");
+    }
 }
 
 #[test]

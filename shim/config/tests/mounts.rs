@@ -67,6 +67,12 @@ fn parts() {
     assert_eq!((all.image.as_deref(), all.read_only), (Some(Path::new("disk.img")), true));
     let part = Part { offset: 1 << 20, partition: Some(2), directory: Some(b"/a/b".to_vec()) };
     assert_eq!((&all.part, all.format()), (&part, "disk.img@1048576#2[/a/b]:/m:ro".into()));
+    let found = mount("disk.img[/lost+found/a+b]:/m");
+    assert_eq!(found.image.as_deref(), Some(Path::new("disk.img")));
+    assert_eq!((found.part.directory.as_deref(), found.more.len()), (Some(&b"/lost+found/a+b"[..]), 0));
+    let several = mount("a[/x+y]+b:/m");
+    assert_eq!((several.part.directory.as_deref(), several.more.len()), (Some(&b"/x+y"[..]), 1));
+    assert_eq!((mount("a[/x+b:/m").more.len(), mount("a+b:/m").more.len()), (1, 1));
     let named = mount(r"a\:b\@512\[/x\]:/m");
     assert_eq!((named.image.as_deref(), &named.part), (Some(Path::new("a:b@512[/x]")), &Part::default()));
     assert_eq!(mount("nbd://localhost/x@4096[/y]:/b").part.offset, 4096);

@@ -24,6 +24,8 @@ pub enum Help {
     Mounts,
     /// The kernel here has no driver for the file system.
     NoDriver,
+    /// `stowaway run` mounts it, and a plain preload does not: what else is to be said of that.
+    Run(&'static str),
     /// A command opens it or makes another image of it.
     Command(&'static str),
     /// Nothing can be mounted.
@@ -33,6 +35,7 @@ pub enum Help {
 impl fmt::Display for Help {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Help::Run(more) => return write!(f, "stowaway run mounts it{more}"),
             Help::Mounts => "it can be mounted",
             Help::NoDriver => {
                 "the kernel here has no driver for it: copy its files to an image that stowaway mkimage makes"
@@ -44,22 +47,25 @@ impl fmt::Display for Help {
 }
 
 const LUKS: Help = Help::Command("cryptsetup open IMAGE NAME opens it, then mount /dev/mapper/NAME");
+const LUKS_REPAIR: Help = Help::Command("cryptsetup repair IMAGE makes a first header of the second one");
 const BITLOCKER: Help =
     Help::Command("cryptsetup bitlkOpen IMAGE NAME opens it, then mount /dev/mapper/NAME");
+const XFS_LOG: Help = Help::Command("the file system is another image: mount both, as IMAGE+LOG");
 const LVM: Help =
     Help::Command("losetup and vgchange -ay make its volumes devices, then mount /dev/GROUP/VOLUME");
-const RAID: Help = Help::Command("losetup and mdadm --assemble make the array a device, then mount /dev/mdN");
+pub const RAID: Help =
+    Help::Command("losetup and mdadm --assemble make the array a device, then mount /dev/mdN");
 const BCACHE: Help = Help::Command("losetup makes it a device for the host's bcache");
-const QEMU: Help = Help::Command(
-    "stowaway run mounts it where qemu-nbd is installed (Debian package qemu-utils); or qemu-img convert -O raw IMAGE disk.img \
-     makes a raw image of it",
+const QEMU: Help = Help::Run(
+    " where qemu-nbd is installed (Debian package qemu-utils); or qemu-img convert -O raw IMAGE disk.img makes a raw image of it",
 );
 const BOCHS: Help = Help::Command("qemu-img convert -O raw IMAGE disk.img makes a raw image of it");
 const DMG: Help = Help::Command("dmg2img or qemu-img convert -O raw makes a raw image of it");
 const WIM: Help = Help::Command("wimlib-imagex extract unpacks it");
-const GUNZIP: Help = Help::Command("stowaway run mounts it read-only; gunzip unpacks it");
-const UNXZ: Help = Help::Command("stowaway run mounts it read-only; unxz unpacks it");
-const UNZSTD: Help = Help::Command("stowaway run mounts it read-only; unzstd unpacks it");
+const GUNZIP: Help = Help::Run(" read-only; gunzip unpacks it");
+const UNXZ: Help = Help::Run(" read-only; unxz unpacks it");
+const UNZSTD: Help = Help::Run(" read-only; unzstd unpacks it");
+const UNLZMA: Help = Help::Command("unlzma unpacks it");
 const BUNZIP2: Help = Help::Command("bunzip2 unpacks it");
 const UNLZ4: Help = Help::Command("unlz4 unpacks it");
 const UNLZOP: Help = Help::Command("lzop -d unpacks it");
@@ -71,7 +77,7 @@ const CPIO: Help =
     Help::Command("cpio -id unpacks it, then stowaway mkimage IMAGE DIRECTORY makes an image of the files");
 const SPARSE: Help = Help::Command("simg2img IMAGE disk.img makes a raw image of it");
 const BOOT: Help = Help::Command("unpack_bootimg unpacks it");
-const QCOW2: Help = Help::Command("stowaway run mounts it, and stowaway serve serves it");
+const QCOW2: Help = Help::Run(", and stowaway serve serves it");
 
 macro_rules! marks {
     ($($at:literal $bytes:literal $what:literal $help:expr;)*) => {
@@ -103,6 +109,15 @@ marks! {
     0 b"\x04\x22\x4d\x18" "compressed with lz4" UNLZ4;
     0 b"\x89LZO\0\r\n\x1a\n" "compressed with lzop" UNLZOP;
     0 b"\x1f\x8b\x08" "compressed with gzip" GUNZIP;
+    0 b"\x5d\0\0\0\x04\xff\xff\xff\xff" "compressed with lzma" UNLZMA;
+    0 b"\x5d\0\0\x01\0\xff\xff\xff\xff" "compressed with lzma" UNLZMA;
+    0 b"\x5d\0\0\x04\0\xff\xff\xff\xff" "compressed with lzma" UNLZMA;
+    0 b"\x5d\0\0\x10\0\xff\xff\xff\xff" "compressed with lzma" UNLZMA;
+    0 b"\x5d\0\0\x20\0\xff\xff\xff\xff" "compressed with lzma" UNLZMA;
+    0 b"\x5d\0\0\x40\0\xff\xff\xff\xff" "compressed with lzma" UNLZMA;
+    0 b"\x5d\0\0\x80\0\xff\xff\xff\xff" "compressed with lzma" UNLZMA;
+    0 b"\x5d\0\0\0\x01\xff\xff\xff\xff" "compressed with lzma" UNLZMA;
+    0 b"\x5d\0\0\0\x02\xff\xff\xff\xff" "compressed with lzma" UNLZMA;
     0 b"BZh" "compressed with bzip2" BUNZIP2;
     0 b"PK\x03\x04" "a zip archive" UNZIP;
     0 b"7z\xbc\xaf\x27\x1c" "a 7z archive" SEVEN;
@@ -153,6 +168,11 @@ marks! {
     66908 b"\x19\x01\x54\x19" "a UFS2 file system" Help::NoDriver;
     4086 b"SWAPSPACE2" "swap space" Help::Nothing;
     4086 b"SWAP-SPACE" "swap space" Help::Nothing;
+    4086 b"S1SUSPEND\0" "swap space with a hibernated system in it" Help::Nothing;
+    4086 b"S2SUSPEND\0" "swap space with a hibernated system in it" Help::Nothing;
+    4086 b"ULSUSPEND\0" "swap space with a hibernated system in it" Help::Nothing;
+    4086 b"LINHIB0001" "swap space with a hibernated system in it" Help::Nothing;
+    0 b"\xfe\xed\xba\xbe" "the log of an XFS file system" XFS_LOG;
     1024 b"H+\x00\x04" "an HFS+ file system" Help::Mounts;
     1024 b"HX\x00\x05" "an HFS+ file system" Help::Mounts;
     1030 b"\x34\x34" "a NILFS2 file system" Help::Mounts;
@@ -162,11 +182,19 @@ marks! {
     1040 b"\x78\x24" "a minix file system" Help::Mounts;
     1048 b"\x5a\x4d" "a minix file system" Help::Mounts;
     1024 b"BD" "an HFS file system" Help::Mounts;
+    // Old ones may be left behind below what is there now
+    0x4000 b"SKUL\xba\xbe" "a LUKS volume (encrypted) whose first header is lost" LUKS_REPAIR;
+    0x8000 b"SKUL\xba\xbe" "a LUKS volume (encrypted) whose first header is lost" LUKS_REPAIR;
+    0x10000 b"SKUL\xba\xbe" "a LUKS volume (encrypted) whose first header is lost" LUKS_REPAIR;
+    0x20000 b"SKUL\xba\xbe" "a LUKS volume (encrypted) whose first header is lost" LUKS_REPAIR;
+    0x40000 b"SKUL\xba\xbe" "a LUKS volume (encrypted) whose first header is lost" LUKS_REPAIR;
+    0x80000 b"SKUL\xba\xbe" "a LUKS volume (encrypted) whose first header is lost" LUKS_REPAIR;
+    0x100000 b"SKUL\xba\xbe" "a LUKS volume (encrypted) whose first header is lost" LUKS_REPAIR;
+    0x200000 b"SKUL\xba\xbe" "a LUKS volume (encrypted) whose first header is lost" LUKS_REPAIR;
+    0x400000 b"SKUL\xba\xbe" "a LUKS volume (encrypted) whose first header is lost" LUKS_REPAIR;
     // At the end
     -512 b"conectix" "a VHD image (Virtual PC)" QEMU;
     -512 b"koly" "a disk image of macOS (dmg)" DMG;
-    -8192 b"\xfc\x4e\x2b\xa9\x01" "a member of a Linux RAID array (md)" RAID;
-    -65536 b"\xfc\x4e\x2b\xa9\x00" "a member of a Linux RAID array (md)" RAID;
 }
 
 /// The mark that the image carries.

@@ -6,13 +6,13 @@
 
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 
-use crate::calls::process::is_confined;
 use crate::calls::unix_room::{Key, Room};
 use crate::instance::enter::{enter_kernel, KernelContext};
 use crate::lookup::route::{self, Located, PathArg};
 use crate::lookup::target::FinalComponent;
 use crate::process::exit;
 use crate::sys::call::{self, args, Call};
+use crate::sys::confinement::is_confined;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fs;
 use crate::sys::settings::settings;

@@ -104,7 +104,7 @@ pub fn open(
         .map_err(|why| said.once(Errno::EINVAL, format_args!("{why}: {}", Explained(Errno::EINVAL))))?;
     let mut opened = Vec::new();
     for (further, option) in mount.more.iter().zip(options) {
-        match images::open_further(further, tries, read_only) {
+        match images::open_further(further, tries, fstype, read_only) {
             Ok(disk) => opened.push((disk, option)),
             Err(e) => {
                 opened.into_iter().for_each(|(disk, _)| images::close(disk));

@@ -6,9 +6,11 @@ use core::fmt::Display;
 use core::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 use lkl::{Disk, DiskError, Sectors};
-use stowaway_config::{Mount, READ_ONLY_TYPES};
+use stowaway_config::{Mount, Part, READ_ONLY_TYPES};
+use stowaway_kinds::{Help, Kind};
 
 use crate::fdtable;
 use crate::instance::keeper;
@@ -73,10 +75,16 @@ fn open_since(mount: &Mount, reported: &AtomicI32, begun_ns: u64) -> Result<Imag
             said.once(Errno::EINVAL, why)
         }
         Failure::NoFileSystem(disk) => {
-            let errno = said.no_file_system(&disk, false);
+            let place =
+                match mount.address().is_some() || mount.part != Part::default() || settings().under_run {
+                    true => Place::Within(disk.end() - disk.bytes()),
+                    false => Place::File,
+                };
+            let errno = said.no_file_system(&disk, place);
             disk.close();
             errno
         }
+        Failure::Member(member) => said.once(Errno::EINVAL, member),
     })?;
     fdtable::set(image.disk.fd() as usize, fdtable::RESERVED);
     Ok(image)
@@ -93,6 +101,16 @@ enum Failure {
     },
     /// The disk is open, so that it can be looked at what is there.
     NoFileSystem(Disk),
+    /// It is one of several that have the same content, and would be written alone.
+    Member(Kind),
+}
+
+/// Where an image lies that has no file system.
+pub enum Place {
+    /// It is a file of the host's, of which `stowaway run` may know more.
+    File,
+    /// It begins there in something else: at an offset, in a partition, in another image.
+    Within(u64),
 }
 
 /// Opens an image without its lock, and says what file system is on it. What nobody can write to is opened for reading, as if
@@ -103,7 +121,7 @@ fn open_as_allowed(
     begun_ns: u64,
 ) -> core::result::Result<(Disk, String), Failure> {
     const FORBIDDEN: [Errno; 3] = [Errno::EACCES, Errno::EPERM, Errno::EROFS];
-    let (disk, refused) = match look(mount, name, mount.read_only, begun_ns) {
+    let (Look { disk, member }, refused) = match look(mount, name, mount.read_only, begun_ns) {
         Err(DiskError::Io(e)) if FORBIDDEN.contains(&e) && !mount.read_only => {
             (look(mount, name, true, begun_ns).map_err(Failure::Open)?, Some(e))
         }
@@ -125,9 +143,15 @@ fn open_as_allowed(
         }
         None if is_never_written && !disk.read_only() => {
             disk.close();
-            Ok((look(mount, name, true, begun_ns).map_err(Failure::Open)?, fstype))
+            Ok((look(mount, name, true, begun_ns).map_err(Failure::Open)?.disk, fstype))
         }
-        _ => Ok((disk, fstype)),
+        _ => match member {
+            Some(member) if !disk.read_only() => {
+                disk.close();
+                Err(Failure::Member(member))
+            }
+            _ => Ok((disk, fstype)),
+        },
     }
 }
 
@@ -149,14 +173,31 @@ pub fn squashfs_bytes(disk: &dyn Sectors, fstype: &str) -> Option<u64> {
 }
 
 /// Opens a further image of a mount; what is on it is its file system's to say.
-pub fn open_further(further: &Mount, tries: &Tries, read_only: bool) -> Result<Disk> {
+pub fn open_further(further: &Mount, tries: &Tries, fstype: &str, read_only: bool) -> Result<Disk> {
     let name = name(further)?;
     let said = Said { name: &name, reported: &tries.reported };
-    let disk = look(further, &name, read_only, lkl::sys::time::monotonic_ns())
-        .and_then(lock_patiently)
-        .map_err(|e| said.cannot_open(e, further, &name))?;
+    let opened = look(further, &name, read_only, lkl::sys::time::monotonic_ns());
+    let Look { disk, member } = opened.map_err(|e| said.cannot_open(e, further, &name))?;
+    let refused = member.filter(|_| !read_only).map(|member| member.to_string());
+    if let Some(why) = refused.or_else(|| to_be_unpacked(&disk, fstype)) {
+        disk.close();
+        return Err(said.once(Errno::EINVAL, why));
+    }
+    let disk = lock_patiently(disk).map_err(|e| said.cannot_open(e, further, &name))?;
     fdtable::set(disk.fd() as usize, fdtable::RESERVED);
     Ok(disk)
+}
+
+/// Why a further image is of no use as it is: only the first one has a server that unpacks it. What belongs to an erofs may
+/// look like anything.
+fn to_be_unpacked(disk: &Disk, fstype: &str) -> Option<String> {
+    let is_fs = !matches!(lkl::probe_fs(disk), Ok(None));
+    match stowaway_kinds::kind(&Looked(disk)).filter(|_| !is_fs && fstype != "erofs")? {
+        Kind::Known { what, help: Help::Run(_) } => Some(format!(
+            "is {what}; of several images each has to be a plain disk: unpack it, or qemu-img convert -O raw IMAGE disk.img makes one of it"
+        )),
+        _ => None,
+    }
 }
 
 /// Whether all processes of an instance can use these mounts: the keeper has the connection to an image's server.
@@ -205,16 +246,26 @@ fn lock_patiently(mut disk: Disk) -> core::result::Result<Disk, DiskError> {
     }
 }
 
+/// An image that is open, and what it is a member of: it, or the disk that it is a partition of.
+struct Look {
+    disk: Disk,
+    member: Option<Kind>,
+}
+
 /// Opens the part of an image that the mount is, unlocked.
 fn look(
     mount: &Mount,
     image: &CStr,
     read_only: bool,
     begun_ns: u64,
-) -> core::result::Result<Disk, DiskError> {
+) -> core::result::Result<Look, DiskError> {
     let mut disk = look_at_all(mount, image, read_only, begun_ns)?;
+    let around = mount.part.partition.and_then(|_| stowaway_kinds::member_disk(&Looked(&disk)));
     match mount.part.partition.map_or(Ok(()), |number| disk.narrow(number)) {
-        Ok(()) => Ok(disk),
+        Ok(()) => {
+            let member = stowaway_kinds::member(&Looked(&disk)).or(around);
+            Ok(Look { disk, member })
+        }
         Err(e) => {
             disk.close();
             Err(e)
@@ -243,8 +294,26 @@ fn look_at_all(
     }
 }
 
+/// Another image of these settings that is the same file, by a link: then the process that has it is this one.
+fn twin(mount: &Mount) -> Option<&'static PathBuf> {
+    let identity = |mount: &Mount| {
+        let about = lkl::sys::file::stat(&name(mount).ok()?).ok()?;
+        Some((about.st_dev, about.st_ino))
+    };
+    let own = identity(mount)?;
+    let is_whole = |mount: &Mount| (mount.part.offset, mount.part.partition) == (0, None);
+    let may_overlap = |other: &Mount| other.part == mount.part || is_whole(other) || is_whole(mount);
+    settings()
+        .mounts
+        .iter()
+        .flat_map(|mount| std::iter::once(mount).chain(&mount.more))
+        .filter(|other| !core::ptr::eq(*other, mount) && !other.is_a_servers() && may_overlap(other))
+        .find(|other| identity(other) == Some(own))
+        .and_then(|other| other.image.as_ref())
+}
+
 /// An image, to be looked at.
-struct Looked<'a>(&'a dyn Sectors);
+pub struct Looked<'a>(pub &'a dyn Sectors);
 
 impl stowaway_kinds::Bytes for Looked<'_> {
     fn size(&self) -> u64 {
@@ -274,13 +343,29 @@ impl Said<'_> {
     fn cannot_open(&self, error: DiskError, mount: &Mount, name: &CStr) -> Errno {
         let errno = error.errno();
         match error {
-            DiskError::Busy { .. } | DiskError::InUse(_) => self.once(Errno::EBUSY, error),
+            DiskError::Busy { .. } => match twin(mount) {
+                Some(other) => self.once(
+                    errno,
+                    format_args!("is mounted twice, and written: it is {} too", other.display()),
+                ),
+                None => self.once(errno, error),
+            },
+            DiskError::InUse(_) => self.once(errno, error),
             // A signal: nobody is told.
             DiskError::Io(Errno::EINTR) => errno,
             // A device or a server that is write-protected.
             DiskError::Io(Errno::EROFS) => self.once(
                 errno,
                 format_args!("cannot be written: {}; mount it read-only (:ro)", Explained(errno)),
+            ),
+            // The command saw the file before it became the program, or said that there is none.
+            DiskError::Io(Errno::ENOENT) if settings().under_run && mount.address().is_none() => self.once(
+                errno,
+                format_args!(
+                    "cannot open the image: {}; was it in a mount of an outer stowaway run? The mounts of this one replace those: \
+                     name that one too, or copy the image out",
+                    Explained(errno)
+                ),
             ),
             DiskError::Io(_) => {
                 let what = match mount.address() {
@@ -290,13 +375,15 @@ impl Said<'_> {
                 self.once(errno, format_args!("{what}: {}", Explained(errno)))
             }
             DiskError::NoPartition => {
-                let table =
-                    look_at_all(mount, name, true, lkl::sys::time::monotonic_ns()).ok().and_then(|disk| {
-                        let table = lkl::partitions(&disk);
+                let number = mount.part.partition.unwrap_or(0);
+                match look_at_all(mount, name, true, lkl::sys::time::monotonic_ns()) {
+                    Ok(disk) => {
+                        let errno = self.no_partition(errno, number, &disk);
                         disk.close();
-                        table
-                    });
-                self.no_partition(errno, mount.part.partition.unwrap_or(0), table)
+                        errno
+                    }
+                    Err(_) => self.once(errno, format_args!("has no partition {number}")),
+                }
             }
             DiskError::NotADisk
             | DiskError::NoOffset { .. }
@@ -313,34 +400,41 @@ impl Said<'_> {
         }
     }
 
-    pub fn no_partition(&self, errno: Errno, number: u32, table: Option<lkl::Table>) -> Errno {
-        match table {
-            Some(table) => self.once(errno, format_args!("has no partition {number}; it has {table}")),
-            None => self.once(errno, format_args!("has no partition table, thus no partition {number}")),
+    pub fn no_partition(&self, errno: Errno, number: u32, disk: &dyn Sectors) -> Errno {
+        if let Some(cut) = stowaway_kinds::cut_partition(&Looked(disk), number) {
+            return self.once(errno, cut);
+        }
+        match (lkl::partitions(disk), stowaway_kinds::table(&Looked(disk))) {
+            (Some(table), _) => self.once(errno, format_args!("has no partition {number}; it has {table}")),
+            (None, Some(table)) => self.once(errno, format_args!("has no partition {number}: it {table}")),
+            (None, None) => {
+                self.once(errno, format_args!("has no partition table, thus no partition {number}"))
+            }
         }
     }
 
-    pub fn no_file_system(&self, disk: &dyn Sectors, is_inner: bool) -> Errno {
-        if lkl::is_qcow2(disk) && is_inner {
-            return self.once(Errno::EINVAL, "a qcow2 image inside of another image: copy it out first");
-        }
-        if lkl::is_qcow2(disk) {
+    pub fn no_file_system(&self, disk: &dyn Sectors, place: Place) -> Errno {
+        if let (true, Place::File) = (lkl::is_qcow2(disk), &place) {
             let how = "a qcow2 image is mounted by stowaway run; or stowaway serve IMAGE --socket SOCKET serves it, and it is \
                  mounted as nbd+unix:///?socket=SOCKET";
             return self.once(Errno::EINVAL, how);
         }
-        match lkl::partitions(disk) {
-            Some(table) => self.once(
+        if let Some(table) = lkl::partitions(disk) {
+            let why = format_args!("has a partition table: mount a partition, as IMAGE#N; it has {table}");
+            return self.once(Errno::EINVAL, why);
+        }
+        match (stowaway_kinds::kind(&Looked(disk)), place) {
+            // Nobody serves what lies in something else.
+            (Some(Kind::Known { what, help: Help::Run(_) }), Place::Within(_)) => self
+                .once(Errno::EINVAL, format_args!("is {what}, inside of another image: copy it out first")),
+            (Some(Kind::Appended { what, offset, is_program }), Place::Within(start)) => {
+                self.once(Errno::EINVAL, Kind::Appended { what, offset: start + offset, is_program })
+            }
+            (Some(kind), _) => self.once(Errno::EINVAL, kind),
+            (None, _) => self.once(
                 Errno::EINVAL,
-                format_args!("has a partition table: mount a partition, as IMAGE#N; it has {table}"),
+                format_args!("not a file system that is known here: {}", Explained(Errno::EINVAL)),
             ),
-            None => match stowaway_kinds::kind(&Looked(disk)) {
-                Some(kind) => self.once(Errno::EINVAL, kind),
-                None => self.once(
-                    Errno::EINVAL,
-                    format_args!("not a file system that is known here: {}", Explained(Errno::EINVAL)),
-                ),
-            },
         }
     }
 }

@@ -8,9 +8,10 @@ use std::os::unix::ffi::OsStrExt;
 
 use lkl::{InnerFile, Kernel, Sectors, Source};
 use stowaway_config::{Mount, READ_ONLY_TYPES};
+use stowaway_kinds::Kind;
 
 use crate::fdtable;
-use crate::instance::images::{squashfs_bytes, Said};
+use crate::instance::images::{squashfs_bytes, Looked, Place, Said};
 use crate::sys::call::args;
 use crate::sys::errno::{from_raw, Errno, Explained, Result};
 use crate::sys::fs::filled_stat;
@@ -26,6 +27,8 @@ pub struct InnerImage<'a> {
     start: u64,
     bytes: u64,
     read_only: bool,
+    /// What the disk is a member of that it is a partition of.
+    member_disk: Option<Kind>,
 }
 
 impl Sectors for InnerImage<'_> {
@@ -69,8 +72,16 @@ impl<'a> InnerImage<'a> {
         let rest = CString::new(&rest[first..]).map_err(|_| Errno::EINVAL)?;
         let fd = fdtable::placeholder(fdtable::reserved_range_start() as usize, true)?;
         fdtable::set(fd as usize, fdtable::RESERVED);
-        let mut inner =
-            InnerImage { kernel, thread, said, fd, start: 0, bytes: 0, read_only: mount.read_only };
+        let mut inner = InnerImage {
+            kernel,
+            thread,
+            said,
+            fd,
+            start: 0,
+            bytes: 0,
+            read_only: mount.read_only,
+            member_disk: None,
+        };
         inner.open_file(root, &rest).and_then(|()| inner.choose(mount)).map(|()| inner)
     }
 
@@ -125,13 +136,13 @@ impl<'a> InnerImage<'a> {
         }
         (self.start, self.bytes) = (offset, self.bytes - offset);
         let Some(number) = mount.part.partition else { return Ok(()) };
-        let table = lkl::partitions(self);
-        match table.as_ref().and_then(|table| table.find(number)) {
+        match lkl::partitions(self).and_then(|table| table.find(number)) {
             Some(found) => {
+                self.member_disk = stowaway_kinds::member_disk(&Looked(self));
                 (self.start, self.bytes) = (self.start + found.start, found.bytes);
                 Ok(())
             }
-            None => Err(self.said.no_partition(Errno::ENXIO, number, table)),
+            None => Err(self.said.no_partition(Errno::ENXIO, number, self)),
         }
     }
 
@@ -140,7 +151,7 @@ impl<'a> InnerImage<'a> {
         let seen = lkl::probe_fs(self).map_err(|e| self.said.cannot_read(e))?;
         let seen = seen.and_then(|t| t.to_str().ok()).map(str::to_owned);
         let Some(fstype) = mount.fstype.clone().or(seen) else {
-            return Err(self.said.no_file_system(self, true));
+            return Err(self.said.no_file_system(self, Place::Within(self.start)));
         };
         if let Some(bytes) = squashfs_bytes(self, &fstype).filter(|&bytes| bytes > self.bytes) {
             let has = self.bytes;
@@ -159,6 +170,12 @@ impl<'a> InnerImage<'a> {
                 errno,
                 format_args!("cannot be written: {}; mount it read-only (:ro)", Explained(errno)),
             ));
+        }
+        if !self.read_only && !is_never_written {
+            let member = stowaway_kinds::member(&Looked(self)).or(self.member_disk);
+            if let Some(member) = member {
+                return Err(self.said.once(Errno::EINVAL, member));
+            }
         }
         Ok((fstype, self.read_only || is_never_written))
     }

@@ -17,7 +17,7 @@ use crate::instance::further_images::{self, FurtherImages};
 use crate::instance::images::{self, Said, Tries};
 use crate::instance::inner_image::InnerImage;
 use crate::instance::keeper;
-use crate::instance::kernel_log::{last_words, KernelLog, Reason};
+use crate::instance::kernel_log::{KernelLog, LastWords, Reason};
 use crate::instance::overlay;
 use crate::instance::remote::{self, Found};
 use crate::sys::big_stack::on_big_stack;
@@ -198,10 +198,10 @@ fn mount_now(
             keep(kernel);
             log::debug!("mounted {:?} as {:?}", path, fstype);
             if !read_only && is_read_only(kernel, thread, root) {
-                let said = last_words(&log.said_since(kernel));
+                let said = log.said_since(kernel);
                 Line::new()
                     .bytes(images::name(mount)?.to_bytes())
-                    .text(format_args!(": mounted, but read-only; the kernel says: {said}"))
+                    .text(format_args!(": mounted, but read-only{}", LastWords(&said)))
                     .print();
             }
             Ok(root)
@@ -215,6 +215,12 @@ fn mount_now(
             if e == Errno::ENOENT && say_what_is_missing(index, &name) {
                 return Err(e);
             }
+            if let (Errno::ENOTDIR, Some(directory)) = (e, &mount.part.directory) {
+                let mut line = Line::new();
+                line.bytes(name.to_bytes()).text(format_args!(": cannot be mounted: its ")).bytes(directory);
+                line.text(format_args!(" is no directory (ENOTDIR)")).print();
+                return Err(e);
+            }
             Line::new()
                 .bytes(name.to_bytes())
                 .text(format_args!(": cannot mount as "))
@@ -222,7 +228,7 @@ fn mount_now(
                 .text(format_args!(
                     ": {}{}",
                     Explained(e),
-                    Reason { said: &said, fstype: &fstype, read_only }
+                    Reason { said: &said, fstype: &fstype, read_only, opts: &mount.opts }
                 ))
                 .print();
             Err(e)
@@ -305,7 +311,11 @@ fn say_what_is_missing(index: usize, name: &CStr) -> bool {
     let mount = &settings().mounts[index];
     let mut line = Line::new();
     line.bytes(name.to_bytes()).text(format_args!(": cannot be mounted: "));
+    let subvolume = mount.opts.iter().find_map(|option| option.strip_prefix("subvol="));
     match (&mount.part.directory, settings().parent(index)) {
+        (None, _) if subvolume.is_some() => {
+            line.text(format_args!("it has no subvolume ")).bytes(subvolume.unwrap_or_default().as_bytes())
+        }
         (None, None) => return false,
         (Some(directory), None) => line.text(format_args!("it has no directory ")).bytes(directory),
         (None, Some(_)) => {

@@ -1,77 +1,126 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What a given image is, and what helps.
+//! What a given image is, as `--mount` takes it, and what helps.
 
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::Read;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use stowaway_config::{Mount, Part};
-use stowaway_kinds::{kind, Bytes, Help, Kind};
+use stowaway_kinds::{kind, Help, Kind};
 
 use super::command::clean;
 use super::report::{Report, State};
+use crate::host;
+use crate::image_file::{self, is_program, open, Image};
 
 const GROUP: &str = "Image";
+/// Where images are mounted to be tried.
+const PLACE: &[u8] = b"/stowaway/doctor";
 
-struct Image {
-    file: File,
-    size: u64,
-}
-
-impl Bytes for Image {
-    fn size(&self) -> u64 {
-        self.size
-    }
-
-    fn read(&self, to: &mut [u8], at: u64) -> bool {
-        self.file.read_exact_at(to, at).is_ok()
-    }
-}
-
-/// Whether `name` is a path of something that is no program: then this says what it is.
+/// Whether `name` is no program, but an image as `--mount` takes it, or a path that leads to neither: then this says what it
+/// is.
 pub fn check(report: &mut Report, name: &OsStr) -> bool {
     let path = Path::new(name);
-    let Some(image) = open(path) else { return false };
-    let kind = kind(&image);
-    if is_program(&image) && !matches!(kind, Some(Kind::Appended { .. })) {
+    if let Some(image) = open(path) {
+        return check_file(report, path, &image);
+    }
+    let mount = if is_named(path) { whole(path) } else { part(name) };
+    let Some(mount) = mount.filter(|mount| !may_be_program(mount)) else { return false };
+    report.add(GROUP, "image", State::Info, path.display().to_string());
+    match std::iter::once(&mount).chain(&mount.more).try_for_each(image_file::check) {
+        Ok(()) => check_mount(report, &mount),
+        Err(failure) => {
+            report.add(GROUP, "file", State::Fail, failure.text());
+        }
+    }
+    true
+}
+
+/// Whether a path of this name is meant, or is there.
+fn is_named(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+/// Whether the mount's image is a file that can be executed, and not be read.
+fn may_be_program(mount: &Mount) -> bool {
+    let is_executable = |image: &PathBuf| image.is_file() && host::is_executable(image);
+    mount.part == Part::default() && mount.more.is_empty() && mount.image.as_ref().is_some_and(is_executable)
+}
+
+/// All of an image.
+fn whole(path: &Path) -> Option<Mount> {
+    Some(Mount {
+        image: Some(std::path::absolute(path).ok()?),
+        part: Part::default(),
+        more: Vec::new(),
+        path: PLACE.into(),
+        read_only: true,
+        fstype: None,
+        opts: Vec::new(),
+        socket: None,
+    })
+}
+
+/// A part of an image, several images, or what a server has. A path that leads nowhere may be meant as that of an image.
+fn part(name: &OsStr) -> Option<Mount> {
+    let text = [name.as_bytes(), b":", PLACE, b":ro"].concat();
+    let mut mount = Mount::parse(&text).ok()?;
+    let is_more = mount.part != Part::default() || !mount.more.is_empty() || mount.is_a_servers();
+    if !is_more && !name.as_bytes().contains(&b'/') {
+        return None;
+    }
+    if !mount.is_a_servers() {
+        for mount in
+            std::iter::once(&mut mount.image).chain(mount.more.iter_mut().map(|more| &mut more.image))
+        {
+            let image = mount.as_mut()?;
+            *image = std::path::absolute(&image).ok()?;
+        }
+    }
+    Some(mount)
+}
+
+/// What the file is, if it is not only a program.
+fn check_file(report: &mut Report, path: &Path, image: &Image) -> bool {
+    let kind = kind(image);
+    if is_program(image) && !matches!(kind, Some(Kind::Appended { .. })) {
         return false;
     }
     report.add(GROUP, "file", State::Ok, format!("{}, {} bytes", path.display(), image.size));
     let may_mount = may_mount(kind.as_ref());
-    match kind {
-        None if may_mount => {}
-        Some(kind @ Kind::Known { help: Help::Mounts, .. }) => {
-            report.add(GROUP, "kind", State::Ok, kind.to_string());
-        }
+    match &kind {
+        // Whether it can be mounted is tried.
+        Some(Kind::Known { what, help: Help::Mounts }) => report.add(GROUP, "kind", State::Ok, *what),
         Some(kind) => {
-            report.add(GROUP, "kind", State::Warn, kind.to_string());
+            let state = match kind {
+                Kind::Known { help: Help::Run(_), .. } => State::Ok,
+                Kind::Appended { is_program: true, .. } => State::Info,
+                Kind::Member { .. } | Kind::Appended { .. } => State::Warn,
+                _ => State::Fail,
+            };
+            report.add(GROUP, "kind", state, kind.to_string())
         }
-        None => {
-            report.add(GROUP, "kind", State::Warn, "nothing that is known here");
-        }
+        None => report.add(GROUP, "kind", State::Info, "no file system of its own is seen"),
+    };
+    if let Some(mount) = whole(path).filter(|_| may_mount) {
+        check_mount(report, &mount);
     }
-    if may_mount {
-        check_mount(report, path);
-    }
-    !is_program(&image)
+    !is_program(image)
 }
 
 /// Whether `stowaway run` may have a way: with a driver, through a server, or with one of the partitions.
 fn may_mount(kind: Option<&Kind>) -> bool {
-    match kind {
-        None | Some(Kind::Known { help: Help::Mounts, .. }) => true,
-        Some(Kind::Known { help: Help::Command(help), .. }) => help.starts_with("stowaway run"),
-        _ => false,
-    }
+    matches!(kind, None | Some(Kind::Known { help: Help::Mounts | Help::Run(_), .. } | Kind::Member { .. }))
 }
 
 /// Mounts the image for reading, and shows what is said of it: its partitions, a journal to replay, what the driver lacks.
-fn check_mount(report: &mut Report, path: &Path) {
+fn check_mount(report: &mut Report, mount: &Mount) {
     const NAME: &str = "mount (read-only)";
-    match try_mount(path) {
+    /// There is another way, which the words tell.
+    const OTHER_WAYS: [&str; 3] =
+        ["mount a partition, as", "mount it as IMAGE@", "the journal has to be replayed"];
+    match try_mount(mount) {
         Ok(None) => {}
         Ok(Some(words)) if words.is_empty() => {
             report.add(GROUP, NAME, State::Ok, "works");
@@ -80,31 +129,22 @@ fn check_mount(report: &mut Report, path: &Path) {
             report.add(GROUP, NAME, State::Ok, format!("works: {words}"));
         }
         Err(why) => {
-            report.add(GROUP, NAME, State::Warn, why);
+            let has_other_way = OTHER_WAYS.iter().any(|way| why.contains(way));
+            report.add(GROUP, NAME, if has_other_way { State::Warn } else { State::Fail }, why);
         }
     }
 }
 
 /// What is said of the mount. `None`: it was not tried.
-fn try_mount(path: &Path) -> Result<Option<String>, String> {
-    let (Ok(path), Ok(stowaway)) = (path.canonicalize(), std::env::current_exe()) else { return Ok(None) };
-    let mount = Mount {
-        image: Some(path.clone()),
-        part: Part::default(),
-        more: Vec::new(),
-        path: b"/stowaway/doctor".into(),
-        read_only: true,
-        fstype: None,
-        opts: Vec::new(),
-        socket: None,
-    };
+fn try_mount(mount: &Mount) -> Result<Option<String>, String> {
+    let Ok(stowaway) = std::env::current_exe() else { return Ok(None) };
     let mut command = clean(&stowaway);
     command.args(["run", "--no-keeper", "--mount"]).arg(mount.format());
     command.args(["--", "/bin/sh", "-c", "cd /stowaway/doctor"]);
     let Ok(output) = command.stdin(Stdio::null()).output() else { return Ok(None) };
     let errors = String::from_utf8_lossy(&output.stderr);
-    let (prefix, name) = ("stowaway: ", format!("{}: ", path.display()));
-    let lines = errors.lines().filter_map(|line| line.strip_prefix(prefix));
+    let name = mount.image.as_ref().map_or(String::new(), |image| format!("{}: ", image.display()));
+    let lines = errors.lines().filter_map(|line| line.strip_prefix("stowaway: "));
     let lines: Vec<&str> = lines.map(|line| line.strip_prefix(&name[..]).unwrap_or(line)).collect();
     let words = lines.join("; ");
     match (output.status.success(), words.is_empty()) {
@@ -112,29 +152,4 @@ fn try_mount(path: &Path) -> Result<Option<String>, String> {
         (false, false) => Err(words),
         (false, true) => Err(errors.lines().next().unwrap_or("fails without a word").to_owned()),
     }
-}
-
-/// What the file or block device at a path is.
-pub fn kind_of(path: &Path) -> Option<Kind> {
-    open(path).and_then(|image| kind(&image))
-}
-
-/// A file or a block device that is named by a path.
-fn open(path: &Path) -> Option<Image> {
-    use std::os::unix::fs::FileTypeExt;
-    let named_by_path = path.as_os_str().as_encoded_bytes().contains(&b'/') || path.exists();
-    let kind = std::fs::metadata(path).ok().filter(|_| named_by_path)?.file_type();
-    if !(kind.is_file() || kind.is_block_device()) {
-        return None;
-    }
-    let file = File::open(path).ok()?;
-    let size = std::io::Seek::seek(&mut &file, std::io::SeekFrom::End(0)).ok()?;
-    Some(Image { file, size })
-}
-
-fn is_program(image: &Image) -> bool {
-    let mut start = Vec::new();
-    let mut file = &image.file;
-    let read = std::io::Seek::rewind(&mut file).and_then(|()| file.take(4).read_to_end(&mut start));
-    read.is_ok() && (start == b"\x7fELF" || start.starts_with(b"#!"))
 }

@@ -5,7 +5,7 @@
 
 mod about;
 mod command;
-pub mod image;
+mod image;
 mod machine;
 mod module;
 mod report;

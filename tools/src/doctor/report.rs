@@ -17,7 +17,7 @@ pub enum State {
     Info,
     /// Something is lost, and programs run all the same.
     Warn,
-    /// Programs cannot be run.
+    /// Programs cannot be run, or the image not be mounted.
     Fail,
 }
 

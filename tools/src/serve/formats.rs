@@ -75,6 +75,9 @@ const VMDK_FLAGS: u64 = 8 + 2;
 /// How the image is made, as far as it says so itself.
 pub fn of(file: &File) -> io::Result<Made> {
     if header::begins(file)? {
+        if header::is_of_version_1(file)? {
+            return Ok(qemu("qcow"));
+        }
         return Ok(if header::is_for_qemu(file)? { qemu("qcow2") } else { Made::Qcow2 });
     }
     let size = size(file)?;
@@ -141,5 +144,6 @@ mod tests {
             Made::Qemu { name: "vmdk", writable: false }
         );
         assert_eq!(made(0, b"QFI\xfb\0\0\0\x03", 4096), Made::Qcow2);
+        assert_eq!(made(0, b"QFI\xfb\0\0\0\x01", 4096), qemu("qcow"));
     }
 }

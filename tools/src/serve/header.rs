@@ -6,9 +6,10 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use super::extent;
+pub use super::extent::HEAD_BYTES;
+
 const MAGIC: [u8; 4] = *b"QFI\xfb";
-/// What is looked at, from the start.
-pub const HEAD_BYTES: usize = 104;
 const CRYPT_METHOD: usize = 32;
 const INCOMPATIBLE: usize = 72;
 
@@ -33,8 +34,18 @@ pub fn begins(file: &File) -> io::Result<bool> {
 
 /// Whether we can do with the image. `Err` says why not.
 pub fn check(file: &File) -> Result<(), String> {
-    let head = head(file).map_err(|error| crate::fail::reason(&error))?;
-    refusal(&head).map_or(Ok(()), Err)
+    let system = |error: io::Error| crate::fail::reason(&error);
+    let head = head(file).map_err(system)?;
+    let refusal = match refusal(&head) {
+        Some(why) => Some(why),
+        None => extent::refusal(file, &head).map_err(system)?,
+    };
+    refusal.map_or(Ok(()), Err)
+}
+
+/// Whether the image is of the format before qcow2, which QEMU reads.
+pub fn is_of_version_1(file: &File) -> io::Result<bool> {
+    Ok(head(file)?[4..8] == 1u32.to_be_bytes())
 }
 
 /// Whether the qcow2 image has something that only QEMU reads, and nothing that speaks against it.

@@ -3,7 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
@@ -24,8 +24,8 @@ use super::{header, lock};
 use crate::cli::Format;
 use crate::fail::reason;
 
-/// Images below an image: more than anybody has, less than a circle of them.
-const LAYERS_MOST: u32 = 64;
+/// Images below an image: more than anybody has.
+const LAYERS_MOST: usize = 64;
 static ZEROES: [u8; 64 << 10] = [0; 64 << 10];
 
 /// Which image, and how it is opened.
@@ -59,6 +59,9 @@ impl Source {
         };
         match made {
             Made::Qemu { name, writable } => {
+                if name == "qcow2" {
+                    header::check(&file).map_err(OpenError::Bad)?;
+                }
                 // It locks the image itself.
                 drop(file);
                 self.by_qemu(name, writable)
@@ -74,7 +77,8 @@ impl Source {
             header::check(&file).map_err(OpenError::Bad)?;
         }
         let for_qemu = Arc::new(AtomicBool::new(false));
-        let gate = Gate { read_only: self.read_only, layers: 0, for_qemu: Arc::clone(&for_qemu) };
+        let above = identity(&file).into_iter().collect();
+        let gate = Gate { read_only: self.read_only, above, for_qemu: Arc::clone(&for_qemu) };
         match self.access(file, is_qcow2, gate) {
             Ok(access) => {
                 let bytes = access.size();
@@ -120,6 +124,11 @@ fn in_use(file: &File) -> String {
     format!("in use by {}", lock::holder(file))
 }
 
+/// (device, inode)
+fn identity(file: &File) -> Option<(u64, u64)> {
+    file.metadata().ok().map(|about| (about.dev(), about.ino()))
+}
+
 fn open_file(path: &Path, read_only: bool) -> io::Result<File> {
     let file = OpenOptions::new().read(true).write(!read_only).open(path)?;
     let kind = file.metadata()?.file_type();
@@ -133,7 +142,8 @@ fn open_file(path: &Path, read_only: bool) -> io::Result<File> {
 #[derive(Clone)]
 struct Gate {
     read_only: bool,
-    layers: u32,
+    /// The images that are open already, from the uppermost.
+    above: Vec<(u64, u64)>,
     /// One of them is for QEMU.
     for_qemu: Arc<AtomicBool>,
 }
@@ -154,15 +164,22 @@ impl ImplicitOpenGate<Storage> for Gate {
         &mut self,
         image: F,
     ) -> io::Result<FormatAccess<Storage>> {
-        if self.layers == LAYERS_MOST {
-            return Err(io::Error::other("more than 64 backing files in a chain; is there a loop?"));
+        if self.above.len() > LAYERS_MOST {
+            return Err(io::Error::other("more than 64 backing files in a chain"));
+        }
+        let mut above = self.above.clone();
+        if let Some(own) = image.get_image_path().and_then(|path| identity(&File::open(path).ok()?)) {
+            if above.contains(&own) {
+                return Err(io::Error::other("is below itself: the backing files are a circle"));
+            }
+            above.push(own);
         }
         if let (Kind::Qcow2, Some(path)) = (F::FORMAT, image.get_image_path()) {
             let file = File::open(path)?;
             header::check(&file).map_err(io::Error::other)?;
             self.leave_to_qemu(&file)?;
         }
-        Ok(FormatAccess::new(image.open(Gate { layers: self.layers + 1, ..self.clone() })?))
+        Ok(FormatAccess::new(image.open(Gate { above, ..self.clone() })?))
     }
 
     fn open_storage(&mut self, options: StorageOpenOptions) -> io::Result<Storage> {

@@ -3,11 +3,12 @@
 //! `serve IMAGE --socket PATH` has it until it is asked to end; `stowaway run` starts one for each such image that is
 //! mounted (`owner`), which lives as long as somebody could need it.
 //!
-//! Floors, from the lowest: lock, header, formats, room, numbers, link, disk, packed, qemu, image, exports, requests, handshake, fuzz, server,
+//! Floors, from the lowest: lock, extent, header, formats, room, numbers, link, disk, packed, qemu, image, exports, requests, handshake, fuzz, server,
 //! owner.
 
 mod disk;
 mod exports;
+mod extent;
 mod formats;
 #[doc(hidden)]
 pub mod fuzz;
