@@ -243,6 +243,15 @@ everyone! {
             }
             assert!(doctor(&mounted).contains(words), "{}", doctor(&mounted));
         }
+        // A GPT whose check sum is wrong.
+        let mut bytes = vec![0; 1 << 20];
+        (bytes[450], bytes[1024], bytes[1064]) = (0xee, 7, 99);
+        bytes[510..520].copy_from_slice(b"\x55\xaaEFI PART");
+        bytes[584..600].copy_from_slice(&[2, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 128, 0, 0, 0]);
+        let mounted = image_of(&bytes);
+        let line = fails(&mounted, "{I}:{D}", &["Invalid argument"]);
+        assert!(line.contains("damaged partition table (GPT)"), "{line}");
+        assert!(doctor(&mounted).contains("damaged partition table (GPT)"), "{}", doctor(&mounted));
     }
 
     fn a_file_system_behind_other_data() {

@@ -71,12 +71,12 @@ pub fn kind(image: &dyn Bytes) -> Option<Kind> {
     if let Some(mark) = mark {
         return Some(Kind::Known { what: mark.what, help: mark.help });
     }
-    if let Some(table) = partitions::find(image) {
-        return Some(Kind::Table(table));
-    }
-    // What its partitions are is seen in them.
+    // Whoever mounts them says what they are, or that the table is damaged.
     if partitions::has_any(image) {
         return None;
+    }
+    if let Some(table) = partitions::find(image) {
+        return Some(Kind::Table(table));
     }
     let mut start = [0; 8 << 10];
     let len = (image.size().min(start.len() as u64)) as usize;
@@ -229,6 +229,22 @@ mod tests {
         assert!(words(bytes).contains(
             "is a disk of a DRBD resource, and writing it alone makes it differ from the others: drbdadm"
         ));
+    }
+
+    #[test]
+    fn a_disk_with_partitions_is_nothing_by_itself() {
+        let mut disk = with(446, &[0; 66]);
+        disk[450..462].copy_from_slice(&[0x83, 0, 0, 0, 8, 0, 0, 0, 8, 0, 0, 0]);
+        disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+        assert_eq!(words(disk), "");
+        let mut disk = vec![0; 256 << 10];
+        disk[450] = 0xee;
+        disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+        assert!(words(disk.clone()).contains("damaged partition table (GPT)"));
+        disk[512..520].copy_from_slice(b"EFI PART");
+        disk[584..600].copy_from_slice(&[2, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 128, 0, 0, 0]);
+        (disk[1024], disk[1024 + 40]) = (7, 99);
+        assert_eq!(words(disk), "");
     }
 
     /// Across the border of two chunks that are read.

@@ -431,10 +431,13 @@ impl Said<'_> {
                 self.once(Errno::EINVAL, Kind::Appended { what, offset: start + offset, is_program })
             }
             (Some(kind), _) => self.once(Errno::EINVAL, kind),
-            (None, _) => self.once(
-                Errno::EINVAL,
-                format_args!("not a file system that is known here: {}", Explained(Errno::EINVAL)),
-            ),
+            (None, _) => match stowaway_kinds::table(&Looked(disk)) {
+                Some(table) => self.once(Errno::EINVAL, table),
+                None => self.once(
+                    Errno::EINVAL,
+                    format_args!("not a file system that is known here: {}", Explained(Errno::EINVAL)),
+                ),
+            },
         }
     }
 }
