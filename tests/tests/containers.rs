@@ -2,6 +2,7 @@
 //! Images that are made otherwise than as a disk: formats that QEMU's server reads and writes, and packed disks, which are
 //! only read.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 use stowaway_tests::everyone;
@@ -59,9 +60,10 @@ fn packed(name: &str, words: &[&str]) -> Option<Qcow2> {
     Some(disk)
 }
 
-/// What can only be read is mounted so; all of it is there.
+/// What can only be read is mounted so, and need not be writable; all of it is there.
 fn is_only_read(disk: &Qcow2, who: &str) {
     let dir = disk.mounted.dir();
+    std::fs::set_permissions(&disk.image, std::fs::Permissions::from_mode(0o444)).expect("chmod");
     let before = std::fs::read(&disk.image).expect("the image");
     let script = "cat $1/hello.txt; cmp $1/big.dat $2/../../n/d/big.dat && echo same; touch $1/new";
     let outcome = disk.run("", ["sh", "-c", script, "sh", &dir, &disk.mounted.host()]).output();

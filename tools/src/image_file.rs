@@ -10,6 +10,7 @@ use stowaway_config::{Mount, Part};
 use stowaway_kinds::{kind, Bytes, Help, Kind};
 
 use crate::fail::{reason, Failure, EXIT_RUN};
+use crate::serve;
 
 /// An image that can be looked at.
 pub struct Image {
@@ -65,12 +66,14 @@ pub fn check(mount: &Mount) -> Result<(), Failure> {
     }
 }
 
-/// Whether a mount is of a file system that nobody can write to, as far as that can be seen here. Of a part of an image the
+/// Whether a mount is of a file system or of a format that nobody can write to, as far as that can be seen here. Of a part of an image the
 /// library says it.
 fn is_never_written(mount: &Mount) -> bool {
     const NAMES: [&str; 5] = ["squashfs", "erofs", "ISO 9660", "cramfs", "romfs"];
     let kind = || kind_of(mount.image.as_ref()?);
+    let image = mount.image.as_deref();
     mount.part != Part::default()
+        || image.is_some_and(serve::is_only_read)
         || matches!(kind(), Some(Kind::Known { what, help: Help::Mounts }) if NAMES.iter().any(|name| what.contains(name)))
 }
 

@@ -108,6 +108,11 @@ pub fn at(path: &Path) -> Option<Made> {
     File::open(path).and_then(|file| of(&file)).ok()
 }
 
+/// Whether the image at a path can only be read, whoever has it: packed, or a format of which no writer is known.
+pub fn is_only_read(path: &Path) -> bool {
+    at(path).is_some_and(Made::is_read_only)
+}
+
 impl Made {
     /// Whether a server is needed to read it.
     pub fn is_served(self) -> bool {

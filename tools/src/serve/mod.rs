@@ -33,6 +33,7 @@ use crate::fail::{reason, Failure, EXIT_FAILED};
 use crate::listener::listen;
 use crate::sys;
 use exports::Exports;
+pub use formats::is_only_read;
 use image::Source;
 use server::Server;
 
