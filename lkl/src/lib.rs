@@ -33,12 +33,12 @@ mod instance;
 mod kick;
 pub mod sys;
 
+pub use api::{confine, Forbidden};
 pub use api::{
     watch_keeper_by, AbiRow, Access, AreaOp, BackEndKind, Credentials, Duties, InnerFile, Interface,
     NewMember, PassHalf, Private, Source, Task, WatchOp, AREA_NOT_OURS, AREA_NO_HELPER,
 };
 pub use attach::{attach, boot, reset_in_child, watch_pressure_in, BootConfig, BootError, Handover, Kernel};
-pub use cpu::members::{confine, Forbidden};
 pub use cpu::{Count, Interruption};
 pub use dev::block::nbd::set_interrupted;
 pub use dev::block::{keep_descriptors_by, Engine, Store};

@@ -10,7 +10,6 @@ use stowaway_config::{Mount, Part};
 use stowaway_kinds::{kind, Bytes, Help, Kind};
 
 use crate::fail::{reason, Failure, EXIT_RUN};
-use crate::serve;
 
 /// An image that can be looked at.
 pub struct Image {
@@ -29,8 +28,8 @@ impl Bytes for Image {
     }
 }
 
-/// Says early what the first call under the mount would say later.
-pub fn check(mount: &Mount) -> Result<(), Failure> {
+/// Says early what the first call under the mount would say later. `is_only_read`: whether an image has a format that can only be read.
+pub fn check(mount: &Mount, is_only_read: fn(&Path) -> bool) -> Result<(), Failure> {
     let Some(image) = &mount.image else { return Ok(()) };
     if mount.is_a_servers() {
         return Ok(());
@@ -61,19 +60,17 @@ pub fn check(mount: &Mount) -> Result<(), Failure> {
     match OpenOptions::new().read(true).write(true).open(image) {
         Ok(_) => Ok(()),
         // What nobody can write to need not be writable.
-        Err(_) if is_never_written(mount) => Ok(()),
+        Err(_) if is_only_read(image) || is_never_written(mount) => Ok(()),
         Err(error) => fail(&format!("cannot be written: {}; mount it read-only (:ro)", reason(&error))),
     }
 }
 
-/// Whether a mount is of a file system or of a format that nobody can write to, as far as that can be seen here. Of a part of an image the
+/// Whether a mount is of a file system that nobody can write to, as far as that can be seen here. Of a part of an image the
 /// library says it.
 fn is_never_written(mount: &Mount) -> bool {
     const NAMES: [&str; 5] = ["squashfs", "erofs", "ISO 9660", "cramfs", "romfs"];
     let kind = || kind_of(mount.image.as_ref()?);
-    let image = mount.image.as_deref();
     mount.part != Part::default()
-        || image.is_some_and(serve::is_only_read)
         || matches!(kind(), Some(Kind::Known { what, help: Help::Mounts }) if NAMES.iter().any(|name| what.contains(name)))
 }
 

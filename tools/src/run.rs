@@ -11,8 +11,8 @@ use stowaway_config::{Config, ConfigError, Key, Mount, Origin, RawConfig};
 use crate::cli::RunOptions;
 use crate::fail::{reason, Failure, EXIT_NOT_EXECUTABLE, EXIT_RUN};
 use crate::library::Use;
-use crate::serve::owner;
-use crate::{host, image_file, instance, library, program, rules};
+use crate::serve::{self, owner};
+use crate::{host, instance, library, program, rules};
 
 /// Runs the program in our place; returns only to say why it could not be started.
 pub fn run(mut options: RunOptions) -> Result<i32, Failure> {
@@ -32,7 +32,7 @@ pub fn run(mut options: RunOptions) -> Result<i32, Failure> {
         // What lies in a mount is found by the kernel, or it says why not.
         if config.holder(index).is_none() {
             let mount = &config.mounts[index];
-            std::iter::once(mount).chain(&mount.more).try_for_each(image_file::check)?;
+            std::iter::once(mount).chain(&mount.more).try_for_each(serve::check)?;
         }
     }
     owner::serve_images(&mut config)?;

@@ -7,9 +7,8 @@
 
 use super::slots::{CallSlot, MemberRow, Request, Shared, DONE, NOT_BEGUN, NO_REQUEST};
 use super::sync::MEMBERS;
-use crate::dev::block;
+use crate::sys::process;
 use crate::sys::time::monotonic_ns;
-use crate::sys::{futex, process};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::sync::OnceLock;
 
@@ -24,7 +23,7 @@ static ME: AtomicU32 = AtomicU32::new(FIRST);
 static ASKER_SLOTS: AtomicPtr<CallSlot> = AtomicPtr::new(std::ptr::null_mut());
 /// This process makes no call any more.
 static HAS_LEFT: AtomicBool = AtomicBool::new(false);
-/// See [`confine`].
+/// See [`crate::confine`].
 static IS_CONFINED: AtomicBool = AtomicBool::new(false);
 
 /// This process's number among the members of the instance.
@@ -72,24 +71,8 @@ pub(super) fn has_begun(words: &Shared) {
     words.member(me()).pid.store(process::pid(), Ordering::Release);
 }
 
-/// What a program's filter forbids this library.
-#[derive(Debug, Clone, Copy)]
-pub struct Forbidden {
-    /// To sleep, and to wake other threads.
-    pub sleep: bool,
-    /// To read and to write images.
-    pub images: bool,
-}
-
-/// This process may make no other host calls than those that its program makes (seccomp): it looks after nobody, and its
-/// threads are not the clock. What is forbidden is done by helper threads, or left out.
-pub fn confine(forbidden: Forbidden) {
-    if forbidden.images {
-        block::leave_to_workers();
-    }
-    if forbidden.sleep {
-        futex::forbid();
-    }
+/// See [`crate::confine`].
+pub(crate) fn confine() {
     IS_CONFINED.store(true, Ordering::Relaxed);
 }
 

@@ -7,7 +7,7 @@
 #![allow(unsafe_code)]
 
 use super::call::call;
-use super::helper_thread;
+use super::helper_stacks;
 use super::time::monotonic_ns;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -45,7 +45,7 @@ pub fn forbid() {
 /// Whether [`forbid`] was called, and the calling thread is not a helper thread.
 #[inline]
 pub fn is_forbidden() -> bool {
-    IS_FORBIDDEN.load(Ordering::Relaxed) && !helper_thread::is_on_stack()
+    IS_FORBIDDEN.load(Ordering::Relaxed) && !helper_stacks::is_on_one()
 }
 
 /// The wait of a process in which [`forbid`] was called; false: there is none.
@@ -54,7 +54,7 @@ fn wait_by_looking(word: &AtomicU32, value: u32, until_ns: u64, scope: Scope) ->
     if !IS_FORBIDDEN.load(Ordering::Relaxed) {
         return false;
     }
-    match helper_thread::is_on_stack() {
+    match helper_stacks::is_on_one() {
         true => wait_on_host(word, value, until_ns.min(monotonic_ns() + LOOK_NS), scope),
         false => (0..PAUSES).for_each(|_| std::hint::spin_loop()),
     }

@@ -10,22 +10,17 @@
 //! [`HelperThread::forget`] only.
 #![allow(unsafe_code)]
 
+use super::helper_stacks::{self, PLACES, STACK_BYTES};
 use super::memory::{self, Stack};
 use super::{futex, gate, process, signal, Errno};
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-/// Bytes of a stack, on which the kernel's interrupt handlers and soft interrupts run too.
-const STACK_BYTES: usize = 128 << 10;
-
 /// How many threads there are.
 static ALIVE: AtomicUsize = AtomicUsize::new(0);
 
 /// The ids of the threads that run; more places than there are ever threads.
-static IDS: [AtomicU32; 64] = [const { AtomicU32::new(0) }; 64];
-
-/// The upper ends of their stacks, each in its thread's place.
-static TOPS: [AtomicUsize; 64] = [const { AtomicUsize::new(0) }; 64];
+static IDS: [AtomicU32; PLACES] = [const { AtomicU32::new(0) }; PLACES];
 
 /// The signals of faults, as a mask.
 const FAULTS: u64 = signal::bit(libc::SIGSEGV)
@@ -68,23 +63,14 @@ extern "C" fn begin(top: &'static Top) -> ! {
 fn enlist(tid: u32, top: usize) {
     let free = |slot: &AtomicU32| slot.compare_exchange(0, tid, Ordering::Relaxed, Ordering::Relaxed).is_ok();
     if let Some(place) = IDS.iter().position(free) {
-        TOPS[place].store(top, Ordering::Relaxed);
+        helper_stacks::set_top(place, top);
     }
 }
 
-/// Whether the calling thread is on the stack of a helper thread. (A helper thread in kernel code is on a stack of the kernel's.)
-pub(super) fn is_on_stack() -> bool {
-    let here = 0u8;
-    let here = &raw const here as usize;
-    let is_around =
-        |top: &AtomicUsize| (1..STACK_BYTES).contains(&top.load(Ordering::Relaxed).wrapping_sub(here));
-    TOPS.iter().any(is_around)
-}
-
 fn strike(tid: u32) {
-    for (slot, top) in IDS.iter().zip(&TOPS) {
+    for (place, slot) in IDS.iter().enumerate() {
         if slot.load(Ordering::Relaxed) == tid {
-            top.store(0, Ordering::Relaxed);
+            helper_stacks::set_top(place, 0);
             let _ = slot.compare_exchange(tid, 0, Ordering::Relaxed, Ordering::Relaxed);
         }
     }

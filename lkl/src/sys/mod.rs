@@ -16,6 +16,7 @@ mod call;
 mod errno;
 pub mod file;
 pub mod futex;
+mod helper_stacks;
 pub mod helper_thread;
 #[cfg(test)]
 pub(crate) mod layout;

@@ -6,7 +6,7 @@ use trampoline::freeze;
 
 use crate::instance::enter::{enter_kernel, KernelContext};
 use crate::instance::keeper;
-use crate::process::{exit, last_thread};
+use crate::process::{alone, last_thread};
 use crate::sys::call::{args, Call};
 use crate::sys::confinement::{self, may, Need};
 use crate::sys::errno::Result;
@@ -25,7 +25,7 @@ pub fn seccomp(c: &Call<'_>) -> Result {
         SET_MODE_STRICT if flags == 0 && filter == 0 => confine(c, None),
         // The program's only thread has no other thread to bind: ours are to stay free.
         SET_MODE_FILTER
-            if flags & (TSYNC | NEW_LISTENER) == TSYNC && filter != 0 && exit::is_last_thread() =>
+            if flags & (TSYNC | NEW_LISTENER) == TSYNC && filter != 0 && alone::is_last_thread() =>
         {
             let mut args = c.args;
             args[1] &= !TSYNC;

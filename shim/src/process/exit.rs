@@ -4,19 +4,17 @@
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::OnceLock;
 
-use stowaway_config::BlockEngine;
-
 use crate::instance::enter::{final_entry, reopen_after_final_entry, shut_down};
-use crate::instance::{boot, keeper, kick};
+use crate::instance::{boot, kick};
 use crate::observe;
+use crate::process::alone::is_last_thread;
 use crate::process::{last_thread, stores};
 use crate::sys::call::{self, args, Call};
 use crate::sys::confinement::{is_confined, may, Need};
 use crate::sys::errno::Result;
 use crate::sys::kernel::{self, park_forever_if_ending, running};
 use crate::sys::report::say;
-use crate::sys::settings::settings;
-use crate::sys::{host, proc_self, sigcalls, thread, told};
+use crate::sys::{host, sigcalls, thread, told};
 
 /// What has to happen before the process ends, by whatever: what its parent is to have of it, the last word of those that watch, and the unmounting.
 pub fn before_end() {
@@ -67,16 +65,6 @@ pub fn exit(c: &Call<'_>) -> Result {
         return end_process(FIRST.load(Ordering::Relaxed));
     }
     end_thread(c)
-}
-
-/// Whether the application has no thread but the calling one.
-pub fn is_last_thread() -> bool {
-    keeper::reap();
-    let mut ours = lkl::helper_threads();
-    if settings().block_engine == BlockEngine::IoUring {
-        ours += proc_self::io_workers();
-    }
-    proc_self::threads() == Some(1 + ours)
 }
 
 /// The end of one thread: its task goes with it.

@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering};
 use lkl::sys::futex::{self, Scope};
 use lkl::sys::helper_thread::HelperThread;
 
-use crate::process::exit::is_last_thread;
+use crate::process::alone::is_last_thread;
 use crate::signals::end::die_alone;
 use crate::sys::host;
 use crate::sys::kernel::running;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Fork, the end of threads and processes, and what a process hands to the next program.
 
+pub mod alone;
 pub mod clone;
 pub mod door;
 pub mod exit;

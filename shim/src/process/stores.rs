@@ -18,7 +18,7 @@ use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use lkl::sys::memory;
 
-use crate::process::exit::is_last_thread;
+use crate::process::alone::is_last_thread;
 use crate::process::own_memory::{self, Program};
 use crate::sys::mappings::PageMap;
 use crate::sys::mem::{self, PAGE};

@@ -12,7 +12,8 @@ use stowaway_kinds::{kind, Help, Kind};
 use super::command::clean;
 use super::report::{Report, State};
 use crate::host;
-use crate::image_file::{self, is_program, open, Image};
+use crate::image_file::{is_program, open, Image};
+use crate::serve;
 
 const GROUP: &str = "Image";
 /// Where images are mounted to be tried.
@@ -28,7 +29,7 @@ pub fn check(report: &mut Report, name: &OsStr) -> bool {
     let mount = if is_named(path) { whole(path) } else { part(name) };
     let Some(mount) = mount.filter(|mount| !may_be_program(mount)) else { return false };
     report.add(GROUP, "image", State::Info, path.display().to_string());
-    match std::iter::once(&mount).chain(&mount.more).try_for_each(image_file::check) {
+    match std::iter::once(&mount).chain(&mount.more).try_for_each(serve::check) {
         Ok(()) => check_mount(report, &mount),
         Err(failure) => {
             report.add(GROUP, "file", State::Fail, failure.text());

@@ -28,14 +28,21 @@ mod server;
 use std::io;
 use std::sync::Arc;
 
+use stowaway_config::Mount;
+
 use crate::cli::ServeOptions;
 use crate::fail::{reason, Failure, EXIT_FAILED};
+use crate::image_file;
 use crate::listener::listen;
 use crate::sys;
 use exports::Exports;
-pub use formats::is_only_read;
 use image::Source;
 use server::Server;
+
+/// Says early what the first call under the mount would say later.
+pub fn check(mount: &Mount) -> Result<(), Failure> {
+    image_file::check(mount, formats::is_only_read)
+}
 
 /// Serves the image until the end.
 pub fn serve(options: &ServeOptions) -> Result<i32, Failure> {
