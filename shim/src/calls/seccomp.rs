@@ -10,6 +10,7 @@ use crate::process::{alone, last_thread};
 use crate::sys::call::{args, Call};
 use crate::sys::confinement::{self, may, Need};
 use crate::sys::errno::Result;
+use crate::sys::host;
 use crate::sys::kernel::running;
 use crate::sys::report::say_once;
 use crate::sys::settings::settings;
@@ -52,6 +53,8 @@ pub fn by_prctl(c: &Call<'_>) -> Result {
 fn confine(c: &Call<'_>, filter: Option<usize>) -> Result {
     let rows = filter.map(confinement::read).transpose()?;
     mount_all();
+    // Asked of the host once: the filter may forbid it (sigaction(2) wants to know).
+    host::version();
     freeze(c.frame);
     confinement::add(rows.as_deref());
     lkl::confine(lkl::Forbidden { sleep: !may(Need::Sleep), images: !may(Need::Images) });

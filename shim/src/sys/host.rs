@@ -9,6 +9,8 @@
 //! `unsafe` stands where a number and words become a system call.
 #![allow(unsafe_code)]
 
+use core::sync::atomic::{AtomicU64, Ordering};
+
 use trampoline::gate::gate;
 
 use crate::sys::errno::{from_raw, Errno, Result};
@@ -48,8 +50,20 @@ pub fn knows_x32() -> bool {
     plain(X32_GETPID, &[]).is_ok()
 }
 
-/// The host's version, major and minor number; (0, 0): the host does not say.
+/// The host's version, major and minor number; (0, 0): the host does not say. The host is asked once.
 pub fn version() -> (u32, u32) {
+    const IS_KNOWN: u64 = 1 << 63;
+    static VERSION: AtomicU64 = AtomicU64::new(0);
+    let known = VERSION.load(Ordering::Relaxed);
+    if known & IS_KNOWN != 0 {
+        return ((known >> 32) as u32 & 0x7fff_ffff, known as u32);
+    }
+    let (major, minor) = ask_version();
+    VERSION.store(IS_KNOWN | u64::from(major) << 32 | u64::from(minor), Ordering::Relaxed);
+    (major, minor)
+}
+
+fn ask_version() -> (u32, u32) {
     let mut names = core::mem::MaybeUninit::<libc::utsname>::zeroed();
     if plain(libc::SYS_uname, &[names.as_mut_ptr() as usize]).is_err() {
         return (0, 0);

@@ -29,11 +29,33 @@ static void confined(int way)
 	raw(SYS_exit_group, 7, 0, 0, 0, 0, 0);
 }
 
+/* A filter for a program that changes its handlers: the first of them is changed under it. */
+static void handlers(void)
+{
+	struct sock_filter rows[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		ALLOW(SYS_rt_sigaction),
+		ALLOW(SYS_rt_sigprocmask),
+		ALLOW(SYS_exit_group),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+	};
+	struct sock_fprog filter = { sizeof(rows) / sizeof(rows[0]), rows };
+
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter, 0, 0))
+		_exit(2);
+	if (signal(SIGUSR2, SIG_IGN) != SIG_DFL || signal(SIGUSR2, SIG_DFL) != SIG_IGN)
+		_exit(3);
+	raw(SYS_exit_group, 7, 0, 0, 0, 0, 0);
+}
+
 static int check(void)
 {
-	for (int way = 0; way < 2; way++) {
+	for (int way = 0; way < 3; way++) {
 		pid_t child = fork();
 		CHECK(child >= 0);
+		if (!child && way == 2)
+			handlers();
 		if (!child)
 			confined(way);
 		int end = end_of(child);
