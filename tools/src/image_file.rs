@@ -87,8 +87,13 @@ pub fn open(path: &Path) -> Option<Image> {
         return None;
     }
     let file = File::open(path).ok()?;
-    let size = std::io::Seek::seek(&mut &file, std::io::SeekFrom::End(0)).ok()?;
+    let size = size(&file).ok()?;
     Some(Image { file, size })
+}
+
+/// The size of a file or a block device.
+pub fn size(mut file: &File) -> std::io::Result<u64> {
+    std::io::Seek::seek(&mut file, std::io::SeekFrom::End(0))
 }
 
 /// Whether it begins as a program or a script does.

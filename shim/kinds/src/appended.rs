@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! A file system behind something else: AppImages, installers, firmware, an image with a header that is not known.
 
+use crate::numbers::{big, little};
 use crate::Bytes;
 
 const CHUNK: usize = 64 << 10;
@@ -74,8 +75,8 @@ fn cramfs(image: &dyn Bytes, begin: u64) -> Option<u64> {
 /// The size of a block, and how many of them there are.
 fn xfs(image: &dyn Bytes, begin: u64) -> Option<u64> {
     let block = read::<16>(image, begin)?;
-    let big = |at: usize| u64::from(little(&block, at).swap_bytes());
-    let (each, blocks) = (big(4), big(8) << 32 | big(12));
+    let number = |at: usize| u64::from(big(&block, at));
+    let (each, blocks) = (number(4), number(8) << 32 | number(12));
     ((512..=65_536).contains(&each) && each.is_power_of_two()).then(|| each.saturating_mul(blocks))
 }
 
@@ -118,8 +119,4 @@ impl Appended {
 fn read<const N: usize>(image: &dyn Bytes, at: u64) -> Option<[u8; N]> {
     let mut bytes = [0; N];
     image.read(&mut bytes, at).then_some(bytes)
-}
-
-fn little(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }

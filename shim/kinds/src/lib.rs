@@ -2,11 +2,12 @@
 //! What an image is, in words, and what helps a person who has one. Pure: bytes in, words out. Asked only where an image
 //! cannot be mounted, and by `stowaway doctor`.
 //!
-//! Floors, from the lowest: marks, partitions, members, appended.
+//! Floors, from the lowest: numbers, marks, partitions, members, appended.
 
 mod appended;
 mod marks;
 mod members;
+mod numbers;
 mod partitions;
 
 use std::fmt;

@@ -4,6 +4,7 @@
 //! libblkid looks at.
 
 use crate::marks::{Help, RAID};
+use crate::numbers::{big, little};
 use crate::Bytes;
 
 const SECTOR: u64 = 512;
@@ -101,14 +102,6 @@ fn drbd(image: &dyn Bytes) -> bool {
     let mut magic = [0; 4];
     let at = image.size().checked_sub(4096).filter(|_| image.size() >= 64 << 10);
     at.is_some_and(|at| image.read(&mut magic, at + 60)) && MAGICS.contains(&big(&magic, 0))
-}
-
-fn little(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
-}
-
-fn big(bytes: &[u8], at: usize) -> u32 {
-    little(bytes, at).swap_bytes()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use crate::numbers::{little, little_long};
 use crate::Bytes;
 
 const SECTOR: u64 = 512;
@@ -105,7 +106,7 @@ impl Found {
             return Some("GPT");
         }
         for (number, entry) in (1..).zip(entries.chunks(16)).filter(|(_, entry)| entry[4] != 0) {
-            let end = (u64::from(word(entry, 8)) + u64::from(word(entry, 12))) * SECTOR;
+            let end = (u64::from(little(entry, 8)) + u64::from(little(entry, 12))) * SECTOR;
             let is_extended = matches!(entry[4], 0x05 | 0x0f | 0x85);
             // The logical partitions, from 5 on, lie in the extended one.
             let is_wanted = |wanted| wanted == number || is_extended && wanted > 4;
@@ -120,12 +121,13 @@ impl Found {
         if !image.read(&mut header, block) || !header.starts_with(b"EFI PART") {
             return false;
         }
-        let (first, count, each) = (long(&header, 72), word(&header, 80), u64::from(word(&header, 84)));
+        let (first, count, each) =
+            (little_long(&header, 72), little(&header, 80), u64::from(little(&header, 84)));
         for number in 0..count.min(MOST) {
             let mut entry = [0; 48];
             let at = first.saturating_mul(block).saturating_add(u64::from(number) * each);
             if image.read(&mut entry, at) && entry[..16] != [0; 16] {
-                let end = long(&entry, 40).saturating_add(1).saturating_mul(block);
+                let end = little_long(&entry, 40).saturating_add(1).saturating_mul(block);
                 self.add(number + 1, end, self.wanted.is_none_or(|wanted| wanted == number + 1));
             }
         }
@@ -142,14 +144,6 @@ impl Found {
             false => {}
         }
     }
-}
-
-fn word(raw: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes([raw[at], raw[at + 1], raw[at + 2], raw[at + 3]])
-}
-
-fn long(raw: &[u8], at: usize) -> u64 {
-    u64::from(word(raw, at)) | u64::from(word(raw, at + 4)) << 32
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::serve;
 
 const GROUP: &str = "Image";
 /// Where images are mounted to be tried.
-const PLACE: &[u8] = b"/stowaway/doctor";
+const PLACE: &str = "/stowaway/doctor";
 
 /// Whether `name` is no program, but an image as `--mount` takes it, or a path that leads to neither: then this says what it
 /// is.
@@ -65,7 +65,7 @@ fn whole(path: &Path) -> Option<Mount> {
 
 /// A part of an image, several images, or what a server has. A path that leads nowhere may be meant as that of an image.
 fn part(name: &OsStr) -> Option<Mount> {
-    let text = [name.as_bytes(), b":", PLACE, b":ro"].concat();
+    let text = [name.as_bytes(), b":", PLACE.as_bytes(), b":ro"].concat();
     let mut mount = Mount::parse(&text).ok()?;
     let is_more = mount.part != Part::default() || !mount.more.is_empty() || mount.is_a_servers();
     if !is_more && !name.as_bytes().contains(&b'/') {
@@ -141,7 +141,7 @@ fn try_mount(mount: &Mount) -> Result<Option<String>, String> {
     let Ok(stowaway) = std::env::current_exe() else { return Ok(None) };
     let mut command = clean(&stowaway);
     command.args(["run", "--no-keeper", "--mount"]).arg(mount.format());
-    command.args(["--", "/bin/sh", "-c", "cd /stowaway/doctor"]);
+    command.args(["--", "/bin/sh", "-c", &format!("cd {PLACE}")]);
     let Ok(output) = command.stdin(Stdio::null()).output() else { return Ok(None) };
     let errors = String::from_utf8_lossy(&output.stderr);
     let name = mount.image.as_ref().map_or(String::new(), |image| format!("{}: ", image.display()));

@@ -6,6 +6,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use crate::image_file::size;
+
 /// What is looked at of the header.
 pub const HEAD_BYTES: usize = 104;
 
@@ -59,7 +61,7 @@ impl Layout {
 
 /// Why an image with this header is of no use, if it is cut short.
 pub fn refusal(file: &File, head: &[u8; HEAD_BYTES]) -> io::Result<Option<String>> {
-    let has = io::Seek::seek(&mut &*file, io::SeekFrom::End(0))?;
+    let has = size(file)?;
     let Some(layout) = Layout::read(head) else { return Ok(None) };
     let end = layout.l1.saturating_add(layout.l1_entries * 8);
     let missing = match end > has {

@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use crate::image_file::size;
+
 use super::header;
 
 /// How an image is made.
@@ -96,11 +98,6 @@ fn vmdk(file: &File) -> Made {
     let mut flags = [0];
     let compressed = file.read_exact_at(&mut flags, VMDK_FLAGS).is_ok() && flags[0] & VMDK_COMPRESSED != 0;
     Made::Qemu { name: "vmdk", writable: !compressed }
-}
-
-/// The size of a file or a block device.
-pub fn size(mut file: &File) -> io::Result<u64> {
-    io::Seek::seek(&mut file, io::SeekFrom::End(0))
 }
 
 /// How the image at a path is made; None: it cannot be read.

@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use liblzma::read::XzDecoder;
 
 use super::{damaged, too_large, Piece, Unpack, PIECE_MOST};
-use crate::serve::formats::size;
+use crate::image_file::size;
 
 const MAGIC: [u8; 6] = *b"\xfd7zXZ\0";
 const END: [u8; 2] = *b"YZ";

@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use ruzstd::decoding::StreamingDecoder;
 
 use super::{damaged, too_large, Piece, Unpack, PIECE_MOST};
-use crate::serve::formats::size;
+use crate::image_file::size;
 
 const MAGIC: u32 = 0xfd2f_b528;
 /// The last four bits may be any.
