@@ -178,7 +178,7 @@ pub fn open_further(further: &Mount, tries: &Tries, fstype: &str, read_only: boo
     let said = Said { name: &name, reported: &tries.reported };
     let opened = look(further, &name, read_only, lkl::sys::time::monotonic_ns());
     let Look { disk, member } = opened.map_err(|e| said.cannot_open(e, further, &name))?;
-    let refused = member.filter(|_| !read_only).map(|member| member.to_string());
+    let refused = member.map(|member| member.to_string());
     if let Some(why) = refused.or_else(|| to_be_unpacked(&disk, fstype)) {
         disk.close();
         return Err(said.once(Errno::EINVAL, why));
@@ -246,7 +246,7 @@ fn lock_patiently(mut disk: Disk) -> core::result::Result<Disk, DiskError> {
     }
 }
 
-/// An image that is open, and what it is a member of: it, or the disk that it is a partition of.
+/// An image that is open, and, if it may be written, what it is a member of: it, or the disk that it is a partition of.
 struct Look {
     disk: Disk,
     member: Option<Kind>,
@@ -260,11 +260,14 @@ fn look(
     begun_ns: u64,
 ) -> core::result::Result<Look, DiskError> {
     let mut disk = look_at_all(mount, image, read_only, begun_ns)?;
-    let around = mount.part.partition.and_then(|_| stowaway_kinds::member_disk(&Looked(&disk)));
+    // Of a member that is only read nobody needs to know.
+    let is_asked = !read_only;
+    let is_partition = mount.part.partition.is_some();
+    let around = (is_asked && is_partition).then(|| stowaway_kinds::member_disk(&Looked(&disk))).flatten();
     match mount.part.partition.map_or(Ok(()), |number| disk.narrow(number)) {
         Ok(()) => {
-            let member = stowaway_kinds::member(&Looked(&disk)).or(around);
-            Ok(Look { disk, member })
+            let member = is_asked.then(|| stowaway_kinds::member(&Looked(&disk))).flatten();
+            Ok(Look { disk, member: member.or(around) })
         }
         Err(e) => {
             disk.close();

@@ -212,13 +212,7 @@ fn mount_now(
             let said = log.said_since(kernel);
             state.refused.store(e.into_raw(), Ordering::Relaxed);
             detach(kernel, thread, state);
-            if e == Errno::ENOENT && say_what_is_missing(index, &name) {
-                return Err(e);
-            }
-            if let (Errno::ENOTDIR, Some(directory)) = (e, &mount.part.directory) {
-                let mut line = Line::new();
-                line.bytes(name.to_bytes()).text(format_args!(": cannot be mounted: its ")).bytes(directory);
-                line.text(format_args!(" is no directory (ENOTDIR)")).print();
+            if say_what_is_missing(e, index, &name) {
                 return Err(e);
             }
             Line::new()
@@ -305,26 +299,35 @@ fn detach(kernel: &'static Kernel, thread: &'static Thread, state: &MountState) 
     }
 }
 
-/// Of two directories that have to be there one is not: the one that is mounted, or the one that it is mounted on. False:
-/// there are no such two.
-fn say_what_is_missing(index: usize, name: &CStr) -> bool {
+/// Of two directories that have to be there one is not: the one that is mounted, or the one that it is mounted on. False: it is
+/// about neither.
+fn say_what_is_missing(errno: Errno, index: usize, name: &CStr) -> bool {
     let mount = &settings().mounts[index];
     let mut line = Line::new();
     line.bytes(name.to_bytes()).text(format_args!(": cannot be mounted: "));
     let subvolume = mount.opts.iter().find_map(|option| option.strip_prefix("subvol="));
-    match (&mount.part.directory, settings().parent(index)) {
-        (None, _) if subvolume.is_some() => {
+    match (errno, &mount.part.directory, settings().parent(index)) {
+        (Errno::ENOTDIR, Some(directory), _) => {
+            line.text(format_args!("its "))
+                .bytes(directory)
+                .text(format_args!(" is no directory (ENOTDIR)"))
+                .print();
+            return true;
+        }
+        (Errno::ENOENT, None, _) if subvolume.is_some() => {
             line.text(format_args!("it has no subvolume ")).bytes(subvolume.unwrap_or_default().as_bytes())
         }
-        (None, None) => return false,
-        (Some(directory), None) => line.text(format_args!("it has no directory ")).bytes(directory),
-        (None, Some(_)) => {
+        (Errno::ENOENT, Some(directory), None) => {
+            line.text(format_args!("it has no directory ")).bytes(directory)
+        }
+        (Errno::ENOENT, None, Some(_)) => {
             line.bytes(&mount.path).text(format_args!(" is not there: make the directory first"))
         }
-        (Some(directory), Some(_)) => {
+        (Errno::ENOENT, Some(directory), Some(_)) => {
             line.text(format_args!("it has no directory ")).bytes(directory);
             line.text(format_args!(", or ")).bytes(&mount.path).text(format_args!(" is not there"))
         }
+        _ => return false,
     }
     .text(format_args!(" (ENOENT)"))
     .print();
