@@ -52,20 +52,17 @@ fn at(c: &Call<'_>, nr: i64, args: Args, last: impl Into<FinalComponent>) -> Res
         true => look_at_path(asked, on_host, in_kernel, |at, result| found(nr, &args, at, result), |_| ()),
         false => with_path(asked, on_host, in_kernel),
     };
-    match (r, asked.last) {
-        (Err(Errno::ENOENT), FinalComponent::Follow) => at_removed_file(nr, args).unwrap_or(r),
-        _ => r,
+    if asked.last != FinalComponent::Follow {
+        return r;
     }
-}
-
-/// The call of /proc/self/fd/N, where the kernel's file at N has no name any more. None: the path is no such name.
-#[cold]
-fn at_removed_file(nr: i64, args: Args) -> Option<Result> {
-    let path = args[1];
-    let number = magic_links::unlinked(path)?;
-    let (nr, args) = on_root(nr, placed(args, number as usize, path));
-    // Not each call has a form by descriptor.
-    (args[1] != path).then(|| enter_kernel(|context| context.call(nr, &args)))
+    or_of_removed_file(r, args[1], |context, fd| {
+        let (nr, by_descriptor) = on_root(nr, placed(args, fd, args[1]));
+        match by_descriptor[1] == args[1] {
+            // Not each call has a form by descriptor.
+            true => r,
+            false => context.call(nr, &by_descriptor),
+        }
+    })
 }
 
 /// Whether the *at call only looks at the file.
