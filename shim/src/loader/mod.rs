@@ -12,6 +12,7 @@
 //! Rules of the place: everything here runs once, alone, before the program, and may use our libc.
 #![allow(unsafe_code)]
 
+mod in_memory;
 mod map;
 mod no_libc;
 mod order;

@@ -14,10 +14,10 @@ use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use trampoline::gate::RAW;
 
+use crate::loader::process::ARCH_SET_FS;
 use crate::loader::relocate::thread_pointer;
+use crate::loader::stack::Initial;
 use crate::loader::vdso;
-
-const ARCH_SET_FS: usize = 0x1002;
 
 /// libc's variable.
 static ENVIRON: AtomicPtr<*const c_char> = AtomicPtr::new(core::ptr::null_mut());
@@ -62,20 +62,12 @@ pub fn find(name: &[u8]) -> Option<usize> {
 /// `sp` is the initial stack pointer, and the stack is as the kernel left it. Called once.
 pub unsafe fn begin(sp: *mut usize, tls_len: usize) {
     TLS_LEN.store(tls_len, Ordering::Relaxed);
-    // SAFETY: argc, its strings and a null come first, then the environment and a null, then pairs up to AT_NULL.
+    // SAFETY: the caller's promise; and the kernel says where the vDSO lies.
     unsafe {
-        let mut at = sp.add(1 + *sp + 1);
-        ENVIRON.store(at.cast(), Ordering::Relaxed);
-        while *at != 0 {
-            at = at.add(1);
-        }
-        at = at.add(1);
-        while *at != libc::AT_NULL as usize {
-            if *at == libc::AT_SYSINFO_EHDR as usize {
-                let clock = vdso::find(*at.add(1), c"__vdso_clock_gettime");
-                CLOCK.store(clock.unwrap_or(0), Ordering::Relaxed);
-            }
-            at = at.add(2);
+        let stack = Initial::read(sp);
+        ENVIRON.store(stack.envp() as *mut _, Ordering::Relaxed);
+        if let base @ 1.. = stack.get(libc::AT_SYSINFO_EHDR) {
+            CLOCK.store(vdso::find(base, c"__vdso_clock_gettime").unwrap_or(0), Ordering::Relaxed);
         }
         // The x86-64 ABI has the address of the thread's control block in its first word.
         (thread_pointer() as *mut usize).write(thread_pointer());

@@ -12,7 +12,7 @@ use crate::sys::scratch::PATH_MAX;
 use crate::sys::{fs, host};
 
 /// arch_prctl(2), asm/prctl.h.
-const ARCH_SET_FS: usize = 0x1002;
+pub const ARCH_SET_FS: usize = 0x1002;
 
 /// Everything that is left to be done. Thread-local data must not be used any more.
 pub fn make_like_new(stack: &Initial, image: &Mapped, environment: (usize, usize), executable_stack: bool) {

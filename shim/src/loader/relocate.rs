@@ -15,14 +15,14 @@ use core::ffi::{c_char, CStr};
 use goblin::elf64::dynamic::{
     Dyn, DT_JMPREL, DT_NULL, DT_PLTRELSZ, DT_RELA, DT_RELASZ, DT_STRTAB, DT_SYMTAB,
 };
-use goblin::elf64::header::Header;
-use goblin::elf64::program_header::{ProgramHeader, PT_GNU_RELRO, PT_TLS};
+use goblin::elf64::program_header::{PT_GNU_RELRO, PT_TLS};
 use goblin::elf64::reloc::{
     Rela, R_X86_64_64, R_X86_64_DTPMOD64, R_X86_64_DTPOFF64, R_X86_64_GLOB_DAT, R_X86_64_JUMP_SLOT,
     R_X86_64_RELATIVE, R_X86_64_TPOFF64,
 };
 use goblin::elf64::sym::{st_bind, Sym, STB_WEAK};
 
+use crate::loader::in_memory::segment;
 use crate::loader::no_libc;
 
 /// More than the library has of thread-local data, and the thread's control block behind the data, at which FS points.
@@ -162,17 +162,6 @@ impl Object {
             Some(address) => address,
         }
     }
-
-    /// The segment of this kind.
-    fn segment(&self, kind: u32) -> Option<&'static ProgramHeader> {
-        // SAFETY: the library begins with its header, which says where the table of segments is.
-        let segments = unsafe {
-            let header = &*(self.base as *const Header);
-            let table = (self.base + header.e_phoff as usize) as *const ProgramHeader;
-            core::slice::from_raw_parts(table, usize::from(header.e_phnum))
-        };
-        segments.iter().find(|segment| segment.p_type == kind)
-    }
 }
 
 /// The entry calls this (`asm/entry.S`): with the initial stack pointer, where the library lies, and its dynamic section.
@@ -196,7 +185,9 @@ pub unsafe extern "C" fn relocate_itself(sp: *mut usize, base: usize, dynamic: *
 /// As for [`Object::bind`].
 #[inline(never)]
 unsafe fn finish(object: &Object, sp: *mut usize) {
-    let tls = object.segment(PT_TLS);
+    // SAFETY: the library begins with its header.
+    let segment = |kind| unsafe { segment(object.base, kind) };
+    let tls = segment(PT_TLS);
     let len = tls.map_or(0, |tls| tls.p_memsz.next_multiple_of(tls.p_align.max(1)) as usize);
     if len > TLS_MAX {
         no_libc::give_up(b"no room for thread-local data", b"");
@@ -209,7 +200,7 @@ unsafe fn finish(object: &Object, sp: *mut usize) {
             core::ptr::copy_nonoverlapping(from as *const u8, to as *mut u8, tls.p_filesz as usize);
         }
         no_libc::begin(sp, len);
-        if let Some(constant) = object.segment(PT_GNU_RELRO) {
+        if let Some(constant) = segment(PT_GNU_RELRO) {
             no_libc::make_constant(object.base + constant.p_vaddr as usize, constant.p_memsz as usize);
         }
     }

@@ -5,9 +5,10 @@
 use core::ffi::{c_char, CStr};
 
 use goblin::elf64::dynamic::{Dyn, DT_GNU_HASH, DT_HASH, DT_NULL, DT_STRTAB, DT_SYMTAB};
-use goblin::elf64::header::Header;
-use goblin::elf64::program_header::{ProgramHeader, PT_DYNAMIC, PT_LOAD};
+use goblin::elf64::program_header::{PT_DYNAMIC, PT_LOAD};
 use goblin::elf64::sym::Sym;
+
+use crate::loader::in_memory::segment;
 
 /// The address of a function. None: the vDSO does not have the function, or no table that counts its symbols.
 ///
@@ -16,13 +17,9 @@ use goblin::elf64::sym::Sym;
 pub unsafe fn find(base: usize, name: &CStr) -> Option<usize> {
     // SAFETY: the caller's promise, and what the vDSO says of itself: all addresses in it lie above where it is loaded.
     unsafe {
-        let header = &*(base as *const Header);
-        let table = (base + header.e_phoff as usize) as *const ProgramHeader;
-        let segments = core::slice::from_raw_parts(table, usize::from(header.e_phnum));
-        let of_kind = |kind| segments.iter().find(|segment| segment.p_type == kind);
-        let load = of_kind(PT_LOAD)?;
+        let load = segment(base, PT_LOAD)?;
         let bias = (base + load.p_offset as usize).wrapping_sub(load.p_vaddr as usize);
-        let dynamic = bias.wrapping_add(of_kind(PT_DYNAMIC)?.p_vaddr as usize) as *const Dyn;
+        let dynamic = bias.wrapping_add(segment(base, PT_DYNAMIC)?.p_vaddr as usize) as *const Dyn;
         let value = |tag: u64| {
             let entries = (0..).map(|index| &*dynamic.add(index)).take_while(|entry| entry.d_tag != DT_NULL);
             entries
