@@ -71,8 +71,11 @@ void lkl_relieve_memory(void)
 	wake_up(&wanted);
 }
 
-/* ext2, ext3 and ext4: a buffer of a transaction has a page at most, and needs about as much again to be committed */
-void lkl_bound_journal(struct super_block *sb)
+/*
+ * A file system was mounted.  ext2, ext3 and ext4: a buffer of a transaction has a page at most, and needs about as much again
+ * to be committed.
+ */
+void lkl_journal_mounted(struct super_block *sb)
 {
 	journal_t *journal;
 

@@ -4,6 +4,6 @@
 
 struct super_block;
 
-void lkl_bound_journal(struct super_block *sb);
+void lkl_journal_mounted(struct super_block *sb);
 void lkl_relieve_memory(void);
 #endif

@@ -256,7 +256,7 @@ static long take_layer(struct anchor_mount *m, int layer)
 	if (err)
 		return err;
 	m->layers[layer] = at.mnt;
-	lkl_bound_journal(at.mnt->mnt_sb);
+	lkl_journal_mounted(at.mnt->mnt_sb);
 	path_put(&at);
 	return 0;
 }
